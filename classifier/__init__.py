@@ -1,0 +1,1 @@
+"""From pictures to a trustworthy image classifier; the stages in `stages/` are its programs."""

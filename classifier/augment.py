@@ -1,0 +1,185 @@
+"""Random augmentation of whole batches, with no hidden state.
+
+What happens to a picture is a function of (seed, epoch, index of the picture): `draw_table` draws
+the parameters of a whole epoch at once, `augment` applies the rows of a batch. So the result does
+not depend on the order of batches, on workers or on the number of processes, and a resumed run
+needs no generator's state. Flip, crop, scale and rotation compose into one affine map per picture
+and one bilinear sampling; colour is arithmetic.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from classifier.config import Params
+from classifier.images import center_window
+from classifier.views import View
+
+PADDING = {"zeros": "zeros", "edge": "border", "reflect": "reflection"}
+
+
+class AugmentParams(Params):
+    """Section `train.augment`; all off gives the centre crop."""
+
+    flip: float = Field(ge=0, le=1)
+    crop_padding: int | None = Field(ge=0)
+    crop_scale: list[float] | None = Field(min_length=2, max_length=2)
+    crop_ratio: list[float] = Field(min_length=2, max_length=2)
+    rotation: float = Field(ge=0, le=180)
+    brightness: float = Field(ge=0, le=1)
+    contrast: float = Field(ge=0, le=1)
+    saturation: float = Field(ge=0, le=1)
+    padding: Literal["zeros", "edge", "reflect"]
+
+    @model_validator(mode="after")
+    def _ranges_are_ascending(self) -> "AugmentParams":
+        if self.crop_padding is not None and self.crop_scale is not None:
+            raise ValueError(
+                "crop_padding and crop_scale are two kinds of random crop; set one of them to null."
+            )
+        if self.crop_scale is not None and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise ValueError(f"crop_scale is {self.crop_scale}; it must ascend within 0..1.")
+        if not 0 < self.crop_ratio[0] <= self.crop_ratio[1]:
+            raise ValueError(f"crop_ratio is {self.crop_ratio}; it must ascend and be positive.")
+        return self
+
+    @property
+    def moves_pixels(self) -> bool:
+        return bool(self.flip or self.rotation or self.crop_padding is not None or self.crop_scale)
+
+    @property
+    def changes_colour(self) -> bool:
+        return bool(self.brightness or self.contrast or self.saturation)
+
+
+class Table(NamedTuple):
+    """One epoch's parameters, row i for picture i.
+
+    maps: float32 `(N, 2, 3)`, from output to input coordinates, both -1..1 (`affine_grid`).
+    colours: float32 `(N, 3)`, factors of brightness, contrast, saturation.
+    """
+
+    maps: Tensor
+    colours: Tensor
+
+    def rows(self, rows: np.ndarray, device: torch.device) -> "Table":
+        """The rows of a batch, on the device of its pictures."""
+        index = torch.from_numpy(rows)
+        return Table(self.maps[index].to(device), self.colours[index].to(device))
+
+
+def draw_table(
+    params: AugmentParams, *, seed: int, epoch: int, size: int, image_size: int, crop: int
+) -> Table:
+    """Draw the parameters of `size` pictures, stored with side `image_size`, for one epoch."""
+    uniform = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
+    flip, left, top, area, ratio, angle, *colour = uniform.random((size, 9)).T
+    width, height, center_x, center_y = _windows(
+        params, np.stack([left, top, area, ratio]), image_size, crop
+    )
+    mirror = np.where(flip < params.flip, -1.0, 1.0)
+    radians = np.deg2rad(params.rotation * (2 * angle - 1))
+    cosine, sine = np.cos(radians), np.sin(radians)
+    maps = np.stack(
+        [
+            np.stack([cosine * width * mirror, -sine * height, center_x], axis=1),
+            np.stack([sine * width * mirror, cosine * height, center_y], axis=1),
+        ],
+        axis=1,
+    )
+    strengths = np.array([params.brightness, params.contrast, params.saturation])
+    colours = 1 + strengths * (2 * np.stack(colour, axis=1) - 1)
+    return Table(
+        torch.from_numpy(maps.astype(np.float32)), torch.from_numpy(colours.astype(np.float32))
+    )
+
+
+def _windows(
+    params: AugmentParams, draws: np.ndarray, image_size: int, crop: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Width, height and centre of the region that each picture shows, as parts of the picture."""
+    left, top, area, ratio = draws
+    if params.crop_scale is not None:
+        # Szegedy et al., arXiv 1409.4842. A side that would leave the picture is cut to its length
+        # instead of drawn again, so that every picture takes the same number of draws.
+        area = params.crop_scale[0] + area * (params.crop_scale[1] - params.crop_scale[0])
+        low, high = (math.log(bound) for bound in params.crop_ratio)
+        aspect = np.exp(low + ratio * (high - low))
+        width = np.minimum(np.sqrt(area * aspect), 1.0)
+        height = np.minimum(np.sqrt(area / aspect), 1.0)
+        return width, height, (2 * left - 1) * (1 - width), (2 * top - 1) * (1 - height)
+    side = np.full(len(left), crop / image_size)
+    if params.crop_padding is None:
+        offset = np.full(len(left), center_window(image_size, crop).start)
+        return side, side, _center(offset, image_size, crop), _center(offset, image_size, crop)
+    places = image_size - crop + 2 * params.crop_padding + 1
+    offset_x = np.floor(left * places) - params.crop_padding
+    offset_y = np.floor(top * places) - params.crop_padding
+    return side, side, _center(offset_x, image_size, crop), _center(offset_y, image_size, crop)
+
+
+def _center(offset: np.ndarray, image_size: int, crop: int) -> np.ndarray:
+    """From a window's first pixel to its centre in -1..1."""
+    return (2 * offset + crop) / image_size - 1
+
+
+def augment(pictures: Tensor, table: Table, params: AugmentParams, crop: int) -> Tensor:
+    """Augmented pictures, float32 `(B, crop, crop, 3)` in 0..255.
+
+    pictures: uint8 `(B, S, S, 3)`. table: the rows of these pictures, on the same device.
+    """
+    if params.moves_pixels:
+        planes = pictures.permute(0, 3, 1, 2).float()
+        size = [len(pictures), 3, crop, crop]
+        grid = affine_grid(table.maps, size, align_corners=False)
+        planes = grid_sample(planes, grid, "bilinear", PADDING[params.padding], align_corners=False)
+        result = planes.permute(0, 2, 3, 1)
+    else:
+        window = center_window(pictures.shape[1], crop)
+        result = pictures[:, window, window].float()
+    return _change_colours(result, table.colours) if params.changes_colour else result
+
+
+def _change_colours(pictures: Tensor, factors: Tensor) -> Tensor:
+    """Scale brightness, then contrast about the mean grey, then saturation about each grey."""
+    brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
+    weights = pictures.new_tensor([0.299, 0.587, 0.114])
+    pictures = (pictures * brightness).clamp(0, 255)
+    mean = (pictures @ weights).mean(dim=(1, 2))[:, None, None, None]
+    pictures = torch.lerp(mean, pictures, contrast).clamp(0, 255)
+    grey = (pictures @ weights)[..., None]
+    return torch.lerp(grey, pictures, saturation).clamp(0, 255)
+
+
+def random_view(
+    params: AugmentParams, *, image_size: int, crop: int, seed: int, number: int, size: int
+) -> View:
+    """View `number` of the pictures as the training augmentation shows them.
+
+    size: pictures in the data set; a picture's view depends on (seed, number, its row) alone.
+    """
+    table = draw_table(params, seed=seed, epoch=number, size=size, image_size=image_size, crop=crop)
+    return _RandomView(params, crop, seed, number, table)
+
+
+@dataclass(frozen=True)
+class _RandomView:
+    params: AugmentParams
+    crop: int
+    seed: int
+    number: int
+    table: Table = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"random_{self.number}"
+
+    def __call__(self, pictures: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
+        drawn = self.table.rows(rows, torch.device("cpu"))
+        return augment(torch.from_numpy(pictures), drawn, self.params, self.crop).numpy()

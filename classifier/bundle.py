@@ -1,0 +1,93 @@
+"""The trained model as it travels: `model.safetensors` and `model.json`, no pickle.
+
+The bundle holds everything that turns a picture file into probabilities: weights, class names,
+preprocessing, normalisation and temperature.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from classifier.errors import UserError
+from classifier.files import write_bytes, write_json
+from classifier.images import Preprocessing, Resize
+from classifier.models import Classifier, ModelParams, build_classifier
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+class BundleSpec(BaseModel):
+    """`model.json`: what has to be known about the weights.
+
+    mean, std: of each channel, in 0..255. params: the `train` section of the run.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str
+    classes: list[str]
+    image_size: int
+    resize: Resize
+    crop: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    temperature: float
+    params: dict[str, Any]
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return Preprocessing(self.image_size, self.resize)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained network, in evaluation mode, and its description."""
+
+    model: Classifier
+    spec: BundleSpec
+
+
+def save_bundle(model: Classifier, spec: BundleSpec, folder: Path) -> None:
+    """Write both files to `folder`; the same model gives the same bytes."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_bytes(folder / WEIGHTS, save(state))
+    write_json(folder / DESCRIPTION, spec.model_dump(mode="json"))
+
+
+def load_bundle(folder: Path = Path("models"), device: torch.device | None = None) -> Bundle:
+    """Read a bundle; raises UserError where a file is missing, cut, or of another model."""
+    try:
+        spec = BundleSpec.model_validate(json.loads((folder / DESCRIPTION).read_text("utf-8")))
+        state = load_file(folder / WEIGHTS)
+    except FileNotFoundError as error:
+        missing = error.filename or folder / WEIGHTS
+        raise UserError(
+            f"{missing} is missing: run the train stage, or fetch the model with `dvc pull`."
+        ) from None
+    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+        raise UserError(
+            f"{folder} holds no readable model ({str(error).splitlines()[0]}): "
+            "run the train stage again, or `dvc checkout`."
+        ) from None
+    model = build_classifier(
+        ModelParams.model_validate(spec.params["model"]),
+        classes=len(spec.classes),
+        crop=spec.crop,
+        mean=spec.mean,
+        std=spec.std,
+        load_weights=False,
+    )
+    try:
+        model.load_state_dict(state)
+    except RuntimeError:
+        raise UserError(
+            f"{folder / WEIGHTS} and {folder / DESCRIPTION} describe different networks: "
+            "run the train stage again, or `dvc checkout`."
+        ) from None
+    return Bundle(model.to(device or torch.device("cpu")).eval(), spec)

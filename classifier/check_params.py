@@ -1,0 +1,57 @@
+"""Program: validate every section of a params file, before hours of work are spent on it.
+
+`python -m classifier.check_params params.yaml`
+"""
+
+import sys
+from pathlib import Path
+
+from classifier.config import Params, read_params, validate_section
+from classifier.errors import UserError, run_program
+from classifier.export import ExportParams
+from classifier.sources import DownloadParams
+from classifier.splitting import SplitParams
+from classifier.training import TrainParams
+from stages.evaluate import EvaluateParams
+from stages.tta_evaluate import TtaParams
+
+SCHEMAS: dict[str, type[Params]] = {
+    "download": DownloadParams,
+    "split": SplitParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
+    "tta_evaluate": TtaParams,
+    "export": ExportParams,
+}
+
+
+def main() -> None:
+    paths = [Path(argument) for argument in sys.argv[1:]]
+    if not paths:
+        raise UserError("name the files to check, such as params.yaml or presets/*.yaml.")
+    for path in paths:
+        check_params(path)
+
+
+def check_params(path: Path) -> None:
+    """Raise UserError unless each section is valid and the sections fit each other."""
+    content = read_params(path)
+    sections = {
+        name: validate_section(name, schema, content, path) for name, schema in SCHEMAS.items()
+    }
+    split, train, tta = (sections[name] for name in ("split", "train", "tta_evaluate"))
+    assert isinstance(split, SplitParams)
+    assert isinstance(train, TrainParams)
+    assert isinstance(tta, TtaParams)
+    if train.crop is not None and train.crop > split.image_size:
+        raise UserError(
+            f"{path}: train.crop is {train.crop}, larger than split.image_size, "
+            f"{split.image_size}: lower the one or raise the other."
+        )
+    tta.check_fit(
+        image_size=split.image_size, crop=train.crop or split.image_size, augment=train.augment
+    )
+
+
+if __name__ == "__main__":
+    run_program(main)

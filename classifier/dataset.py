@@ -1,0 +1,62 @@
+"""What the split stage writes and every later stage reads: pictures, manifest, classes."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from classifier.errors import UserError
+from classifier.images import Preprocessing
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Decoded pictures and what is known of each; row i of the manifest describes picture i.
+
+    images: uint8 `(N, S, S, 3)`, memory-mapped, so that only the rows in use are in memory.
+    manifest: columns `path, class, label, split, width, height, sha256`.
+    """
+
+    images: np.ndarray
+    manifest: pd.DataFrame
+    classes: list[str]
+    preprocessing: Preprocessing
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class index of every picture: int64 `(N,)`."""
+        return self.manifest["label"].to_numpy(np.int64)
+
+    def rows(self, split: Split) -> np.ndarray:
+        """Ascending indices of the pictures in `split`: int64 `(n,)`."""
+        return np.flatnonzero(self.manifest["split"].to_numpy() == split)
+
+    def class_counts(self, split: Split) -> np.ndarray:
+        """Pictures of each class in `split`: int64 `(classes,)`."""
+        return np.bincount(self.labels[self.rows(split)], minlength=len(self.classes))
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Open what the split stage wrote to `folder`; raises UserError where it is not complete."""
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        # Class names and paths such as `NA` or `007` are text, not missing values or numbers.
+        text = {"path": str, "class": str, "split": str, "sha256": str}
+        manifest = pd.read_csv(folder / "manifest.csv", dtype=text, keep_default_na=False)
+        classes = json.loads((folder / "classes.json").read_text("utf-8"))
+        preprocessing = json.loads((folder / "preprocessing.json").read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing: run the split stage first.") from None
+    if len(images) != len(manifest):
+        raise UserError(
+            f"{folder} holds {len(images)} pictures but {len(manifest)} manifest rows: "
+            "run the split stage again."
+        )
+    return Dataset(images, manifest, classes, Preprocessing(**preprocessing))

@@ -1,0 +1,47 @@
+"""Where and how PyTorch computes: device, determinism, number format."""
+
+import os
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def choose_device() -> torch.device:
+    """The first CUDA device where there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's product name, or what the processor can do at best, such as `cpu AVX512`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def make_deterministic() -> None:
+    """Ask PyTorch for algorithms that give the same bits in every run on one device.
+
+    An operation that has none raises instead of differing in silence.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # The same as `use_deterministic_algorithms(True)`, which spends seconds on loading a compiler.
+    torch.set_deterministic_debug_mode("error")
+    torch.backends.cudnn.benchmark = False
+
+
+def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The number format of matrix products: `auto` is bfloat16 where the hardware computes in it.
+
+    Without hardware support bfloat16 is emulated and slower than float32.
+    """
+    if precision == "auto":
+        return torch.bfloat16 if _computes_bf16(device) else torch.float32
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -1,0 +1,192 @@
+"""The network: a backbone, a new head, and what of it stands still.
+
+A `Classifier` takes pictures as they are stored, `(N, H, W, 3)` in 0..255, and normalises them
+itself, so training, evaluation and every exported file share one normalisation.
+"""
+
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from classifier.compact import CompactNet
+from classifier.config import Params
+from classifier.errors import UserError
+
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+COMPACT = "compact"
+
+
+class HeadParams(Params):
+    """Section `train.model.head`: linear, or hidden layer + ReLU, with dropout before the end."""
+
+    hidden: int | None = Field(ge=1)
+    dropout: float = Field(ge=0, lt=1)
+
+
+class ModelParams(Params):
+    """Section `train.model`."""
+
+    backbone: str
+    weights: str | None
+    stem: Literal["standard", "small"]
+    freeze: str
+    head: HeadParams
+    normalize: Literal["imagenet", "dataset"]
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        if self.backbone == COMPACT and (self.weights is not None or self.stem == "small"):
+            raise ValueError(
+                "the compact backbone has no pretrained weights and is made for small pictures; "
+                "set weights: null and stem: standard."
+            )
+        if self.freeze != "none" and self.weights is None:
+            raise ValueError(
+                "freeze without pretrained weights would keep random layers; "
+                "set weights, or freeze: none."
+            )
+        if self.freeze != "none" and self.stem == "small":
+            raise ValueError(
+                "stem: small puts a new first layer in, which freeze would keep random; "
+                "set freeze: none or stem: standard."
+            )
+        return self
+
+
+class Classifier(nn.Module):
+    """Pictures uint8 or float `(N, H, W, 3)` in 0..255 → logits `(N, classes)`.
+
+    mean, std: of each channel, in 0..255.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+        self._frozen: list[nn.Module] = []
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.features(pictures))
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """What the head sees: `(N, features)`."""
+        return self.backbone(self.normalize(pictures))
+
+    def normalize(self, pictures: Tensor) -> Tensor:
+        """Pictures as the backbone takes them: float `(N, 3, H, W)` about zero."""
+        normalized = (pictures.to(self.mean.dtype) - self.mean) / self.std
+        # Seen as (N, 3, H, W), these bytes are already in PyTorch's channels-last order.
+        return normalized.permute(0, 3, 1, 2)
+
+    @property
+    def backbone_is_frozen(self) -> bool:
+        """Whether the whole backbone is, so that its features never change."""
+        return not any(weight.requires_grad for weight in self.backbone.parameters())
+
+    def freeze(self, until: str) -> None:
+        """Stop training the backbone: all of it (`backbone`), or up to and including a module.
+
+        `until` is a module's name as torchvision has it, such as `layer3` or `features.5`.
+        Frozen batch norm keeps its statistics and frozen dropout is off, also in training.
+        """
+        leaves = [
+            (name, module) for name, module in self.backbone.named_modules() if not _parts(module)
+        ]
+        inside = [i for i, (name, _) in enumerate(leaves) if f"{name}.".startswith(f"{until}.")]
+        if until == "backbone":
+            inside = [len(leaves) - 1]
+        if not inside:
+            known = ", ".join(name for name, _ in self.backbone.named_children())
+            raise UserError(
+                f"train.model.freeze: the backbone has no module {until!r}; "
+                f"none, backbone, or one of {known} (or a module inside)."
+            )
+        fixed = {id(module) for _, module in leaves[: inside[-1] + 1]}
+        self._frozen = [
+            module
+            for module in self.backbone.modules()
+            if all(id(part) in fixed for part in module.modules() if not _parts(part))
+        ]
+        for module in self._frozen:
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+
+def _parts(module: nn.Module) -> list[nn.Module]:
+    return list(module.children())
+
+
+def build_classifier(
+    params: ModelParams,
+    *,
+    classes: int,
+    crop: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    load_weights: bool = True,
+) -> Classifier:
+    """The network that `params` describe, for pictures of side `crop`, on the current device.
+
+    load_weights: False leaves pretrained weights out, for a model that is filled from a bundle.
+    """
+    backbone, features = _build_backbone(params, crop, load_weights)
+    model = Classifier(
+        backbone, _build_head(params.head, features, classes), torch.tensor(mean), torch.tensor(std)
+    )
+    if params.freeze != "none":
+        model.freeze(params.freeze)
+    return model.to(memory_format=torch.channels_last)
+
+
+def check_input_size(model: Classifier, name: str, crop: int) -> None:
+    """Raise UserError unless the network can take pictures of side `crop`."""
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, crop, crop, 3, device=model.mean.device))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise UserError(
+            f"train.model.backbone: {name} cannot take pictures of {crop}x{crop} "
+            f"({str(error).splitlines()[0]}); change train.crop and split.image_size, "
+            "or choose another backbone."
+        ) from None
+
+
+def _build_head(params: HeadParams, features: int, classes: int) -> nn.Module:
+    if params.hidden is None:
+        return nn.Sequential(nn.Dropout(params.dropout), nn.Linear(features, classes))
+    return nn.Sequential(
+        nn.Linear(features, params.hidden),
+        nn.ReLU(),
+        nn.Dropout(params.dropout),
+        nn.Linear(params.hidden, classes),
+    )
+
+
+def _build_backbone(params: ModelParams, crop: int, load_weights: bool) -> tuple[nn.Module, int]:
+    """The backbone without its last layer, and the number of features that it gives."""
+    if params.backbone == COMPACT:
+        return CompactNet(), CompactNet.features
+    # Importing torchvision takes seconds, which the compact network need not wait for.
+    from classifier.backbones import build_backbone  # noqa: PLC0415
+
+    return build_backbone(
+        params.backbone,
+        weights=params.weights,
+        load_weights=load_weights,
+        small_stem=params.stem == "small",
+        crop=crop,
+    )

@@ -1,0 +1,67 @@
+"""The state of an unfinished training run, kept outside the outputs that DVC deletes.
+
+A state is found only by a run of the same parameters, data, code, versions, device and threads,
+and used only where its bytes hash to what was written.
+"""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from classifier.caches import cache_folder, read_checked, write_checked
+from classifier.devices import device_name
+from classifier.files import sha256_of
+
+_KEPT = 2
+
+
+def run_key(params: dict[str, Any], data_folder: Path, device: torch.device) -> str:
+    """A name for all that a training run's result depends on: 32 hexadecimal digits."""
+    code = sorted(Path(__file__).parent.glob("*.py"))
+    data = sorted(path for path in data_folder.iterdir() if path.is_file())
+    depends_on = {
+        "params": params,
+        "data": {path.name: sha256_of(path) for path in data},
+        "code": {path.name: sha256_of(path) for path in code},
+        "torch": torch.__version__,
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+    }
+    return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class StateFolder:
+    """Where one run, named by its key, keeps its latest states."""
+
+    def __init__(self, key: str) -> None:
+        self._folder = cache_folder("resume") / key
+
+    def save(self, epoch: int, step: int, state: dict[str, Any]) -> None:
+        """Write a state (tensors, numbers, texts, in dicts and lists); keep it and the last."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_checked(self._folder / f"{epoch:06d}-{step:09d}.state", buffer.getvalue())
+        for old in self._newest_first()[_KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest state that is whole, on the processor; None where there is none."""
+        for path in self._newest_first():
+            content = read_checked(path)
+            if content is not None:
+                return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return None
+
+    def clear(self) -> None:
+        """Forget the run: it is finished."""
+        for path in self._newest_first():
+            path.unlink(missing_ok=True)
+        if self._folder.exists() and not any(self._folder.iterdir()):
+            self._folder.rmdir()
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self._folder.glob("*.state"), reverse=True)

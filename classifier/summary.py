@@ -1,0 +1,30 @@
+"""Program: the last run on a screen, its metrics as a table and the paths of its pictures.
+
+`python -m classifier.summary`
+"""
+
+import json
+from pathlib import Path
+
+from classifier.config import STAGES
+from classifier.errors import run_program
+
+RESULTS = Path("results")
+
+
+def main() -> None:
+    for stage in STAGES:
+        path = RESULTS / stage / "metrics.json"
+        if path.exists():
+            print(f"\n{stage}")
+            for name, value in json.loads(path.read_text("utf-8")).items():
+                number = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+                print(f"  {name:<34}{number:>12}")
+    print("\npictures")
+    for stage in STAGES:
+        for path in sorted((RESULTS / stage).glob("*.png")):
+            print(f"  {path.as_posix()}")
+
+
+if __name__ == "__main__":
+    run_program(main)

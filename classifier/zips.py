@@ -1,0 +1,134 @@
+"""Read zip archives with next to no memory for each member.
+
+Python's `zipfile` keeps about 700 bytes of every member's entry in the table of contents, which
+for a million pictures is 700 MB; here the table is a stream. The format is described in
+https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, sections 4.3.7 to 4.3.16 and 4.5.3.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile
+
+_END = struct.Struct("<4s4H2LH")
+_LOCATOR_64 = struct.Struct("<4sLQL")
+_END_64 = struct.Struct("<4sQ2H2L4Q")
+_ENTRY = struct.Struct("<4s6H3L5H2L")
+_LOCAL = struct.Struct("<4s5H3L2H")
+_LONGEST_COMMENT = 0xFFFF
+_ELSEWHERE = 0xFFFFFFFF  # a number too large for 32 bits stands in the extra field
+
+
+class Entry(NamedTuple):
+    """A member's entry in the table of contents.
+
+    packed, size: bytes in the archive, and when unpacked. offset: where the member begins.
+    mode: its type and permissions as in Unix, or 0 where the archive does not tell.
+    """
+
+    name: str
+    encrypted: bool
+    method: int
+    crc: int
+    packed: int
+    size: int
+    mode: int
+    offset: int
+
+
+def read_entries(path: Path) -> Iterator[Entry]:
+    """The table of contents, entry by entry; raises BadZipFile where it is damaged or missing."""
+    with path.open("rb") as file:
+        start, end = _find_table(file)
+        file.seek(start)
+        while file.tell() < end:
+            yield _read_entry(file)
+
+
+def read_content(file: BufferedReader, entry: Entry) -> bytes:
+    """What the member holds; raises BadZipFile, zlib.error or NotImplementedError if it cannot."""
+    file.seek(entry.offset)
+    name_length, extra_length = _unpack(_LOCAL, file, b"PK\x03\x04")[-2:]
+    file.seek(name_length + extra_length, 1)
+    content = file.read(entry.packed)
+    if entry.method == ZIP_DEFLATED:
+        # Not more than promised, however small it was packed.
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, entry.size + 1)
+    elif entry.method != ZIP_STORED:
+        raise NotImplementedError(f"{entry.name} is packed by the unknown method {entry.method}")
+    if len(content) != entry.size or zlib.crc32(content) != entry.crc:
+        raise BadZipFile(f"{entry.name} does not have its checksum")
+    return content
+
+
+def _find_table(file: BufferedReader) -> tuple[int, int]:
+    """Where the table begins and ends."""
+    length = file.seek(0, 2)
+    first = max(0, length - _LONGEST_COMMENT - _END.size)
+    file.seek(first)
+    tail = file.read()
+    place = tail.rfind(b"PK\x05\x06")
+    if place < 0 or place + _END.size > len(tail):
+        raise BadZipFile("it has no table of contents")
+    *_, size, start, _ = _END.unpack_from(tail, place)
+    end = first + place
+    file.seek(max(0, end - _LOCATOR_64.size))
+    locator = file.read(_LOCATOR_64.size)
+    if locator.startswith(b"PK\x06\x07"):  # the numbers are too large for the old record
+        end = _LOCATOR_64.unpack(locator)[2]
+        file.seek(end)
+        *_, size, start = _unpack(_END_64, file, b"PK\x06\x06")
+    if start + size != end:
+        raise BadZipFile("its table of contents is damaged")
+    return start, end
+
+
+def _read_entry(file: BufferedReader) -> Entry:
+    fields = _unpack(_ENTRY, file, b"PK\x01\x02")
+    flags, method = fields[3:5]
+    crc, packed, size, name_length, extra_length, comment_length = fields[7:13]
+    attributes, offset = fields[15:17]
+    name, extra = file.read(name_length), file.read(extra_length)
+    file.read(comment_length)
+    size, packed, offset = _large_numbers(extra, [size, packed, offset])
+    return Entry(
+        name=_decode(name),
+        encrypted=bool(flags & 1),
+        method=method,
+        crc=crc,
+        packed=packed,
+        size=size,
+        mode=attributes >> 16,
+        offset=offset,
+    )
+
+
+def _large_numbers(extra: bytes, numbers: list[int]) -> list[int]:
+    """`numbers`, those that do not fit into 32 bits taken from the extra field."""
+    place = 0
+    while _ELSEWHERE in numbers and place + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, place)
+        place += 4
+        if kind == 1:
+            large = iter(struct.unpack_from(f"<{length // 8}Q", extra, place))
+            return [next(large) if number == _ELSEWHERE else number for number in numbers]
+        place += length
+    return numbers
+
+
+def _decode(name: bytes) -> str:
+    """A name in UTF-8, also where the archive forgets to say so, or in the code page of old."""
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        return name.decode("cp437")
+
+
+def _unpack(fields: struct.Struct, file: BufferedReader, signature: bytes) -> tuple[Any, ...]:
+    content = file.read(fields.size)
+    if len(content) < fields.size or not content.startswith(signature):
+        raise BadZipFile("an entry is missing or damaged")
+    return fields.unpack(content)

@@ -1,0 +1,1 @@
+"""The programs that `dvc.yaml` runs: one file a stage."""

@@ -1,0 +1,24 @@
+"""Get the pictures that `download.source` names, verified, as one file in data/raw/."""
+
+import time
+from pathlib import Path
+
+from classifier.config import load_section
+from classifier.errors import run_program
+from classifier.runtime import write_timing
+from classifier.sources import DownloadParams, acquire
+
+RAW = Path("data/raw")
+
+
+def main() -> None:
+    started = time.perf_counter()
+    params = load_section("download", DownloadParams)
+    file = acquire(params, RAW)
+    size = file.stat().st_size
+    print(f"download: {file} holds the pictures of {params.source}, {size / 1e6:.1f} MB")
+    write_timing("download", started, megabytes=round(size / 1e6, 1))
+
+
+if __name__ == "__main__":
+    run_program(main)

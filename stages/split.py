@@ -1,0 +1,31 @@
+"""Decode the pictures of data/raw/ once, and sort them into train, val and test, in data/split/."""
+
+import time
+from pathlib import Path
+
+from classifier.config import load_section
+from classifier.dataset import load_dataset
+from classifier.errors import run_program
+from classifier.runtime import write_timing
+from classifier.split_report import write_split_report
+from classifier.splitting import SplitParams, split
+
+RAW, DATA, RESULTS = Path("data/raw"), Path("data/split"), Path("results/split")
+
+
+def main() -> None:
+    started = time.perf_counter()
+    params = load_section("split", SplitParams)
+    outcome = split(RAW, DATA, params)
+    dataset = load_dataset(DATA)
+    write_split_report(RESULTS, dataset, outcome.problems)
+    images, classes = len(dataset.images), len(dataset.classes)
+    print(f"split: {images:,} pictures of {classes} classes, {len(outcome.problems)} skipped")
+    if outcome.dropped:
+        sizes = ", ".join(f"{name} {size}" for name, size in outcome.dropped.items())
+        print(f"split: dropped classes below {params.min_images_per_class} pictures: {sizes}")
+    write_timing("split", started)
+
+
+if __name__ == "__main__":
+    run_program(main)
