@@ -41,12 +41,17 @@ class AugmentParams(Params):
     def _ranges_are_ascending(self) -> "AugmentParams":
         if self.crop_padding is not None and self.crop_scale is not None:
             raise ValueError(
-                "crop_padding and crop_scale are two kinds of random crop; set one of them to null."
+                "train.augment.crop_padding and train.augment.crop_scale are two kinds of random "
+                "crop; set one of them to null."
             )
         if self.crop_scale is not None and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
-            raise ValueError(f"crop_scale is {self.crop_scale}; it must ascend within 0..1.")
+            raise ValueError(
+                f"train.augment.crop_scale is {self.crop_scale}; it must ascend within 0..1."
+            )
         if not 0 < self.crop_ratio[0] <= self.crop_ratio[1]:
-            raise ValueError(f"crop_ratio is {self.crop_ratio}; it must ascend and be positive.")
+            raise ValueError(
+                f"train.augment.crop_ratio is {self.crop_ratio}; it must ascend and be positive."
+            )
         return self
 
     @property
@@ -136,25 +141,33 @@ def augment(pictures: Tensor, table: Table, params: AugmentParams, crop: int) ->
     """
     if params.moves_pixels:
         planes = pictures.permute(0, 3, 1, 2).float()
-        size = [len(pictures), 3, crop, crop]
-        grid = affine_grid(table.maps, size, align_corners=False)
+        grid = affine_grid(table.maps, [len(pictures), 3, crop, crop], align_corners=False)
         planes = grid_sample(planes, grid, "bilinear", PADDING[params.padding], align_corners=False)
-        result = planes.permute(0, 2, 3, 1)
     else:
         window = center_window(pictures.shape[1], crop)
-        result = pictures[:, window, window].float()
-    return _change_colours(result, table.colours) if params.changes_colour else result
+        planes = pictures[:, window, window].permute(0, 3, 1, 2).float()
+    if params.changes_colour:
+        _change_colours(planes, table.colours)
+    return planes.permute(0, 2, 3, 1)
 
 
-def _change_colours(pictures: Tensor, factors: Tensor) -> Tensor:
-    """Scale brightness, then contrast about the mean grey, then saturation about each grey."""
+def _change_colours(planes: Tensor, factors: Tensor) -> None:
+    """Scale brightness, then contrast about the mean grey, then saturation about each grey.
+
+    planes: float `(B, 3, H, W)`, changed in place.
+    """
     brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
-    weights = pictures.new_tensor([0.299, 0.587, 0.114])
-    pictures = (pictures * brightness).clamp(0, 255)
-    mean = (pictures @ weights).mean(dim=(1, 2))[:, None, None, None]
-    pictures = torch.lerp(mean, pictures, contrast).clamp(0, 255)
-    grey = (pictures @ weights)[..., None]
-    return torch.lerp(grey, pictures, saturation).clamp(0, 255)
+    planes.mul_(brightness).clamp_(0, 255)
+    mean = _grey(planes).mean(dim=(2, 3), keepdim=True)
+    planes.sub_(mean).mul_(contrast).add_(mean).clamp_(0, 255)
+    grey = _grey(planes)
+    planes.sub_(grey).mul_(saturation).add_(grey).clamp_(0, 255)
+
+
+def _grey(planes: Tensor) -> Tensor:
+    """Luminance after ITU-R BT.601: `(B, 1, H, W)`."""
+    red, green, blue = planes.split(1, dim=1)
+    return (0.299 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114)
 
 
 def random_view(

@@ -15,21 +15,23 @@ def build_backbone(
 
     weights: torchvision's name of the pretrained weights that the network has; with load_weights
     False they are not read, but the network is made as if they were.
-    Raises UserError for an unknown name and where weights cannot be downloaded.
+    Raises UserError for an unknown name and where weights cannot be downloaded; AssertionError or
+    ValueError, as torchvision does, where a transformer cannot take pictures of side `crop`.
     """
     _check_names(name, weights)
     try:
-        backbone = torchvision.models.get_model(
-            name,
-            weights=weights if load_weights else None,
-            **_options(name, weights is not None, load_weights and weights is not None, crop),
-        )
+        if weights is not None and load_weights:
+            backbone = torchvision.models.get_model(name, weights=weights)
+        else:
+            options = _options(name, pretrained=weights is not None, crop=crop)
+            backbone = torchvision.models.get_model(name, weights=None, **options)
     except URLError as error:
         raise UserError(
             f"The pretrained weights of {name} cannot be downloaded ({error.reason}): "
             "connect to the network, point TORCH_HOME at a folder that holds them, "
             "or set train.model.weights: null."
         ) from None
+    _remove_auxiliary_heads(backbone)
     if small_stem:
         _shrink_stem(backbone, name)
     return backbone, _remove_last_layer(backbone)
@@ -52,21 +54,24 @@ def _check_names(name: str, weights: str | None) -> None:
         )
 
 
-def _options(name: str, pretrained: bool, loading: bool, crop: int) -> dict[str, object]:
-    """Keyword arguments that single models need."""
+def _options(name: str, *, pretrained: bool, crop: int) -> dict[str, object]:
+    """Keyword arguments that single models need when they are built without loading weights."""
     if name in ("googlenet", "inception_v3"):
-        # Their training mode would return auxiliary logits beside the features, and their
-        # pretrained weights expect a normalisation that the network itself changes to.
-        return {
-            "aux_logits": False,
-            "transform_input": pretrained,
-            "init_weights": not pretrained,
-        }
-    if name.startswith("vit_") and not loading:
+        # Pretrained weights expect a normalisation that the network itself changes to.
+        return {"transform_input": pretrained, "init_weights": not pretrained}
+    if name.startswith("vit_"):
         return {"image_size": crop}
-    if name == "maxvit_t" and not loading:
+    if name == "maxvit_t":
         return {"input_size": (crop, crop)}
     return {}
+
+
+def _remove_auxiliary_heads(backbone: nn.Module) -> None:
+    """In training, GoogLeNet and Inception would give their logits beside the features."""
+    off = {"aux_logits": False, "aux1": None, "aux2": None, "AuxLogits": None}
+    for name, value in off.items():
+        if hasattr(backbone, name):
+            setattr(backbone, name, value)
 
 
 def _remove_last_layer(backbone: nn.Module) -> int:

@@ -64,6 +64,7 @@ def load_bundle(folder: Path = Path("models"), device: torch.device | None = Non
     """Read a bundle; raises UserError where a file is missing, cut, or of another model."""
     try:
         spec = BundleSpec.model_validate(json.loads((folder / DESCRIPTION).read_text("utf-8")))
+        params = ModelParams.model_validate(spec.params.get("model"))
         state = load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
         missing = error.filename or folder / WEIGHTS
@@ -76,7 +77,7 @@ def load_bundle(folder: Path = Path("models"), device: torch.device | None = Non
             "run the train stage again, or `dvc checkout`."
         ) from None
     model = build_classifier(
-        ModelParams.model_validate(spec.params["model"]),
+        params,
         classes=len(spec.classes),
         crop=spec.crop,
         mean=spec.mean,

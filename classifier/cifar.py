@@ -92,7 +92,7 @@ def _read_classes(member: str, content: bytes) -> list[str]:
     names = _unpickle(member, content).get(b"label_names")
     if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
         raise UserError(f"{member} names no classes: run the download stage again.")
-    return [name.decode("ascii") for name in names]
+    return [name.decode("utf-8", "replace") for name in names]
 
 
 def _read_batch(member: str, content: bytes) -> _Batch:

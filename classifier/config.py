@@ -109,5 +109,6 @@ def _sentence(section: str, details: ErrorDetails) -> str:
         return f"{key} is unknown; remove it or correct its name."
     reason = details["msg"].removeprefix("Value error, ")
     if details["type"] == "value_error":
-        return f"{key}: {reason}"
+        # A contradiction between keys names them itself.
+        return reason if f"{section}." in reason else f"{key}: {reason}"
     return f"{key} is {details['input']!r}: {reason[:1].lower()}{reason[1:]}."

@@ -162,8 +162,8 @@ def feature_batches(
 ) -> FeatureBatches:
     """The features of the training pictures, as centre crops and in `views` augmented views.
 
-    The centre crops are computed in float32, as evaluation computes them; the augmented views,
-    which only training sees, in `dtype`.
+    Training sees features that were computed in `dtype`, validation sees them in float32, as
+    evaluation computes them.
     """
     image_size = dataset.preprocessing.image_size
     identity = named_view("identity", image_size, crop)
@@ -181,10 +181,7 @@ def feature_batches(
     train, val = dataset.rows("train"), dataset.rows("val")
     exact, fast = FeatureExtractor(model), FeatureExtractor(model, dtype)
     return FeatureBatches(
-        [
-            exact.features(dataset.images, train, identity),
-            *(fast.features(dataset.images, train, view) for view in augmented),
-        ],
+        [fast.features(dataset.images, train, view) for view in (identity, *augmented)],
         exact.features(dataset.images, val, identity),
         dataset.labels[train],
         dataset.labels[val],

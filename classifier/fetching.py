@@ -84,10 +84,10 @@ def download(url: str, destination: Path, checksum: Checksum, cache: Path) -> No
     with _sentence_when_full(cache, destination.parent), locked(partial.with_suffix(".lock")):
         if not (partial.exists() and checksum.of(partial) == checksum):
             _receive(url, partial)
-            _verify(partial, checksum, url)
+        _note(partial).unlink(missing_ok=True)
+        _verify(partial, checksum, url)
         with replacing(destination) as temporary:
             shutil.move(partial, temporary)
-        _note(partial).unlink(missing_ok=True)
 
 
 def copy_file(source: Path, destination: Path, checksum: Checksum | None) -> None:
@@ -160,7 +160,7 @@ def _request(url: str, partial: Path) -> None:
         total = have + int(length) if length is not None else None
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
         write_json(_note(partial), {"url": url, "validator": validator})
-        name = urllib.parse.urlsplit(url).path.rpartition("/")[2]
+        name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
         with partial.open("ab" if have else "wb") as file, _progress(name, have, total) as bar:
             while block := _read(response):
                 file.write(block)

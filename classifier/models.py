@@ -39,18 +39,18 @@ class ModelParams(Params):
     def _parts_fit_together(self) -> Self:
         if self.backbone == COMPACT and (self.weights is not None or self.stem == "small"):
             raise ValueError(
-                "the compact backbone has no pretrained weights and is made for small pictures; "
-                "set weights: null and stem: standard."
+                "train.model.backbone: compact has no pretrained weights and is made for small "
+                "pictures; set train.model.weights: null and train.model.stem: standard."
             )
         if self.freeze != "none" and self.weights is None:
             raise ValueError(
-                "freeze without pretrained weights would keep random layers; "
-                "set weights, or freeze: none."
+                "train.model.freeze without pretrained weights would keep random layers; "
+                "set train.model.weights, or train.model.freeze: none."
             )
         if self.freeze != "none" and self.stem == "small":
             raise ValueError(
-                "stem: small puts a new first layer in, which freeze would keep random; "
-                "set freeze: none or stem: standard."
+                "train.model.stem: small puts a new first layer in, which train.model.freeze would "
+                "keep random; set train.model.freeze: none or train.model.stem: standard."
             )
         return self
 
@@ -158,11 +158,15 @@ def check_input_size(model: Classifier, name: str, crop: int) -> None:
         with torch.no_grad():
             model(torch.zeros(1, crop, crop, 3, device=model.mean.device))
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise UserError(
-            f"train.model.backbone: {name} cannot take pictures of {crop}x{crop} "
-            f"({str(error).splitlines()[0]}); change train.crop and split.image_size, "
-            "or choose another backbone."
-        ) from None
+        raise _wrong_size(name, crop, error) from None
+
+
+def _wrong_size(name: str, crop: int, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(
+        f"train.model.backbone: {name} cannot take pictures of {crop}x{crop} ({reason}); "
+        "change train.crop and split.image_size, or choose another backbone."
+    )
 
 
 def _build_head(params: HeadParams, features: int, classes: int) -> nn.Module:
@@ -183,10 +187,15 @@ def _build_backbone(params: ModelParams, crop: int, load_weights: bool) -> tuple
     # Importing torchvision takes seconds, which the compact network need not wait for.
     from classifier.backbones import build_backbone  # noqa: PLC0415
 
-    return build_backbone(
-        params.backbone,
-        weights=params.weights,
-        load_weights=load_weights,
-        small_stem=params.stem == "small",
-        crop=crop,
-    )
+    try:
+        return build_backbone(
+            params.backbone,
+            weights=params.weights,
+            load_weights=load_weights,
+            small_stem=params.stem == "small",
+            crop=crop,
+        )
+    except UserError:
+        raise
+    except (AssertionError, ValueError) as error:
+        raise _wrong_size(params.backbone, crop, error) from None

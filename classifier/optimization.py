@@ -39,8 +39,8 @@ class OptimizationParams(Params):
     def _warm_up_ends(self) -> Self:
         if self.schedule.warmup_epochs >= self.epochs:
             raise ValueError(
-                f"schedule.warmup_epochs is {self.schedule.warmup_epochs:g}; "
-                f"it must be less than epochs, {self.epochs}."
+                f"train.schedule.warmup_epochs is {self.schedule.warmup_epochs:g}; "
+                f"it must be less than train.epochs, {self.epochs}."
             )
         return self
 

@@ -7,6 +7,7 @@ and used only where its bytes hash to what was written.
 import hashlib
 import io
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ _KEPT = 2
 
 def run_key(params: dict[str, Any], data_folder: Path, device: torch.device) -> str:
     """A name for all that a training run's result depends on: 32 hexadecimal digits."""
-    code = sorted(Path(__file__).parent.glob("*.py"))
+    library = Path(__file__).parent
+    code = sorted([*library.glob("*.py"), *library.parent.glob("stages/train.py")])
     data = sorted(path for path in data_folder.iterdir() if path.is_file())
     depends_on = {
         "params": params,
         "data": {path.name: sha256_of(path) for path in data},
         "code": {path.name: sha256_of(path) for path in code},
-        "torch": torch.__version__,
+        "versions": [torch.__version__, version("torchvision"), version("numpy")],
         "device": device_name(device),
         "threads": torch.get_num_threads(),
     }

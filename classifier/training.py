@@ -22,6 +22,10 @@ from classifier.models import ModelParams
 from classifier.optimization import OptimizationParams, build_optimizer, learning_rate
 from classifier.resume import StateFolder
 
+_WHAT_TO_TRY = (
+    "lower train.optimizer.lr, lengthen train.schedule.warmup_epochs, or set train.precision: fp32."
+)
+
 
 class TrainParams(OptimizationParams):
     """Section `train`."""
@@ -118,11 +122,13 @@ def fit(
     """Train `network` in place and leave the weights of its best epoch in it.
 
     class_weights: float `(classes,)` for the training loss, or None.
-    after_epoch: called with the history after every epoch.
+    after_epoch: called with the history after every epoch, and when a run is resumed.
     Raises UserError where the loss is no longer finite, and when it is asked to stop.
     """
     run = Run.resume(network, params, states)
     criterion = nn.CrossEntropyLoss(class_weights, label_smoothing=params.label_smoothing)
+    if run.progress.history:
+        after_epoch(run.progress.history)
     with _stop_signals() as stop:
         while not run.progress.finished(params):
             train_one_epoch(run, batches, criterion, params, device, stop)
@@ -225,6 +231,11 @@ def _finish_epoch(run: Run, validation: tuple[float, float], params: TrainParams
         "val_loss": validation[0],
         "val_accuracy": validation[1],
     }
+    if not math.isfinite(row["val_loss"]):
+        raise UserError(
+            f"The validation loss became {row['val_loss']} after epoch {progress.epoch}: "
+            f"{_WHAT_TO_TRY}"
+        )
     sign = -1 if params.monitor == "val_accuracy" else 1
     if not progress.history or sign * row[params.monitor] < sign * progress.best[params.monitor]:
         progress.best_epoch = progress.epoch
@@ -242,9 +253,7 @@ def _check_finite(losses: list[Tensor], progress: Progress) -> None:
         if not math.isfinite(loss):
             step = progress.step - len(losses) + back + 1
             raise UserError(
-                f"The loss became {loss} in epoch {progress.epoch}, step {step}: "
-                "lower train.optimizer.lr, lengthen train.schedule.warmup_epochs, "
-                "or set train.precision: fp32."
+                f"The loss became {loss} in epoch {progress.epoch}, step {step}: {_WHAT_TO_TRY}"
             )
 
 

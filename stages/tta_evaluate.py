@@ -80,15 +80,16 @@ def main() -> None:
     after = Answers(dataset, rows, merged)
     table = compare_classes(before, after)
     gain = paired_gain(before.right, after.right)
+    # Named apart from those of evaluate, since `dvc exp show` shows both in one row.
     metrics = {
-        "accuracy": float(after.right.mean()),
-        "macro_f1": float(table["f1"].mean()),
-        "log_loss": cross_entropy(after.probabilities, after.labels),
-        "gain": gain.gain,
-        "gain_low": gain.low,
-        "gain_high": gain.high,
-        "corrected": gain.corrected,
-        "spoiled": gain.spoiled,
+        "tta_accuracy": float(after.right.mean()),
+        "tta_macro_f1": float(table["f1"].mean()),
+        "tta_log_loss": cross_entropy(after.probabilities, after.labels),
+        "tta_gain": gain.gain,
+        "tta_gain_low": gain.low,
+        "tta_gain_high": gain.high,
+        "tta_corrected": gain.corrected,
+        "tta_spoiled": gain.spoiled,
     }
     recalls = {name: table[name].to_numpy() for name in ("before", "after")}
     write_report(RESULTS, after, metrics, table, recalls)

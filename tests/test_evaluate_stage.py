@@ -1,0 +1,150 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from test_evaluation import CLASSES, CROP, make_project
+from tiny import contents
+
+from classifier.bundle import load_bundle
+from classifier.config import load_section
+from classifier.dataset import load_dataset
+from classifier.errors import UserError
+from classifier.images import center_crop
+from classifier.prediction import probabilities
+from stages import evaluate
+
+PARAMS = {"batch_size": 7, "calibration_bins": 10, "confused_pairs": 4}
+RESULTS = Path("results/evaluate")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with params, data and model."""
+    make_project(tmp_path, CLASSES)
+    monkeypatch.chdir(tmp_path)
+    write_params({})
+    return tmp_path
+
+
+def write_params(changes: dict) -> None:
+    Path("params.yaml").write_text(yaml.safe_dump({"evaluate": PARAMS | changes}), "utf-8")
+
+
+def read_csv(name: str) -> pd.DataFrame:
+    return pd.read_csv(RESULTS / name, dtype={"actual": str, "predicted": str, "class": str})
+
+
+def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
+    evaluate.main()
+    assert sorted(path.name for path in RESULTS.iterdir()) == [
+        "confused_pairs.csv",
+        "confusion_matrix.png",
+        "metrics.json",
+        "per_class.csv",
+        "per_class.png",
+        "predictions.csv",
+        "timing.json",
+    ]
+    metrics = json.loads((RESULTS / "metrics.json").read_text())
+    # Of four classes, five cannot be the best.
+    assert list(metrics) == [
+        "accuracy",
+        "top3_accuracy",
+        "macro_f1",
+        "balanced_accuracy",
+        "log_loss",
+        "ece",
+    ]
+    assert 0.3 < metrics["accuracy"] < metrics["top3_accuracy"] < 1
+    assert json.loads((RESULTS / "timing.json").read_text())["images_per_second"] > 0
+
+
+def test_predictions_are_the_models_own_on_the_centre_of_each_test_picture(project: Path):
+    evaluate.main()
+    dataset, bundle = load_dataset(Path("data/split")), load_bundle()
+    rows = dataset.rows("test")
+    with torch.no_grad():
+        pictures = center_crop(dataset.images[rows], CROP)
+        given = probabilities(bundle.model(torch.from_numpy(pictures.copy())).numpy(), 1.5)
+    table = read_csv("predictions.csv")
+    assert table["path"].tolist() == dataset.manifest["path"].to_numpy()[rows].tolist()
+    assert table["predicted"].tolist() == [CLASSES[label] for label in given.argmax(axis=1)]
+    assert table["confidence"].to_numpy() == pytest.approx(given.max(axis=1), abs=1e-5)
+
+
+def test_the_files_agree_with_each_other(project: Path):
+    evaluate.main()
+    metrics = json.loads((RESULTS / "metrics.json").read_text())
+    predictions, classes = read_csv("predictions.csv"), read_csv("per_class.csv")
+    assert (predictions["actual"] == predictions["predicted"]).mean() == pytest.approx(
+        metrics["accuracy"], abs=1e-6
+    )
+    assert classes["recall"].mean() == pytest.approx(metrics["balanced_accuracy"], abs=1e-6)
+    assert classes["f1"].mean() == pytest.approx(metrics["macro_f1"], abs=1e-6)
+    assert classes["class"].tolist() == CLASSES
+    assert classes["test"].sum() == len(predictions)
+    pairs = read_csv("confused_pairs.csv")
+    assert len(pairs) == PARAMS["confused_pairs"]
+    first = pairs.iloc[0]
+    taken = (predictions["actual"] == first["actual"]) & (
+        predictions["predicted"] == first["predicted"]
+    )
+    assert taken.sum() == first["count"] == pairs["count"].max()
+
+
+def test_a_second_run_writes_the_same_bytes(project: Path):
+    evaluate.main()
+    first = contents(RESULTS, without="timing.json")
+    evaluate.main()
+    assert contents(RESULTS, without="timing.json") == first
+
+
+def test_accuracy_and_the_most_confused_pairs_are_printed(project, capsys):
+    evaluate.main()
+    first, *others = capsys.readouterr().out.splitlines()
+    accuracy = json.loads((RESULTS / "metrics.json").read_text())["accuracy"]
+    pictures = len(read_csv("predictions.csv"))
+    assert first == f"accuracy {accuracy:.4f} on {pictures} test pictures"
+    worst = read_csv("confused_pairs.csv").iloc[0]
+    assert len(others) == evaluate.PAIRS_PRINTED
+    assert f"{worst['actual']} taken for {worst['predicted']}: {worst['count']} of its" in others[0]
+
+
+@pytest.mark.parametrize(("classes", "tops"), [(2, []), (3, []), (5, [3]), (6, [3, 5])], ids=str)
+def test_top_accuracies_are_given_where_there_are_more_classes(
+    classes, tops, tmp_path, monkeypatch
+):
+    make_project(tmp_path, [f"class {i}" for i in range(classes)], pictures=12)
+    monkeypatch.chdir(tmp_path)
+    write_params({})
+    evaluate.main()
+    metrics = json.loads((RESULTS / "metrics.json").read_text())
+    assert [name for name in metrics if name.startswith("top")] == [
+        f"top{best}_accuracy" for best in tops
+    ]
+    assert len(metrics) <= 8
+
+
+def test_data_of_other_classes_than_the_models_stop_the_stage(project: Path):
+    Path("data/split/classes.json").write_text(json.dumps(CLASSES[::-1]), "utf-8")
+    with pytest.raises(UserError, match="run the train stage again"):
+        evaluate.main()
+    assert not RESULTS.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"batch_size": 0}, r"evaluate\.batch_size is 0: .*greater than or equal to 1"),
+        ({"calibration_bins": 2.5}, r"evaluate\.calibration_bins is 2\.5"),
+        ({"confused_pairs": -1}, r"evaluate\.confused_pairs is -1"),
+        ({"pairs": 3}, r"evaluate\.pairs is unknown"),
+    ],
+)
+def test_wrong_params_are_refused_by_name(project, changes, sentence):
+    write_params(changes)
+    with pytest.raises(UserError, match=sentence):
+        load_section("evaluate", evaluate.EvaluateParams)

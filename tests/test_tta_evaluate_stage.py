@@ -1,0 +1,183 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from test_evaluation import AUGMENT, CLASSES, CROP, SIZE, make_project, save_model
+from tiny import tiny_params
+
+from classifier.bundle import load_bundle
+from classifier.config import load_section
+from classifier.dataset import load_dataset
+from classifier.errors import UserError
+from classifier.prediction import predict_logits, probabilities
+from classifier.views import named_view
+from stages import evaluate, tta_evaluate
+from stages.tta_evaluate import TtaParams
+
+PARAMS = {
+    "batch_size": 7,
+    "views": ["identity", "flip", "scale_1.2"],
+    "random_views": 2,
+    "seed": 3,
+    "merge": "probabilities",
+}
+EVALUATE = {"batch_size": 7, "calibration_bins": 10, "confused_pairs": 4}
+RESULTS = Path("results/tta_evaluate")
+NO_AUGMENTATION = {"flip": 0.0, "crop_padding": None}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with params, data and model."""
+    make_project(tmp_path, CLASSES)
+    monkeypatch.chdir(tmp_path)
+    write_params({})
+    return tmp_path
+
+
+def write_params(changes: dict) -> None:
+    content = {"evaluate": EVALUATE, "tta_evaluate": PARAMS | changes}
+    Path("params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+
+
+def run(**changes: object) -> dict[str, float]:
+    """The metrics of the stage with these changes to its params."""
+    write_params(changes)
+    tta_evaluate.main()
+    return json.loads((RESULTS / "metrics.json").read_text())
+
+
+def run_evaluate() -> Path:
+    evaluate.main()
+    return Path("results/evaluate")
+
+
+def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
+    assert list(run()) == [
+        "tta_accuracy",
+        "tta_macro_f1",
+        "tta_log_loss",
+        "tta_gain",
+        "tta_gain_low",
+        "tta_gain_high",
+        "tta_corrected",
+        "tta_spoiled",
+    ]
+    assert sorted(path.name for path in RESULTS.iterdir()) == [
+        "confusion_matrix.png",
+        "metrics.json",
+        "per_class.csv",
+        "per_class.png",
+        "predictions.csv",
+        "timing.json",
+    ]
+
+
+def test_what_was_before_is_what_evaluate_finds(project: Path):
+    metrics, plain = run(), run_evaluate()
+    accuracy = json.loads((plain / "metrics.json").read_text())["accuracy"]
+    assert metrics["tta_accuracy"] - metrics["tta_gain"] == pytest.approx(accuracy, abs=2e-6)
+    table, old = pd.read_csv(RESULTS / "per_class.csv"), pd.read_csv(plain / "per_class.csv")
+    assert table["before"].tolist() == old["recall"].tolist()
+
+
+def test_corrected_and_spoiled_pictures_are_counted_by_class(project: Path):
+    metrics, plain = run(), run_evaluate()
+    old, new = (pd.read_csv(path / "predictions.csv") for path in (plain, RESULTS))
+    was, now = old["actual"] == old["predicted"], new["actual"] == new["predicted"]
+    assert metrics["tta_corrected"] == (~was & now).sum() > 0
+    assert metrics["tta_spoiled"] == (was & ~now).sum() > 0
+    table = pd.read_csv(RESULTS / "per_class.csv")
+    assert table["corrected"].sum() == metrics["tta_corrected"]
+    assert table["spoiled"].sum() == metrics["tta_spoiled"]
+    change = (table["after"] - table["before"]) * table["test"]
+    assert change.tolist() == pytest.approx(
+        (table["corrected"] - table["spoiled"]).tolist(), abs=1e-3
+    )
+    assert table["after"].tolist() == table["recall"].tolist()
+
+
+def test_the_centre_alone_changes_nothing(project: Path):
+    metrics, plain = run(views=["identity"], random_views=0), run_evaluate()
+    assert (metrics["tta_gain"], metrics["tta_corrected"], metrics["tta_spoiled"]) == (0, 0, 0)
+    for name in ("predictions.csv", "confusion_matrix.png"):
+        assert (RESULTS / name).read_bytes() == (plain / name).read_bytes()
+
+
+@pytest.mark.parametrize("names", [["identity", "flip"], ["flip", "shift_up_1"], ["five_crop"]])
+def test_the_named_views_and_no_others_are_averaged(project, names):
+    run(views=names, random_views=0)
+    dataset, bundle = load_dataset(Path("data/split")), load_bundle()
+    expanded = tta_evaluate.TtaParams(**(PARAMS | {"views": names})).views
+    views = [named_view(name, SIZE, CROP) for name in expanded]
+    logits = predict_logits(
+        bundle.model, dataset.images, dataset.rows("test"), views, batch_size=64
+    )
+    expected = probabilities(logits, 1.5).mean(axis=0).max(axis=1)
+    table = pd.read_csv(RESULTS / "predictions.csv")
+    assert table["confidence"].to_numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_random_views_depend_on_the_seed_and_on_nothing_else(project: Path):
+    def predictions(**changes: object) -> bytes:
+        run(views=[], random_views=2, **changes)
+        return (RESULTS / "predictions.csv").read_bytes()
+
+    first = predictions()
+    assert predictions() == first
+    assert predictions(seed=4) != first
+
+
+def test_the_merge_changes_the_probabilities(project: Path):
+    assert run()["tta_log_loss"] != run(merge="log_probabilities")["tta_log_loss"]
+
+
+def test_the_comparison_is_printed_in_one_sentence(project, capsys):
+    metrics = run()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("accuracy from ")
+    corrected, spoiled = metrics["tta_corrected"], metrics["tta_spoiled"]
+    counts = f"(views: 5, corrected: {corrected}, spoiled: {spoiled})"
+    assert f"to {metrics['tta_accuracy']:.4f} {counts}" in line
+    assert (
+        f"(95% interval {metrics['tta_gain_low']:+.4f} to {metrics['tta_gain_high']:+.4f})" in line
+    )
+    zero_is_possible = metrics["tta_gain_low"] <= 0 <= metrics["tta_gain_high"]
+    assert line.endswith(f"is {'not ' * zero_is_possible}distinguishable from zero.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"views": ["mirror"]}, r"tta_evaluate\.views: view 'mirror' is unknown; views are"),
+        ({"views": ["flip", "flip"]}, r"tta_evaluate\.views: 'flip' stands twice"),
+        ({"views": [], "random_views": 0}, r"tta_evaluate: views is empty and random_views is 0"),
+        ({"random_views": -1}, r"tta_evaluate\.random_views is -1"),
+        ({"merge": "mean"}, r"tta_evaluate\.merge is 'mean'.*'log_probabilities'"),
+        ({"n": 5}, r"tta_evaluate\.n is unknown"),
+    ],
+)
+def test_wrong_params_are_refused_by_name(project, changes, sentence):
+    write_params(changes)
+    with pytest.raises(UserError, match=sentence):
+        load_section("tta_evaluate", TtaParams)
+
+
+def check_fit(image_size: int, augment: dict, **changes: object) -> None:
+    params, train = TtaParams.model_validate(PARAMS | changes), tiny_params(augment=augment)
+    params.check_fit(image_size=image_size, crop=CROP, augment=train.augment)
+
+
+def test_views_must_fit_the_models_sizes():
+    check_fit(SIZE, AUGMENT, views=["five_crop"])
+    with pytest.raises(UserError, match=r"tta_evaluate\.views: view 'top_left' would equal"):
+        check_fit(CROP, AUGMENT, views=["five_crop"])
+
+
+def test_random_views_need_a_model_that_was_trained_with_augmentation(project: Path):
+    check_fit(SIZE, NO_AUGMENTATION, random_views=0)
+    save_model(Path("models"), load_dataset(Path("data/split")), NO_AUGMENTATION)
+    with pytest.raises(UserError, match=r"tta_evaluate\.random_views is 2, but train\.augment is"):
+        run()
