@@ -42,12 +42,20 @@ class FeatureExtractor:
         self._network: nn.Module | None = None
         self._weights_digest = _digest_tensors(model.backbone.state_dict(), model.mean, model.std)
 
-    def features(self, images: np.ndarray, rows: np.ndarray, view: View) -> np.ndarray:
-        """Features of `images[rows]` seen through `view`: float32 `(n, features)`.
+    def features(
+        self, images: np.ndarray, rows: np.ndarray, views: Sequence[View]
+    ) -> list[np.ndarray]:
+        """Features of `images[rows]` seen through each view: float32 `(n, features)`.
 
         images: uint8 `(N, S, S, 3)`. From the cache folder where they are there and whole.
         """
-        path = cache_folder("features") / f"{self._key(images, rows, view)}.npy"
+        pictures = _digest_pictures(images, rows)
+        return [self._features(images, rows, view, pictures) for view in views]
+
+    def _features(
+        self, images: np.ndarray, rows: np.ndarray, view: View, pictures: str
+    ) -> np.ndarray:
+        path = cache_folder("features") / f"{self._key(pictures, view)}.npy"
         stored = read_checked(path)
         if stored is not None:
             return np.load(io.BytesIO(stored))
@@ -57,14 +65,11 @@ class FeatureExtractor:
         write_checked(path, buffer.getvalue())
         return computed
 
-    def _key(self, images: np.ndarray, rows: np.ndarray, view: View) -> str:
-        pixels = hashlib.sha256(np.int64(rows).tobytes())
-        for part in np.array_split(rows, -(-len(rows) // 256)):
-            pixels.update(images[part].tobytes())
+    def _key(self, pictures: str, view: View) -> str:
         code = ("augment", "backbones", "features", "images", "models", "views")
         files = {name: Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in code}
         depends_on = {
-            "pictures": [pixels.hexdigest(), *images.shape[1:]],
+            "pictures": pictures,
             "view": repr(view),
             "weights": self._weights_digest,
             "dtype": str(self._dtype),
@@ -99,6 +104,14 @@ def _for_inference(backbone: nn.Module, dtype: torch.dtype) -> nn.Module:
     with suppress(TraceError):
         network = fuse(network)
     return network.to(dtype).to(memory_format=torch.channels_last)
+
+
+def _digest_pictures(images: np.ndarray, rows: np.ndarray) -> str:
+    # The rows count too: what a random view shows of a picture depends on its row.
+    digest = hashlib.sha256(f"{images.shape[1:]} {rows.tolist()}".encode())
+    for start in range(0, len(rows), 256):
+        digest.update(images[rows[start : start + 256]].data)
+    return digest.hexdigest()
 
 
 def _digest_tensors(state: dict[str, Tensor], *more: Tensor) -> str:
@@ -180,9 +193,10 @@ def feature_batches(
     ]
     train, val = dataset.rows("train"), dataset.rows("val")
     exact, fast = FeatureExtractor(model), FeatureExtractor(model, dtype)
+    (validation,) = exact.features(dataset.images, val, [identity])
     return FeatureBatches(
-        [fast.features(dataset.images, train, view) for view in (identity, *augmented)],
-        exact.features(dataset.images, val, identity),
+        fast.features(dataset.images, train, [identity, *augmented]),
+        validation,
         dataset.labels[train],
         dataset.labels[val],
         seed=seed,

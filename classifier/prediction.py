@@ -44,8 +44,7 @@ def predict_logits(
 def _predict_from_features(
     model: Classifier, images: np.ndarray, rows: np.ndarray, views: Sequence[View]
 ) -> np.ndarray:
-    extractor = FeatureExtractor(model)
-    features = np.stack([extractor.features(images, rows, view) for view in views])
+    features = np.stack(FeatureExtractor(model).features(images, rows, views))
     return model.head(torch.from_numpy(features).to(model.mean.device)).cpu().numpy()
 
 

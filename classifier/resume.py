@@ -7,6 +7,7 @@ and used only where its bytes hash to what was written.
 import hashlib
 import io
 import json
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,8 @@ class StateFolder:
 
     def clear(self) -> None:
         """Forget the run: it is finished."""
-        for path in self._newest_first():
-            path.unlink(missing_ok=True)
-        if self._folder.exists() and not any(self._folder.iterdir()):
-            self._folder.rmdir()
+        # Kills may have left unfinished files beside the states.
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _newest_first(self) -> list[Path]:
         return sorted(self._folder.glob("*.state"), reverse=True)
