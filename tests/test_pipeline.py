@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from import_closure import import_closure
+from PIL import Image
 
 from classifier.check_params import SCHEMAS, check_params
 from classifier.config import STAGES
@@ -214,6 +215,22 @@ def test_a_change_in_the_library_reruns_the_stages_that_use_it(clones: tuple[Clo
     path.write_text(before, "utf-8")
     changed = re.findall(r"^(\w+):$", said, flags=re.M)
     assert changed == ["evaluate", "tta_evaluate"]
+
+
+@in_clones
+def test_a_new_picture_in_a_watched_folder_reruns_the_download(
+    clones: tuple[Clone, Clone], tmp_path: Path
+):
+    clone, photos = clones[1], tmp_path / "photos"
+    (photos / "cat").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(photos / "cat" / "first.png")
+    clone.set_params(source="folder", url=str(photos), watch=str(photos))
+    clone.dvc("repro", "--single-item", "download")
+    assert "up to date" in clone.dvc("status", "download")
+    Image.new("RGB", (8, 8)).save(photos / "cat" / "second.png")
+    assert "modified" in clone.dvc("status", "download")
+    clone.run("git", "checkout", "--", ".")
+    clone.dvc("checkout")
 
 
 @in_clones
