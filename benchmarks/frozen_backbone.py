@@ -1,9 +1,9 @@
-"""Boats with a frozen MobileNetV2: the pipeline against the plain recipe, seed after seed.
+"""Boats with a frozen MobileNetV2 after `presets/photos.yaml`, seed after seed.
 
 For every split seed: split, train, evaluate and tta_evaluate with an empty cache folder, then train
-and evaluate again with another learning rate of the head, then the plain recipe on the same split.
+again with another learning rate of the head, from cached features.
 
-    TORCH_HOME=… python benchmarks/frozen_backbone.py boats.zip --seeds 5 --recipes 1
+    TORCH_HOME=… python benchmarks/frozen_backbone.py boats.zip --seeds 5
 """
 
 import argparse
@@ -24,15 +24,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--recipes", type=int, default=1, help="seeds that the recipe runs on too")
     options = parser.parse_args()
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as folder:
-            project = Path(folder)
-            row = measure(project, options.archive.resolve(), seed)
-            if seed < options.recipes:
-                row["recipe"] = run_recipe(project, options.archive.resolve())
-            print(json.dumps(row), flush=True)
+            print(json.dumps(measure(Path(folder), options.archive.resolve(), seed)), flush=True)
 
 
 def measure(project: Path, archive: Path, seed: int) -> dict[str, object]:
@@ -52,13 +47,6 @@ def measure(project: Path, archive: Path, seed: int) -> dict[str, object]:
     save(project, params)
     row["second_train_seconds"] = run(project, "train")
     return row
-
-
-def run_recipe(project: Path, archive: Path) -> object:
-    command = [sys.executable, str(ROOT / "benchmarks/plain_recipe.py"), str(archive)]
-    manifest = str(project / "data/split/manifest.csv")
-    done = subprocess.run([*command, manifest], check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
 
 
 def save(project: Path, params: dict[str, object]) -> None:

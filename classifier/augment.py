@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from classifier.config import Params
+from classifier.errors import UserError
 from classifier.images import center_window
 from classifier.views import View
 
@@ -53,6 +54,14 @@ class AugmentParams(Params):
                 f"train.augment.crop_ratio is {self.crop_ratio}; it must ascend and be positive."
             )
         return self
+
+    def check_fit(self, crop: int) -> None:
+        """Raise UserError where the padding is so wide that a crop may miss the picture."""
+        if self.crop_padding is not None and self.crop_padding >= crop:
+            raise UserError(
+                f"train.augment.crop_padding is {self.crop_padding}; it must be less than the side "
+                f"of the crop, {crop} (train.crop, or else split.image_size)."
+            )
 
     @property
     def moves_pixels(self) -> bool:

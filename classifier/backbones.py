@@ -1,7 +1,9 @@
 """The classification models of torchvision, without their last layer."""
 
+from pickle import UnpicklingError
 from urllib.error import URLError
 
+import torch
 import torchvision
 from torch import nn
 
@@ -30,6 +32,12 @@ def build_backbone(
             f"The pretrained weights of {name} cannot be downloaded ({error.reason}): "
             "connect to the network, point TORCH_HOME at a folder that holds them, "
             "or set train.model.weights: null."
+        ) from None
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"The pretrained weights of {name} cannot be read ({reason}): delete their file in "
+            f"{torch.hub.get_dir()}/checkpoints, so that they are downloaded again."
         ) from None
     _remove_auxiliary_heads(backbone)
     if small_stem:

@@ -23,7 +23,8 @@ def epoch_order(rows: np.ndarray, *, seed: int, epoch: int, batch_size: int) -> 
     """`rows` shuffled for this epoch and cut into batches of at most `batch_size`.
 
     The batches' sizes differ by one at most: a last batch of a single picture would leave batch
-    norm without statistics. (With a `batch_size` of 2, an odd number of rows still has one.)
+    norm without statistics. (It could be one with a
+    `batch_size` of 2, which is therefore refused.)
     """
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, 1])))
     return np.array_split(generator.permutation(rows), -(-len(rows) // batch_size))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from classifier.files import replacing
 
-BLUE, ORANGE, GREEN, RED, GREY = "#2a6fb0", "#e07b28", "#3a923a", "#c03d3e", "#7f7f7f"
+BLUE, ORANGE, GREEN, GREY = "#2a6fb0", "#e07b28", "#3a923a", "#7f7f7f"
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -9,6 +9,7 @@ from pathlib import Path
 from classifier.config import Params, read_params, validate_section
 from classifier.errors import UserError, run_program
 from classifier.export import ExportParams
+from classifier.models import IMAGENET_MEAN, IMAGENET_STD, build_classifier, check_input_size
 from classifier.sources import DownloadParams
 from classifier.splitting import SplitParams
 from classifier.training import TrainParams
@@ -48,9 +49,18 @@ def check_params(path: Path) -> None:
             f"{path}: train.crop is {train.crop}, larger than split.image_size, "
             f"{split.image_size}: lower the one or raise the other."
         )
-    tta.check_fit(
-        image_size=split.image_size, crop=train.crop or split.image_size, augment=train.augment
+    crop = train.crop or split.image_size
+    train.augment.check_fit(crop)
+    model = build_classifier(
+        train.model,
+        classes=2,
+        crop=crop,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        load_weights=False,
     )
+    check_input_size(model, train.model.backbone, crop)
+    tta.check_fit(image_size=split.image_size, crop=crop, augment=train.augment)
 
 
 if __name__ == "__main__":

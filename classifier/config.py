@@ -97,7 +97,7 @@ def validate_section(
     try:
         return schema.model_validate(section)
     except ValidationError as error:
-        sentences = [_sentence(name, details) for details in error.errors()]
+        sentences = dict.fromkeys(_sentence(name, details) for details in error.errors())
         raise UserError(f"{path}: {' '.join(sentences)}") from None
 
 
@@ -107,6 +107,11 @@ def _sentence(section: str, details: ErrorDetails) -> str:
         return f"{key} is missing."
     if details["type"] == "extra_forbidden":
         return f"{key} is unknown; remove it or correct its name."
+    if details["type"] == "model_type":
+        return f"{key} is {details['input']!r}: it must be a mapping of keys to values."
+    if details["type"] in ("too_short", "too_long"):
+        length = details.get("ctx", {}).get("min_length", details.get("ctx", {}).get("max_length"))
+        return f"{key} is {details['input']!r}: it must have {length} entries."
     reason = details["msg"].removeprefix("Value error, ")
     if details["type"] == "value_error":
         # A contradiction between keys names them itself.

@@ -18,8 +18,8 @@ def describe_os_error(error: OSError) -> str:
 def run_program(main: Callable[[], None]) -> NoReturn:
     """Call `main` and end the process: status 0, or 1 and a sentence on standard error.
 
-    Only a `UserError` and an `OSError` become a sentence; anything else is our fault and keeps
-    its traceback.
+    Only a `UserError`, an `OSError` and Ctrl-C become a sentence; anything else is our fault and
+    keeps its traceback.
     """
     try:
         main()
@@ -27,4 +27,6 @@ def run_program(main: Callable[[], None]) -> NoReturn:
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {describe_os_error(error)}")
+    except KeyboardInterrupt:
+        sys.exit("error: stopped by the keyboard; run the same command again.")
     sys.exit(0)

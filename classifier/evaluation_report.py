@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axis import Axis
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from classifier.charts import BLUE, GREEN, GREY, new_figure, shorten, write_png
 from classifier.dataset import SPLITS, Dataset
@@ -139,6 +140,7 @@ def recall_figure(dataset: Dataset, recalls: dict[str, np.ndarray]) -> Figure:
     left.set_xlabel("recall on the test split")
     right.barh(places, counts[order], 0.8, color=GREEN)
     right.set_xlabel("training pictures")
+    right.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     _name_ticks(left.yaxis, [shorten(dataset.classes[label], 28) for label in order])
     if len(recalls) > 1:
         figure.legend(loc="outside upper center", ncols=len(recalls))

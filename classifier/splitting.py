@@ -50,7 +50,7 @@ class Fractions(Params):
 class SplitParams(Params):
     """How pictures are chosen, stored and split."""
 
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
     fractions: Fractions
     image_size: int = Field(ge=1, le=1024)
     resize: Resize

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -30,8 +30,8 @@ _WHAT_TO_TRY = (
 class TrainParams(OptimizationParams):
     """Section `train`."""
 
-    seed: int = Field(ge=0)
-    batch_size: int = Field(ge=2)
+    seed: int = Field(ge=0, lt=2**32)
+    batch_size: int = Field(ge=3)
     crop: int | None = Field(ge=1)
     precision: Precision
     label_smoothing: float = Field(ge=0, lt=1)
@@ -42,6 +42,15 @@ class TrainParams(OptimizationParams):
     model: ModelParams
     feature_views: int = Field(ge=0)
     augment: AugmentParams
+
+    @model_validator(mode="after")
+    def _views_are_of_a_frozen_backbone(self) -> Self:
+        if self.feature_views and self.model.freeze != "backbone":
+            raise ValueError(
+                f"train.feature_views is {self.feature_views}, but train.model.freeze is "
+                f"{self.model.freeze}; set train.feature_views: 0, or freeze the backbone."
+            )
+        return self
 
 
 class Batches(Protocol):
@@ -159,7 +168,7 @@ def train_one_epoch(
     label = f"epoch {progress.epoch}/{params.epochs}"
     with tqdm(total=steps, initial=progress.step, desc=label, leave=False, disable=None) as bar:
         for batch in batches.training_batches(progress.epoch, progress.step):
-            rate = learning_rate(params, progress.epoch - 1 + progress.step / steps)
+            rate = learning_rate(params, progress.epoch - 1 + (progress.step + 0.5) / steps)
             loss, correct = train_step(run, batch, criterion, params, device, rate)
             progress.step += 1
             size = correct.new_tensor(len(batch.targets))
@@ -225,7 +234,7 @@ def _finish_epoch(run: Run, validation: tuple[float, float], params: TrainParams
     loss_sum, correct, size = progress.totals.tolist()
     row = {
         "epoch": progress.epoch,
-        "lr": learning_rate(params, progress.epoch - 1),
+        "lr": round(learning_rate(params, progress.epoch - 0.5), 8),
         "train_loss": loss_sum / size,
         "train_accuracy": correct / size,
         "val_loss": validation[0],

@@ -40,12 +40,12 @@ def main() -> None:
         logits = run(form.load(content), dataset.images, batches, spec.crop)
         speed = len(rows) / (time.perf_counter() - begun)
         agreement = compare(logits, expected, dataset.labels[rows])
+        print(f"{form.file}: {agreement}, {len(content) / 1e6:.1f} MB")
         check(form.file, agreement, params.max_logit_difference)
         files[form.file] = content
         speeds[f"{form.name}_images_per_second"] = round(speed, 1)
         metrics |= {f"{form.name}_{name}": value for name, value in agreement._asdict().items()}
         metrics[f"{form.name}_megabytes"] = len(content) / 1e6
-        print(f"{form.file}: {agreement}, {len(content) / 1e6:.1f} MB")
     for name, content in files.items():
         write_bytes(MODELS / "export" / name, content)
     # The description travels along: classes, preprocessing, temperature.

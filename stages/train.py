@@ -90,6 +90,7 @@ def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
             f"train.crop is {crop}, larger than the stored pictures, split.image_size "
             f"{image_size}: lower the one or raise the other."
         )
+    params.augment.check_fit(crop)
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if params.model.normalize == "dataset":
         mean, std = channel_statistics(dataset.images, dataset.rows("train"))
@@ -102,7 +103,8 @@ def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
         mean=mean,
         std=std,
         temperature=1.0,
-        params=params.model_dump(mode="json"),
+        # How often a state is saved changes no result.
+        params=params.model_dump(mode="json", exclude={"checkpoint_minutes"}),
     )
 
 

@@ -34,7 +34,7 @@ class TtaParams(Params):
     batch_size: int = Field(ge=1)
     views: list[str]
     random_views: int = Field(ge=0)
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
     merge: Merge
 
     @field_validator("views")
@@ -83,7 +83,7 @@ def main() -> None:
     # Named apart from those of evaluate, since `dvc exp show` shows both in one row.
     metrics = {
         "tta_accuracy": float(after.right.mean()),
-        "tta_macro_f1": float(table["f1"].mean()),
+        "tta_accuracy_before": float(before.right.mean()),
         "tta_log_loss": cross_entropy(after.probabilities, after.labels),
         "tta_gain": gain.gain,
         "tta_gain_low": gain.low,

@@ -122,6 +122,14 @@ def test_weights_that_cannot_be_downloaded_are_told_with_the_ways_out(torch_home
     assert "\n" not in sentence
 
 
+def test_damaged_weights_are_told_with_where_they_are(torch_home: Path) -> None:
+    put_weights(torch_home, "resnet18", "IMAGENET1K_V1", torchvision.models.resnet18())
+    (path,) = (torch_home / "hub/checkpoints").iterdir()
+    path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(UserError, match=r"cannot be read .+ delete their file in .+checkpoints"):
+        build("resnet18", crop=32, weights="IMAGENET1K_V1")
+
+
 def test_weights_are_not_read_for_a_network_that_is_filled_from_a_bundle(torch_home: Path) -> None:
     with torch.device("meta"):
         build_backbone(

@@ -47,7 +47,9 @@ def test_valid_section_becomes_its_params(tmp_path: Path) -> None:
         ({"epochs": "3"}, ["train.epochs is '3'", "valid integer"]),
         ({"epochs": True}, ["train.epochs is True", "valid integer"]),
         ({"model": {"head": {"dropout": 1.0}}}, ["train.model.head.dropout is 1.0", "less than 1"]),
-        ({"augment": {"crop_ratio": [1.0]}}, ["train.augment.crop_ratio is [1.0]", "2 items"]),
+        ({"augment": {"crop_ratio": [1.0]}}, ["train.augment.crop_ratio is [1.0]", "2 entries"]),
+        ({"seed": 2**40}, ["train.seed is 1099511627776", "less than 4294967296"]),
+        ({"model": {"head": None}}, ["train.model.head is None", "must be a mapping"]),
         ({"augment": {"crop_scale": [0.1, "x"]}}, ["train.augment.crop_scale.1 is 'x'"]),
     ],
 )
@@ -88,6 +90,10 @@ def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
     [
         ({"schedule": {"warmup_epochs": 3.0}}, ["train.schedule.warmup_epochs", "3"]),
         ({"augment": {"crop_scale": [0.5, 1.0]}}, ["train.augment.crop_padding", "crop_scale"]),
+        (
+            {"feature_views": 2},
+            ["train.feature_views is 2", "train.model.freeze is none"],
+        ),
         (
             {"augment": {"crop_padding": None, "crop_scale": [0.9, 0.1]}},
             ["train.augment.crop_scale", "[0.9, 0.1]", "0..1"],

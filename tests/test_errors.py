@@ -28,6 +28,14 @@ def test_os_error_becomes_the_systems_words_and_the_file(tmp_path: Path) -> None
     assert caught.value.code == f"error: No such file or directory: {missing}"
 
 
+def test_ctrl_c_becomes_one_sentence() -> None:
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="stopped by the keyboard; run the same command again"):
+        run_program(main)
+
+
 def test_our_own_fault_keeps_its_traceback() -> None:
     def main() -> None:
         raise ZeroDivisionError

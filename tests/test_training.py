@@ -94,7 +94,7 @@ def test_same_params_give_the_same_bytes_and_another_seed_others(dataset: Datase
     assert train("third", 1) != first
 
 
-def test_history_has_a_row_for_each_epoch_with_the_rate_at_its_start(dataset: Dataset) -> None:
+def test_history_has_a_row_for_each_epoch_with_the_rate_in_its_middle(dataset: Dataset) -> None:
     params = plain_params(
         epochs=4, schedule={"name": "step", "warmup_epochs": 1.0, "step_epochs": 2, "gamma": 0.5}
     )
@@ -106,7 +106,7 @@ def test_history_has_a_row_for_each_epoch_with_the_rate_at_its_start(dataset: Da
         after_epoch=lambda history: seen.append(len(history)),
     )
     assert [row["epoch"] for row in progress.history] == [1, 2, 3, 4]
-    assert [row["lr"] for row in progress.history] == [0, 0.1, 0.05, 0.05]
+    assert [row["lr"] for row in progress.history] == [0.05, 0.1, 0.05, 0.05]
     assert seen == [1, 2, 3, 4]
 
 
