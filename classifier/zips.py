@@ -70,9 +70,7 @@ def _find_table(file: BufferedReader) -> tuple[int, int]:
     first = max(0, length - _LONGEST_COMMENT - _END.size)
     file.seek(first)
     tail = file.read()
-    place = tail.rfind(b"PK\x05\x06")
-    if place < 0 or place + _END.size > len(tail):
-        raise BadZipFile("it has no table of contents")
+    place = _find_end(tail)
     *_, size, start, _ = _END.unpack_from(tail, place)
     end = first + place
     file.seek(max(0, end - _LOCATOR_64.size))
@@ -84,6 +82,17 @@ def _find_table(file: BufferedReader) -> tuple[int, int]:
     if start + size != end:
         raise BadZipFile("its table of contents is damaged")
     return start, end
+
+
+def _find_end(tail: bytes) -> int:
+    """Where in `tail`, which ends with the file, the record begins that ends an archive."""
+    place = len(tail)
+    while (place := tail.rfind(b"PK\x05\x06", 0, place)) >= 0:
+        # The archive's comment follows it, and may hold the same four bytes.
+        comment = len(tail) - place - _END.size
+        if comment >= 0 and _END.unpack_from(tail, place)[-1] == comment:
+            return place
+    raise BadZipFile("it has no table of contents")
 
 
 def _read_entry(file: BufferedReader) -> Entry:

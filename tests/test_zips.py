@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from classifier.zips import read_content, read_entries
@@ -24,6 +24,7 @@ def contents_of(path: Path) -> dict[str, bytes]:
     packing=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
     comment=st.binary(max_size=40),
 )
+@example(members={}, packing=zipfile.ZIP_STORED, comment=b"PK\x05\x06")
 def test_reads_what_zipfile_writes(
     tmp_path: Path, members: dict[str, bytes], packing: int, comment: bytes
 ) -> None:
