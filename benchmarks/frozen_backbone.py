@@ -1,9 +1,10 @@
 """Boats with a frozen MobileNetV2 after `presets/photos.yaml`, seed after seed.
 
 For every split seed: split, train, evaluate and tta_evaluate with an empty cache folder, then train
-again with another learning rate of the head, from cached features.
+again with another learning rate of the head, from cached features. For the first `--recipes` seeds
+the plain recipe (plain_recipe.py) follows in turn, on the same split.
 
-    TORCH_HOME=… python benchmarks/frozen_backbone.py boats.zip --seeds 5
+    TORCH_HOME=… python benchmarks/frozen_backbone.py boats.zip --seeds 5 --recipes 1
 """
 
 import argparse
@@ -24,10 +25,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--recipes", type=int, default=0)
     options = parser.parse_args()
+    archive = options.archive.resolve()
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(measure(Path(folder), options.archive.resolve(), seed)), flush=True)
+            print(json.dumps(measure(Path(folder), archive, seed)), flush=True)
+            if seed < options.recipes:
+                recipe = [sys.executable, str(ROOT / "benchmarks/plain_recipe.py"), str(archive)]
+                subprocess.run([*recipe, f"{folder}/data/split", f"--seed={seed}"], check=True)
 
 
 def measure(project: Path, archive: Path, seed: int) -> dict[str, object]:

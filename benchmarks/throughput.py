@@ -1,27 +1,36 @@
 """Training images a second with the real pipeline, against the same step on one resident batch.
 
-    python benchmarks/throughput.py --preset cifar10 --backbone resnet18 --stem small
+    python benchmarks/throughput.py --preset cifar10-fast
+    python benchmarks/throughput.py --preset photos --backbone mobilenet_v2 --batch 32
 
-Pictures are noise of the preset's size; the first step is not counted.
+Pictures are noise of the preset's size. The two are timed in turn, a step each, so that both see
+the same disturbances; the first step is not counted. `--pictures` above what memory holds, on a
+machine or in a control group with less memory, shows the memory map being streamed:
+
+    python benchmarks/throughput.py --preset cifar10 --pictures 700000 --folder /var/tmp --batch 512
 """
 
 import argparse
+import resource
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
-from classifier.batches import Batch, PictureBatches
+from classifier.batches import Batch, Ordering, Parts, PictureBatches
 from classifier.config import read_params
 from classifier.dataset import Dataset
 from classifier.devices import choose_device, make_deterministic
+from classifier.distributed import Processes
 from classifier.images import Preprocessing
 from classifier.models import build_classifier
-from classifier.optimization import build_optimizer
+from classifier.optimization import build_optimizers
+from classifier.progress import Run
 from classifier.resume import StateFolder
-from classifier.training import Progress, Run, TrainParams, train_step
+from classifier.steps import Loss, train_step
+from classifier.train_params import TrainParams
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = 10
@@ -30,33 +39,55 @@ CLASSES = 10
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="cifar10")
-    parser.add_argument("--backbone", default="compact")
+    parser.add_argument("--backbone")
     parser.add_argument("--stem", default="standard")
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--pictures", type=int)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--steps", type=int, default=12)
     options = parser.parse_args()
     content = read_params(ROOT / f"presets/{options.preset}.yaml")
-    model = {"backbone": options.backbone, "stem": options.stem, "weights": None, "freeze": "none"}
-    content["train"]["model"] |= model
+    section = content["train"] | {"precision": options.precision}
+    if options.backbone:
+        model = {"backbone": options.backbone, "stem": options.stem}
+        section["model"] |= model | {"weights": None, "freeze": "none"}
+        section["feature_views"] = 0
+    if options.batch:
+        section |= {"batch_size": options.batch, "accumulation": 1}
+    params = TrainParams.model_validate(section)
     make_deterministic()
-    for precision in ("bf16", "fp32"):
-        params = TrainParams.model_validate(content["train"] | {"precision": precision})
-        pipeline, resident = measure(params, content["split"]["image_size"], options.steps)
-        print(
-            f"{options.backbone} {precision}: {pipeline:.0f} images a second, "
-            f"one resident batch {resident:.0f}, ratio {pipeline / resident:.2f}"
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        count = options.pictures or (options.steps + 1) * params.batch_size
+        dataset = noise(Path(folder), count, content["split"]["image_size"])
+        pipeline, resident = measure(params, dataset, options.steps)
+    print(
+        f"{params.model.backbone}, batches of {params.batch_size}: {pipeline:.0f} images a second, "
+        f"one resident batch {resident:.0f}, ratio {pipeline / resident:.2f}; map of "
+        f"{dataset.images.nbytes / 2**20:.0f} MiB, peak memory "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MiB"
+    )
+
+
+def noise(folder: Path, count: int, side: int) -> Dataset:
+    """A data set of noise in a memory map."""
+    path, generator = folder / "images.npy", np.random.default_rng(0)
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, side, side, 3))
+    for start in range(0, count, 1000):
+        images[start : start + 1000] = generator.integers(
+            0, 256, images[start : start + 1000].shape, dtype=np.uint8
         )
+    images.flush()
+    del images
+    manifest = pd.DataFrame({"label": np.arange(count) % CLASSES, "split": "train"})
+    classes = [str(label) for label in range(CLASSES)]
+    return Dataset(np.load(path, mmap_mode="r"), manifest, classes, Preprocessing(side, "crop"))
 
 
-def measure(params: TrainParams, image_size: int, steps: int) -> tuple[float, float]:
+def measure(params: TrainParams, dataset: Dataset, steps: int) -> tuple[float, float]:
     """Images a second through the pipeline, and of one batch that is there already."""
     device = choose_device()
-    rows = np.arange((steps + 1) * params.batch_size)
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (len(rows), image_size, image_size, 3), dtype=np.uint8)
-    manifest = pd.DataFrame({"label": rows % CLASSES, "split": "train"})
-    classes = [str(label) for label in range(CLASSES)]
-    dataset = Dataset(images, manifest, classes, Preprocessing(image_size, "crop"))
-    crop = params.crop or image_size
+    crop = params.crop or dataset.images.shape[1]
     model = build_classifier(
         params.model, classes=CLASSES, crop=crop, mean=(120.0,) * 3, std=(60.0,) * 3
     ).to(device)
@@ -64,29 +95,36 @@ def measure(params: TrainParams, image_size: int, steps: int) -> tuple[float, fl
         dataset,
         params.augment,
         crop=crop,
-        seed=0,
-        batch_size=params.batch_size,
+        ordering=Ordering(params.seed, params.batch_size),
         device=device,
+        parts=Parts(0, params.accumulation, params.accumulation),
     )
-    optimizer = build_optimizer(params.optimizer, model)
-    run = Run(model.train(), optimizer, Progress(), StateFolder("throughput"))
-    criterion = nn.CrossEntropyLoss()
+    run = Run(
+        network=model.train(),
+        replica=model,
+        optimizers=build_optimizers(params.optimizer, model),
+        average={},
+        states=StateFolder("throughput"),
+        processes=Processes(),
+        accumulation=params.accumulation,
+    )
 
-    def step(batch: Batch) -> None:
-        loss, _ = train_step(run, batch, criterion, params, device, 0.01)
-        loss.item()
+    def step(parts: list[Batch]) -> None:
+        train_step(run, parts, Loss(), params, device, steps=1000).item()
 
     stream = batches.training_batches(1)
     resident = next(stream)
     step(resident)
-    started = time.perf_counter()
-    for batch in stream:
-        step(batch)
-    middle = time.perf_counter()
+    seconds = [0.0, 0.0]
     for _ in range(steps):
+        started = time.perf_counter()
+        step(next(stream))
+        middle = time.perf_counter()
         step(resident)
+        seconds[0] += middle - started
+        seconds[1] += time.perf_counter() - middle
     count = steps * params.batch_size
-    return count / (middle - started), count / (time.perf_counter() - middle)
+    return count / seconds[0], count / seconds[1]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from classifier.errors import UserError
 from classifier.files import write_bytes, write_json
@@ -53,9 +54,15 @@ class Bundle:
     spec: BundleSpec
 
 
-def save_bundle(model: Classifier, spec: BundleSpec, folder: Path) -> None:
-    """Write both files to `folder`; the same model gives the same bytes."""
-    state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+def save_bundle(
+    model: Classifier, spec: BundleSpec, folder: Path, changed: dict[str, Tensor] | None = None
+) -> None:
+    """Write both files to `folder`; the same model gives the same bytes.
+
+    changed: tensors that stand there by name in place of the model's.
+    """
+    tensors = model.state_dict() | (changed or {})
+    state = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     write_bytes(folder / WEIGHTS, save(state))
     write_json(folder / DESCRIPTION, spec.model_dump(mode="json"))
 

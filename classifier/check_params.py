@@ -12,7 +12,7 @@ from classifier.export import ExportParams
 from classifier.models import IMAGENET_MEAN, IMAGENET_STD, build_classifier, check_input_size
 from classifier.sources import DownloadParams
 from classifier.splitting import SplitParams
-from classifier.training import TrainParams
+from classifier.train_params import TrainParams
 from stages.evaluate import EvaluateParams
 from stages.tta_evaluate import TtaParams
 

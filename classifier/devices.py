@@ -1,6 +1,8 @@
 """Where and how PyTorch computes: device, determinism, number format."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -29,6 +31,17 @@ def make_deterministic() -> None:
     # The same as `use_deterministic_algorithms(True)`, which spends seconds on loading a compiler.
     torch.set_deterministic_debug_mode("error")
     torch.backends.cudnn.benchmark = False
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, the processor computes with one thread: small products only wait for a second one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:

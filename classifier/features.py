@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -16,16 +17,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 from tqdm import tqdm
 
 from classifier.augment import AugmentParams, random_view
-from classifier.batches import Batch, epoch_order
+from classifier.batches import Batch, Ordering
 from classifier.caches import cache_folder, read_checked, write_checked
 from classifier.dataset import Dataset
 from classifier.devices import device_name
 from classifier.models import Classifier
+from classifier.stored_backbone import StoredBackbone
 from classifier.views import View, named_view
 
 # The features of a picture may depend in their last bits on how many are computed at once, so the
@@ -76,30 +77,44 @@ class FeatureExtractor:
             "code": files,
             "torch": torch.__version__,
             "device": device_name(self._model.mean.device),
-            "threads": torch.get_num_threads(),
         }
         return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]
 
-    @torch.no_grad()
     def _compute(self, images: np.ndarray, rows: np.ndarray, view: View) -> np.ndarray:
         if self._network is None:
             self._network = _for_inference(self._model.backbone, self._dtype)
-        device = self._model.mean.device
+        network, device = self._network, self._model.mean.device
         at_once = _AT_ONCE[device.type]
-        parts = []
-        for start in tqdm(
-            range(0, len(rows), at_once), desc=f"features of {view.name}", leave=False, disable=None
-        ):
+
+        @torch.no_grad()
+        def features_from(start: int) -> Tensor:
             chosen = np.resize(rows[start : start + at_once], at_once)
             pictures = torch.from_numpy(view(images[chosen], chosen)).to(device)
             normalized = self._model.normalize(pictures).to(self._dtype)
-            parts.append(self._network(normalized).float().cpu())
-        return torch.cat(parts)[: len(rows)].numpy()
+            return network(normalized).float().cpu()
+
+        starts = range(0, len(rows), at_once)
+        # Several threads with a batch each are faster than a batch shared by several threads.
+        count = torch.get_num_threads() if device.type == "cpu" else 1
+        with ThreadPoolExecutor(count, initializer=_compute_alone) as threads:
+            parts = threads.map(features_from, starts)
+            label = f"features of {view.name}"
+            shown = tqdm(parts, total=len(starts), desc=label, leave=False, disable=None)
+            return torch.cat(list(shown))[: len(rows)].numpy()
+
+
+def _compute_alone() -> None:
+    """Keep PyTorch from starting threads of its own in this thread."""
+    torch.set_num_threads(1)
 
 
 def _for_inference(backbone: nn.Module, dtype: torch.dtype) -> nn.Module:
     """A copy with batch norm folded into the convolutions before it, about twice as fast."""
-    network = deepcopy(backbone).eval()
+    # The import is slow, and not needed where all features are there.
+    from torch.fx.experimental.optimization import fuse  # noqa: PLC0415
+
+    stored = isinstance(backbone, StoredBackbone)
+    network = backbone.network() if stored else deepcopy(backbone).eval()
     # A network whose path depends on its input cannot be folded, and is used as it is.
     with suppress(TraceError):
         network = fuse(network)
@@ -136,27 +151,26 @@ class FeatureBatches:
         training_targets: np.ndarray,
         validation_targets: np.ndarray,
         *,
-        seed: int,
-        batch_size: int,
+        ordering: Ordering,
         device: torch.device,
     ) -> None:
         self._training = torch.from_numpy(np.stack(training)).to(device)
         self._validation = torch.from_numpy(validation).to(device)
         self._targets = torch.from_numpy(training_targets).to(device)
         self._validation_targets = torch.from_numpy(validation_targets).to(device)
-        self._seed, self._batch_size = seed, batch_size
+        self._labels = training_targets
+        self._ordering = ordering
 
     def training_order(self, epoch: int) -> list[np.ndarray]:
-        rows = np.arange(len(self._targets))
-        return epoch_order(rows, seed=self._seed, epoch=epoch, batch_size=self._batch_size)
+        return self._ordering.places(self._labels, epoch)
 
-    def training_batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        sequence = np.random.SeedSequence([self._seed, epoch, 3])
+    def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
+        sequence = np.random.SeedSequence([self._ordering.seed, epoch, 3])
         generator = np.random.Generator(np.random.PCG64(sequence))
         views = generator.integers(len(self._training), size=len(self._targets))
         for order in self.training_order(epoch)[first:]:
             rows, seen = torch.from_numpy(order), torch.from_numpy(views[order])
-            yield Batch(self._training[seen, rows], self._targets[rows])
+            yield [Batch(self._training[seen, rows], self._targets[rows])]
 
     def validation_batches(self) -> Iterator[Batch]:
         yield Batch(self._validation, self._validation_targets)
@@ -170,8 +184,7 @@ def feature_batches(
     views: int,
     crop: int,
     dtype: torch.dtype,
-    seed: int,
-    batch_size: int,
+    ordering: Ordering,
 ) -> FeatureBatches:
     """The features of the training pictures, as centre crops and in `views` augmented views.
 
@@ -185,7 +198,7 @@ def feature_batches(
             augment,
             image_size=image_size,
             crop=crop,
-            seed=seed,
+            seed=ordering.seed,
             number=number,
             size=len(dataset.images),
         )
@@ -199,7 +212,6 @@ def feature_batches(
         validation,
         dataset.labels[train],
         dataset.labels[val],
-        seed=seed,
-        batch_size=batch_size,
+        ordering=ordering,
         device=model.mean.device,
     )

@@ -6,6 +6,7 @@ itself, so training, evaluation and every exported file share one normalisation.
 
 from typing import Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -13,9 +14,13 @@ from torch import Tensor, nn
 from classifier.compact import CompactNet
 from classifier.config import Params
 from classifier.errors import UserError
+from classifier.stored_backbone import stored_backbone
+from classifier.whitened import WhitenedNet
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-COMPACT = "compact"
+# Our own networks, which need no torchvision.
+OWN = {"compact": CompactNet, "whitened": WhitenedNet}
+_PATCH_PICTURES = 5000
 
 
 class HeadParams(Params):
@@ -37,10 +42,10 @@ class ModelParams(Params):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        if self.backbone == COMPACT and (self.weights is not None or self.stem == "small"):
+        if self.backbone in OWN and (self.weights is not None or self.stem == "small"):
             raise ValueError(
-                "train.model.backbone: compact has no pretrained weights and is made for small "
-                "pictures; set train.model.weights: null and train.model.stem: standard."
+                f"train.model.backbone: {self.backbone} has no pretrained weights and is made for "
+                "small pictures; set train.model.weights: null and train.model.stem: standard."
             )
         if self.freeze != "none" and self.weights is None:
             raise ValueError(
@@ -151,14 +156,29 @@ def build_classifier(
     return model.to(memory_format=torch.channels_last)
 
 
+def learn_from_pictures(model: Classifier, images: np.ndarray, rows: np.ndarray) -> None:
+    """Set what a network takes from the training pictures before it is trained.
+
+    images: uint8 `(N, S, S, 3)`, of which some of `rows` are looked at.
+    """
+    if isinstance(model.backbone, WhitenedNet):
+        step = -(-len(rows) // _PATCH_PICTURES)
+        pictures = torch.from_numpy(images[rows[::step]]).to(model.mean.device)
+        model.backbone.learn_patches(model.normalize(pictures))
+
+
 def check_input_size(model: Classifier, name: str, crop: int) -> None:
     """Raise UserError unless the network can take pictures of side `crop`."""
-    model.eval()
+    _try(model, torch.zeros(1, crop, crop, 3, device=model.mean.device), name)
+
+
+def _try(network: nn.Module, pictures: Tensor, name: str) -> None:
+    network.eval()
     try:
         with torch.no_grad():
-            model(torch.zeros(1, crop, crop, 3, device=model.mean.device))
+            network(pictures)
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise _wrong_size(name, crop, error) from None
+        raise _wrong_size(name, pictures.shape[2], error) from None
 
 
 def _wrong_size(name: str, crop: int, error: Exception) -> UserError:
@@ -182,9 +202,32 @@ def _build_head(params: HeadParams, features: int, classes: int) -> nn.Module:
 
 def _build_backbone(params: ModelParams, crop: int, load_weights: bool) -> tuple[nn.Module, int]:
     """The backbone without its last layer, and the number of features that it gives."""
-    if params.backbone == COMPACT:
-        return CompactNet(), CompactNet.features
-    # Importing torchvision takes seconds, which the compact network need not wait for.
+    if params.backbone in OWN:
+        return OWN[params.backbone](), OWN[params.backbone].features
+    if params.weights is None or not load_weights:
+        return _torchvision_backbone(params, crop, load_weights)
+    # The head's random weights must not depend on what was drawn to build the backbone.
+    with torch.random.fork_rng(devices=[]):
+        if params.freeze != "backbone":
+            return _torchvision_backbone(params, crop, load_weights)
+        return stored_backbone(
+            {"name": params.backbone, "weights": params.weights, "crop": crop},
+            lambda: _tried_backbone(params, crop),
+            lambda: _torchvision_backbone(params, crop, False),
+        )
+
+
+def _tried_backbone(params: ModelParams, crop: int) -> tuple[nn.Module, int]:
+    """The backbone with its weights, which takes pictures of side `crop`."""
+    backbone, features = _torchvision_backbone(params, crop, True)
+    _try(backbone, torch.zeros(1, 3, crop, crop), params.backbone)
+    return backbone, features
+
+
+def _torchvision_backbone(
+    params: ModelParams, crop: int, load_weights: bool
+) -> tuple[nn.Module, int]:
+    # Importing torchvision takes seconds, which our own networks need not wait for.
     from classifier.backbones import build_backbone  # noqa: PLC0415
 
     try:

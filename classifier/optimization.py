@@ -1,6 +1,8 @@
-"""How weights move: the optimiser, and the learning rate as a function of the step."""
+"""How weights move: optimisers, their groups of weights, and the learning rate along the run."""
 
+import inspect
 import math
+from collections.abc import Callable, Sequence
 from typing import Literal, Self
 
 import torch
@@ -8,21 +10,25 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from classifier.config import Params
+from classifier.muon import Muon
 
 
 class OptimizerParams(Params):
     """Section `train.optimizer`."""
 
-    name: Literal["sgd", "adam", "adamw"]
+    name: Literal["sgd", "adam", "adamw", "muon"]
     lr: float = Field(gt=0)
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
+    layer_decay: float = Field(gt=0, le=1)
+    aux_lr: float = Field(gt=0)
+    clip_norm: float | None = Field(gt=0)
 
 
 class ScheduleParams(Params):
     """Section `train.schedule`."""
 
-    name: Literal["constant", "step", "cosine"]
+    name: Literal["constant", "step", "linear", "cosine", "plateau"]
     warmup_epochs: float = Field(ge=0)
     step_epochs: int = Field(ge=1)
     gamma: float = Field(gt=0, le=1)
@@ -45,37 +51,129 @@ class OptimizationParams(Params):
         return self
 
 
-def build_optimizer(params: OptimizerParams, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of all weights that are not frozen.
+def build_optimizers(params: OptimizerParams, model: nn.Module) -> list[torch.optim.Optimizer]:
+    """The optimisers of all weights that are not frozen; each group's `peak` is its highest rate.
 
-    Weight decay holds for weights of two dimensions and more, not for biases and batch norm.
+    Weight decay holds for weights of two dimensions and more, not for biases and batch norm. The
+    peak falls by `layer_decay` from every layer to the one before it, as in BEiT (Bao et al.,
+    arXiv 2106.08254), so that the layers nearest to the pictures move least.
+    With `muon`, it takes the weights of two dimensions and more but the last layer's, and Adam,
+    with decoupled decay, takes the others at `aux_lr` (Jordan et al., "Muon", 2024).
     """
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    groups = [
-        {"params": [w for w in trained if w.ndim >= 2], "weight_decay": params.weight_decay},
-        {"params": [w for w in trained if w.ndim < 2], "weight_decay": 0.0},
-    ]
-    if params.name == "sgd":
-        return torch.optim.SGD(
-            groups, params.lr, momentum=params.momentum, nesterov=params.momentum > 0
-        )
-    if params.name == "adam":
-        return torch.optim.Adam(groups, params.lr)
-    return torch.optim.AdamW(groups, params.lr)
+    groups = _groups(params, model)
+    if params.name == "muon":
+        hidden = [group for group in groups if group["matrices"] and not group["last"]]
+        others = [group for group in groups if not group["matrices"] or group["last"]]
+        for group in others:
+            group["peak"] *= params.aux_lr / params.lr
+        muon = _without_compiler(Muon)(hidden, momentum=params.momentum) if hidden else None
+        adam = _without_compiler(torch.optim.AdamW)(others, params.aux_lr)
+        return [adam] if muon is None else [muon, adam]
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    momentum = {"momentum": params.momentum, "nesterov": params.momentum > 0}
+    options = momentum if params.name == "sgd" else {}
+    return [_without_compiler(kind[params.name])(groups, lr=params.lr, **options)]
 
 
-def learning_rate(params: OptimizationParams, progress: float) -> float:
-    """The learning rate after `progress` epochs (a fraction within an epoch).
+def _groups(params: OptimizerParams, model: nn.Module) -> list[dict]:
+    """Groups of weights that share a peak and a decay."""
+    groups = []
+    layers = list(reversed(trained_layers(model)))
+    for distance, (_, weights) in enumerate(layers):
+        for matrices in (True, False):
+            chosen = [weight for weight in weights if (weight.ndim >= 2) is matrices]
+            if chosen:
+                group = {
+                    "params": chosen,
+                    "weight_decay": params.weight_decay if matrices else 0.0,
+                    "peak": params.lr * params.layer_decay**distance,
+                    "matrices": matrices,
+                    "last": distance == 0,
+                }
+                groups.append(group)
+    return groups
 
-    Rises linearly over the warm-up; then stays, falls by `gamma` every `step_epochs`, or follows
-    half a cosine to zero (Loshchilov & Hutter, arXiv 1608.03983, without restarts).
+
+def trained_layers(model: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
+    """Names and weights of the layers that are not frozen, from the pictures to the answer.
+
+    A layer is a module below the backbone, or a member of a sequence there, such as
+    `backbone.layer1.0`; the head is one layer. Weights of the backbone itself come first.
     """
-    schedule, peak = params.schedule, params.optimizer.lr
+    layers: dict[str, list[nn.Parameter]] = {}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            layers.setdefault(_layer_of(model, name), []).append(weight)
+    # A head that is trained alone is one layer without a name.
+    order = ["backbone", *(name for name, _ in model.named_modules()), "head"]
+    return sorted(layers.items(), key=lambda item: order.index(item[0]))
+
+
+def _layer_of(model: nn.Module, weight: str) -> str:
+    """The name of the layer that a weight of this name is in."""
+    if not weight.startswith("backbone."):
+        return "head"
+    _, *parts, _ = weight.split(".")
+    if not parts:
+        return "backbone"
+    name = f"backbone.{parts[0]}"
+    in_sequence = isinstance(model.get_submodule(name), nn.Sequential)
+    return f"{name}.{parts[1]}" if in_sequence and len(parts) > 1 else name
+
+
+def _without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """`kind`, without the wrappers that hide its methods from PyTorch's compiler.
+
+    They import it to do so, which takes longer than training a head.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    step = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), {**methods, "step": step})
+
+
+def learning_rate(
+    params: OptimizationParams, progress: float, val_losses: Sequence[float] = ()
+) -> float:
+    """The highest of all groups' learning rates after `progress` epochs.
+
+    val_losses: of the epochs that are over, which `plateau` looks at.
+    """
+    return params.optimizer.lr * rate_factor(params, progress, val_losses)
+
+
+def rate_factor(
+    params: OptimizationParams, progress: float, val_losses: Sequence[float] = ()
+) -> float:
+    """What part of its peak each learning rate has after `progress` epochs, 0..1.
+
+    Rises linearly over the warm-up; then stays, falls by `gamma` every `step_epochs`, falls
+    linearly to zero, follows half a cosine to zero (Loshchilov & Hutter, arXiv 1608.03983, without
+    restarts), or falls by `gamma` whenever the validation loss has not fallen for `step_epochs`.
+    A third of the epochs as warm-up and `cosine` are the rates of one-cycle (Smith & Topin, arXiv
+    1708.07120).
+    """
+    schedule = params.schedule
     if progress < schedule.warmup_epochs:
-        return peak * progress / schedule.warmup_epochs
+        return progress / schedule.warmup_epochs
+    done = (progress - schedule.warmup_epochs) / (params.epochs - schedule.warmup_epochs)
     if schedule.name == "step":
-        return peak * schedule.gamma ** (int(progress) // schedule.step_epochs)
+        return schedule.gamma ** (int(progress) // schedule.step_epochs)
+    if schedule.name == "linear":
+        return 1 - done
     if schedule.name == "cosine":
-        span = params.epochs - schedule.warmup_epochs
-        return peak * (1 + math.cos(math.pi * (progress - schedule.warmup_epochs) / span)) / 2
-    return peak
+        return (1 + math.cos(math.pi * done)) / 2
+    if schedule.name == "plateau":
+        return schedule.gamma ** _plateaus(val_losses, schedule.step_epochs)
+    return 1.0
+
+
+def _plateaus(losses: Sequence[float], patience: int) -> int:
+    """How often `patience` losses in a row were no new lowest one, each loss counted once."""
+    found, waited, best = 0, 0, math.inf
+    for loss in losses:
+        waited = 0 if loss < best else waited + 1
+        best = min(best, loss)
+        if waited == patience:
+            found, waited = found + 1, 0
+    return found

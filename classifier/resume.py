@@ -26,8 +26,9 @@ def run_key(params: dict[str, Any], data_folder: Path, device: torch.device) -> 
     library = Path(__file__).parent
     code = sorted([*library.glob("*.py"), *library.parent.glob("stages/train.py")])
     data = sorted(path for path in data_folder.iterdir() if path.is_file())
+    # A batch may be divided otherwise when a run goes on, since memory may have been too small.
     depends_on = {
-        "params": params,
+        "params": {name: value for name, value in params.items() if name != "accumulation"},
         "data": {path.name: sha256_of(path) for path in data},
         "code": {path.name: sha256_of(path) for path in code},
         "versions": [torch.__version__, version("torchvision"), version("numpy")],

@@ -1,5 +1,6 @@
-"""What training leaves for people: history, curves, and a look at the augmentation."""
+"""What training leaves for people: history, curves, checkpoints, a look at the augmentation."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,110 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from classifier.augment import AugmentParams, augment, draw_table
-from classifier.charts import BLUE, GREY, ORANGE, new_figure, picture_sheet
-from classifier.files import write_csv
+from classifier.bundle import BundleSpec, save_bundle
+from classifier.charts import BLUE, GREY, ORANGE, new_figure, picture_sheet, write_png
+from classifier.dataset import Dataset
+from classifier.devices import device_name
+from classifier.files import write_csv, write_json
 from classifier.images import center_crop
+from classifier.models import Classifier
+from classifier.progress import Row, Run
+from classifier.runtime import write_timing
+from classifier.train_params import TrainParams
+from classifier.training import Batches
+from classifier.watching import LiveLog, TensorBoardLog
 
 SHEET_PICTURES = 16
+
+
+class Story:
+    """Tells of a training run while it goes on and when it is over.
+
+    checkpoints: the folder for bundles of single epochs. results: of the stage's small files.
+    earlier: the history of the head alone, before all layers joined in.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        params: TrainParams,
+        spec: BundleSpec,
+        checkpoints: Path,
+        results: Path,
+    ) -> None:
+        self._model, self._params, self._spec = model, params, spec
+        self._checkpoints, self._results = checkpoints, results
+        self.earlier: list[Row] = []
+        self._live = LiveLog(results / "live")
+        self._watch: Callable[[Run], None] | None = None
+
+    def begin(self, dataset: Dataset, batches: Batches, events: Path) -> None:
+        """Draw what the augmentation makes of the first training picture, and open the logs.
+
+        events: the folder for TensorBoard's files, if it is wanted.
+        """
+        picture = dataset.images[dataset.rows("train")[0]]
+        sheet = draw_augmentations(
+            picture, self._params.augment, crop=self._spec.crop, seed=self._params.seed
+        )
+        write_png(sheet, self._results / "augmentations.png")
+        if self._params.tensorboard:
+            shown = np.asarray(Image.open(self._results / "augmentations.png").convert("RGB"))
+            log, pictures = TensorBoardLog(events), next(batches.validation_batches()).inputs
+            self._watch = lambda run: log.update(run, pictures, shown)
+            print(f"tensorboard --logdir {events}")
+
+    def after_epoch(self, run: Run) -> None:
+        """A line on the terminal, the history's file, and a checkpoint where one is due."""
+        last = run.progress.history[-1]
+        seconds = run.clock.training / max(1, run.clock.epochs)
+        left = seconds * (self._params.epochs - len(run.progress.history)) / 60
+        print(
+            f"epoch {last['epoch']:3.0f}  training loss {last['train_loss']:.4f}, "
+            f"accuracy {last['train_accuracy']:.4f}  validation loss {last['val_loss']:.4f}, "
+            f"accuracy {last['val_accuracy']:.4f}  at most {left:.1f} minutes left",
+            flush=True,
+        )
+        write_history(self.history(run), self._results / "history.csv")
+        self._live.update(self.history(run))
+        if self._watch is not None:
+            self._watch(run)
+        every = self._params.checkpoint_epochs
+        if every is not None and last["epoch"] % every == 0:
+            folder = self._checkpoints / f"epoch-{last['epoch']:03.0f}"
+            prefix = "head." if run.network is self._model.head else ""
+            state = {f"{prefix}{name}": tensor for name, tensor in run.weights.items()}
+            save_bundle(self._model, self._spec, folder, state)
+            print(f"Checkpoint: {folder}")
+
+    def history(self, run: Run) -> list[Row]:
+        """All epochs, those of the head alone first, numbered on."""
+        first = len(self.earlier)
+        later = [row | {"epoch": row["epoch"] + first} for row in run.progress.history]
+        return [*self.earlier, *later]
+
+    def finish(self, run: Run, started: float, device: torch.device) -> None:
+        """Curves, metrics and what it cost. started: `time.perf_counter()` of the program."""
+        history = self.history(run)
+        best_epoch = len(self.earlier) + run.progress.best_epoch
+        write_png(draw_curves(history, best_epoch), self._results / "curves.png")
+        sizes = [(weight.numel(), weight.requires_grad) for weight in self._model.parameters()]
+        best = {name: round(value, 6) for name, value in run.progress.best.items()}
+        metrics = {
+            "val_accuracy": best["val_accuracy"],
+            "val_loss": best["val_loss"],
+            "train_accuracy": best["train_accuracy"],
+            "train_loss": best["train_loss"],
+            "best_epoch": best_epoch,
+            "epochs": len(history),
+            "parameters": sum(size for size, _ in sizes),
+            "trainable_parameters": sum(size for size, trained in sizes if trained),
+        }
+        write_json(self._results / "metrics.json", metrics)
+        write_timing("train", started, device=device_name(device), **run.clock.figures())
 
 
 def write_history(history: list[dict[str, float]], path: Path) -> None:

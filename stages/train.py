@@ -1,31 +1,41 @@
 """Train the classifier on `data/split`; write the bundle to `models` and the run's story."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
-from classifier.batches import PictureBatches
-from classifier.bundle import BundleSpec, save_bundle
-from classifier.charts import write_png
+from classifier.bundle import save_bundle
+from classifier.caches import cache_folder
 from classifier.config import load_section
 from classifier.dataset import Dataset, load_dataset
-from classifier.devices import choose_device, compute_dtype, device_name, make_deterministic
-from classifier.errors import UserError, run_program
-from classifier.features import feature_batches
-from classifier.files import write_json
-from classifier.models import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Classifier,
-    build_classifier,
-    check_input_size,
+from classifier.devices import choose_device, make_deterministic, one_thread
+from classifier.distributed import (
+    Processes,
+    joined,
+    launch,
+    launched_by_torchrun,
+    own_device,
+    processes_to_start,
+    share_batch_norm,
 )
+from classifier.errors import UserError, run_program
+from classifier.mixing import MixParams
+from classifier.models import Classifier
+from classifier.preparation import (
+    describe,
+    head_batches,
+    prepare_learning,
+    prepare_loss,
+    prepare_model,
+)
+from classifier.progress import Row
 from classifier.resume import StateFolder, run_key
-from classifier.runtime import write_timing
-from classifier.statistics import balanced_weights, channel_statistics
-from classifier.training import Batches, TrainParams, fit
-from classifier.training_report import draw_augmentations, draw_curves, write_history
+from classifier.steps import Loss
+from classifier.train_params import TrainParams
+from classifier.training import fit
+from classifier.training_report import Story
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/train")
 
@@ -33,117 +43,87 @@ DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/train"
 def main() -> None:
     started = time.perf_counter()
     params = load_section("train", TrainParams)
-    dataset = load_dataset(DATA)
-    make_deterministic()
-    device = choose_device()
-    spec = describe(params, dataset)
-    torch.manual_seed(params.seed)
-    model = build_classifier(
-        params.model,
-        classes=len(spec.classes),
-        crop=spec.crop,
-        mean=spec.mean,
-        std=spec.std,
-    ).to(device)
-    check_input_size(model, params.model.backbone, spec.crop)
-    batches = build_batches(params, model, dataset, device)
-    weights = balanced_weights(dataset) if params.class_weights == "balanced" else None
-    states = StateFolder(run_key(spec.params, DATA, device))
-    sheet = draw_augmentations(
-        dataset.images[dataset.rows("train")[0]], params.augment, crop=spec.crop, seed=params.seed
-    )
-    write_png(sheet, RESULTS / "augmentations.png")
-    progress = fit(
-        model.head if model.backbone_is_frozen else model,
-        batches,
-        params,
-        class_weights=None if weights is None else torch.from_numpy(weights).to(device),
-        device=device,
-        states=states,
-        after_epoch=report_epoch,
-    )
-    save_bundle(model, spec, MODELS)
-    write_png(draw_curves(progress.history, progress.best_epoch), RESULTS / "curves.png")
-    sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
-    best = {name: round(value, 6) for name, value in progress.best.items()}
-    metrics = {
-        "val_accuracy": best["val_accuracy"],
-        "val_loss": best["val_loss"],
-        "train_accuracy": best["train_accuracy"],
-        "train_loss": best["train_loss"],
-        "best_epoch": progress.best_epoch,
-        "epochs": len(progress.history),
-        "parameters": sum(size for size, _ in sizes),
-        "trainable_parameters": sum(size for size, trained in sizes if trained),
-    }
-    write_json(RESULTS / "metrics.json", metrics)
-    write_timing("train", started, device=device_name(device))
-    states.clear()
-
-
-def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
-    """What the bundle will say of the model; raises UserError where the crop is too large."""
-    image_size = dataset.preprocessing.image_size
-    crop = params.crop or image_size
-    if crop > image_size:
+    # A head on cached features takes seconds in one process.
+    count = 1 if params.model.freeze == "backbone" else processes_to_start(params.processes)
+    if launched_by_torchrun() and params.model.freeze == "backbone":
         raise UserError(
-            f"train.crop is {crop}, larger than the stored pictures, split.image_size "
-            f"{image_size}: lower the one or raise the other."
+            "train.model.freeze: backbone trains the head alone, in one process: "
+            "start the stage without torchrun."
         )
-    params.augment.check_fit(crop)
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
-    if params.model.normalize == "dataset":
-        mean, std = channel_statistics(dataset.images, dataset.rows("train"))
-    return BundleSpec(
-        backbone=params.model.backbone,
-        classes=dataset.classes,
-        image_size=image_size,
-        resize=dataset.preprocessing.resize,
-        crop=crop,
-        mean=mean,
-        std=std,
-        temperature=1.0,
-        # How often a state is saved changes no result.
-        params=params.model_dump(mode="json", exclude={"checkpoint_minutes"}),
-    )
+    if count > 1 and not launched_by_torchrun():
+        launch("stages.train", count)
+        return
+    make_deterministic()
+    device = own_device(choose_device())
+    with joined(device) as processes:
+        train(params, device, processes, started)
 
 
-def build_batches(
-    params: TrainParams, model: Classifier, dataset: Dataset, device: torch.device
-) -> Batches:
-    """Pictures to train the network on, or the features of a frozen backbone for its head."""
-    crop = params.crop or dataset.preprocessing.image_size
+def train(params: TrainParams, device: torch.device, processes: Processes, started: float) -> None:
+    """Train, as one of `processes`; the first of them writes everything."""
+    dataset = load_dataset(DATA)
+    spec = describe(params, dataset)
+    model = prepare_model(params, dataset, spec, device)
+    loss = prepare_loss(params, dataset, device)
+    key = run_key(spec.params, DATA, device)
+    story = Story(model, params, spec, cache_folder("checkpoints") / key, RESULTS)
+    if params.linear_epochs:
+        story.earlier = train_head(model, params, dataset, loss, device, key)
     if not model.backbone_is_frozen:
-        return PictureBatches(
-            dataset,
-            params.augment,
-            crop=crop,
-            seed=params.seed,
-            batch_size=params.batch_size,
+        share_batch_norm(model, processes, device)
+    network, batches = prepare_learning(params, model, dataset, device, processes)
+    if processes.first:
+        story.begin(dataset, batches, cache_folder("tensorboard") / key)
+    with one_thread() if model.backbone_is_frozen else nullcontext():
+        run = fit(
+            network,
+            batches,
+            params,
+            loss=loss,
             device=device,
+            states=StateFolder(key),
+            after_epoch=story.after_epoch,
+            processes=processes,
         )
-    return feature_batches(
-        dataset,
-        model,
-        params.augment,
-        views=params.feature_views,
-        crop=crop,
-        dtype=compute_dtype(params.precision, device),
-        seed=params.seed,
-        batch_size=params.batch_size,
-    )
+    if processes.first:
+        save_bundle(model, spec, MODELS)
+        story.finish(run, started, device)
+        for name in (key, _of_head(key)):
+            StateFolder(name).clear()
 
 
-def report_epoch(history: list[dict[str, float]]) -> None:
-    """A line on the terminal and the history's file."""
-    last = history[-1]
-    print(
-        f"epoch {last['epoch']:3.0f}  training loss {last['train_loss']:.4f}, "
-        f"accuracy {last['train_accuracy']:.4f}  validation loss {last['val_loss']:.4f}, "
-        f"accuracy {last['val_accuracy']:.4f}",
-        flush=True,
-    )
-    write_history(history, RESULTS / "history.csv")
+def train_head(
+    model: Classifier,
+    params: TrainParams,
+    dataset: Dataset,
+    loss: Loss,
+    device: torch.device,
+    key: str,
+) -> list[Row]:
+    """Train the head on the features of the pretrained backbone; its history.
+
+    A head that fits the backbone moves it less when both go on together, which keeps more of what
+    it learnt before: linear probing, then fine-tuning (Kumar et al., arXiv 2202.10054).
+    """
+    schedule = params.schedule.model_copy(update={"name": "constant", "warmup_epochs": 0.0})
+    mixing = MixParams(mixup=0.0, cutmix=0.0)
+    changes = {"epochs": params.linear_epochs, "schedule": schedule, "mix": mixing}
+    alone = params.model_copy(update=changes)
+    batches = head_batches(params, model, dataset, device)
+    with one_thread():
+        run = fit(
+            model.head,
+            batches,
+            alone,
+            loss=loss,
+            device=device,
+            states=StateFolder(_of_head(key)),
+        )
+    return run.progress.history
+
+
+def _of_head(key: str) -> str:
+    return f"{key}-head"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from tiny import tiny_section
 
 from classifier.config import load_section, read_params
 from classifier.errors import UserError
-from classifier.training import TrainParams
+from classifier.train_params import TrainParams
 
 
 def load_train(folder: Path, section: object) -> TrainParams:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 from tiny import tiny_model, tiny_params, write_split
 
 from classifier.augment import random_view
+from classifier.batches import Ordering, Sampling
 from classifier.caches import cache_folder
 from classifier.dataset import Dataset
 from classifier.features import FeatureBatches, FeatureExtractor, feature_batches
@@ -102,7 +104,9 @@ def test_the_cache_tells_apart_all_that_features_depend_on(dataset: Dataset, mod
     assert files() == 9
 
 
-def make_batches(dataset: Dataset, model: Classifier, seed: int = 0) -> FeatureBatches:
+def make_batches(
+    dataset: Dataset, model: Classifier, seed: int = 0, sampling: Sampling = "natural"
+) -> FeatureBatches:
     return feature_batches(
         dataset,
         model,
@@ -110,9 +114,13 @@ def make_batches(dataset: Dataset, model: Classifier, seed: int = 0) -> FeatureB
         views=2,
         crop=CROP,
         dtype=torch.float32,
-        seed=seed,
-        batch_size=8,
+        ordering=Ordering(seed, 8, sampling),
     )
+
+
+def inputs(batches: FeatureBatches, epoch: int, first: int = 0) -> list[torch.Tensor]:
+    """What the network takes in the epoch's batches, each of which is one part."""
+    return [batch.inputs for (batch,) in batches.training_batches(epoch, first)]
 
 
 def test_an_epoch_shows_every_training_picture_once_in_one_of_its_views(
@@ -130,7 +138,7 @@ def test_an_epoch_shows_every_training_picture_once_in_one_of_its_views(
     ]
     stored = np.stack(FeatureExtractor(model).features(dataset.images, train, views))
     batches = make_batches(dataset, model)
-    seen = torch.cat([batch.inputs for batch in batches.training_batches(1)]).numpy()
+    seen = torch.cat(inputs(batches, 1)).numpy()
     order = np.concatenate(batches.training_order(1))
     assert sorted(order) == list(range(len(train)))
     matches = (stored[:, order] == seen).all(axis=2)
@@ -140,10 +148,32 @@ def test_an_epoch_shows_every_training_picture_once_in_one_of_its_views(
 
 def test_epochs_draw_other_views_and_a_resumed_epoch_the_same(dataset: Dataset, model: Classifier):
     batches = make_batches(dataset, model)
-    first, second = ([b.inputs for b in batches.training_batches(epoch)] for epoch in (1, 2))
-    resumed = [batch.inputs for batch in make_batches(dataset, model).training_batches(1, first=2)]
+    first, second = (inputs(batches, epoch) for epoch in (1, 2))
+    resumed = inputs(make_batches(dataset, model), 1, first=2)
     assert all(torch.equal(a, b) for a, b in zip(first[2:], resumed, strict=True))
     assert not torch.equal(torch.cat(first).sort(dim=0)[0], torch.cat(second).sort(dim=0)[0])
+
+
+def test_targets_are_those_of_the_pictures(dataset: Dataset, model: Classifier):
+    labels = dataset.labels[dataset.rows("train")]
+    batches = make_batches(dataset, model)
+    found = [batch.targets.tolist() for (batch,) in batches.training_batches(2)]
+    assert found == [labels[order].tolist() for order in batches.training_order(2)]
+
+
+def test_balanced_sampling_draws_from_the_classes_of_the_training_pictures(
+    dataset: Dataset, model: Classifier
+):
+    # Two training pictures are left of class 0.
+    manifest = dataset.manifest.copy()
+    spare = manifest.index[(manifest["split"] == "train") & (manifest["label"] == 0)][2:]
+    manifest.loc[spare, "split"] = "test"
+    batches = make_batches(replace(dataset, manifest=manifest), model, sampling="balanced")
+    targets = torch.cat(
+        [b.targets for epoch in range(1, 31) for (b,) in batches.training_batches(epoch)]
+    )
+    shares = np.bincount(targets) / len(targets)
+    np.testing.assert_allclose(shares, 1 / 3, atol=5 * (2 / 9 / len(targets)) ** 0.5)
 
 
 def test_validation_sees_the_centre_crops_in_order(dataset: Dataset, model: Classifier):

@@ -15,7 +15,16 @@ from classifier.caches import cache_folder
 
 ROOT = Path(__file__).parents[1]
 # A state after every step, so that a kill can hit the middle of an epoch and of a write.
-TRAIN = tiny_section(epochs=8, checkpoint_minutes=1e-9, model={"head": {"dropout": 0.3}})
+TRAIN = tiny_section(
+    epochs=8,
+    checkpoint_minutes=1e-9,
+    accumulation=2,
+    ema_decay=0.9,
+    model={"head": {"dropout": 0.3}},
+    optimizer={"name": "muon"},
+    schedule={"name": "plateau"},
+    mix={"mixup": 0.2},
+)
 
 
 def start(project: Path) -> "subprocess.Popen[bytes]":

@@ -1,5 +1,7 @@
+import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -11,11 +13,14 @@ from classifier.errors import UserError
 from classifier.models import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    OWN,
     Classifier,
     ModelParams,
     build_classifier,
     check_input_size,
+    learn_from_pictures,
 )
+from classifier.whitened import WhitenedNet
 
 PRETRAINED = "IMAGENET1K_V1"
 
@@ -78,6 +83,7 @@ def test_bytes_and_floats_give_the_same_logits() -> None:
     ("backbone", "crop"),
     [
         ("compact", 8),
+        ("whitened", 32),
         ("resnet18", 32),
         ("resnet50", 32),
         ("vgg16", 32),
@@ -212,7 +218,14 @@ def test_small_stem_is_refused_where_it_does_not_fit(backbone: str) -> None:
 
 @pytest.mark.parametrize(
     ("backbone", "crop"),
-    [("compact", 2), ("alexnet", 16), ("inception_v3", 32), ("vit_b_32", 100), ("maxvit_t", 100)],
+    [
+        ("compact", 2),
+        ("whitened", 8),
+        ("alexnet", 16),
+        ("inception_v3", 32),
+        ("vit_b_32", 100),
+        ("maxvit_t", 100),
+    ],
 )
 def test_pictures_that_the_backbone_cannot_take_are_refused(backbone: str, crop: int) -> None:
     def build_and_check() -> None:
@@ -230,11 +243,39 @@ def test_pictures_that_the_backbone_can_take_pass() -> None:
     check_input_size(build(crop=4), "compact", 4)
 
 
+@pytest.mark.parametrize("backbone", sorted(OWN))
+def test_own_networks_need_no_torchvision(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("torchvision", "classifier.backbones"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert build(backbone=backbone, crop=16).eval()(noise(2, 16)).shape == (2, 5)
+
+
+def test_network_learns_its_first_layer_from_the_pictures_named() -> None:
+    model, expected = build(backbone="whitened"), build(backbone="whitened")
+    pictures, rows = noise(12, 16), np.array([1, 2, 5, 8])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    learn_from_pictures(model, pictures.numpy(), rows)
+    assert moved(model, before) == {"backbone.whiten.weight"}
+    assert isinstance(expected.backbone, WhitenedNet)
+    expected.backbone.learn_patches(expected.normalize(pictures[rows]))
+    assert not moved(model, expected.state_dict())
+
+
+@pytest.mark.parametrize("backbone", ["compact", "resnet18"])
+def test_other_networks_learn_nothing_before_training(backbone: str) -> None:
+    model = build(backbone=backbone)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    learn_from_pictures(model, noise(4, 32).numpy(), np.arange(4))
+    assert not moved(model, before)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"weights": PRETRAINED}, "weights: null"),
-        ({"stem": "small"}, "stem: standard"),
+        ({"backbone": "compact", "weights": PRETRAINED}, "weights: null"),
+        ({"backbone": "whitened", "weights": PRETRAINED}, "weights: null"),
+        ({"backbone": "compact", "stem": "small"}, "stem: standard"),
+        ({"backbone": "whitened", "stem": "small"}, "stem: standard"),
         ({"freeze": "backbone"}, "freeze: none"),
         ({"backbone": "resnet18", "freeze": "layer1"}, "set train.model.weights"),
         (

@@ -15,7 +15,8 @@ from classifier.batches import Batch
 from classifier.dataset import Dataset
 from classifier.errors import UserError
 from classifier.resume import StateFolder, run_key
-from classifier.training import Batches, TrainParams
+from classifier.train_params import TrainParams
+from classifier.training import Batches
 
 CPU = torch.device("cpu")
 Result = tuple[bytes, list[dict[str, float]], int]
@@ -61,7 +62,7 @@ class Watched:
     def training_order(self, epoch: int) -> list[np.ndarray]:
         return self._batches.training_order(epoch)
 
-    def training_batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+    def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
         self.entered.append((epoch, first))
         for number, batch in enumerate(self._batches.training_batches(epoch, first), first):
             if (epoch, number) == self._place:

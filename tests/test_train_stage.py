@@ -6,11 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torchvision
 from tiny import CLASSES, contents, tiny_params, tiny_section, write_project
 
 from classifier.bundle import load_bundle
@@ -18,10 +16,12 @@ from classifier.dataset import load_dataset
 from classifier.errors import UserError
 from classifier.models import IMAGENET_MEAN, IMAGENET_STD
 from classifier.statistics import channel_statistics
+from classifier.steps import Loss
 from stages import train
 
 REPOSITORY = Path(__file__).parents[1]
 OUTPUTS = ("models", "results")
+LIVE = ("lr", "train_accuracy", "train_loss", "val_accuracy", "val_loss")
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
@@ -78,6 +78,8 @@ def test_stage_writes_the_bundle_and_its_story(trained: Path) -> None:
         "train/augmentations.png",
         "train/curves.png",
         "train/history.csv",
+        "train/live/metrics.json",
+        *(f"train/live/plots/metrics/live_{name}.tsv" for name in LIVE),
         "train/metrics.json",
         "train/timing.json",
     ]
@@ -109,7 +111,8 @@ def test_bundle_describes_the_run_and_has_learned(trained: Path) -> None:
     assert (logits.argmax(1).numpy() == dataset.labels[rows]).all()
     assert (bundle.spec.classes, bundle.spec.crop) == (CLASSES, 8)
     section = tiny_section()
-    del section["checkpoint_minutes"]
+    for unimportant in ("checkpoint_minutes", "checkpoint_epochs", "tensorboard", "processes"):
+        del section[unimportant]
     assert bundle.spec.params == section
     statistics = channel_statistics(dataset.images, dataset.rows("train"))
     assert (bundle.spec.mean, bundle.spec.std) == statistics
@@ -195,8 +198,8 @@ def test_loss_weighs_the_classes_as_asked(
 ) -> None:
     given: list[torch.Tensor | None] = []
 
-    def note(*_: object, class_weights: torch.Tensor | None, **others: object) -> None:
-        given.append(class_weights)
+    def note(*_: object, loss: Loss, **others: object) -> None:
+        given.append(loss.weights)
         raise KeyboardInterrupt
 
     folder = write_project(tmp_path, tiny_section(class_weights=choice))
@@ -216,21 +219,25 @@ def test_loss_weighs_the_classes_as_asked(
         assert given[0].tolist() == pytest.approx([34 / 30, 34 / 36, 34 / 36])
 
 
-def test_frozen_pretrained_backbone_is_in_the_bundle_unchanged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_checkpoints_of_single_epochs_are_models_to_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Path
 ) -> None:
-    name, weights = "shufflenet_v2_x0_5", "IMAGENET1K_V1"
-    torch.manual_seed(5)
-    pretrained = torchvision.models.get_model(name)
-    file = Path(torchvision.models.get_model_weights(name)[weights].url).name
-    (tmp_path / "hub/checkpoints").mkdir(parents=True)
-    torch.save(pretrained.state_dict(), tmp_path / "hub/checkpoints" / file)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    model = {"backbone": name, "weights": weights, "freeze": "backbone"}
-    folder = write_project(tmp_path / "project", tiny_section(model=model))
+    folder = write_project(tmp_path, tiny_section(epochs=5, checkpoint_epochs=2, ema_decay=0.5))
     run_in(folder, monkeypatch)
-    bundle = load_bundle(folder / "models")
-    expected = pretrained.state_dict()
-    for key, value in bundle.model.backbone.state_dict().items():
-        np.testing.assert_array_equal(value.numpy(), expected[key].numpy())
-    assert metrics_of(folder)["trainable_parameters"] == 1024 * 3 + 3
+    kept = sorted((folder / "cache/checkpoints").glob("*/*"))
+    assert [path.name for path in kept] == ["epoch-002", "epoch-004"]
+    dataset = load_dataset(folder / "data/split")
+    rows = dataset.rows("val")
+    with torch.no_grad():
+        logits = load_bundle(kept[1]).model(torch.from_numpy(dataset.images[rows]))
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(dataset.labels[rows]))
+    history = pd.read_csv(folder / "results/train/history.csv")
+    assert loss.item() == pytest.approx(history["val_loss"][3], rel=1e-4)
+
+
+def test_how_often_checkpoints_are_kept_changes_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Path
+) -> None:
+    folder = write_project(tmp_path, tiny_section(checkpoint_epochs=1))
+    run_in(folder, monkeypatch)
+    assert outputs(folder) == outputs(trained)

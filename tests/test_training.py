@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from classifier.batches import Batch
 from classifier.dataset import Dataset
 from classifier.errors import UserError
-from classifier.training import Batches, TrainParams, validate
-
-CPU = torch.device("cpu")
+from classifier.train_params import TrainParams
+from classifier.training import Batches
 
 
 @pytest.fixture
@@ -44,9 +43,9 @@ class Changed:
     def training_order(self, epoch: int) -> list[np.ndarray]:
         return self._batches.training_order(epoch)
 
-    def training_batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        for number, batch in enumerate(self._batches.training_batches(epoch, first), first):
-            yield self._change(epoch, number + 1, batch)
+    def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
+        for number, parts in enumerate(self._batches.training_batches(epoch, first), first):
+            yield [self._change(epoch, number + 1, part) for part in parts]
 
     def validation_batches(self) -> Iterator[Batch]:
         return self._batches.validation_batches()
@@ -165,8 +164,10 @@ def test_weights_of_the_best_epoch_are_in_the_network_at_the_end(dataset: Datase
     progress = tiny_fit(network, batches, params)
     assert progress.best_epoch == 2
     assert len(progress.history) == 4
-    val_loss, val_accuracy = validate(network, batches, params, CPU)
-    assert (val_loss, val_accuracy) == (progress.best["val_loss"], progress.best["val_accuracy"])
+    pictures, labels = split_of(dataset, "val")
+    with torch.no_grad():
+        val_loss = nn.functional.cross_entropy(network(pictures), labels).item()
+    assert val_loss == pytest.approx(progress.best["val_loss"], rel=1e-6)
     assert val_loss < progress.history[-1]["val_loss"]
 
 
@@ -257,3 +258,34 @@ def test_signals_are_handled_as_before_when_training_is_over(dataset: Dataset) -
     params = plain_params(epochs=1)
     tiny_fit(Linear(), tiny_batches(dataset, params), params)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+class Greedy(Linear):
+    """Runs out of memory once, in the second epoch, as a GPU does."""
+
+    calls = 0
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        self.calls += self.training
+        if self.calls == 8:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().forward(pictures)
+
+
+def test_lack_of_memory_names_the_knob_and_the_run_goes_on_with_it(dataset: Dataset) -> None:
+    params = plain_params(epochs=3)
+    with pytest.raises(UserError, match=r"set train\.accumulation: 2"):
+        tiny_fit(Greedy(), tiny_batches(dataset, params), params)
+    divided = plain_params(epochs=3, accumulation=2)
+    seen: list[int] = []
+    network = Linear()
+    tiny_fit(
+        network,
+        tiny_batches(dataset, divided),
+        divided,
+        after_epoch=lambda history: seen.append(len(history)),
+    )
+    assert seen == [1, 2, 3]
+    whole = Linear()
+    tiny_fit(whole, tiny_batches(dataset, params), params, run="whole")
+    torch.testing.assert_close(network.state_dict(), whole.state_dict())

@@ -12,12 +12,16 @@ import yaml
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from classifier.batches import PictureBatches
+from classifier.augment import AugmentParams
+from classifier.batches import Ordering, Parts, PictureBatches
 from classifier.bundle import BundleSpec, save_bundle
 from classifier.dataset import SPLITS, Dataset, load_dataset
 from classifier.models import Classifier, ModelParams, build_classifier
+from classifier.progress import Progress
 from classifier.resume import StateFolder
-from classifier.training import Batches, Progress, TrainParams, fit
+from classifier.steps import Loss
+from classifier.train_params import TrainParams
+from classifier.training import Batches, fit
 
 CLASSES = ["red", "green", "blue"]
 IMAGE_SIZE = 8
@@ -61,13 +65,21 @@ def tiny_section(**overrides: Any) -> dict[str, Any]:
         "seed": 0,
         "epochs": 3,
         "batch_size": 8,
+        "accumulation": 1,
+        "processes": None,
         "crop": None,
+        "progressive": [],
         "precision": "fp32",
         "label_smoothing": 0.0,
         "class_weights": "none",
+        "sampling": "natural",
+        "ema_decay": None,
+        "linear_epochs": 0,
         "monitor": "val_loss",
         "patience": None,
         "checkpoint_minutes": 5.0,
+        "checkpoint_epochs": None,
+        "tensorboard": False,
         "model": {
             "backbone": "compact",
             "weights": None,
@@ -77,10 +89,20 @@ def tiny_section(**overrides: Any) -> dict[str, Any]:
             "normalize": "dataset",
         },
         "feature_views": 0,
-        "optimizer": {"name": "adamw", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01},
+        "optimizer": {
+            "name": "adamw",
+            "lr": 0.01,
+            "momentum": 0.9,
+            "weight_decay": 0.01,
+            "layer_decay": 1.0,
+            "aux_lr": 0.01,
+            "clip_norm": None,
+        },
+        "mix": {"mixup": 0.0, "cutmix": 0.0},
         "schedule": {"name": "cosine", "warmup_epochs": 0.5, "step_epochs": 1, "gamma": 0.1},
         "augment": {
             "flip": 0.5,
+            "alternate_flips": False,
             "crop_padding": 1,
             "crop_scale": None,
             "crop_ratio": [0.75, 1.3333],
@@ -106,6 +128,12 @@ def tiny_params(**overrides: Any) -> TrainParams:
     return TrainParams.model_validate(tiny_section(**overrides))
 
 
+def tiny_augment(**on: Any) -> AugmentParams:
+    """Everything off but what is named."""
+    off = {"flip": 0.0, "crop_padding": None}
+    return tiny_params(augment=off | on).augment
+
+
 def tiny_model(params: ModelParams | None = None, *, crop: int = IMAGE_SIZE) -> Classifier:
     """A network with random weights, the same in every call, in evaluation mode."""
     torch.manual_seed(0)
@@ -125,9 +153,10 @@ def tiny_batches(dataset: Dataset, params: TrainParams) -> PictureBatches:
         dataset,
         params.augment,
         crop=dataset.preprocessing.image_size,
-        seed=params.seed,
-        batch_size=params.batch_size,
+        ordering=Ordering(params.seed, params.batch_size, params.sampling),
         device=torch.device("cpu"),
+        sizes=[(entry.until_epoch, entry.side) for entry in params.progressive],
+        parts=Parts(0, params.accumulation, params.accumulation),
     )
 
 
@@ -145,11 +174,11 @@ def tiny_fit(
         network,
         batches,
         params,
-        class_weights=class_weights,
+        loss=Loss(class_weights, params.label_smoothing),
         device=torch.device("cpu"),
         states=StateFolder(run),
-        after_epoch=after_epoch,
-    )
+        after_epoch=lambda run: after_epoch(run.progress.history),
+    ).progress
 
 
 def weights_of(network: nn.Module) -> bytes:

@@ -1,0 +1,116 @@
+"""One step of training: a batch, in parts, forwards and backwards."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from classifier.batches import Batch
+from classifier.devices import compute_dtype
+from classifier.distributed import unsynchronized
+from classifier.mixing import mix
+from classifier.optimization import rate_factor
+from classifier.progress import Run, update_average
+from classifier.train_params import TrainParams
+
+
+class Loss:
+    """Cross-entropy, smoothed and weighted as asked, as a sum over pictures.
+
+    weights: float `(classes,)`, or None for equal ones.
+    """
+
+    def __init__(self, weights: Tensor | None = None, smoothing: float = 0.0) -> None:
+        self.weights, self._smoothing = weights, smoothing
+
+    def sum(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(
+            logits.float(), targets, self.weights, reduction="sum", label_smoothing=self._smoothing
+        )
+
+    def weight(self, targets: Tensor) -> Tensor | int:
+        """What the sum is divided by for a mean."""
+        return len(targets) if self.weights is None else self.weights[targets].sum()
+
+
+def train_step(
+    run: Run,
+    parts: list[Batch],
+    loss: Loss,
+    params: TrainParams,
+    device: torch.device,
+    steps: int,
+    *,
+    factor: float | None = None,
+) -> Tensor:
+    """One step of the optimisers; this process's share of the batch's mean loss before it.
+
+    parts: of the batch, those of this process. steps: those of an epoch.
+    factor: of each learning rate's peak; None asks the schedule.
+    """
+    progress, processes = run.progress, run.processes
+    place = [params.seed, progress.epoch, progress.step]
+    if factor is None:
+        done = progress.epoch - 1 + (progress.step + 0.5) / steps
+        factor = rate_factor(params, done, progress.val_losses)
+    for optimizer in run.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        optimizer.zero_grad()
+    whole = [sum(loss.weight(part.targets) for part in parts), sum(len(p.targets) for p in parts)]
+    weight, size = processes.sum(torch.tensor(whole, device=device, dtype=torch.float64))
+    mean = torch.zeros((), device=device)
+    for number, part in enumerate(parts):
+        # Dropout and mixing are functions of these seeds, so that a resumed run needs no generator.
+        seeds = [*place, processes.rank * len(parts) + number]
+        torch.manual_seed(_seed(*seeds))
+        is_last = number == len(parts) - 1
+        with nullcontext() if is_last else unsynchronized(run.replica):
+            logits, summed = _forward(run.replica, part, loss, params, device, seeds)
+            # Gradients are averaged over processes, where their sum is wanted.
+            (summed / weight * processes.count).backward()
+        mean += summed.detach() / weight
+        correct = (logits.argmax(dim=1) == part.targets).sum()
+        pictures = correct.new_tensor(len(part.targets))
+        progress.totals += torch.stack([summed.detach() / weight * size, correct, pictures])
+    if params.optimizer.clip_norm is not None:
+        nn.utils.clip_grad_norm_(run.network.parameters(), params.optimizer.clip_norm)
+    for optimizer in run.optimizers:
+        optimizer.step()
+    if params.ema_decay is not None:
+        update_average(run.average, run.network, params.ema_decay)
+    progress.step += 1
+    run.clock.pictures += sum(len(part.targets) for part in parts)
+    return mean
+
+
+def _forward(
+    network: nn.Module,
+    part: Batch,
+    loss: Loss,
+    params: TrainParams,
+    device: torch.device,
+    seeds: list[int],
+) -> tuple[Tensor, Tensor]:
+    """The logits of a part of a batch, and its summed loss."""
+    inputs, others, share = part.inputs, part.targets, 1.0
+    if params.mix.is_on:
+        inputs, others, share = mix(inputs, part.targets, params.mix, seeds)
+    with autocast(params, device):
+        logits = network(inputs)
+    summed = loss.sum(logits, part.targets)
+    if share < 1:
+        summed = share * summed + (1 - share) * loss.sum(logits, others)
+    return logits, summed
+
+
+def autocast(params: TrainParams, device: torch.device) -> torch.autocast:
+    """The number format in which `params` have the network compute."""
+    dtype = compute_dtype(params.precision, device)
+    return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

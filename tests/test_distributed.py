@@ -1,0 +1,104 @@
+"""Two processes on one processor train as one does."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+from tiny import tiny_section, write_project
+
+from classifier.caches import cache_folder
+from classifier.distributed import Processes, processes_to_start
+
+ROOT = Path(__file__).parents[1]
+
+
+def start(project: Path) -> "subprocess.Popen[str]":
+    variables = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "stages.train"],
+        cwd=project,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def train(folder: Path, *, processes: int, **changes: Any) -> str:
+    """Run the stage; what it printed."""
+    if not folder.exists():
+        write_project(folder, tiny_section(processes=processes, **changes))
+    process = start(folder)
+    said, error = process.communicate()
+    assert process.returncode == 0, error
+    return said
+
+
+def assert_about_equal(first: Path, second: Path) -> None:
+    """The weights and the history, but for rounding."""
+    theirs, ours = (load_file(folder / "models/model.safetensors") for folder in (first, second))
+    for name, tensor in theirs.items():
+        assert ours[name] == pytest.approx(tensor, abs=2e-4), name
+    one, two = (pd.read_csv(folder / "results/train/history.csv") for folder in (first, second))
+    pd.testing.assert_frame_equal(one, two, atol=2e-4)
+
+
+# With plain gradient descent, differences in rounding stay differences in rounding.
+PLAIN = {
+    "optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.5},
+    "checkpoint_minutes": 1e-9,
+    "epochs": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which one process has trained."""
+    folder = tmp_path_factory.mktemp("alone") / "project"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLASSIFIER_CACHE", str(folder.parent / "cache"))
+        train(folder, processes=1, **PLAIN)
+    return folder
+
+
+@pytest.mark.xdist_group("distributed")
+def test_two_processes_give_what_one_gives(tmp_path: Path, alone: Path) -> None:
+    said = train(tmp_path / "together", processes=2, **PLAIN)
+    assert_about_equal(alone, tmp_path / "together")
+    # The second process is silent.
+    assert sum(line.startswith("epoch ") for line in said.splitlines()) == 4
+
+
+@pytest.mark.xdist_group("distributed")
+def test_run_of_one_process_goes_on_in_two_and_says_so(tmp_path: Path, alone: Path) -> None:
+    folder = tmp_path / "project"
+    write_project(folder, tiny_section(processes=1, **PLAIN))
+    process = start(folder)
+    while len(list(cache_folder("resume").glob("*/*.state"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.communicate()
+    write_project(folder, tiny_section(processes=2, **PLAIN))
+    said = train(folder, processes=2)
+    assert "Going on at epoch 1" in said
+    assert "Batches were divided otherwise before" in said
+    assert_about_equal(alone, folder)
+
+
+def test_one_process_on_a_processor_unless_more_are_asked_for() -> None:
+    assert processes_to_start(3) == 3
+    assert processes_to_start(None) >= 1
+
+
+def test_lone_process_writes() -> None:
+    assert Processes().first
+    assert not Processes(rank=1, count=2).first
