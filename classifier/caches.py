@@ -7,13 +7,17 @@ runs queued experiments in a folder that it throws away.
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from classifier.files import write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 try:
     import fcntl
@@ -50,6 +54,15 @@ def read_checked(path: Path) -> bytes | None:
         return None
     digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
     return content if hashlib.sha256(content).digest() == digest else None
+
+
+def digest_tensors(tensors: Mapping[str, "Tensor"]) -> str:
+    """The SHA-256 of all tensors' names and values, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @contextmanager

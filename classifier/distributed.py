@@ -4,17 +4,18 @@ Each computes its part of every batch; gradients and batch norm's statistics are
 batch, so that the result is that of one process but for rounding.
 """
 
+import logging
 import os
-import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as differentiable
 from torch import Tensor, nn
 
 from classifier.errors import UserError
@@ -67,29 +68,70 @@ def processes_to_start(wanted: int | None) -> int:
 
 
 def launch(module: str, count: int) -> None:
-    """Run a program in `count` processes on this machine; raises SystemExit where one fails."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    result = subprocess.run([*command, f"--nproc-per-node={count}", "-m", module], check=False)
-    if result.returncode:
-        raise SystemExit(1)
+    """Run a program in `count` processes on this machine, as torchrun would, to their end.
+
+    They share the processor's cores. Raises SystemExit where one of them fails, which then has said
+    why, and UserError where this process is asked to stop and has stopped them.
+    """
+    # Imported here, since it is slow and most runs are of one process.
+    from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: PLC0415
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: PLC0415
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id="classifier",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.2,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", module)
+    except ChildFailedError:
+        raise SystemExit(1) from None
+    except SignalException:
+        raise UserError("Stopped; run the same command again to go on.") from None
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
     """This process's place among those that torchrun started; alone where it did not.
 
-    Inside, `print` of all but the first is silent.
+    Inside, `print` of all but the first is silent, and so are their errors, which are the first's
+    too; but for a lack of memory, which may be one GPU's alone.
     """
     if not launched_by_torchrun():
         yield Processes()
         return
+    _end_with_parent()
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     processes = Processes(dist.get_rank(), dist.get_world_size())
     try:
         with redirect_stdout(sys.stdout if processes.first else None):
             yield processes
+    except UserError as error:
+        if processes.first or isinstance(error.__context__, torch.OutOfMemoryError):
+            raise
+        raise SystemExit(1) from None
     finally:
         dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is killed, so that none trains on unwatched."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def own_device(device: torch.device) -> torch.device:
@@ -124,16 +166,41 @@ def unsynchronized(replica: nn.Module) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def share_batch_norm(network: nn.Module, processes: Processes, device: torch.device) -> nn.Module:
-    """`network` with batch norm over the whole batch instead of each process's part of it."""
+def share_batch_norm(network: nn.Module, processes: Processes, device: torch.device) -> None:
+    """Have batch norm, where it is not frozen, look at the whole batch in place of a part of it."""
     if processes.count == 1:
-        return network
-    if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return
+    network.train()
     for name, module in list(network.named_modules()):
-        if isinstance(module, nn.BatchNorm2d):
-            network.set_submodule(name, _SharedBatchNorm.of(module))
-    return network
+        if not isinstance(module, nn.BatchNorm2d) or not module.training:
+            continue
+        if device.type == "cuda":
+            shared = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        else:
+            shared = _SharedBatchNorm.of(module)
+        network.set_submodule(name, shared)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes, whose gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(_ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_ctx: Any, *gradients: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _sum(tensor: Tensor) -> Tensor:
+    total = _Sum.apply(tensor)
+    assert isinstance(total, Tensor)
+    return total
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):
@@ -152,12 +219,12 @@ class _SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(input)
         planes = input.float()
         size = planes.numel() / planes.shape[1]
-        sums = torch.cat([planes.sum((0, 2, 3)), (planes**2).sum((0, 2, 3))])
-        count = differentiable.all_reduce(sums.new_tensor(size))
-        mean, square = (differentiable.all_reduce(sums) / count).chunk(2)
-        variance = square - mean**2
+        count = _sum(planes.new_tensor(size))
+        mean = _sum(planes.sum((0, 2, 3))) / count
+        centered = planes - _of_channels(mean)
+        variance = _sum((centered**2).sum((0, 2, 3))) / count
         self._remember(mean.detach(), (variance * count / (count - 1)).detach())
-        normal = (planes - _of_channels(mean)) * _of_channels((variance + self.eps).rsqrt())
+        normal = centered * _of_channels((variance + self.eps).rsqrt())
         return (normal * _of_channels(self.weight) + _of_channels(self.bias)).to(input.dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from classifier.augment import AugmentParams, random_view
 from classifier.batches import Batch, Ordering
-from classifier.caches import cache_folder, read_checked, write_checked
+from classifier.caches import cache_folder, digest_tensors, read_checked, write_checked
 from classifier.dataset import Dataset
 from classifier.devices import device_name
 from classifier.models import Classifier
@@ -41,7 +41,9 @@ class FeatureExtractor:
         self._model = model
         self._dtype = dtype
         self._network: nn.Module | None = None
-        self._weights_digest = _digest_tensors(model.backbone.state_dict(), model.mean, model.std)
+        self._weights_digest = digest_tensors(
+            {**model.backbone.state_dict(), "mean": model.mean, "std": model.std}
+        )
 
     def features(
         self, images: np.ndarray, rows: np.ndarray, views: Sequence[View]
@@ -126,14 +128,6 @@ def _digest_pictures(images: np.ndarray, rows: np.ndarray) -> str:
     digest = hashlib.sha256(f"{images.shape[1:]} {rows.tolist()}".encode())
     for start in range(0, len(rows), 256):
         digest.update(images[rows[start : start + 256]].data)
-    return digest.hexdigest()
-
-
-def _digest_tensors(state: dict[str, Tensor], *more: Tensor) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in [*state.items(), *(("", tensor) for tensor in more)]:
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -20,7 +20,7 @@ from classifier.whitened import WhitenedNet
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 # Our own networks, which need no torchvision.
 OWN = {"compact": CompactNet, "whitened": WhitenedNet}
-_PATCH_PICTURES = 5000
+_PATCH_PIXELS = 5000 * 32 * 32
 
 
 class HeadParams(Params):
@@ -162,7 +162,8 @@ def learn_from_pictures(model: Classifier, images: np.ndarray, rows: np.ndarray)
     images: uint8 `(N, S, S, 3)`, of which some of `rows` are looked at.
     """
     if isinstance(model.backbone, WhitenedNet):
-        step = -(-len(rows) // _PATCH_PICTURES)
+        wanted = max(1, _PATCH_PIXELS // images[0, :, :, 0].size)
+        step = -(-len(rows) // wanted)
         pictures = torch.from_numpy(images[rows[::step]]).to(model.mean.device)
         model.backbone.learn_patches(model.normalize(pictures))
 

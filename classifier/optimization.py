@@ -54,10 +54,10 @@ class OptimizationParams(Params):
 def build_optimizers(params: OptimizerParams, model: nn.Module) -> list[torch.optim.Optimizer]:
     """The optimisers of all weights that are not frozen; each group's `peak` is its highest rate.
 
-    Weight decay holds for weights of two dimensions and more, not for biases and batch norm. The
+    Weight decay holds for matrices and convolutions, not for biases and norms. The
     peak falls by `layer_decay` from every layer to the one before it, as in BEiT (Bao et al.,
     arXiv 2106.08254), so that the layers nearest to the pictures move least.
-    With `muon`, it takes the weights of two dimensions and more but the last layer's, and Adam,
+    With `muon`, it takes the matrices and convolutions but the last layer's, and Adam,
     with decoupled decay, takes the others at `aux_lr` (Jordan et al., "Muon", 2024).
     """
     groups = _groups(params, model)
@@ -81,7 +81,7 @@ def _groups(params: OptimizerParams, model: nn.Module) -> list[dict]:
     layers = list(reversed(trained_layers(model)))
     for distance, (_, weights) in enumerate(layers):
         for matrices in (True, False):
-            chosen = [weight for weight in weights if (weight.ndim >= 2) is matrices]
+            chosen = [weight for weight in weights if _is_matrix(weight) is matrices]
             if chosen:
                 group = {
                     "params": chosen,
@@ -97,28 +97,46 @@ def _groups(params: OptimizerParams, model: nn.Module) -> list[dict]:
 def trained_layers(model: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
     """Names and weights of the layers that are not frozen, from the pictures to the answer.
 
-    A layer is a module below the backbone, or a member of a sequence there, such as
-    `backbone.layer1.0`; the head is one layer. Weights of the backbone itself come first.
+    A layer is a module below the backbone, or a block of a sequence in there, such as
+    `backbone.layer1.0` or `backbone.encoder.layers.encoder_layer_0`; a norm belongs to the layer
+    before it, and the head is one layer. Weights of the backbone itself come first.
     """
-    layers: dict[str, list[nn.Parameter]] = {}
+    found: dict[str, list[nn.Parameter]] = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
-            layers.setdefault(_layer_of(model, name), []).append(weight)
+            found.setdefault(_layer_of(model, name), []).append(weight)
     # A head that is trained alone is one layer without a name.
     order = ["backbone", *(name for name, _ in model.named_modules()), "head"]
-    return sorted(layers.items(), key=lambda item: order.index(item[0]))
+    layers: list[tuple[str, list[nn.Parameter]]] = []
+    for name, weights in sorted(found.items(), key=lambda item: order.index(item[0])):
+        if layers and name != "head" and all(weight.ndim < 2 for weight in weights):
+            layers[-1][1].extend(weights)
+        else:
+            layers.append((name, weights))
+    return layers
 
 
 def _layer_of(model: nn.Module, weight: str) -> str:
     """The name of the layer that a weight of this name is in."""
     if not weight.startswith("backbone."):
         return "head"
-    _, *parts, _ = weight.split(".")
-    if not parts:
-        return "backbone"
-    name = f"backbone.{parts[0]}"
-    in_sequence = isinstance(model.get_submodule(name), nn.Sequential)
-    return f"{name}.{parts[1]}" if in_sequence and len(parts) > 1 else name
+    parts = weight.split(".")[:-1]
+    depth = min(2, len(parts))
+    while depth < len(parts) and _holds_layers(model.get_submodule(".".join(parts[:depth])), depth):
+        depth += 1
+    return ".".join(parts[:depth])
+
+
+def _holds_layers(module: nn.Module, depth: int) -> bool:
+    """Whether it is a sequence of layers, or, right below the backbone, has one inside."""
+    if type(module) in (nn.Sequential, nn.ModuleList):
+        return True
+    return depth == 2 and any(type(part) is nn.Sequential for part in module.children())
+
+
+def _is_matrix(weight: nn.Parameter) -> bool:
+    """Whether it maps several values to several others: not so biases, norms, tokens, scales."""
+    return weight.ndim >= 2 and 1 < weight.shape[0] < weight.numel()
 
 
 def _without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
@@ -135,7 +153,7 @@ def _without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.
 def learning_rate(
     params: OptimizationParams, progress: float, val_losses: Sequence[float] = ()
 ) -> float:
-    """The highest of all groups' learning rates after `progress` epochs.
+    """What `train.optimizer.lr` has become after `progress` epochs.
 
     val_losses: of the epochs that are over, which `plateau` looks at.
     """

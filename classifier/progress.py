@@ -47,12 +47,16 @@ class Progress:
 
 @dataclass
 class Clock:
-    """Seconds of training, and of these, of waiting for pictures; not part of any result."""
+    """Seconds of training, and of these, of waiting for pictures; not part of any result.
+
+    last_epoch: seconds of the last whole epoch, validation included.
+    """
 
     training: float = 0.0
     waiting: float = 0.0
     pictures: int = 0
     epochs: int = 0
+    last_epoch: float = 0.0
 
     @contextmanager
     def waits(self) -> Iterator[None]:
@@ -126,13 +130,13 @@ class Run:
         print(f"Going on at epoch {self.progress.epoch}, step {self.progress.step}.")
         if state["division"] != self._division():
             print(
-                "Batches were divided otherwise before (processes, accumulation: "
-                f"{state['division']}, now {self._division()}): the result will differ a little "
-                "from that of a run from the start."
+                "Batches were divided otherwise before (processes, accumulation, threads: "
+                f"{state['division']}, now {self._division()}): the result will not be exactly "
+                "that of a run from the start."
             )
 
     def _division(self) -> list[int]:
-        return [self.processes.count, self.accumulation]
+        return [self.processes.count, self.accumulation, torch.get_num_threads()]
 
 
 def update_average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:

@@ -1,7 +1,7 @@
 """The state of an unfinished training run, kept outside the outputs that DVC deletes.
 
-A state is found only by a run of the same parameters, data, code, versions, device and threads,
-and used only where its bytes hash to what was written.
+A state is found only by a run of the same parameters, data, first weights, code, versions and
+device, and used only where its bytes hash to what was written.
 """
 
 import hashlib
@@ -13,27 +13,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from classifier.caches import cache_folder, read_checked, write_checked
+from classifier.caches import cache_folder, digest_tensors, read_checked, write_checked
 from classifier.devices import device_name
 from classifier.files import sha256_of
 
 _KEPT = 2
 
 
-def run_key(params: dict[str, Any], data_folder: Path, device: torch.device) -> str:
-    """A name for all that a training run's result depends on: 32 hexadecimal digits."""
+def run_key(
+    params: dict[str, Any], data_folder: Path, weights: dict[str, Tensor], device: torch.device
+) -> str:
+    """A name for all that a training run's result depends on: 32 hexadecimal digits.
+
+    weights: of the network before its first step. How a batch is divided, in parts, processes and
+    threads, is left out: it may change when a run goes on, since memory may have been too small.
+    """
     library = Path(__file__).parent
     code = sorted([*library.glob("*.py"), *library.parent.glob("stages/train.py")])
     data = sorted(path for path in data_folder.iterdir() if path.is_file())
-    # A batch may be divided otherwise when a run goes on, since memory may have been too small.
     depends_on = {
         "params": {name: value for name, value in params.items() if name != "accumulation"},
         "data": {path.name: sha256_of(path) for path in data},
         "code": {path.name: sha256_of(path) for path in code},
         "versions": [torch.__version__, version("torchvision"), version("numpy")],
         "device": device_name(device),
-        "threads": torch.get_num_threads(),
+        "weights": digest_tensors(weights),
     }
     return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -58,6 +64,8 @@ class StateFolder:
             content = read_checked(path)
             if content is not None:
                 return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            # Its name may be later than those of states to come, which would be taken for old.
+            path.unlink()
         return None
 
     def clear(self) -> None:

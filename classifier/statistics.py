@@ -34,7 +34,9 @@ def _three(values: np.ndarray) -> Channels:
 def balanced_weights(dataset: Dataset) -> np.ndarray:
     """Weights of the classes in inverse proportion to their training pictures: float32 `(K,)`.
 
-    As scikit-learn's `class_weight="balanced"`: pictures / (classes * pictures of the class).
+    As scikit-learn's `class_weight="balanced"`: pictures / (classes * pictures of the class). A
+    class without any has no weight.
     """
     counts = dataset.class_counts("train")
-    return (counts.sum() / (len(counts) * counts)).astype(np.float32)
+    weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+    return np.where(counts > 0, weights, 0).astype(np.float32)

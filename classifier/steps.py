@@ -82,7 +82,7 @@ def train_step(
     if params.ema_decay is not None:
         update_average(run.average, run.network, params.ema_decay)
     progress.step += 1
-    run.clock.pictures += sum(len(part.targets) for part in parts)
+    run.clock.pictures += processes.count * sum(len(part.targets) for part in parts)
     return mean
 
 

@@ -47,17 +47,14 @@ def stored_backbone(
 
     depends_on: what the backbone is a function of. rebuild: as `build`, with any weights.
     """
-    code = [Path(__file__), Path(__file__).with_name("backbones.py")]
-    described = json.dumps(
-        [depends_on, version("torchvision"), *(path.read_text("utf-8") for path in code)]
-    )
-    name = hashlib.sha256(described.encode()).hexdigest()[:32]
-    path = cache_folder("backbones") / f"{name}.pt"
+    path = cache_folder("backbones") / f"{_name(depends_on)}.pt"
     content = read_checked(path)
     if content is not None:
         stored = torch.load(io.BytesIO(content), weights_only=True)
         return StoredBackbone(stored["parameters"], stored["buffers"], rebuild), stored["features"]
     backbone, features = build()
+    # Now that the weights' file is there, if it was not before.
+    path = path.with_name(f"{_name(depends_on)}.pt")
     buffer = io.BytesIO()
     stored = {
         "parameters": {name: tensor.detach() for name, tensor in backbone.named_parameters()},
@@ -67,6 +64,20 @@ def stored_backbone(
     torch.save(stored, buffer)
     write_checked(path, buffer.getvalue())
     return backbone, features
+
+
+def _name(depends_on: dict[str, object]) -> str:
+    code = [Path(__file__), Path(__file__).with_name("backbones.py")]
+    texts = [path.read_text("utf-8") for path in code]
+    described = json.dumps([depends_on, version("torchvision"), _downloads(), texts])
+    return hashlib.sha256(described.encode()).hexdigest()[:32]
+
+
+def _downloads() -> list[tuple[str, int, int]]:
+    """What tells whether weights' files have changed, one of which the backbone is read from."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
 def _inside(root: nn.Module, name: str) -> nn.Module:

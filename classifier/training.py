@@ -75,8 +75,10 @@ def fit(
         after_epoch(run)
     with _stop_signals() as stop:
         while not progress.finished(params.epochs, params.patience):
+            started = time.perf_counter()
             train_one_epoch(run, batches, loss, params, device, stop)
             _finish_epoch(run, validate(run, batches, params, device), params)
+            run.clock.last_epoch = time.perf_counter() - started
             run.save()
             after_epoch(run)
     network.load_state_dict(progress.best_weights)
@@ -204,8 +206,8 @@ def _memory_advice(params: TrainParams) -> Iterator[None]:
         raise UserError(
             f"The GPU's memory is too small for train.batch_size {params.batch_size} in "
             f"{params.accumulation} part(s): set train.accumulation: {2 * params.accumulation}, "
-            "which gives the same steps with half of the memory, and run the same command again; "
-            "it goes on from the last state that was saved."
+            "which needs about half of the memory, and run the same command again; it goes on from "
+            "the last state that was saved."
         ) from None
 
 

@@ -68,16 +68,19 @@ class Story:
     def after_epoch(self, run: Run) -> None:
         """A line on the terminal, the history's file, and a checkpoint where one is due."""
         last = run.progress.history[-1]
-        seconds = run.clock.training / max(1, run.clock.epochs)
-        left = seconds * (self._params.epochs - len(run.progress.history)) / 60
+        left = run.clock.last_epoch * (self._params.epochs - len(run.progress.history)) / 60
         print(
             f"epoch {last['epoch']:3.0f}  training loss {last['train_loss']:.4f}, "
             f"accuracy {last['train_accuracy']:.4f}  validation loss {last['val_loss']:.4f}, "
-            f"accuracy {last['val_accuracy']:.4f}  at most {left:.1f} minutes left",
+            f"accuracy {last['val_accuracy']:.4f}"
+            + (f"  about {left:.1f} min left" if left else ""),
             flush=True,
         )
         write_history(self.history(run), self._results / "history.csv")
         self._live.update(self.history(run))
+        if run.progress.step:
+            # A run that goes on within an epoch has other weights than at the end of the last one.
+            return
         if self._watch is not None:
             self._watch(run)
         every = self._params.checkpoint_epochs

@@ -65,7 +65,12 @@ def train(params: TrainParams, device: torch.device, processes: Processes, start
     spec = describe(params, dataset)
     model = prepare_model(params, dataset, spec, device)
     loss = prepare_loss(params, dataset, device)
-    key = run_key(spec.params, DATA, device)
+    key = run_key(spec.params, DATA, model.state_dict(), device)
+    if processes.any(processes.share(key) != key, device):
+        raise UserError(
+            "The processes differ in their parameters, pictures, code, versions or devices: start "
+            "all of them from the same commit, with the same data, on machines of one kind."
+        )
     story = Story(model, params, spec, cache_folder("checkpoints") / key, RESULTS)
     if params.linear_epochs:
         story.earlier = train_head(model, params, dataset, loss, device, key)

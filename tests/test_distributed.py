@@ -10,11 +10,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
-from tiny import tiny_section, write_project
+from tiny import tiny_params, tiny_section, write_project
+from torch import nn
 
 from classifier.caches import cache_folder
-from classifier.distributed import Processes, processes_to_start
+from classifier.distributed import Processes, processes_to_start, share_batch_norm
+from classifier.models import build_classifier
 
 ROOT = Path(__file__).parents[1]
 
@@ -92,6 +95,62 @@ def test_run_of_one_process_goes_on_in_two_and_says_so(tmp_path: Path, alone: Pa
     assert "Going on at epoch 1" in said
     assert "Batches were divided otherwise before" in said
     assert_about_equal(alone, folder)
+
+
+@pytest.mark.xdist_group("distributed")
+def test_killed_stage_leaves_no_process_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    write_project(folder, tiny_section(processes=2, **(PLAIN | {"epochs": 100000})))
+    process = start(folder)
+    while not list(cache_folder("resume").glob("*/*.state")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    # Two seconds after the last of them has ended, no state is written any more.
+    latest = None
+    for _ in range(20):
+        time.sleep(2)
+        now = sorted(path.name for path in cache_folder("resume").glob("*/*.state"))
+        if now == latest:
+            break
+        latest = now
+    else:
+        pytest.fail("The workers train on.")
+
+
+@pytest.mark.xdist_group("distributed")
+def test_stopped_stage_stops_its_processes_and_keeps_the_state(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    write_project(folder, tiny_section(processes=2, **(PLAIN | {"epochs": 100000})))
+    process = start(folder)
+    while not list(cache_folder("resume").glob("*/*.state")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 1
+    assert "run the same command again to go on" in error
+    assert "Traceback" not in error
+
+
+def test_frozen_batch_norm_stays_frozen_when_it_is_shared() -> None:
+    model = build_classifier(
+        tiny_params(
+            model={"backbone": "resnet18", "weights": "IMAGENET1K_V1", "freeze": "layer2"}
+        ).model,
+        classes=3,
+        crop=32,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        load_weights=False,
+    )
+    share_batch_norm(model, Processes(0, 2), torch.device("cpu"))
+    norms = {n: m for n, m in model.train().named_modules() if isinstance(m, nn.BatchNorm2d)}
+    assert not norms["backbone.bn1"].training
+    assert type(norms["backbone.bn1"]) is nn.BatchNorm2d
+    assert norms["backbone.layer4.0.bn1"].training
+    assert type(norms["backbone.layer4.0.bn1"]) is not nn.BatchNorm2d
 
 
 def test_one_process_on_a_processor_unless_more_are_asked_for() -> None:

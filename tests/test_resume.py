@@ -254,25 +254,46 @@ def test_cleared_states_leave_nothing(own_cache: Path) -> None:
     assert [path.name for path in (own_cache / "resume").iterdir()] == ["other"]
 
 
+WEIGHTS = {"layer.weight": torch.ones(2)}
+
+
 def test_key_repeats_itself_and_needs_no_states(tmp_path: Path, dataset: Dataset) -> None:
-    key = run_key({"a": 1, "b": {"c": 2.5}}, tmp_path / "split", CPU)
-    assert key == run_key({"b": {"c": 2.5}, "a": 1}, tmp_path / "split", CPU)
+    key = run_key({"a": 1, "b": {"c": 2.5}}, tmp_path / "split", WEIGHTS, CPU)
+    assert key == run_key({"b": {"c": 2.5}, "a": 1}, tmp_path / "split", WEIGHTS, CPU)
     StateFolder(key).clear()
 
 
-def test_key_changes_with_params_data_code_and_threads(
+def test_key_changes_with_params_weights_data_and_code(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, code = tmp_path / "split", tmp_path / "code"
     code.mkdir()
     (code / "augment.py").write_text("one = 1")
     monkeypatch.setattr(resume, "__file__", str(code / "resume.py"))
-    threads = torch.get_num_threads()
-    keys = [run_key({"lr": 0.1}, folder, CPU), run_key({"lr": 0.2}, folder, CPU)]
+    keys = [run_key({"lr": rate}, folder, WEIGHTS, CPU) for rate in (0.1, 0.2)]
+    keys.append(run_key({"lr": 0.1}, folder, {"layer.weight": torch.zeros(2)}, CPU))
     (code / "augment.py").write_text("one = 2")
-    keys.append(run_key({"lr": 0.1}, folder, CPU))
+    keys.append(run_key({"lr": 0.1}, folder, WEIGHTS, CPU))
     (folder / "classes.json").write_text("[]")
-    keys.append(run_key({"lr": 0.1}, folder, CPU))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
-    keys.append(run_key({"lr": 0.1}, folder, CPU))
+    keys.append(run_key({"lr": 0.1}, folder, WEIGHTS, CPU))
     assert len(set(keys)) == 5
+
+
+def test_key_stays_where_batches_are_divided_otherwise(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = run_key({"lr": 0.1, "accumulation": 1}, tmp_path / "split", WEIGHTS, CPU)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    assert key == run_key({"lr": 0.1, "accumulation": 2}, tmp_path / "split", WEIGHTS, CPU)
+
+
+def test_damaged_states_do_not_stand_in_the_way_of_new_ones(own_cache: Path) -> None:
+    states = StateFolder("run")
+    for step in (1, 2):
+        states.save(5, step, STATE)
+    for path in (own_cache / "resume/run").glob("*.state"):
+        path.write_bytes(b"damaged")
+    assert states.load() is None
+    states.save(1, 1, STATE)
+    assert states.load() is not None
