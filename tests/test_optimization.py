@@ -87,7 +87,7 @@ def test_weight_of_the_backbone_outside_its_layers_is_the_first_layer() -> None:
     model.backbone.token = nn.Parameter(torch.ones(1, 1, 3))
     assert trained_layers(model)[0][0] == "backbone"
     rates = peaks(model, lr=0.1, layer_decay=0.5)
-    assert rates["backbone.token"] == pytest.approx(0.1 * 0.5**4)
+    assert rates["backbone.token"] == pytest.approx(0.1 * 0.5**3)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -160,18 +160,34 @@ def test_sgd_takes_nesterovs_step() -> None:
 
 def test_trained_layers_go_from_the_pictures_to_the_head_without_frozen_ones() -> None:
     model = Network()
-    names = ["backbone.blocks.0", "backbone.blocks.2", "backbone.norm", "head"]
-    layers = trained_layers(model)
-    assert [name for name, _ in layers] == names
-    for name, weights in layers:
-        own = model.get_submodule(name).parameters()
-        assert [id(weight) for weight in weights] == [id(weight) for weight in own]
+    layers = {name: {id(weight) for weight in weights} for name, weights in trained_layers(model)}
+    assert list(layers) == ["backbone.blocks.0", "backbone.blocks.2", "head"]
+    # The norm belongs to the layer before it.
+    for name, parts in (
+        ("backbone.blocks.0", ["backbone.blocks.0"]),
+        ("backbone.blocks.2", ["backbone.blocks.2", "backbone.norm"]),
+        ("head", ["head"]),
+    ):
+        own = [id(weight) for part in parts for weight in model.get_submodule(part).parameters()]
+        assert layers[name] == set(own)
+
+
+def test_every_block_of_a_transformer_is_a_layer() -> None:
+    model = Network()
+    model.backbone.encoder = nn.Module()
+    blocks = [nn.Sequential(nn.Linear(3, 3)), nn.Sequential(nn.Linear(3, 3))]
+    model.backbone.encoder.layers = nn.Sequential(*blocks)
+    names = [name for name, _ in trained_layers(model)]
+    assert [name for name in names if "encoder" in name] == [
+        "backbone.encoder.layers.0.0",
+        "backbone.encoder.layers.1.0",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_layer_decay_lowers_the_peak_with_every_layer_before_the_head(name: str) -> None:
     rates = peaks(Network(), name=name, lr=0.1, aux_lr=0.1, layer_decay=0.5)
-    distances = {"head.1": 0, "backbone.norm": 1, "backbone.blocks.2": 2, "backbone.blocks.0": 3}
+    distances = {"head.1": 0, "backbone.norm": 1, "backbone.blocks.2": 1, "backbone.blocks.0": 2}
     expected = {
         f"{layer}.{kind}": 0.1 * 0.5**distance
         for layer, distance in distances.items()
