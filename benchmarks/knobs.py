@@ -43,7 +43,6 @@ HEAD = [
     "optimizer.clip_norm=1.0",
     "optimizer.name=adamw,optimizer.weight_decay=0.01",
     "optimizer.name=sgd,optimizer.lr=0.02",
-    "optimizer.name=muon,optimizer.lr=0.02,optimizer.aux_lr=0.001",
     "schedule.name=cosine",
     "schedule.name=cosine,schedule.warmup_epochs=10.0",
     "schedule.name=plateau,schedule.step_epochs=2,patience=6",
