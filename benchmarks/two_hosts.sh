@@ -19,7 +19,9 @@ trap clean_up EXIT
 for host in alone a b; do
     mkdir -p "$work/$host/data"
     cp -r "$root/data/split" "$work/$host/data/"
-    cp "$root/params.yaml" "$work/$host/"
+    # One epoch of plain gradient descent: later, differences in rounding have grown.
+    sed 's/name: adamw/name: sgd/; s/lr: 0.004/lr: 0.02/; s/epochs: 15/epochs: 1/' \
+        "$root/presets/digits.yaml" >"$work/$host/params.yaml"
 done
 
 ip netns add classifier-a
