@@ -21,6 +21,7 @@ from torch.nn.functional import grid_sample
 from classifier.config import Params
 from classifier.errors import UserError
 from classifier.images import center_window
+from classifier.randomness import generator
 from classifier.views import View
 
 # Of red, green and blue, after ITU-R BT.601.
@@ -112,8 +113,7 @@ def draw_table(
     params: AugmentParams, *, seed: int, epoch: int, size: int, image_size: int, crop: int
 ) -> Table:
     """Draw the parameters of `size` pictures, stored with side `image_size`, for one epoch."""
-    uniform = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
-    flip, left, top, area, ratio, angle, *colour = uniform.random((size, 9)).T
+    flip, left, top, area, ratio, angle, *colour = generator(seed, epoch).random((size, 9)).T
     width, height, center_x, center_y = _windows(
         params, np.stack([left, top, area, ratio]), image_size, crop
     )
@@ -146,8 +146,7 @@ def _alternating(seed: int, epoch: int, size: int) -> np.ndarray:
 
     Both sides are seen in any two epochs (Jordan, arXiv 2404.00498, section 3.6).
     """
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0, 4])))
-    return (generator.random(size) < 0.5) ^ (epoch % 2 == 1)
+    return (generator(seed, 0, 4).random(size) < 0.5) ^ (epoch % 2 == 1)
 
 
 def _windows(

@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from classifier.augment import AugmentParams, augment, draw_table
 from classifier.dataset import Dataset
 from classifier.images import center_window
+from classifier.randomness import generator
 
 Sampling = Literal["natural", "balanced"]
 _READ_AHEAD = 3
@@ -60,13 +61,12 @@ class Ordering(NamedTuple):
         norm without statistics. (It could be one with a `batch_size` of 2, which is therefore
         refused.)
         """
-        sequence = np.random.SeedSequence([self.seed, epoch, 1])
-        generator = np.random.Generator(np.random.PCG64(sequence))
+        draws = generator(self.seed, epoch, 1)
         if self.sampling == "balanced":
             chances = 1 / np.bincount(labels)[labels]
-            order = generator.choice(len(labels), len(labels), p=chances / chances.sum())
+            order = draws.choice(len(labels), len(labels), p=chances / chances.sum())
         else:
-            order = generator.permutation(len(labels))
+            order = draws.permutation(len(labels))
         return np.array_split(order, -(-len(labels) // self.batch_size))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from classifier.caches import cache_folder, digest_tensors, read_checked, write_
 from classifier.dataset import Dataset
 from classifier.devices import device_name
 from classifier.models import Classifier
+from classifier.randomness import generator
 from classifier.stored_backbone import StoredBackbone
 from classifier.views import View, named_view
 
@@ -77,7 +79,7 @@ class FeatureExtractor:
             "weights": self._weights_digest,
             "dtype": str(self._dtype),
             "code": files,
-            "torch": torch.__version__,
+            "versions": [torch.__version__, version("torchvision")],
             "device": device_name(self._model.mean.device),
         }
         return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]
@@ -159,9 +161,8 @@ class FeatureBatches:
         return self._ordering.places(self._labels, epoch)
 
     def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
-        sequence = np.random.SeedSequence([self._ordering.seed, epoch, 3])
-        generator = np.random.Generator(np.random.PCG64(sequence))
-        views = generator.integers(len(self._training), size=len(self._targets))
+        draws = generator(self._ordering.seed, epoch, 3)
+        views = draws.integers(len(self._training), size=len(self._targets))
         for order in self.training_order(epoch)[first:]:
             rows, seen = torch.from_numpy(order), torch.from_numpy(views[order])
             yield [Batch(self._training[seen, rows], self._targets[rows])]

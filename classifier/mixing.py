@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from classifier.config import Params
+from classifier.randomness import generator
 
 
 class MixParams(Params):
@@ -38,23 +39,23 @@ def mix(inputs: Tensor, targets: Tensor, params: MixParams, seeds: list[int]) ->
     the second into the first (Yun et al., arXiv 1905.04899). With both on, one is drawn by lot.
     inputs: float `(B, H, W, 3)`, for mixup of any shape; a new tensor is returned.
     """
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seeds)))
-    order = generator.permutation(len(targets))
+    draws = generator(*seeds, 5)
+    order = draws.permutation(len(targets))
     second, others = inputs[order], targets[order]
-    cut = params.cutmix and not (params.mixup and generator.random() < 0.5)
+    cut = params.cutmix and not (params.mixup and draws.random() < 0.5)
     alpha = params.cutmix if cut else params.mixup
-    share = generator.beta(alpha, alpha)
+    share = draws.beta(alpha, alpha)
     if not cut:
         return Mixed(inputs.lerp(second, 1 - share), others, share)
     height, width = inputs.shape[1:3]
-    down, across = (_window(side, (1 - share) ** 0.5, generator) for side in (height, width))
+    down, across = (_window(side, (1 - share) ** 0.5, draws) for side in (height, width))
     mixed = inputs.clone()
     mixed[:, down, across] = second[:, down, across]
     pasted = (down.stop - down.start) * (across.stop - across.start)
     return Mixed(mixed, others, 1 - pasted / (height * width))
 
 
-def _window(side: int, part: float, generator: np.random.Generator) -> slice:
+def _window(side: int, part: float, draws: np.random.Generator) -> slice:
     """`part` of the side about a random centre, cut off at the edges."""
-    center, half = generator.integers(side), round(side * part) // 2
+    center, half = draws.integers(side), round(side * part) // 2
     return slice(max(0, center - half), min(side, center + half))

@@ -18,10 +18,15 @@ class Muon(torch.optim.Optimizer):
     For weights of two dimensions and more, a convolution's `(out, in, h, w)` seen as
     `(out, in * h * w)`. The step's size does not depend on the gradient's. Weight decay is
     decoupled: it shrinks the weights by `lr * weight_decay`.
+    fixed_norm: instead of decaying, each matrix is brought back to the norm sqrt(out) before every
+    step, so that the learning rate alone says how much it turns (as in airbench94).
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], *, momentum: float) -> None:
+    def __init__(
+        self, groups: Iterable[dict[str, Any]], *, momentum: float, fixed_norm: bool
+    ) -> None:
         super().__init__(groups, {"lr": 0.0, "momentum": momentum, "weight_decay": 0.0})
+        self._fixed_norm = fixed_norm
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -38,7 +43,10 @@ class Muon(torch.optim.Optimizer):
         mean = state["momentum"]
         mean.mul_(group["momentum"]).add_(gradient)
         step = gradient.add(mean, alpha=group["momentum"])
-        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        if self._fixed_norm:
+            weight.mul_(len(weight) ** 0.5 / weight.norm().clamp(min=1e-12))
+        else:
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
         weight.add_(orthogonal(step.flatten(1)).view_as(step), alpha=-group["lr"])
 
 

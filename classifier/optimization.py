@@ -20,6 +20,7 @@ class OptimizerParams(Params):
     lr: float = Field(gt=0)
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
+    fixed_norm: bool
     layer_decay: float = Field(gt=0, le=1)
     aux_lr: float = Field(gt=0)
     clip_norm: float | None = Field(gt=0)
@@ -66,9 +67,11 @@ def build_optimizers(params: OptimizerParams, model: nn.Module) -> list[torch.op
         others = [group for group in groups if not group["matrices"] or group["last"]]
         for group in others:
             group["peak"] *= params.aux_lr / params.lr
-        muon = _without_compiler(Muon)(hidden, momentum=params.momentum) if hidden else None
         adam = _without_compiler(torch.optim.AdamW)(others, params.aux_lr)
-        return [adam] if muon is None else [muon, adam]
+        if not hidden:
+            return [adam]
+        options = {"momentum": params.momentum, "fixed_norm": params.fixed_norm}
+        return [_without_compiler(Muon)(hidden, **options), adam]
     kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     momentum = {"momentum": params.momentum, "nesterov": params.momentum > 0}
     options = momentum if params.name == "sgd" else {}

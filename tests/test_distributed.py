@@ -1,9 +1,7 @@
 """Two processes on one processor train as one does."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,33 +10,25 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import load_file
-from tiny import tiny_params, tiny_section, write_project
+from tiny import (
+    saved_states,
+    start_train,
+    tiny_params,
+    tiny_section,
+    wait_for_new_state,
+    write_project,
+)
 from torch import nn
 
-from classifier.caches import cache_folder
 from classifier.distributed import Processes, processes_to_start, share_batch_norm
 from classifier.models import build_classifier
-
-ROOT = Path(__file__).parents[1]
-
-
-def start(project: Path) -> "subprocess.Popen[str]":
-    variables = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "stages.train"],
-        cwd=project,
-        env=os.environ | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def train(folder: Path, *, processes: int, **changes: Any) -> str:
     """Run the stage; what it printed."""
     if not folder.exists():
         write_project(folder, tiny_section(processes=processes, **changes))
-    process = start(folder)
+    process = start_train(folder)
     said, error = process.communicate()
     assert process.returncode == 0, error
     return said
@@ -83,12 +73,9 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, alone: Path) -> None:
 def test_run_of_one_process_goes_on_in_two_and_says_so(tmp_path: Path, alone: Path) -> None:
     folder = tmp_path / "project"
     write_project(folder, tiny_section(processes=1, **PLAIN))
-    process = start(folder)
-    while len(list(cache_folder("resume").glob("*/*.state"))) < 2:
-        assert process.poll() is None
-        time.sleep(0.001)
+    process = start_train(folder)
+    wait_for_new_state(process, [])
     process.send_signal(signal.SIGKILL)
-    process.wait()
     process.communicate()
     write_project(folder, tiny_section(processes=2, **PLAIN))
     said = train(folder, processes=2)
@@ -97,21 +84,25 @@ def test_run_of_one_process_goes_on_in_two_and_says_so(tmp_path: Path, alone: Pa
     assert_about_equal(alone, folder)
 
 
+def start_endless(folder: Path) -> "subprocess.Popen[str]":
+    """Two processes that would train for long, and have saved a state."""
+    write_project(folder, tiny_section(processes=2, **(PLAIN | {"epochs": 100000})))
+    process = start_train(folder)
+    wait_for_new_state(process, [])
+    assert process.poll() is None
+    return process
+
+
 @pytest.mark.xdist_group("distributed")
 def test_killed_stage_leaves_no_process_behind(tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    write_project(folder, tiny_section(processes=2, **(PLAIN | {"epochs": 100000})))
-    process = start(folder)
-    while not list(cache_folder("resume").glob("*/*.state")):
-        assert process.poll() is None
-        time.sleep(0.01)
+    process = start_endless(tmp_path / "project")
     process.send_signal(signal.SIGKILL)
     process.wait()
     # Two seconds after the last of them has ended, no state is written any more.
     latest = None
     for _ in range(20):
         time.sleep(2)
-        now = sorted(path.name for path in cache_folder("resume").glob("*/*.state"))
+        now = saved_states()
         if now == latest:
             break
         latest = now
@@ -121,12 +112,7 @@ def test_killed_stage_leaves_no_process_behind(tmp_path: Path) -> None:
 
 @pytest.mark.xdist_group("distributed")
 def test_stopped_stage_stops_its_processes_and_keeps_the_state(tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    write_project(folder, tiny_section(processes=2, **(PLAIN | {"epochs": 100000})))
-    process = start(folder)
-    while not list(cache_folder("resume").glob("*/*.state")):
-        assert process.poll() is None
-        time.sleep(0.01)
+    process = start_endless(tmp_path / "project")
     process.send_signal(signal.SIGINT)
     _, error = process.communicate()
     assert process.returncode == 1
@@ -153,9 +139,14 @@ def test_frozen_batch_norm_stays_frozen_when_it_is_shared() -> None:
     assert type(norms["backbone.layer4.0.bn1"]) is not nn.BatchNorm2d
 
 
-def test_one_process_on_a_processor_unless_more_are_asked_for() -> None:
-    assert processes_to_start(3) == 3
-    assert processes_to_start(None) >= 1
+@pytest.mark.parametrize(
+    ("gpus", "wanted", "started"), [(0, None, 1), (4, None, 4), (4, 2, 2), (0, 3, 3)]
+)
+def test_one_process_a_gpu_unless_another_number_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, wanted: int | None, started: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert processes_to_start(wanted) == started
 
 
 def test_lone_process_writes() -> None:

@@ -1,19 +1,20 @@
 """The train stage is killed as a power cut would, and goes on as if nothing had been."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from tiny import contents, tiny_section, write_project
+from tiny import (
+    contents,
+    saved_states,
+    start_train,
+    tiny_section,
+    wait_for_new_state,
+    write_project,
+)
 
-from classifier.caches import cache_folder
-
-ROOT = Path(__file__).parents[1]
 # A state after every step, so that a kill can hit the middle of an epoch and of a write.
 TRAIN = tiny_section(
     epochs=8,
@@ -27,38 +28,22 @@ TRAIN = tiny_section(
 )
 
 
-def start(project: Path) -> "subprocess.Popen[bytes]":
-    variables = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "stages.train"],
-        cwd=project,
-        env=os.environ | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def states() -> list[str]:
-    return sorted(path.name for path in cache_folder("resume").glob("*/*.state"))
-
-
 def run_until_new_state(project: Path, number: signal.Signals, delay: float) -> tuple[int, str]:
     """Send the signal `delay` seconds after the next state; exit status and standard error."""
-    before = states()
-    process = start(project)
-    while states() == before and process.poll() is None:
-        time.sleep(0.001)
+    before = saved_states()
+    process = start_train(project)
+    wait_for_new_state(process, before)
     time.sleep(delay)
     process.send_signal(number)
     _, said = process.communicate()
-    return process.returncode, said.decode()
+    return process.returncode, said
 
 
 def finish(project: Path) -> str:
-    process = start(project)
+    process = start_train(project)
     out, error = process.communicate()
-    assert process.returncode == 0, error.decode()
-    return out.decode()
+    assert process.returncode == 0, error
+    return out
 
 
 @pytest.fixture
@@ -84,4 +69,4 @@ def test_killed_and_stopped_runs_end_in_the_bytes_of_an_undisturbed_one(
     assert "run the same command again to go on" in said
     assert finish(project).startswith("Going on at epoch")
     assert contents(project, without="timing.json") == undisturbed
-    assert states() == []
+    assert saved_states() == []

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,13 +23,11 @@ def polar(matrix: Tensor) -> Tensor:
     return left @ right
 
 
-def muon_of(weight: nn.Parameter, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
+def muon_of(weight: nn.Parameter, **options: Any) -> torch.optim.Optimizer:
     """The optimiser of a network whose only hidden weight this is."""
     hidden = nn.ModuleDict({"layer": nn.ParameterList([weight])})
     network = nn.ModuleDict({"backbone": hidden, "head": nn.Linear(1, 1)})
-    params = tiny_params(
-        optimizer={"name": "muon", "momentum": momentum, "weight_decay": weight_decay}
-    ).optimizer
+    params = tiny_params(optimizer={"name": "muon"} | options).optimizer
     muon, _ = build_optimizers(params, network)
     assert isinstance(muon, Muon)
     return muon
@@ -41,10 +40,11 @@ def weights_after(
     lr: float = 0.1,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
+    fixed_norm: bool = False,
 ) -> Tensor:
     """`weight` after a step for each of the gradients."""
     moved = nn.Parameter(weight.clone())
-    optimizer = muon_of(moved, momentum, weight_decay)
+    optimizer = muon_of(moved, momentum=momentum, weight_decay=weight_decay, fixed_norm=fixed_norm)
     optimizer.param_groups[0]["lr"] = lr
     for gradient in gradients:
         moved.grad = gradient.clone()
@@ -117,6 +117,18 @@ def test_decay_shrinks_the_weights_beside_the_step() -> None:
     np.testing.assert_allclose(plain - decayed, 0.05 * weight, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_fixed_norm_makes_the_step_from_a_matrix_of_norm_root_of_outputs(scale: float) -> None:
+    weight, gradient = normal(4, 3, 2, 2), normal(4, 3, 2, 2, seed=1)
+    expected = weights_after(2 * weight / weight.norm(), [gradient])
+    moved = weights_after(scale * weight, [gradient], weight_decay=0.5, fixed_norm=True)
+    np.testing.assert_allclose(moved, expected, atol=1e-6)
+
+
+def test_fixed_norm_leaves_a_matrix_of_zeros_finite() -> None:
+    assert weights_after(torch.zeros(3, 4), [normal(3, 4)], fixed_norm=True).isfinite().all()
+
+
 def test_decay_leaves_the_momentum_alone() -> None:
     gradients = [normal(8, 12, seed=seed) for seed in range(2)]
     weight = 100 * normal(8, 12, seed=9)
@@ -135,7 +147,7 @@ def test_convolutions_are_seen_as_a_row_for_each_output() -> None:
 
 def test_weight_without_a_gradient_stands_still() -> None:
     weight = nn.Parameter(normal(3, 4))
-    muon = muon_of(weight, 0.9, 0.5)
+    muon = muon_of(weight, weight_decay=0.5)
     muon.param_groups[0]["lr"] = 0.1
     muon.step()
     assert torch.equal(weight, normal(3, 4))

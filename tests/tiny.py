@@ -1,6 +1,10 @@
 """Small builders that several tests share: a data set, train params, a network, a bundle."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from torch import Tensor, nn
 from classifier.augment import AugmentParams
 from classifier.batches import Ordering, Parts, PictureBatches
 from classifier.bundle import BundleSpec, save_bundle
+from classifier.caches import cache_folder
 from classifier.dataset import SPLITS, Dataset, load_dataset
 from classifier.models import Classifier, ModelParams, build_classifier
 from classifier.progress import Progress
@@ -94,6 +99,7 @@ def tiny_section(**overrides: Any) -> dict[str, Any]:
             "lr": 0.01,
             "momentum": 0.9,
             "weight_decay": 0.01,
+            "fixed_norm": False,
             "layer_decay": 1.0,
             "aux_lr": 0.01,
             "clip_norm": None,
@@ -222,3 +228,27 @@ def contents(folder: Path, *, without: str = "") -> dict[str, bytes]:
     """Every file below `folder` by its path in it, but those of the name `without`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != without)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def start_train(folder: Path) -> "subprocess.Popen[str]":
+    """The train stage as a program of its own in a project's folder, on one thread."""
+    variables = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "stages.train"],
+        cwd=folder,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def saved_states() -> list[str]:
+    """The names of all states to resume in the cache folder, in ascending order."""
+    return sorted(path.name for path in cache_folder("resume").glob("*/*.state"))
+
+
+def wait_for_new_state(process: "subprocess.Popen[str]", before: list[str]) -> None:
+    """Return as soon as there are others than `before`, or the process has ended."""
+    while saved_states() == before and process.poll() is None:
+        time.sleep(0.001)
