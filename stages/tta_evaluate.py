@@ -19,9 +19,10 @@ from classifier.devices import choose_device, make_deterministic
 from classifier.errors import UserError, run_program
 from classifier.evaluation import Answers, Merge, load_trained, merge_views
 from classifier.evaluation_report import per_class_table, write_report
-from classifier.metrics import PairedGain, class_scores, cross_entropy, paired_gain
+from classifier.metrics import class_scores, cross_entropy
 from classifier.prediction import predict_logits, probabilities
 from classifier.runtime import write_timing
+from classifier.uncertainty import PairedGain, paired_gain
 from classifier.views import View, expand_views, named_view
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/tta_evaluate")

@@ -1,4 +1,5 @@
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -59,6 +60,14 @@ def test_predictions_name_the_picture_and_both_classes(answers: Answers):
     assert table["confidence"].tolist() == pytest.approx([0.8] * 6)
 
 
+def test_answers_below_a_confidence_are_unknown(answers: Answers):
+    sure = [0.4, 0.6, 0.59, 0.7, 0.9, 0.6]
+    answers.__dict__["confidence"] = np.array(sure)
+    table = predictions_table(answers, 0.6)
+    assert list(table.columns)[-1] == "answer"
+    assert table["answer"].tolist() == ["unknown", "b, or so", "unknown", "b, or so", "a", "ç"]
+
+
 def test_the_class_table_has_scores_and_the_support_in_every_split(answers: Answers):
     table = per_class_table(answers).set_index("class")
     assert table["precision"].tolist() == pytest.approx([1 / 2, 1 / 3, 1])
@@ -88,9 +97,9 @@ def test_no_confusion_gives_a_table_of_headings(answers: Answers, tmp_path: Path
 
 
 def test_floats_are_written_with_the_same_number_of_decimals(tmp_path: Path):
-    table = pd.DataFrame({"name": ["x, y", "é"], "count": [3, 4], "share": [0.5, 1 / 3]})
+    table = pd.DataFrame({"name": ["x, y", "é"], "count": [3, 4], "share": [0.5, math.nan]})
     write_table(tmp_path / "table.csv", table)
-    expected = 'name,count,share\n"x, y",3,0.500000\né,4,0.333333\n'
+    expected = 'name,count,share\n"x, y",3,0.500000\né,4,\n'
     assert (tmp_path / "table.csv").read_text("utf-8") == expected
 
 

@@ -23,7 +23,7 @@ PARAMS = {
     "seed": 3,
     "merge": "probabilities",
 }
-EVALUATE = {"batch_size": 7, "calibration_bins": 10, "confused_pairs": 4}
+EVALUATE = {"batch_size": 7, "calibration_bins": 10, "reject_below": None, "confused_pairs": 4}
 RESULTS = Path("results/tta_evaluate")
 NO_AUGMENTATION = {"flip": 0.0, "crop_padding": None}
 
