@@ -9,6 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy.cluster.hierarchy import leaves_list, linkage
 
 from classifier.charts import BLUE, GREEN, GREY, new_figure, shorten, write_png
 from classifier.dataset import SPLITS, Dataset
@@ -20,6 +21,8 @@ from classifier.uncertainty import Interval
 DECIMALS = 6
 # The answer for a picture whose prediction is not confident enough.
 UNKNOWN = "unknown"
+# With more classes than this, the order of a confusion matrix shows nothing by itself.
+_MOST_ALPHABETIC = 20
 # With more classes than this, the cells of a matrix get too small for numbers, ...
 _MOST_NUMBERS = 40
 # ... and with more than this, charts with every class's name get too large for a screen.
@@ -119,11 +122,16 @@ def confused_pairs_table(answers: Answers, limit: int) -> pd.DataFrame:
 
 
 def confusion_figure(answers: Answers) -> Figure:
-    """The confusion matrix: colour is the share of the actual class, numbers are pictures."""
+    """The confusion matrix: colour is the share of the actual class, numbers are pictures.
+
+    Of more classes than _MOST_ALPHABETIC, those that are taken for each other stand together.
+    """
     counts = _counts(answers)
+    order = _clustered(counts) if len(counts) > _MOST_ALPHABETIC else np.arange(len(counts))
+    counts = counts[np.ix_(order, order)]
     numbered = len(counts) <= _MOST_NUMBERS
     cell = float(np.interp(len(counts), [2, 10, 40], [1.0, 0.55, 0.34])) if numbered else 0.15
-    names = [shorten(name, 28) for name in answers.dataset.classes]
+    names = [shorten(answers.dataset.classes[label], 28) for label in order]
     side, margin = cell * min(len(counts), _MOST_NAMES), 0.08 * max(map(len, names))
     figure = new_figure(side + margin + 1.7, side + margin + 0.6)
     axes = figure.subplots()
@@ -183,6 +191,15 @@ def _name_ticks(axis: Axis, names: list[str]) -> None:
 
 def _counts(answers: Answers) -> np.ndarray:
     return confusion_counts(answers.predicted, answers.labels, len(answers.dataset.classes))
+
+
+def _clustered(counts: np.ndarray) -> np.ndarray:
+    """The classes in the order of the leaves of a tree that joins the most confused ones first."""
+    shares = _row_shares(counts)
+    alike = (shares + shares.T) / 2
+    np.fill_diagonal(alike, 1)
+    distances = alike.max() - alike[np.triu_indices(len(counts), k=1)]
+    return leaves_list(linkage(distances, "average"))
 
 
 def _row_shares(counts: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from classifier.evaluation_report import (
     write_report,
     write_table,
 )
+from classifier.galleries import confident_mistakes, doubtful_hits
 from classifier.metrics import balanced_accuracy, cross_entropy, top_accuracy
 from classifier.prediction import predict_logits, probabilities
 from classifier.runtime import write_timing
@@ -73,6 +74,9 @@ def main() -> None:
     write_report(RESULTS, answers, metrics, table, recalls, reject_below=params.reject_below)
     pairs = confused_pairs_table(answers, params.confused_pairs)
     write_table(RESULTS / "confused_pairs.csv", pairs)
+    crop = bundle.spec.crop
+    write_png(confident_mistakes(answers, crop), RESULTS / "confident_mistakes.png")
+    write_png(doubtful_hits(answers, crop), RESULTS / "doubtful_hits.png")
     write_timing("evaluate", started, images_per_second=round(speed, 1))
     print("\n".join(describe(values, intervals, len(rows))))
     most = pairs.head(PAIRS_PRINTED)

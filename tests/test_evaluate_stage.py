@@ -40,10 +40,12 @@ def read_csv(name: str) -> pd.DataFrame:
 def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
     evaluate.main()
     assert sorted(path.name for path in RESULTS.iterdir()) == [
+        "confident_mistakes.png",
         "confused_pairs.csv",
         "confusion_matrix.png",
         "coverage.csv",
         "coverage.png",
+        "doubtful_hits.png",
         "measures.csv",
         "metrics.json",
         "per_class.csv",

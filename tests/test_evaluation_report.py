@@ -188,6 +188,23 @@ def test_the_matrix_of_many_classes_has_no_numbers():
     assert not confusion_figure(many_answers(41, "{}")).axes[0].texts
 
 
+def test_of_many_classes_those_that_are_confused_stand_together():
+    names = [f"{i:02d}" for i in range(24)]
+    labels = np.repeat(np.arange(24), 4)
+    predicted = labels.copy()
+    # Each class of the first half is taken for its partner in the second half.
+    predicted[::4] = (labels[::4] + 12) % 24
+    dataset = make_dataset(names, labels.tolist(), ["test"] * 96)
+    axes = confusion_figure(make_answers(dataset, predicted.tolist())).axes[0]
+    order = [int(label.get_text()) for label in axes.get_yticklabels()]
+    assert sorted(order) == list(range(24))
+    assert order == [int(label.get_text()) for label in axes.get_xticklabels()]
+    assert all(abs(first - second) == 12 for first, second in zip(*[iter(order)] * 2, strict=True))
+    few = make_answers(make_dataset(names[:20], [0], ["test"]), [0])
+    kept = [label.get_text() for label in confusion_figure(few).axes[0].get_yticklabels()]
+    assert kept == names[:20]
+
+
 def bar_lengths(axes: Axes) -> list[float]:
     return [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
 
