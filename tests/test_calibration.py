@@ -37,12 +37,12 @@ def test_cross_entropy_falls():
 
 @pytest.mark.parametrize("pictures", [1, 3, 100, 1000])
 def test_a_split_without_a_mistake_does_not_make_the_model_certain(pictures: int):
-    logits = np.tile(np.float32([6, 0, 0]), (pictures, 1))
+    logits = np.tile(np.array([6, 0, 0], np.float32), (pictures, 1))
     assert 0.3 < fit_temperature(logits, np.zeros(pictures, int)) < 1
 
 
 def test_a_single_mistake_does_not_make_the_model_doubt_everything():
-    logits = np.tile(np.float32([6, 0, 0]), (3, 1))
+    logits = np.tile(np.array([6, 0, 0], np.float32), (3, 1))
     assert 1 < fit_temperature(logits, np.array([0, 0, 1])) < 4
 
 

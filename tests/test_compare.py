@@ -10,7 +10,7 @@ from classifier.errors import UserError
 ACTUAL = ["NA", "007", "007", "b", "b"] * 8
 
 
-def write(path: Path, predicted: list[str], order: int = 1, **columns: object) -> Path:
+def write(path: Path, predicted: list[str], order: int = 1, **columns: str) -> Path:
     paths = [f"{i:02d}.png" for i in range(len(predicted))]
     table = pd.DataFrame({"path": paths, "actual": ACTUAL[: len(predicted)]})
     table = table.assign(predicted=predicted, confidence=0.5, **columns)[::order]
