@@ -38,6 +38,11 @@ class Answers:
         return self.probabilities.argmax(axis=1)
 
     @cached_property
+    def confidence(self) -> np.ndarray:
+        """Probabilities of the predicted classes: float64 `(n,)`."""
+        return self.probabilities.max(axis=1)
+
+    @cached_property
     def right(self) -> np.ndarray:
         """Which pictures are classified correctly: bool `(n,)`."""
         return self.predicted == self.labels

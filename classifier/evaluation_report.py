@@ -1,5 +1,6 @@
 """What an evaluation writes, the same in every stage that makes one: metrics, tables, charts."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,20 @@ from matplotlib.axis import Axis
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy.cluster.hierarchy import leaves_list, linkage
 
 from classifier.charts import BLUE, GREEN, GREY, new_figure, shorten, write_png
 from classifier.dataset import SPLITS, Dataset
 from classifier.evaluation import Answers
 from classifier.files import write_csv, write_json
 from classifier.metrics import class_scores, confusion_counts
+from classifier.uncertainty import Interval
 
 DECIMALS = 6
+# The answer for a picture whose prediction is not confident enough.
+UNKNOWN = "unknown"
+# With more classes than this, the order of a confusion matrix shows nothing by itself.
+_MOST_ALPHABETIC = 20
 # With more classes than this, the cells of a matrix get too small for numbers, ...
 _MOST_NUMBERS = 40
 # ... and with more than this, charts with every class's name get too large for a screen.
@@ -28,38 +35,60 @@ def write_report(
     metrics: dict[str, float],
     per_class: pd.DataFrame,
     recalls: dict[str, np.ndarray],
+    *,
+    reject_below: float | None = None,
 ) -> None:
     """Write `metrics.json`, `predictions.csv`, `per_class.csv` and two charts to `folder`.
 
     per_class: `per_class_table`, possibly with more columns. recalls: see `recall_figure`.
+    reject_below: see `predictions_table`.
     """
     write_json(
         folder / "metrics.json", {name: round(value, DECIMALS) for name, value in metrics.items()}
     )
-    write_table(folder / "predictions.csv", predictions_table(answers))
+    write_table(folder / "predictions.csv", predictions_table(answers, reject_below))
     write_table(folder / "per_class.csv", per_class)
     write_png(confusion_figure(answers), folder / "confusion_matrix.png")
     write_png(recall_figure(answers.dataset, recalls), folder / "per_class.png")
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` as CSV, every float with the same number of decimals."""
-    write_csv(
-        path, table.map(lambda cell: f"{cell:.{DECIMALS}f}" if isinstance(cell, float) else cell)
-    )
+    """Write `table` as CSV, every float with the same number of decimals; NaN is an empty cell."""
+    write_csv(path, table.map(_cell))
 
 
-def predictions_table(answers: Answers) -> pd.DataFrame:
-    """A row a picture: `path, actual, predicted, confidence`."""
+def _cell(value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else f"{value:.{DECIMALS}f}"
+
+
+def predictions_table(answers: Answers, reject_below: float | None = None) -> pd.DataFrame:
+    """A row a picture: `path, actual, predicted, confidence`.
+
+    With reject_below also `answer`: the predicted class, or `unknown` under that confidence.
+    """
     names = np.array(answers.dataset.classes, dtype=object)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "path": answers.dataset.manifest["path"].to_numpy()[answers.rows],
             "actual": names[answers.labels],
             "predicted": names[answers.predicted],
-            "confidence": answers.probabilities.max(axis=1),
+            "confidence": answers.confidence,
         }
     )
+    if reject_below is None:
+        return table
+    return table.assign(
+        answer=table["predicted"].where(answers.confidence >= reject_below, UNKNOWN)
+    )
+
+
+def measures_table(values: dict[str, float], intervals: dict[str, Interval]) -> pd.DataFrame:
+    """A row a measure: `measure, value, low, high`, the last two where it has an interval."""
+    nothing = Interval(math.nan, math.nan)
+    rows = [(name, value, *intervals.get(name, nothing)) for name, value in values.items()]
+    return pd.DataFrame(rows, columns=["measure", "value", "low", "high"])
 
 
 def per_class_table(answers: Answers) -> pd.DataFrame:
@@ -93,11 +122,16 @@ def confused_pairs_table(answers: Answers, limit: int) -> pd.DataFrame:
 
 
 def confusion_figure(answers: Answers) -> Figure:
-    """The confusion matrix: colour is the share of the actual class, numbers are pictures."""
+    """The confusion matrix: colour is the share of the actual class, numbers are pictures.
+
+    Of more classes than _MOST_ALPHABETIC, those that are taken for each other stand together.
+    """
     counts = _counts(answers)
+    order = _clustered(counts) if len(counts) > _MOST_ALPHABETIC else np.arange(len(counts))
+    counts = counts[np.ix_(order, order)]
     numbered = len(counts) <= _MOST_NUMBERS
     cell = float(np.interp(len(counts), [2, 10, 40], [1.0, 0.55, 0.34])) if numbered else 0.15
-    names = [shorten(name, 28) for name in answers.dataset.classes]
+    names = [shorten(answers.dataset.classes[label], 28) for label in order]
     side, margin = cell * min(len(counts), _MOST_NAMES), 0.08 * max(map(len, names))
     figure = new_figure(side + margin + 1.7, side + margin + 0.6)
     axes = figure.subplots()
@@ -157,6 +191,15 @@ def _name_ticks(axis: Axis, names: list[str]) -> None:
 
 def _counts(answers: Answers) -> np.ndarray:
     return confusion_counts(answers.predicted, answers.labels, len(answers.dataset.classes))
+
+
+def _clustered(counts: np.ndarray) -> np.ndarray:
+    """The classes in the order of the leaves of a tree that joins the most confused ones first."""
+    shares = _row_shares(counts)
+    alike = (shares + shares.T) / 2
+    np.fill_diagonal(alike, 1)
+    distances = alike.max() - alike[np.triu_indices(len(counts), k=1)]
+    return leaves_list(linkage(distances, "average"))
 
 
 def _row_shares(counts: np.ndarray) -> np.ndarray:

@@ -6,28 +6,40 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
+from classifier.charts import write_png
+from classifier.confidence import coverage_curve, reliability
+from classifier.confidence_report import coverage_figure, coverage_table, reliability_figure
 from classifier.config import Params, load_section
 from classifier.devices import choose_device, make_deterministic
 from classifier.errors import run_program
 from classifier.evaluation import Answers, load_trained
 from classifier.evaluation_report import (
     confused_pairs_table,
+    measures_table,
     per_class_table,
     write_report,
     write_table,
 )
-from classifier.metrics import (
-    balanced_accuracy,
-    cross_entropy,
-    expected_calibration_error,
-    top_accuracy,
-)
+from classifier.galleries import confident_mistakes, doubtful_hits
+from classifier.metrics import balanced_accuracy, cross_entropy, top_accuracy
 from classifier.prediction import predict_logits, probabilities
 from classifier.runtime import write_timing
+from classifier.uncertainty import Interval, bootstrap
 from classifier.views import named_view
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/evaluate")
 PAIRS_PRINTED = 3
+# What stands in metrics.json, a row of `dvc exp show`; the rest is in measures.csv.
+METRICS = (
+    "accuracy",
+    "macro_f1",
+    "balanced_accuracy",
+    "top3_accuracy",
+    "log_loss",
+    "ece",
+    "coverage",
+    "answered_accuracy",
+)
 
 
 class EvaluateParams(Params):
@@ -35,6 +47,7 @@ class EvaluateParams(Params):
 
     batch_size: int = Field(ge=1)
     calibration_bins: int = Field(ge=1)
+    reject_below: float | None = Field(ge=0, le=1)
     confused_pairs: int = Field(ge=0)
 
 
@@ -50,37 +63,89 @@ def main() -> None:
         bundle.model, dataset.images, rows, [view], batch_size=params.batch_size
     )
     speed = len(rows) / (time.perf_counter() - asked)
+    raw = Answers(dataset, rows, probabilities(logits[0], 1.0))
     answers = Answers(dataset, rows, probabilities(logits[0], bundle.spec.temperature))
     table = per_class_table(answers)
-    metrics = measure(answers, table, params.calibration_bins)
-    write_report(RESULTS, answers, metrics, table, {"recall": table["recall"].to_numpy()})
+    values = measure(answers, table) | write_confidence(raw, answers, params)
+    intervals = bootstrap(answers.predicted, answers.labels, len(table))
+    write_table(RESULTS / "measures.csv", measures_table(values, intervals))
+    metrics = {name: values[name] for name in METRICS if name in values}
+    recalls = {"recall": table["recall"].to_numpy()}
+    write_report(RESULTS, answers, metrics, table, recalls, reject_below=params.reject_below)
     pairs = confused_pairs_table(answers, params.confused_pairs)
     write_table(RESULTS / "confused_pairs.csv", pairs)
+    crop = bundle.spec.crop
+    write_png(confident_mistakes(answers, crop), RESULTS / "confident_mistakes.png")
+    write_png(doubtful_hits(answers, crop), RESULTS / "doubtful_hits.png")
     write_timing("evaluate", started, images_per_second=round(speed, 1))
-    print(f"accuracy {metrics['accuracy']:.4f} on {len(rows)} test pictures")
+    print("\n".join(describe(values, intervals, len(rows))))
     most = pairs.head(PAIRS_PRINTED)
     for actual, predicted, count, share in most.itertuples(index=False, name=None):
         print(f"  {actual} taken for {predicted}: {count} of its pictures, {share:.1%}")
 
 
-def measure(answers: Answers, table: pd.DataFrame, calibration_bins: int) -> dict[str, float]:
-    """The stage's metrics; top 3 and top 5 only where there are more classes than that.
+def measure(answers: Answers, table: pd.DataFrame) -> dict[str, float]:
+    """How good the answers are; top 3 and top 5 only where there are more classes than that.
 
     table: `per_class_table` of the answers.
     """
     given, labels = answers.probabilities, answers.labels
     return {
         "accuracy": float(answers.right.mean()),
+        "macro_f1": float(table["f1"].mean()),
+        "balanced_accuracy": balanced_accuracy(answers.predicted, labels),
         **{
             f"top{best}_accuracy": top_accuracy(given, labels, best)
             for best in (3, 5)
             if len(table) > best
         },
-        "macro_f1": float(table["f1"].mean()),
-        "balanced_accuracy": balanced_accuracy(answers.predicted, labels),
-        "log_loss": cross_entropy(given, labels),
-        "ece": expected_calibration_error(given, labels, calibration_bins),
     }
+
+
+def write_confidence(raw: Answers, answers: Answers, params: EvaluateParams) -> dict[str, float]:
+    """Measure how far the confidence can be believed, and draw it.
+
+    raw, answers: before and after calibration. Of the pictures that `evaluate.reject_below` leaves,
+    `coverage` is the share and `answered_accuracy` the accuracy, missing where none is left.
+    """
+    before, after = (
+        reliability(of.probabilities, of.labels, params.calibration_bins) for of in (raw, answers)
+    )
+    parts = {"before calibration": before, "after": after}
+    write_png(reliability_figure(parts), RESULTS / "reliability.png")
+    curve = coverage_curve(answers.confidence, answers.right)
+    write_table(RESULTS / "coverage.csv", coverage_table(curve))
+    write_png(coverage_figure(curve, params.reject_below), RESULTS / "coverage.png")
+    values = {
+        "log_loss": cross_entropy(answers.probabilities, answers.labels),
+        "log_loss_uncalibrated": cross_entropy(raw.probabilities, raw.labels),
+        "ece": after.calibration_error,
+        "ece_uncalibrated": before.calibration_error,
+        "coverage_area": curve.area,
+    }
+    if params.reject_below is not None:
+        answered = answers.confidence >= params.reject_below
+        values["coverage"] = float(answered.mean())
+        if answered.any():
+            values["answered_accuracy"] = float(answers.right[answered].mean())
+    return values
+
+
+def describe(values: dict[str, float], intervals: dict[str, Interval], pictures: int) -> list[str]:
+    """The most important measures, in lines."""
+    accuracy, f1 = values["accuracy"], values["macro_f1"]
+    lines = [
+        f"accuracy {accuracy:.4f} on {pictures} test pictures (95% {intervals['accuracy']}), "
+        f"macro F1 {f1:.4f} (95% {intervals['macro_f1']})",
+        f"calibration error from {values['ece_uncalibrated']:.4f} to {values['ece']:.4f}, "
+        f"log loss from {values['log_loss_uncalibrated']:.4f} to {values['log_loss']:.4f} by the "
+        "temperature",
+    ]
+    if "coverage" in values:
+        accuracy = values.get("answered_accuracy")
+        among = "" if accuracy is None else f", with accuracy {accuracy:.4f}"
+        lines.append(f"{values['coverage']:.1%} of the pictures are answered{among}")
+    return lines
 
 
 if __name__ == "__main__":

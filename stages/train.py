@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
-from classifier.bundle import save_bundle
+from classifier.bundle import BundleSpec, save_bundle
 from classifier.caches import cache_folder
+from classifier.calibration import fit_temperature
 from classifier.config import load_section
 from classifier.dataset import Dataset, load_dataset
 from classifier.devices import choose_device, make_deterministic, one_thread
@@ -23,6 +24,7 @@ from classifier.distributed import (
 from classifier.errors import UserError, run_program
 from classifier.mixing import MixParams
 from classifier.models import Classifier
+from classifier.prediction import predict_logits
 from classifier.preparation import (
     describe,
     head_batches,
@@ -36,6 +38,7 @@ from classifier.steps import Loss
 from classifier.train_params import TrainParams
 from classifier.training import fit
 from classifier.training_report import Story
+from classifier.views import named_view
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/train")
 
@@ -91,10 +94,22 @@ def train(params: TrainParams, device: torch.device, processes: Processes, start
             processes=processes,
         )
     if processes.first:
-        save_bundle(model, spec, MODELS)
+        save_bundle(model, calibrated(spec, model, dataset, params.batch_size), MODELS)
         story.finish(run, started, device)
         for name in (key, _of_head(key)):
             StateFolder(name).clear()
+
+
+def calibrated(
+    spec: BundleSpec, model: Classifier, dataset: Dataset, batch_size: int
+) -> BundleSpec:
+    """`spec` with the temperature that fits the trained model's answers on the validation split."""
+    rows = dataset.rows("val")
+    centre = named_view("identity", spec.image_size, spec.crop)
+    (logits,) = predict_logits(model, dataset.images, rows, [centre], batch_size=batch_size)
+    temperature = fit_temperature(logits, dataset.labels[rows])
+    print(f"temperature {temperature:.4f}, fitted on {len(rows)} validation pictures")
+    return spec.model_copy(update={"temperature": temperature})
 
 
 def train_head(

@@ -5,27 +5,34 @@ can be told from chance.
 """
 
 import time
+from itertools import chain
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, get_args
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
 from classifier.augment import AugmentParams, random_view
-from classifier.bundle import BundleSpec
+from classifier.bundle import Bundle, BundleSpec
 from classifier.config import Params, load_section
+from classifier.dataset import Dataset
 from classifier.devices import choose_device, make_deterministic
 from classifier.errors import UserError, run_program
 from classifier.evaluation import Answers, Merge, load_trained, merge_views
-from classifier.evaluation_report import per_class_table, write_report
-from classifier.metrics import PairedGain, class_scores, cross_entropy, paired_gain
+from classifier.evaluation_report import write_report, write_table
+from classifier.files import write_json
+from classifier.metrics import cross_entropy
+from classifier.models import Classifier
 from classifier.prediction import predict_logits, probabilities
 from classifier.runtime import write_timing
+from classifier.tta_report import CENTRE, compare_classes, compare_sets, describe
+from classifier.uncertainty import PairedGain, paired_gain
+from classifier.view_search import greedy_views, milliseconds_a_picture
 from classifier.views import View, expand_views, named_view
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/tta_evaluate")
-CENTRE = "identity"
+# The views for prediction and serving; the bundle itself is the train stage's.
+CHOICE = MODELS / "tta.json"
 
 
 class TtaParams(Params):
@@ -36,8 +43,11 @@ class TtaParams(Params):
     random_views: int = Field(ge=0)
     seed: int = Field(ge=0, lt=2**32)
     merge: Merge
+    search: Literal["none", "greedy"]
+    candidates: list[str]
+    max_views: int = Field(ge=2)
 
-    @field_validator("views")
+    @field_validator("views", "candidates")
     @classmethod
     def _views_are_known(cls, views: list[str]) -> list[str]:
         return expand_views(views)
@@ -46,15 +56,19 @@ class TtaParams(Params):
     def _there_is_a_view(self) -> Self:
         if not self.views and not self.random_views:
             raise ValueError("views is empty and random_views is 0; there must be a view.")
+        if self.search == "greedy" and not self.candidates:
+            raise ValueError("search is greedy and candidates is empty; name views to try.")
         return self
 
     def check_fit(self, *, image_size: int, crop: int, augment: AugmentParams) -> None:
         """Raise UserError for views that these sizes or this training augmentation do not allow."""
-        for name in self.views:
-            try:
-                named_view(name, image_size, crop)
-            except UserError as error:
-                raise UserError(f"tta_evaluate.views: {error}") from None
+        tried = self.candidates if self.search == "greedy" else []
+        for key, names in (("views", self.views), ("candidates", tried)):
+            for name in names:
+                try:
+                    named_view(name, image_size, crop)
+                except UserError as error:
+                    raise UserError(f"tta_evaluate.{key}: {error}") from None
         if self.random_views and not (augment.moves_pixels or augment.changes_colour):
             raise UserError(
                 f"tta_evaluate.random_views is {self.random_views}, but train.augment is all off, "
@@ -68,33 +82,100 @@ def main() -> None:
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     spec, rows = bundle.spec, dataset.rows("test")
-    views = build_views(params, spec, len(dataset.images))
-    # The centre is shown in any case, to compare with, but only once.
-    others = [view for view in views if view.name != CENTRE]
-    shown = [named_view(CENTRE, spec.image_size, spec.crop), *others]
+    centre = named_view(CENTRE, spec.image_size, spec.crop)
+    sets = {"configured": build_views(params, spec, len(dataset.images))}
+    if params.search == "greedy":
+        sets["greedy"] = search_views(params, bundle, dataset, centre)
     asked = time.perf_counter()
-    logits = predict_logits(bundle.model, dataset.images, rows, shown, batch_size=params.batch_size)
+    logits = show(bundle.model, dataset, centre, sets, params.batch_size)
     speed = len(rows) / (time.perf_counter() - asked)
-    before = Answers(dataset, rows, probabilities(logits[0], spec.temperature))
-    merged = merge_views(logits[-len(views) :], spec.temperature, params.merge)
-    after = Answers(dataset, rows, merged)
-    table = compare_classes(before, after)
+    before = Answers(dataset, rows, probabilities(logits[repr(centre)], spec.temperature))
+    merged: dict[tuple[str, Merge], Answers] = {}
+    for name, views in sets.items():
+        stacked = np.stack([logits[repr(view)] for view in views])
+        for merge in get_args(Merge):
+            given = merge_views(stacked, spec.temperature, merge)
+            merged[name, merge] = Answers(dataset, rows, given)
+    write_table(RESULTS / "views.csv", compare_sets(before, merged, sets))
+    # The last set is the one that was looked for, or else the only one.
+    chosen, views = list(sets.items())[-1]
+    after = merged[chosen, params.merge]
     gain = paired_gain(before.right, after.right)
+    write_results(before, after, gain)
+    write_choice(views, params)
+    plain, several = (
+        milliseconds_a_picture(bundle.model, dataset.images, rows[: params.batch_size], of)
+        for of in ([centre], views)
+    )
+    write_timing(
+        "tta_evaluate",
+        started,
+        images_per_second=round(speed, 1),
+        milliseconds_a_picture=several,
+        milliseconds_a_picture_before=plain,
+    )
+    print(describe(before, after, gain, [view.name for view in views]))
+    print(f"milliseconds a picture: {plain:.3f} before, {several:.3f} with these views")
+
+
+def show(
+    model: Classifier,
+    dataset: Dataset,
+    centre: View,
+    sets: dict[str, list[View]],
+    batch_size: int,
+) -> dict[str, np.ndarray]:
+    """Logits `(n, classes)` of the test split through each view, by its `repr`.
+
+    The centre is shown in any case, to compare with, and no view twice.
+    """
+    views = {repr(view): view for view in [centre, *chain(*sets.values())]}
+    logits = predict_logits(
+        model, dataset.images, dataset.rows("test"), list(views.values()), batch_size=batch_size
+    )
+    return dict(zip(views, logits, strict=True))
+
+
+def search_views(params: TtaParams, bundle: Bundle, dataset: Dataset, centre: View) -> list[View]:
+    """The centre, and those of the candidates that lower the log loss of the validation split."""
+    spec, rows = bundle.spec, dataset.rows("val")
+    names = [name for name in params.candidates if name != CENTRE]
+    views = [centre, *(named_view(name, spec.image_size, spec.crop) for name in names)]
+    chosen = greedy_views(
+        predict_logits(bundle.model, dataset.images, rows, views, batch_size=params.batch_size),
+        dataset.labels[rows],
+        temperature=spec.temperature,
+        merge=params.merge,
+        limit=params.max_views,
+    )
+    return [views[index] for index in chosen]
+
+
+def write_results(before: Answers, after: Answers, gain: PairedGain) -> None:
+    """Metrics, predictions and classes of the answers that the views give together."""
     # Named apart from those of evaluate, since `dvc exp show` shows both in one row.
     metrics = {
         "tta_accuracy": float(after.right.mean()),
-        "tta_accuracy_before": float(before.right.mean()),
         "tta_log_loss": cross_entropy(after.probabilities, after.labels),
         "tta_gain": gain.gain,
         "tta_gain_low": gain.low,
         "tta_gain_high": gain.high,
+        "tta_p_value": gain.p_value,
         "tta_corrected": gain.corrected,
         "tta_spoiled": gain.spoiled,
     }
+    table = compare_classes(before, after)
     recalls = {name: table[name].to_numpy() for name in ("before", "after")}
     write_report(RESULTS, after, metrics, table, recalls)
-    write_timing("tta_evaluate", started, images_per_second=round(speed, 1))
-    print(describe(before, after, gain, len(views)))
+
+
+def write_choice(views: list[View], params: TtaParams) -> None:
+    """Write the views for prediction and serving; random ones, which belong to rows, cannot be."""
+    names = [view.name for view in views]
+    if params.search == "none" and params.random_views:
+        names = [CENTRE]
+        print(f"random views cannot be served: {CHOICE} names the centre alone")
+    write_json(CHOICE, {"views": names, "merge": params.merge})
 
 
 def build_views(params: TtaParams, spec: BundleSpec, size: int) -> list[View]:
@@ -116,31 +197,6 @@ def build_views(params: TtaParams, spec: BundleSpec, size: int) -> list[View]:
         )
         for number in range(params.random_views)
     ]
-
-
-def compare_classes(before: Answers, after: Answers) -> pd.DataFrame:
-    """`per_class_table` of `after`, with columns `before, after, corrected, spoiled`.
-
-    `before` and `after` are recalls, the other two are numbers of pictures.
-    """
-    table, labels = per_class_table(after), after.labels
-    scores = class_scores(before.predicted, labels, len(table))
-    return table.assign(
-        before=scores.recall,
-        after=table["recall"],
-        corrected=np.bincount(labels[~before.right & after.right], minlength=len(table)),
-        spoiled=np.bincount(labels[before.right & ~after.right], minlength=len(table)),
-    )
-
-
-def describe(before: Answers, after: Answers, gain: PairedGain, views: int) -> str:
-    """The comparison in one sentence."""
-    verdict = "distinguishable" if gain.is_certain else "not distinguishable"
-    return (
-        f"accuracy from {before.right.mean():.4f} to {after.right.mean():.4f} (views: {views}, "
-        f"corrected: {gain.corrected}, spoiled: {gain.spoiled}); the gain, {gain.gain:+.4f} "
-        f"(95% interval {gain.low:+.4f} to {gain.high:+.4f}), is {verdict} from zero."
-    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from classifier.images import center_crop
 from classifier.prediction import probabilities
 from stages import evaluate
 
-PARAMS = {"batch_size": 7, "calibration_bins": 10, "confused_pairs": 4}
+PARAMS = {"batch_size": 7, "calibration_bins": 10, "reject_below": None, "confused_pairs": 4}
 RESULTS = Path("results/evaluate")
 
 
@@ -40,21 +41,27 @@ def read_csv(name: str) -> pd.DataFrame:
 def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
     evaluate.main()
     assert sorted(path.name for path in RESULTS.iterdir()) == [
+        "confident_mistakes.png",
         "confused_pairs.csv",
         "confusion_matrix.png",
+        "coverage.csv",
+        "coverage.png",
+        "doubtful_hits.png",
+        "measures.csv",
         "metrics.json",
         "per_class.csv",
         "per_class.png",
         "predictions.csv",
+        "reliability.png",
         "timing.json",
     ]
     metrics = json.loads((RESULTS / "metrics.json").read_text())
     # Of four classes, five cannot be the best.
     assert list(metrics) == [
         "accuracy",
-        "top3_accuracy",
         "macro_f1",
         "balanced_accuracy",
+        "top3_accuracy",
         "log_loss",
         "ece",
     ]
@@ -102,12 +109,71 @@ def test_a_second_run_writes_the_same_bytes(project: Path):
     assert contents(RESULTS, without="timing.json") == first
 
 
-def test_accuracy_and_the_most_confused_pairs_are_printed(project, capsys):
+def measures() -> pd.DataFrame:
+    return pd.read_csv(RESULTS / "measures.csv", index_col="measure")
+
+
+def test_measures_have_all_of_the_metrics_and_the_intervals(project: Path):
     evaluate.main()
-    first, *others = capsys.readouterr().out.splitlines()
-    accuracy = json.loads((RESULTS / "metrics.json").read_text())["accuracy"]
-    pictures = len(read_csv("predictions.csv"))
-    assert first == f"accuracy {accuracy:.4f} on {pictures} test pictures"
+    metrics, table = json.loads((RESULTS / "metrics.json").read_text()), measures()
+    assert table.loc[list(metrics), "value"].tolist() == list(metrics.values())
+    for name in ("accuracy", "macro_f1", "balanced_accuracy"):
+        low, value, high = (float(table[column][name]) for column in ("low", "value", "high"))
+        assert 0 < low < value < high < 1
+    assert math.isnan(table["low"]["log_loss"])
+    assert math.isnan(table["high"]["log_loss"])
+
+
+def test_what_was_before_calibration_is_measured_at_temperature_1(project: Path):
+    evaluate.main()
+    before = measures()["value"]
+    path = Path("models/model.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"temperature": 1.0}))
+    evaluate.main()
+    after = measures()["value"]
+    for name in ("log_loss", "ece"):
+        assert after[name] == after[f"{name}_uncalibrated"] == before[f"{name}_uncalibrated"]
+        assert before[name] != before[f"{name}_uncalibrated"]
+
+
+def test_answers_under_the_threshold_become_unknown(project: Path, capsys):
+    write_params({"reject_below": 0.5})
+    evaluate.main()
+    predictions, metrics = (
+        read_csv("predictions.csv"),
+        json.loads((RESULTS / "metrics.json").read_text()),
+    )
+    doubtful = predictions["confidence"].to_numpy() < 0.5
+    assert 0 < doubtful.sum() < len(predictions)
+    assert set(predictions["answer"][doubtful]) == {"unknown"}
+    kept = predictions[~doubtful].astype(str)
+    assert kept["answer"].tolist() == kept["predicted"].tolist()
+    assert metrics["coverage"] == pytest.approx(1 - doubtful.mean(), abs=1e-6)
+    right = kept["answer"] == kept["actual"]
+    assert metrics["answered_accuracy"] == pytest.approx(right.mean(), abs=1e-6)
+    assert metrics["answered_accuracy"] > metrics["accuracy"]
+    assert len(metrics) == 8
+    assert f"{metrics['coverage']:.1%} of the pictures are answered" in capsys.readouterr().out
+
+
+def test_where_every_answer_is_rejected_there_is_no_accuracy_of_the_rest(project: Path):
+    write_params({"reject_below": 1.0})
+    evaluate.main()
+    metrics = json.loads((RESULTS / "metrics.json").read_text())
+    assert metrics["coverage"] == 0
+    assert "answered_accuracy" not in metrics
+
+
+def test_accuracy_with_its_interval_and_the_most_confused_pairs_are_printed(project, capsys):
+    evaluate.main()
+    first, second, *others = capsys.readouterr().out.splitlines()
+    table, pictures = measures(), len(read_csv("predictions.csv"))
+    value, low, high = table.loc["accuracy"]
+    assert first.startswith(
+        f"accuracy {value:.4f} on {pictures} test pictures (95% {low:.4f} to {high:.4f}), macro F1"
+    )
+    before, after = table.loc[["ece_uncalibrated", "ece"], "value"]
+    assert second.startswith(f"calibration error from {before:.4f} to {after:.4f}, log loss from")
     worst = read_csv("confused_pairs.csv").iloc[0]
     assert len(others) == evaluate.PAIRS_PRINTED
     assert f"{worst['actual']} taken for {worst['predicted']}: {worst['count']} of its" in others[0]
@@ -121,11 +187,9 @@ def test_top_accuracies_are_given_where_there_are_more_classes(
     monkeypatch.chdir(tmp_path)
     write_params({})
     evaluate.main()
-    metrics = json.loads((RESULTS / "metrics.json").read_text())
-    assert [name for name in metrics if name.startswith("top")] == [
+    assert [name for name in measures().index if name.startswith("top")] == [
         f"top{best}_accuracy" for best in tops
     ]
-    assert len(metrics) <= 8
 
 
 def test_data_of_other_classes_than_the_models_stop_the_stage(project: Path):
@@ -140,6 +204,7 @@ def test_data_of_other_classes_than_the_models_stop_the_stage(project: Path):
     [
         ({"batch_size": 0}, r"evaluate\.batch_size is 0: .*greater than or equal to 1"),
         ({"calibration_bins": 2.5}, r"evaluate\.calibration_bins is 2\.5"),
+        ({"reject_below": 1.2}, r"evaluate\.reject_below is 1\.2: .*less than or equal to 1"),
         ({"confused_pairs": -1}, r"evaluate\.confused_pairs is -1"),
         ({"pairs": 3}, r"evaluate\.pairs is unknown"),
     ],

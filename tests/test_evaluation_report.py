@@ -1,4 +1,5 @@
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -59,6 +60,14 @@ def test_predictions_name_the_picture_and_both_classes(answers: Answers):
     assert table["confidence"].tolist() == pytest.approx([0.8] * 6)
 
 
+def test_answers_below_a_confidence_are_unknown(answers: Answers):
+    sure = [0.4, 0.6, 0.59, 0.7, 0.9, 0.6]
+    answers.__dict__["confidence"] = np.array(sure)
+    table = predictions_table(answers, 0.6)
+    assert list(table.columns)[-1] == "answer"
+    assert table["answer"].tolist() == ["unknown", "b, or so", "unknown", "b, or so", "a", "ç"]
+
+
 def test_the_class_table_has_scores_and_the_support_in_every_split(answers: Answers):
     table = per_class_table(answers).set_index("class")
     assert table["precision"].tolist() == pytest.approx([1 / 2, 1 / 3, 1])
@@ -88,9 +97,9 @@ def test_no_confusion_gives_a_table_of_headings(answers: Answers, tmp_path: Path
 
 
 def test_floats_are_written_with_the_same_number_of_decimals(tmp_path: Path):
-    table = pd.DataFrame({"name": ["x, y", "é"], "count": [3, 4], "share": [0.5, 1 / 3]})
+    table = pd.DataFrame({"name": ["x, y", "é"], "count": [3, 4], "share": [0.5, math.nan]})
     write_table(tmp_path / "table.csv", table)
-    expected = 'name,count,share\n"x, y",3,0.500000\né,4,0.333333\n'
+    expected = 'name,count,share\n"x, y",3,0.500000\né,4,\n'
     assert (tmp_path / "table.csv").read_text("utf-8") == expected
 
 
@@ -177,6 +186,23 @@ def test_the_matrix_shows_shares_as_colours_and_pictures_as_numbers(answers: Ans
 def test_the_matrix_of_many_classes_has_no_numbers():
     assert len(confusion_figure(many_answers(40, "{}")).axes[0].texts) > 40
     assert not confusion_figure(many_answers(41, "{}")).axes[0].texts
+
+
+def test_of_many_classes_those_that_are_confused_stand_together():
+    names = [f"{i:02d}" for i in range(24)]
+    labels = np.repeat(np.arange(24), 4)
+    predicted = labels.copy()
+    # Each class of the first half is taken for its partner in the second half.
+    predicted[::4] = (labels[::4] + 12) % 24
+    dataset = make_dataset(names, labels.tolist(), ["test"] * 96)
+    axes = confusion_figure(make_answers(dataset, predicted.tolist())).axes[0]
+    order = [int(label.get_text()) for label in axes.get_yticklabels()]
+    assert sorted(order) == list(range(24))
+    assert order == [int(label.get_text()) for label in axes.get_xticklabels()]
+    assert all(abs(first - second) == 12 for first, second in zip(*[iter(order)] * 2, strict=True))
+    few = make_answers(make_dataset(names[:20], [0], ["test"]), [0])
+    kept = [label.get_text() for label in confusion_figure(few).axes[0].get_yticklabels()]
+    assert kept == names[:20]
 
 
 def bar_lengths(axes: Axes) -> list[float]:

@@ -14,6 +14,8 @@ from tiny import contents, tiny_section, write_project
 
 from classifier.bundle import load_bundle
 from classifier.errors import UserError
+from classifier.features import FeatureExtractor
+from classifier.views import View
 from stages import train
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +81,23 @@ def test_second_run_of_a_frozen_backbone_gives_the_same_without_torchvision(
     )
     assert done.returncode == 0, done.stderr
     assert outputs(folder) == first
+
+
+def test_the_temperature_of_a_frozen_backbone_needs_no_features_but_those_of_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: dict[str, torch.Tensor]
+) -> None:
+    computed: list[str] = []
+    compute = FeatureExtractor._compute
+
+    def note(self: FeatureExtractor, images: Any, rows: np.ndarray, view: View) -> np.ndarray:
+        computed.append(f"{len(rows)} {view.name}")
+        return compute(self, images, rows, view)
+
+    monkeypatch.setattr(FeatureExtractor, "_compute", note)
+    folder = project(tmp_path / "project", model={"freeze": "backbone"})
+    run_in(folder, monkeypatch)
+    assert computed == ["12 identity", "36 identity"]
+    assert load_bundle(folder / "models").spec.temperature != 1.0
 
 
 def test_head_is_trained_before_the_other_layers_join_in(

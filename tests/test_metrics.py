@@ -9,8 +9,6 @@ from classifier.metrics import (
     class_scores,
     confusion_counts,
     cross_entropy,
-    expected_calibration_error,
-    paired_gain,
     top_accuracy,
 )
 
@@ -63,74 +61,3 @@ def test_of_equally_probable_classes_the_first_count():
     given = np.full((4, 4), 0.25)
     labels = np.arange(4)
     assert [top_accuracy(given, labels, best) for best in (1, 2, 3)] == [0.25, 0.5, 0.75]
-
-
-def test_calibration_error_by_hand():
-    confidence = np.array([0.9, 0.8, 0.6, 0.55])
-    given = np.stack([confidence, 1 - confidence], axis=1)
-    labels = np.array([0, 1, 0, 0])
-    # Of five bins, (0.8, 1] holds 0.9, (0.6, 0.8] holds 0.8, (0.4, 0.6] the other two.
-    expected = (abs(1 - 0.9) + abs(0 - 0.8) + abs(2 - 1.15)) / 4
-    assert expected_calibration_error(given, labels, 5) == pytest.approx(expected)
-    # In one bin, the differences balance.
-    assert expected_calibration_error(given, labels, 1) == pytest.approx(abs(3 - 2.85) / 4)
-
-
-def test_calibration_error_of_certain_answers_is_their_error_rate():
-    given = np.eye(2)[[0, 0, 1, 1]]
-    assert expected_calibration_error(given, np.array([0, 0, 1, 1]), 15) == 0
-    assert expected_calibration_error(given, np.array([0, 0, 1, 0]), 15) == pytest.approx(0.25)
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10**6), bins=st.integers(1, 20))
-def test_calibration_error_agrees_with_its_definition(seed: int, bins: int):
-    given, labels = random_probabilities(seed, 50, 4)
-    confidence, right = given.max(axis=1), given.argmax(axis=1) == labels
-    expected = 0.0
-    for low in range(bins):
-        inside = (confidence > low / bins) & (confidence <= (low + 1) / bins)
-        if inside.any():
-            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert expected_calibration_error(given, labels, bins) == pytest.approx(expected)
-
-
-def outcomes(both: int, corrected: int, spoiled: int, neither: int) -> tuple[np.ndarray, ...]:
-    before = np.repeat([True, False, True, False], [both, corrected, spoiled, neither])
-    after = np.repeat([True, True, False, False], [both, corrected, spoiled, neither])
-    return before, after
-
-
-def test_paired_gain_of_a_published_example():
-    # The airway reactivity data of Fagerland, Lydersen and Laake, Statistics in Medicine 33
-    # (2014) 2850-2875, who give -0.51 to -0.01 for this interval.
-    gain = paired_gain(*outcomes(1, 1, 7, 12))
-    assert (gain.corrected, gain.spoiled) == (1, 7)
-    assert gain.gain == pytest.approx(-6 / 21)
-    assert (gain.low, gain.high) == pytest.approx((-0.508, -0.013), abs=5e-4)
-    assert gain.is_certain
-
-
-def test_a_gain_without_any_disagreement_is_uncertain_still():
-    gain = paired_gain(*outcomes(95, 0, 0, 5))
-    assert gain.gain == 0
-    assert gain.high == -gain.low == pytest.approx(1.959964 * np.sqrt(2) / 102)
-    assert not gain.is_certain
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.tuples(*[st.integers(0, 40)] * 4).filter(lambda counts: sum(counts) > 0))
-def test_swapping_before_and_after_turns_the_gain_round(counts: tuple[int, int, int, int]):
-    before, after = outcomes(*counts)
-    gain, loss = paired_gain(before, after), paired_gain(after, before)
-    assert gain.gain == pytest.approx(after.mean() - before.mean())
-    assert (gain.low, gain.high) == pytest.approx((-loss.high, -loss.low))
-    assert -1 <= gain.low < gain.high <= 1
-
-
-def test_the_interval_covers_the_true_gain_in_95_of_100_samples():
-    generator = np.random.default_rng(0)
-    samples = generator.multinomial(100, [0.8, 0.07, 0.03, 0.1], size=2000)
-    intervals = [paired_gain(*outcomes(*sample)) for sample in samples]
-    covered = np.mean([gain.low <= 0.04 <= gain.high for gain in intervals])
-    assert 0.94 <= covered <= 0.97

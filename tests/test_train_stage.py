@@ -12,11 +12,14 @@ import torch
 from tiny import CLASSES, contents, tiny_params, tiny_section, write_project
 
 from classifier.bundle import load_bundle
+from classifier.calibration import fit_temperature
 from classifier.dataset import load_dataset
 from classifier.errors import UserError
 from classifier.models import IMAGENET_MEAN, IMAGENET_STD
+from classifier.prediction import predict_logits
 from classifier.statistics import channel_statistics
 from classifier.steps import Loss
+from classifier.views import named_view
 from stages import train
 
 REPOSITORY = Path(__file__).parents[1]
@@ -118,11 +121,22 @@ def test_bundle_describes_the_run_and_has_learned(trained: Path) -> None:
     assert (bundle.spec.mean, bundle.spec.std) == statistics
 
 
+def test_the_temperature_is_that_of_the_models_answers_on_the_validation_split(
+    trained: Path,
+) -> None:
+    bundle, dataset = load_bundle(trained / "models"), load_dataset(trained / "data/split")
+    rows, centre = dataset.rows("val"), named_view("identity", 8, 8)
+    (logits,) = predict_logits(bundle.model, dataset.images, rows, [centre], batch_size=5)
+    expected = fit_temperature(logits, dataset.labels[rows])
+    assert bundle.spec.temperature == pytest.approx(expected, rel=1e-3)
+    assert bundle.spec.temperature != 1.0
+
+
 def test_finished_run_leaves_no_state_behind(trained: Path) -> None:
     assert contents(trained / "cache") == {}
 
 
-def test_program_prints_a_line_an_epoch_and_gives_the_same_bytes(
+def test_program_prints_a_line_an_epoch_and_the_temperature_and_gives_the_same_bytes(
     project: Path, trained: Path
 ) -> None:
     done = run_program(project)
@@ -131,6 +145,7 @@ def test_program_prints_a_line_an_epoch_and_gives_the_same_bytes(
         ["epoch", "1"],
         ["epoch", "2"],
         ["epoch", "3"],
+        ["temperature", f"{load_bundle(trained / 'models').spec.temperature:.4f},"],
     ]
     assert outputs(project) == outputs(trained)
 

@@ -1,16 +1,18 @@
 import json
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
 import yaml
 from test_evaluation import AUGMENT, CLASSES, CROP, SIZE, make_project, save_model
-from tiny import tiny_params
+from tiny import contents, tiny_params
 
 from classifier.bundle import load_bundle
 from classifier.config import load_section
 from classifier.dataset import load_dataset
 from classifier.errors import UserError
+from classifier.evaluation import Merge
 from classifier.prediction import predict_logits, probabilities
 from classifier.views import named_view
 from stages import evaluate, tta_evaluate
@@ -22,8 +24,11 @@ PARAMS = {
     "random_views": 2,
     "seed": 3,
     "merge": "probabilities",
+    "search": "none",
+    "candidates": ["flip", "shift_left_2", "shift_up_1"],
+    "max_views": 3,
 }
-EVALUATE = {"batch_size": 7, "calibration_bins": 10, "confused_pairs": 4}
+EVALUATE = {"batch_size": 7, "calibration_bins": 10, "reject_below": None, "confused_pairs": 4}
 RESULTS = Path("results/tta_evaluate")
 NO_AUGMENTATION = {"flip": 0.0, "crop_padding": None}
 
@@ -57,11 +62,11 @@ def run_evaluate() -> Path:
 def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
     assert list(run()) == [
         "tta_accuracy",
-        "tta_accuracy_before",
         "tta_log_loss",
         "tta_gain",
         "tta_gain_low",
         "tta_gain_high",
+        "tta_p_value",
         "tta_corrected",
         "tta_spoiled",
     ]
@@ -72,7 +77,10 @@ def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
         "per_class.png",
         "predictions.csv",
         "timing.json",
+        "views.csv",
     ]
+    timing = json.loads((RESULTS / "timing.json").read_text())
+    assert 0 < timing["milliseconds_a_picture_before"] < timing["milliseconds_a_picture"]
 
 
 def test_what_was_before_is_what_evaluate_finds(project: Path):
@@ -134,18 +142,89 @@ def test_the_merge_changes_the_probabilities(project: Path):
     assert run()["tta_log_loss"] != run(merge="log_probabilities")["tta_log_loss"]
 
 
-def test_the_comparison_is_printed_in_one_sentence(project, capsys):
-    metrics = run()
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("accuracy from ")
-    corrected, spoiled = metrics["tta_corrected"], metrics["tta_spoiled"]
-    counts = f"(views: 5, corrected: {corrected}, spoiled: {spoiled})"
-    assert f"to {metrics['tta_accuracy']:.4f} {counts}" in line
-    assert (
-        f"(95% interval {metrics['tta_gain_low']:+.4f} to {metrics['tta_gain_high']:+.4f})" in line
+def test_the_verdict_is_printed_in_one_sentence(project, capsys):
+    metrics = run(views=["flip", "shift_up_1"], random_views=0)
+    line, cost = capsys.readouterr().out.splitlines()
+    worth = metrics["tta_gain_low"] > 0
+    assert line.startswith(
+        f"Test-time augmentation is {'' if worth else 'not '}worth it here: accuracy from "
     )
-    zero_is_possible = metrics["tta_gain_low"] <= 0 <= metrics["tta_gain_high"]
-    assert line.endswith(f"is {'not ' * zero_is_possible}distinguishable from zero.")
+    corrected, spoiled = metrics["tta_corrected"], metrics["tta_spoiled"]
+    counts = f"(corrected: {corrected}, spoiled: {spoiled})"
+    assert f"to {metrics['tta_accuracy']:.4f} {counts}, a gain of" in line
+    assert (
+        f"(95% interval {metrics['tta_gain_low']:+.4f} to {metrics['tta_gain_high']:+.4f}, "
+        f"McNemar p = {metrics['tta_p_value']:.2g})" in line
+    )
+    assert line.endswith("for 2 times the work (flip, shift_up_1).")
+    timing = json.loads((RESULTS / "timing.json").read_text())
+    assert f"{timing['milliseconds_a_picture']:.3f} with these views" in cost
+
+
+def views_table() -> pd.DataFrame:
+    return pd.read_csv(RESULTS / "views.csv").set_index(["set", "merge"])
+
+
+def choice() -> dict:
+    return json.loads(Path("models/tta.json").read_text())
+
+
+def test_both_ways_to_merge_are_compared(project: Path):
+    metrics, table = run(), views_table()
+    assert list(table.index) == [("configured", merge) for merge in get_args(Merge)]
+    row = {name: table[name]["configured", "probabilities"] for name in table.columns}
+    assert (row["accuracy"], row["log_loss"]) == (metrics["tta_accuracy"], metrics["tta_log_loss"])
+    assert (row["gain"], row["p_value"]) == (metrics["tta_gain"], metrics["tta_p_value"])
+    other = run(merge="log_probabilities")
+    assert table["log_loss"]["configured", "log_probabilities"] == other["tta_log_loss"]
+
+
+def test_the_search_finds_views_that_are_the_stages_result_beside_the_configured_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # With few validation pictures, and with a model that doubts enough, no view would surely gain.
+    make_project(tmp_path, CLASSES, pictures=300)
+    monkeypatch.chdir(tmp_path)
+    path = Path("models/model.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"temperature": 0.3}))
+    metrics, table = run(search="greedy"), views_table()
+    assert list(dict.fromkeys(name for name, _ in table.index)) == ["configured", "greedy"]
+    names = str(table["names"]["greedy", "probabilities"]).split()
+    assert names[0] == "identity"
+    assert 1 < len(names) <= PARAMS["max_views"]
+    assert choice() == {"views": names, "merge": "probabilities"}
+    assert table["log_loss"]["greedy", "probabilities"] == metrics["tta_log_loss"]
+    assert run(views=names, random_views=0) == metrics
+
+
+def test_the_search_does_not_see_the_test_split(project: Path):
+    run(search="greedy")
+    before = choice()
+    path = Path("data/split/manifest.csv")
+    manifest = pd.read_csv(path, dtype={"class": str})
+    test = manifest["split"] == "test"
+    manifest.loc[test, "label"] = manifest.loc[test, "label"].to_numpy()[::-1]
+    manifest.to_csv(path, index=False)
+    run(search="greedy")
+    assert choice() == before
+
+
+def test_views_for_serving_are_the_named_ones(project: Path, capsys):
+    run(random_views=0, merge="log_probabilities")
+    assert choice() == {"views": PARAMS["views"], "merge": "log_probabilities"}
+    assert "cannot be served" not in capsys.readouterr().out
+    run()
+    assert choice() == {"views": ["identity"], "merge": "probabilities"}
+    assert "random views cannot be served" in capsys.readouterr().out
+
+
+def test_a_second_run_writes_the_same_bytes(project: Path):
+    def written() -> dict[str, bytes]:
+        run(search="greedy")
+        return {**contents(RESULTS, without="timing.json"), **contents(Path("models"))}
+
+    first = written()
+    assert written() == first
 
 
 @pytest.mark.parametrize(
@@ -156,6 +235,10 @@ def test_the_comparison_is_printed_in_one_sentence(project, capsys):
         ({"views": [], "random_views": 0}, r"tta_evaluate: views is empty and random_views is 0"),
         ({"random_views": -1}, r"tta_evaluate\.random_views is -1"),
         ({"merge": "mean"}, r"tta_evaluate\.merge is 'mean'.*'log_probabilities'"),
+        ({"search": "off"}, r"tta_evaluate\.search is 'off'.*'greedy'"),
+        ({"search": "greedy", "candidates": []}, r"tta_evaluate: search is greedy and candidates"),
+        ({"candidates": ["mirror"]}, r"tta_evaluate\.candidates: view 'mirror' is unknown"),
+        ({"max_views": 1}, r"tta_evaluate\.max_views is 1"),
         ({"n": 5}, r"tta_evaluate\.n is unknown"),
     ],
 )
@@ -174,6 +257,9 @@ def test_views_must_fit_the_models_sizes():
     check_fit(SIZE, AUGMENT, views=["five_crop"])
     with pytest.raises(UserError, match=r"tta_evaluate\.views: view 'top_left' would equal"):
         check_fit(CROP, AUGMENT, views=["five_crop"])
+    check_fit(CROP, AUGMENT, views=["flip"], candidates=["top_left"])
+    with pytest.raises(UserError, match=r"tta_evaluate\.candidates: view 'top_left' would equal"):
+        check_fit(CROP, AUGMENT, views=["flip"], candidates=["top_left"], search="greedy")
 
 
 def test_random_views_need_a_model_that_was_trained_with_augmentation(project: Path):

@@ -1,0 +1,75 @@
+"""Whether a model knows when it is right: confidence against accuracy, and accuracy by coverage.
+
+The confidence in an answer is the probability of the predicted class.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Reliability(NamedTuple):
+    """Answers by their confidence, in bins of equal width from 0 to 1: `(bins,)` each.
+
+    counts: int64, pictures. confidence, accuracy: float64, means; NaN in an empty bin.
+    """
+
+    counts: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error: distance of confidence and accuracy, by pictures."""
+        distances = np.nan_to_num(np.abs(self.accuracy - self.confidence))
+        return float((self.counts * distances).sum() / self.counts.sum())
+
+
+class Coverage(NamedTuple):
+    """Accuracy of the k most confident answers, for k from 1 to all of n: float64 `(n,)` each.
+
+    coverage: k / n. threshold: the least confidence among the k.
+    """
+
+    coverage: np.ndarray
+    accuracy: np.ndarray
+    threshold: np.ndarray
+
+    @property
+    def area(self) -> float:
+        """Mean accuracy over all coverages: 1 where every mistake is less sure than every hit.
+
+        One minus the area under the risk-coverage curve, as Geifman, Uziel and El-Yaniv use it,
+        arXiv 1805.08206.
+        """
+        return float(self.accuracy.mean())
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> Reliability:
+    """Compare confidence with accuracy. probabilities: `(n, classes)`; labels: int `(n,)`, n > 0.
+
+    Guo et al., "On calibration of modern neural networks", arXiv 1706.04599, equations 1 to 3:
+    bin m of `bins` holds confidences in ((m - 1)/bins, m/bins].
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    places = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    counts = np.bincount(places, minlength=bins)
+    sums = (np.bincount(places, weights=of, minlength=bins) for of in (confidence, right))
+    divisors = np.where(counts > 0, counts, np.nan)
+    return Reliability(counts, *(total / divisors for total in sums))
+
+
+def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> Coverage:
+    """What is gained by leaving the least confident answers out: selective prediction.
+
+    confidence: float `(n,)`; right: bool `(n,)`, n > 0. El-Yaniv and Wiener, "On the foundations of
+    noise-free selective classification", Journal of Machine Learning Research 11 (2010) 1605-1641.
+    Answers of equal confidence count as their mean, so that their order does not matter.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    _, group = np.unique(-confidence[order], return_inverse=True)
+    shares = np.bincount(group, weights=right[order]) / np.bincount(group)
+    answered = np.arange(1, len(right) + 1)
+    accuracy = shares[group].cumsum() / answered
+    return Coverage(answered / len(right), accuracy, confidence[order])

@@ -1,0 +1,71 @@
+"""What several views gain over the centre of each picture, as tables and as a sentence."""
+
+import numpy as np
+import pandas as pd
+
+from classifier.evaluation import Answers, Merge
+from classifier.evaluation_report import per_class_table
+from classifier.metrics import class_scores, cross_entropy
+from classifier.uncertainty import PairedGain, paired_gain
+from classifier.views import View
+
+CENTRE = "identity"
+
+
+def compare_sets(
+    before: Answers,
+    merged: dict[tuple[str, Merge], Answers],
+    sets: dict[str, list[View]],
+) -> pd.DataFrame:
+    """A row for each set of views and way to merge them, on the test split.
+
+    Columns `set, merge, views, accuracy, log_loss, gain, low, high, p_value, names`.
+    """
+    rows = []
+    for (name, merge), after in merged.items():
+        gain = paired_gain(before.right, after.right)
+        rows.append(
+            {
+                "set": name,
+                "merge": merge,
+                "views": len(sets[name]),
+                "accuracy": float(after.right.mean()),
+                "log_loss": cross_entropy(after.probabilities, after.labels),
+                "gain": gain.gain,
+                "low": gain.low,
+                "high": gain.high,
+                "p_value": gain.p_value,
+                "names": " ".join(view.name for view in sets[name]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def compare_classes(before: Answers, after: Answers) -> pd.DataFrame:
+    """`per_class_table` of `after`, with columns `before, after, corrected, spoiled`.
+
+    `before` and `after` are recalls, the other two are numbers of pictures.
+    """
+    table, labels = per_class_table(after), after.labels
+    scores = class_scores(before.predicted, labels, len(table))
+    return table.assign(
+        before=scores.recall,
+        after=table["recall"],
+        corrected=np.bincount(labels[~before.right & after.right], minlength=len(table)),
+        spoiled=np.bincount(labels[before.right & ~after.right], minlength=len(table)),
+    )
+
+
+def describe(before: Answers, after: Answers, gain: PairedGain, views: list[str]) -> str:
+    """Whether the views earn their cost, in one sentence."""
+    if views == [CENTRE]:
+        return (
+            "Test-time augmentation is not worth it here: no view joins the centre, whose accuracy "
+            f"is {before.right.mean():.4f}."
+        )
+    return (
+        f"Test-time augmentation is {'' if gain.low > 0 else 'not '}worth it here: accuracy from "
+        f"{before.right.mean():.4f} to {after.right.mean():.4f} (corrected: {gain.corrected}, "
+        f"spoiled: {gain.spoiled}), a gain of {gain}, for {len(views)} times the work "
+        f"({', '.join(views)})."
+    )
