@@ -22,8 +22,9 @@ from classifier.metrics import (
     expected_calibration_error,
     top_accuracy,
 )
-from classifier.prediction import predict_logits, probabilities
+from classifier.prediction import predict_logits
 from classifier.runtime import write_timing
+from classifier.softmax import probabilities
 from classifier.views import named_view
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/evaluate")

@@ -20,8 +20,9 @@ from classifier.errors import UserError, run_program
 from classifier.evaluation import Answers, Merge, load_trained, merge_views
 from classifier.evaluation_report import per_class_table, write_report
 from classifier.metrics import PairedGain, class_scores, cross_entropy, paired_gain
-from classifier.prediction import predict_logits, probabilities
+from classifier.prediction import predict_logits
 from classifier.runtime import write_timing
+from classifier.softmax import probabilities
 from classifier.views import View, expand_views, named_view
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/tta_evaluate")
