@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from classifier.charts import BLUE, new_figure, write_png
+from classifier.charts import new_figure, write_png
 from classifier.dataset import Dataset
 from classifier.errors import run_program
 from classifier.evaluation import load_trained
@@ -149,21 +149,14 @@ def draw(table: list[Row], path: Path) -> None:
     """Accuracy against the milliseconds of one picture."""
     figure = new_figure(8, 5)
     axes = figure.subplots()
-    milliseconds = [row.speed.milliseconds_p50 for row in table]
-    axes.scatter(milliseconds, [row.accuracy for row in table], color=BLUE)
+    # A legend, since ways of equal accuracy lie on one line, where names would overlap.
     for place, row in enumerate(table):
-        # Ways of equal accuracy lie on a line: their names turn away from each other.
-        offset = (4, 6) if place % 2 else (4, -12)
-        axes.annotate(
-            row.name,
-            (milliseconds[place], row.accuracy),
-            xytext=offset,
-            textcoords="offset points",
-            fontsize=8,
-            rotation=20 if place % 2 else -20,
-        )
+        marker, colour = "os^DvPX*<>"[place % 10], f"C{place % 10}"
+        point = (row.speed.milliseconds_p50, row.accuracy)
+        axes.plot(*point, marker, color=colour, markersize=9, label=row.name, linestyle="")
     axes.set_xscale("log")
-    axes.margins(0.2)
+    axes.margins(0.1)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axes.set_xlabel("milliseconds for one picture, median")
     axes.set_ylabel("test accuracy")
     axes.grid(alpha=0.3)
