@@ -7,7 +7,7 @@ validation split, that changes no prediction but how sure of it the model says i
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from classifier.prediction import probabilities
+from classifier.softmax import probabilities
 
 # Outside these bounds the fit says more about the pictures than about the network.
 LOWEST, HIGHEST = 0.05, 20.0

@@ -14,7 +14,8 @@ from classifier.devices import choose_device, make_deterministic
 from classifier.errors import UserError, run_program
 from classifier.evaluation import Answers, load_trained
 from classifier.galleries import sheet
-from classifier.prediction import predict_logits, probabilities
+from classifier.prediction import predict_logits
+from classifier.softmax import probabilities
 from classifier.views import named_view
 
 DATA, MODELS, SHEET = Path("data/split"), Path("models"), Path("results/class_sheet.png")

@@ -11,7 +11,7 @@ import torch
 from classifier.bundle import Bundle, load_bundle
 from classifier.dataset import Dataset, load_dataset
 from classifier.errors import UserError
-from classifier.prediction import probabilities
+from classifier.softmax import probabilities
 
 Merge = Literal["probabilities", "log_probabilities"]
 

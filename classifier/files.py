@@ -30,10 +30,14 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def json_bytes(content: dict[str, Any]) -> bytes:
+    """`content` as indented UTF-8 JSON; NaN and infinity, which JSON has not, raise."""
+    return f"{json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` as indented UTF-8 JSON; NaN and infinity, which JSON has not, raise."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, f"{text}\n".encode())
+    """Write `content` as `json_bytes` gives it."""
+    write_bytes(path, json_bytes(content))
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

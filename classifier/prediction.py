@@ -1,4 +1,4 @@
-"""From stored pictures to logits and probabilities, seen through one view or several."""
+"""From stored pictures to logits, seen through one view or several."""
 
 from collections.abc import Sequence
 
@@ -46,11 +46,3 @@ def _predict_from_features(
 ) -> np.ndarray:
     features = np.stack(FeatureExtractor(model).features(images, rows, views))
     return model.head(torch.from_numpy(features).to(model.mean.device)).cpu().numpy()
-
-
-def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Softmax over the last axis of `logits / temperature`, in float64."""
-    scaled = logits.astype(np.float64) / temperature
-    scaled -= scaled.max(axis=-1, keepdims=True)
-    exponentials = np.exp(scaled)
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)

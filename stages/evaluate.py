@@ -22,8 +22,9 @@ from classifier.evaluation_report import (
 )
 from classifier.galleries import confident_mistakes, doubtful_hits
 from classifier.metrics import balanced_accuracy, cross_entropy, top_accuracy
-from classifier.prediction import predict_logits, probabilities
+from classifier.prediction import predict_logits
 from classifier.runtime import write_timing
+from classifier.softmax import probabilities
 from classifier.uncertainty import Interval, bootstrap
 from classifier.views import named_view
 

@@ -1,72 +1,175 @@
 """Write the model as deployable files to `models/export`, each checked against the bundle."""
 
+import io
 import time
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from classifier.bundle import DESCRIPTION
+from classifier.bundle import DESCRIPTION, Bundle
 from classifier.config import load_section
+from classifier.dataset import Dataset, Split
 from classifier.devices import make_deterministic
 from classifier.errors import UserError, run_program
 from classifier.evaluation import load_trained
-from classifier.export import FORMATS, Agreement, ExportParams, Predictor, compare
-from classifier.files import write_bytes, write_json
+from classifier.export import INT8_FILE, INT8_NAME, ExportParams, compare, formats, run_onnx
+from classifier.export_report import (
+    Exported,
+    attempts_table,
+    entries_of,
+    export_metrics,
+    formats_table,
+    golden_answers,
+)
+from classifier.files import json_bytes, write_bytes, write_csv, write_json
+from classifier.golden import EXPECTED, PICTURES, choose_golden
 from classifier.images import center_crop
+from classifier.int8 import Int8Params, Int8Search, Search
+from classifier.manifest import MANIFEST, manifest_content
+from classifier.onnx_runtime import Predictor
 from classifier.prediction import predict_logits
 from classifier.runtime import write_timing
+from classifier.speed import measure_in_turn, seconds_in_turn
+from classifier.torch_export import eager
 from classifier.views import named_view
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/export")
+EXPORT = MODELS / "export"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The trained model and its data: what every exported file is held against."""
+
+    bundle: Bundle
+    dataset: Dataset
+    batch_size: int
+
+    def pictures(self, rows: np.ndarray) -> np.ndarray:
+        """What a model takes: uint8 `(n, crop, crop, 3)`."""
+        return np.ascontiguousarray(center_crop(self.dataset.images[rows], self.bundle.spec.crop))
+
+    def logits(self, predict: Predictor, split: Split) -> np.ndarray:
+        """float32 `(n, classes)`, of the split's pictures in batches."""
+        rows = self.dataset.rows(split)
+        batches = np.array_split(rows, -(-len(rows) // self.batch_size))
+        return np.concatenate([predict(self.pictures(batch)) for batch in batches])
+
+    @cached_property
+    def expected(self) -> np.ndarray:
+        """The trained model's logits of the test split: float32 `(n, classes)`."""
+        spec, rows = self.bundle.spec, self.dataset.rows("test")
+        identity = named_view("identity", spec.image_size, spec.crop)
+        return predict_logits(
+            self.bundle.model, self.dataset.images, rows, [identity], batch_size=self.batch_size
+        )[0]
+
+    def measured(self, name: str, file: str, content: bytes, predict: Predictor) -> Exported:
+        """The file with its agreement on the test split, of which a line is printed."""
+        labels = self.dataset.labels[self.dataset.rows("test")]
+        agreement = compare(self.logits(predict, "test"), self.expected, labels)
+        print(f"{file}: {agreement}, {len(content) / 1e6:.1f} MB", flush=True)
+        return Exported(name, file, content, predict, agreement)
+
+    def validation_accuracy(self, predict: Predictor) -> float:
+        labels = self.dataset.labels[self.dataset.rows("val")]
+        return float(np.mean(self.logits(predict, "val").argmax(axis=1) == labels))
 
 
 def main() -> None:
     started = time.perf_counter()
     params = load_section("export", ExportParams)
     make_deterministic()
-    bundle, dataset = load_trained(MODELS, DATA)
-    spec, rows = bundle.spec, dataset.rows("test")
-    identity = named_view("identity", spec.image_size, spec.crop)
-    expected = predict_logits(
-        bundle.model, dataset.images, rows, [identity], batch_size=params.batch_size
-    )[0]
-    batches = np.array_split(rows, -(-len(rows) // params.batch_size))
-    files: dict[str, bytes] = {}
-    metrics: dict[str, float] = {}
-    speeds: dict[str, float] = {}
-    for form in FORMATS:
-        content = form.write(bundle.model, spec.crop)
-        begun = time.perf_counter()
-        logits = run(form.load(content), dataset.images, batches, spec.crop)
-        speed = len(rows) / (time.perf_counter() - begun)
-        agreement = compare(logits, expected, dataset.labels[rows])
-        print(f"{form.file}: {agreement}, {len(content) / 1e6:.1f} MB")
-        check(form.file, agreement, params.max_logit_difference)
-        files[form.file] = content
-        speeds[f"{form.name}_images_per_second"] = round(speed, 1)
-        metrics |= {f"{form.name}_{name}": value for name, value in agreement._asdict().items()}
-        metrics[f"{form.name}_megabytes"] = len(content) / 1e6
-    for name, content in files.items():
-        write_bytes(MODELS / "export" / name, content)
-    # The description travels along: classes, preprocessing, temperature.
-    write_bytes(MODELS / "export" / DESCRIPTION, (MODELS / DESCRIPTION).read_bytes())
-    write_json(RESULTS / "metrics.json", {key: round(value, 8) for key, value in metrics.items()})
-    write_timing("export", started, **speeds)
+    judge = Judge(*load_trained(MODELS, DATA), params.batch_size)
+    exported: list[Exported] = []
+    for form in formats(params):
+        content = form.write(judge.bundle.model, judge.bundle.spec.crop)
+        one = judge.measured(form.name, form.file, content, form.load(content))
+        check(one, params.max_logit_difference)
+        exported.append(one)
+    search = search_int8(judge, exported[0], params.int8)
+    print(search.reason, flush=True)
+    if search.chosen is not None:
+        content = search.chosen.content
+        exported.append(judge.measured(INT8_NAME, INT8_FILE, content, run_onnx(content)))
+    golden = judge.pictures(judge.dataset.rows("test")[choose_golden(judge.expected)])
+    write_export(judge, exported, golden)
+    write_csv(RESULTS / "formats.csv", formats_table(exported))
+    write_csv(RESULTS / "int8_attempts.csv", attempts_table(search))
+    write_json(RESULTS / "metrics.json", export_metrics(exported, search))
+    write_timing("export", started, **measure_speeds(judge, exported, golden))
 
 
-def run(predict: Predictor, images: np.ndarray, batches: list[np.ndarray], crop: int) -> np.ndarray:
-    """Logits float32 `(n, classes)` of the pictures whose rows the batches hold."""
-    return np.concatenate([predict(center_crop(images[rows], crop)) for rows in batches])
-
-
-def check(file: str, agreement: Agreement, limit: float) -> None:
+def check(one: Exported, limit: float) -> None:
     """Raise UserError where the file's logits differ by more than `limit`, or are not numbers."""
-    if not agreement.max_logit_difference <= limit:
+    difference = one.agreement.max_logit_difference
+    if not difference <= limit:
         raise UserError(
-            f"{file} differs from the PyTorch model by {agreement.max_logit_difference:.3g} in a "
+            f"{one.file} differs from the PyTorch model by {difference:.3g} in a "
             f"logit; export.max_logit_difference allows {limit:g}: raise it only if that is "
             "harmless."
         )
+
+
+def search_int8(judge: Judge, onnx: Exported, params: Int8Params) -> Search:
+    """Look for an eight-bit file, calibrated on pictures from all over the training split."""
+    rows = judge.dataset.rows("train")
+    count = min(params.calibration_pictures, len(rows))
+    pictures = judge.pictures(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
+
+    def speedup(content: bytes) -> float:
+        both = {"float": onnx.predict, "int8": run_onnx(content)}
+        seconds = seconds_in_turn(both, pictures[:1])
+        return float(np.median(seconds["float"]) / np.median(seconds["int8"]))
+
+    threads = torch.get_num_threads()
+    return Int8Search(onnx.content, pictures, judge.validation_accuracy, threads).run(
+        params, speedup
+    )
+
+
+def write_export(judge: Judge, exported: list[Exported], golden: np.ndarray) -> None:
+    """Write the models and what travels with them: description, golden pictures, manifest."""
+    spec = judge.bundle.spec
+    buffer = io.BytesIO()
+    np.save(buffer, golden, allow_pickle=False)
+    answers = golden_answers(exported, golden, spec.classes, spec.temperature)
+    others = {
+        DESCRIPTION: (MODELS / DESCRIPTION).read_bytes(),
+        PICTURES: buffer.getvalue(),
+        EXPECTED: json_bytes(answers),
+    }
+    entries = entries_of(exported, others, spec.crop, len(spec.classes))
+    files = {one.file: one.content for one in exported} | others
+    files[MANIFEST] = json_bytes(manifest_content(entries))
+    EXPORT.mkdir(parents=True, exist_ok=True)
+    for path in EXPORT.iterdir():
+        if path.name not in files:
+            path.unlink()
+    for name, content in files.items():
+        write_bytes(EXPORT / name, content)
+
+
+def measure_speeds(
+    judge: Judge, exported: list[Exported], pictures: np.ndarray
+) -> dict[str, float]:
+    """Milliseconds and images a second of PyTorch itself and of every file, in turn."""
+    predictors = {"pytorch": eager(judge.bundle.model)}
+    predictors |= {one.name: one.predict for one in exported}
+    speeds = measure_in_turn(predictors, pictures)
+    for name, speed in speeds.items():
+        print(
+            f"{name}: {speed.milliseconds_p50:.2f} ms for a picture, "
+            f"{speed.images_per_second:.0f} pictures a second in batches of 32"
+        )
+    return {
+        f"{name}_{key}": round(value, 3)
+        for name, speed in speeds.items()
+        for key, value in speed._asdict().items()
+    }
 
 
 if __name__ == "__main__":

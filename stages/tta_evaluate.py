@@ -23,8 +23,9 @@ from classifier.evaluation_report import write_report, write_table
 from classifier.files import write_json
 from classifier.metrics import cross_entropy
 from classifier.models import Classifier
-from classifier.prediction import predict_logits, probabilities
+from classifier.prediction import predict_logits
 from classifier.runtime import write_timing
+from classifier.softmax import probabilities
 from classifier.tta_report import CENTRE, compare_classes, compare_sets, describe
 from classifier.uncertainty import PairedGain, paired_gain
 from classifier.view_search import greedy_views, milliseconds_a_picture

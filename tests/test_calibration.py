@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from classifier.calibration import HIGHEST, LOWEST, fit_temperature
 from classifier.metrics import cross_entropy
-from classifier.prediction import probabilities
+from classifier.softmax import probabilities
 
 
 def drawn(temperature: float, pictures: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

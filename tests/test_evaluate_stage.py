@@ -14,7 +14,7 @@ from classifier.config import load_section
 from classifier.dataset import load_dataset
 from classifier.errors import UserError
 from classifier.images import center_crop
-from classifier.prediction import probabilities
+from classifier.softmax import probabilities
 from stages import evaluate
 
 PARAMS = {"batch_size": 7, "calibration_bins": 10, "reject_below": None, "confused_pairs": 4}

@@ -13,7 +13,7 @@ from classifier.errors import UserError
 from classifier.evaluation import Answers, load_trained, merge_views
 from classifier.images import Preprocessing
 from classifier.models import Classifier, build_classifier
-from classifier.prediction import probabilities
+from classifier.softmax import probabilities
 
 CLASSES = ["ape, great", "bée", "Cat", "7"]
 SIZE, CROP = 12, 8

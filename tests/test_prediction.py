@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 from tiny import tiny_model, tiny_params, weights_of
 
 from classifier.models import Classifier
-from classifier.prediction import predict_logits, probabilities
+from classifier.prediction import predict_logits
+from classifier.softmax import probabilities
 from classifier.views import named_view
 
 FROZEN = {"backbone": "shufflenet_v2_x0_5", "weights": "IMAGENET1K_V1", "freeze": "backbone"}

@@ -13,7 +13,8 @@ from classifier.config import load_section
 from classifier.dataset import load_dataset
 from classifier.errors import UserError
 from classifier.evaluation import Merge
-from classifier.prediction import predict_logits, probabilities
+from classifier.prediction import predict_logits
+from classifier.softmax import probabilities
 from classifier.views import named_view
 from stages import evaluate, tta_evaluate
 from stages.tta_evaluate import TtaParams

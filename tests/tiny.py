@@ -216,10 +216,14 @@ def tiny_bundle(
 def write_project(folder: Path, train: dict[str, Any] | None = None, **export: Any) -> Path:
     """A folder in which the train and export stages can run: params.yaml and data/split."""
     write_split(folder / "data/split")
-    sections = {
-        "train": train or tiny_section(),
-        "export": {"batch_size": 5, "max_logit_difference": 0.001} | export,
+    int8 = {
+        "methods": ["minmax"],
+        "calibration_pictures": 12,
+        "max_accuracy_drop": 1.0,
+        "min_speedup": None,
     }
+    section = {"batch_size": 5, "max_logit_difference": 0.001, "mobile": False, "int8": int8}
+    sections = {"train": train or tiny_section(), "export": _merged(section, export)}
     (folder / "params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
     return folder
 

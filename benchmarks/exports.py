@@ -1,0 +1,167 @@
+"""Every way to run a trained project's model on this processor: size, accuracy, speed.
+
+    python benchmarks/exports.py path/to/project
+    python benchmarks/exports.py path/to/project --png exports.png --pictures 500
+
+The project must have run up to the export stage; `OMP_NUM_THREADS` sets the threads of PyTorch and
+of ONNX Runtime. Beside the exported files it measures eager PyTorch in float32 and bfloat16, and
+`quantize_dynamic` on the linear layers, which is often said to make networks about three times as
+fast on processors: a convolutional network has its work elsewhere. OpenVINO runs the ONNX files
+too, where it is installed. All are measured in turn. It prints a Markdown table; the picture shows
+accuracy against the milliseconds of one picture.
+"""
+
+import argparse
+import copy
+import importlib.util
+import io
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from classifier.charts import new_figure, write_png
+from classifier.dataset import Dataset
+from classifier.errors import run_program
+from classifier.evaluation import load_trained
+from classifier.export import EXECUTORCH, INT8_FILE, ONNX, PT2, TORCHSCRIPT, run_onnx
+from classifier.images import center_crop
+from classifier.manifest import read_exported, read_manifest
+from classifier.models import Classifier
+from classifier.onnx_runtime import INPUT, OUTPUT, Predictor
+from classifier.speed import Speed, measure_in_turn
+from classifier.torch_export import eager
+
+BATCH = 32
+
+
+class Way(NamedTuple):
+    """One way to run the model, and the megabytes of what it runs."""
+
+    predict: Predictor
+    megabytes: float
+
+
+class Row(NamedTuple):
+    name: str
+    megabytes: float
+    accuracy: float
+    speed: Speed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--png", type=Path, default=Path("exports.png"))
+    parser.add_argument("--pictures", type=int, help="of the test split; all unless told")
+    options = parser.parse_args()
+    bundle, dataset = load_trained(options.project / "models", options.project / "data/split")
+    rows = dataset.rows("test")[: options.pictures]
+    ways = eager_ways(bundle.model) | exported_ways(options.project / "models/export")
+    crop = bundle.spec.crop
+    correct = {name: accuracy(way.predict, dataset, rows, crop) for name, way in ways.items()}
+    pictures = np.ascontiguousarray(center_crop(dataset.images[rows[:BATCH]], crop))
+    predictors = {name: way.predict for name, way in ways.items()}
+    speeds = measure_in_turn(predictors, pictures, BATCH)
+    table = [Row(name, way.megabytes, correct[name], speeds[name]) for name, way in ways.items()]
+    print(f"{bundle.spec.backbone} at {crop}x{crop}, {torch.get_num_threads()} threads, ", end="")
+    print(f"{len(rows)} test pictures\n\n{markdown(table)}")
+    draw(table, options.png)
+
+
+def eager_ways(model: Classifier) -> dict[str, Way]:
+    """PyTorch itself, in float32, in bfloat16, and with eight bits in the linear layers."""
+    half = copy.deepcopy(model).to(torch.bfloat16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # PyTorch deprecates it, but it is the claim that is to be tested.
+        dynamic = torch.ao.quantization.quantize_dynamic(
+            copy.deepcopy(model), {torch.nn.Linear}, dtype=torch.qint8
+        )
+    return {
+        "PyTorch float32": Way(eager(model), megabytes(model)),
+        "PyTorch bfloat16": Way(eager(half), megabytes(half)),
+        "PyTorch quantize_dynamic": Way(eager(dynamic), megabytes(dynamic)),
+    }
+
+
+def megabytes(model: torch.nn.Module) -> float:
+    """Of the weights as PyTorch saves them."""
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    return len(buffer.getvalue()) / 1e6
+
+
+def exported_ways(folder: Path) -> dict[str, Way]:
+    """The exported files that are there, the ONNX ones with OpenVINO too if it is installed."""
+    loaders = {
+        ONNX.file: ("ONNX float32", run_onnx),
+        INT8_FILE: ("ONNX int8", run_onnx),
+        TORCHSCRIPT.file: ("TorchScript", TORCHSCRIPT.load),
+        PT2.file: ("torch.export", PT2.load),
+        EXECUTORCH.file: ("ExecuTorch", EXECUTORCH.load),
+    }
+    ways: dict[str, Way] = {}
+    there = read_manifest(folder)
+    for file, (name, load) in loaders.items():
+        if file in there:
+            content = read_exported(folder, file)
+            ways[name] = Way(load(content), len(content) / 1e6)
+            if load is run_onnx and importlib.util.find_spec("openvino"):
+                ways[name.replace("ONNX", "OpenVINO")] = Way(openvino(content), len(content) / 1e6)
+    return ways
+
+
+def openvino(content: bytes) -> Predictor:
+    """An ONNX file as OpenVINO runs it, with as many threads as PyTorch has."""
+    runtime = importlib.import_module("openvino")
+    core = runtime.Core()
+    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+    compiled = core.compile_model(core.read_model(content), "CPU", settings)
+    return lambda pictures: np.array(compiled({INPUT: pictures})[OUTPUT])
+
+
+def accuracy(predict: Predictor, dataset: Dataset, rows: np.ndarray, crop: int) -> float:
+    batches = np.array_split(rows, -(-len(rows) // BATCH))
+    answers = [
+        predict(np.ascontiguousarray(center_crop(dataset.images[batch], crop))).argmax(axis=1)
+        for batch in batches
+    ]
+    return float(np.mean(np.concatenate(answers) == dataset.labels[rows]))
+
+
+def markdown(table: list[Row]) -> str:
+    head = "| | MB | accuracy | ms, median | ms, 95% | pictures/s | times as fast as float32 |"
+    lines = [head, "| --- | --- | --- | --- | --- | --- | --- |"]
+    first = table[0].speed.milliseconds_p50
+    for row in table:
+        median, high, rate = row.speed
+        lines.append(
+            f"| {row.name} | {row.megabytes:.1f} | {row.accuracy:.4f} | {median:.2f} | {high:.2f} "
+            f"| {rate:.0f} | {first / median:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def draw(table: list[Row], path: Path) -> None:
+    """Accuracy against the milliseconds of one picture."""
+    figure = new_figure(8, 5)
+    axes = figure.subplots()
+    # A legend, since ways of equal accuracy lie on one line, where names would overlap.
+    for place, row in enumerate(table):
+        marker, colour = "os^DvPX*<>"[place % 10], f"C{place % 10}"
+        point = (row.speed.milliseconds_p50, row.accuracy)
+        axes.plot(*point, marker, color=colour, markersize=9, label=row.name, linestyle="")
+    axes.set_xscale("log")
+    axes.margins(0.1)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axes.set_xlabel("milliseconds for one picture, median")
+    axes.set_ylabel("test accuracy")
+    axes.grid(alpha=0.3)
+    write_png(figure, path)
+
+
+if __name__ == "__main__":
+    run_program(main)
