@@ -75,7 +75,7 @@ class PictureBatches:
 
     On a GPU the pictures are kept in its memory as uint8 where they take at most half of what is
     free; elsewhere a thread reads the next batches from the memory map meanwhile.
-    sizes: `(epoch, side)`: up to this epoch, training pictures are reduced to this side.
+    side: that training pictures are reduced to in an epoch; None leaves them at `crop`.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class PictureBatches:
         crop: int,
         ordering: Ordering,
         device: torch.device,
-        sizes: list[tuple[int, int]] | None = None,
+        side: Callable[[int], int] | None = None,
         parts: Parts | None = None,
     ) -> None:
         self._dataset, self._params, self._crop = dataset, params, crop
         self._ordering, self._device = ordering, device
-        self._sizes, self._parts = sizes or [], parts or Parts()
+        self._side, self._parts = side or (lambda _: crop), parts or Parts()
         self._rows = {split: dataset.rows(split) for split in ("train", "val")}
         self._resident = self._to_device()
 
@@ -113,7 +113,7 @@ class PictureBatches:
             image_size=self._dataset.images.shape[1],
             crop=self._crop,
         )
-        side = next((side for until, side in self._sizes if epoch <= until), self._crop)
+        side = self._side(epoch)
         orders = [self._parts.of(rows) for rows in self.training_order(epoch)[first:]]
         flat = [rows for parts in orders for rows in parts]
         parts: list[Batch] = []

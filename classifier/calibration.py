@@ -4,8 +4,10 @@ Guo et al., "On calibration of modern neural networks", arXiv 1706.04599: one nu
 validation split, that changes no prediction but how sure of it the model says it is.
 """
 
+import math
+from collections.abc import Callable
+
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from classifier.softmax import probabilities
 
@@ -34,6 +36,25 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         surprise = -np.log(np.maximum(given, np.finfo(np.float64).tiny)).sum()
         return float(surprise + (logarithm / _SPREAD) ** 2 / 2)
 
-    bounds = (np.log(LOWEST), np.log(HIGHEST))
-    found = minimize_scalar(misfit, bounds=bounds, method="bounded", options={"xatol": 1e-7})
-    return round(float(np.exp(found.x)), 4)
+    return round(math.exp(_lowest_place(misfit, math.log(LOWEST), math.log(HIGHEST))), 4)
+
+
+def _lowest_place(function: Callable[[float], float], low: float, high: float) -> float:
+    """Of a function that falls and then rises, between `low` and `high`, to seven digits.
+
+    Golden-section search (Kiefer, "Sequential minimax search for a maximum", 1953). SciPy has a
+    faster one, but importing it takes longer than a second run of the train stage can spare.
+    """
+    ratio = (math.sqrt(5) - 1) / 2
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    at_left, at_right = function(left), function(right)
+    while high - low > 1e-7:
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - ratio * (high - low)
+            at_left = function(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + ratio * (high - low)
+            at_right = function(right)
+    return (low + high) / 2

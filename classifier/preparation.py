@@ -122,13 +122,14 @@ def _picture_batches(
     params: TrainParams, dataset: Dataset, device: torch.device, processes: Processes
 ) -> PictureBatches:
     first, total = processes.rank * params.accumulation, processes.count * params.accumulation
+    crop = params.crop or dataset.preprocessing.image_size
     batches = PictureBatches(
         dataset,
         params.augment,
-        crop=params.crop or dataset.preprocessing.image_size,
+        crop=crop,
         ordering=Ordering(params.seed, params.batch_size, params.sampling),
         device=device,
-        sizes=[(entry.until_epoch, entry.side) for entry in params.progressive],
+        side=lambda epoch: params.side(epoch, crop),
         parts=Parts(first, params.accumulation, total),
     )
     smallest = min(len(rows) for rows in batches.training_order(1))

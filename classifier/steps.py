@@ -1,6 +1,7 @@
 """One step of training: a batch, in parts, forwards and backwards."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from classifier.batches import Batch
 from classifier.devices import compute_dtype
 from classifier.distributed import unsynchronized
+from classifier.errors import UserError
 from classifier.mixing import mix
 from classifier.optimization import rate_factor
 from classifier.progress import Run, update_average
@@ -49,9 +51,9 @@ def train_step(
 
     parts: of the batch, those of this process. steps: those of an epoch.
     factor: of each learning rate's peak; None asks the schedule.
+    Raises UserError where a GPU's memory is too small.
     """
-    progress, processes = run.progress, run.processes
-    place = [params.seed, progress.epoch, progress.step]
+    progress = run.progress
     if factor is None:
         done = progress.epoch - 1 + (progress.step + 0.5) / steps
         factor = rate_factor(params, done, progress.val_losses)
@@ -59,12 +61,31 @@ def train_step(
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         optimizer.zero_grad()
+    with _memory_advice(params):
+        mean = _add_up_gradients(run, parts, loss, params, device)
+    if params.optimizer.clip_norm is not None:
+        nn.utils.clip_grad_norm_(run.network.parameters(), params.optimizer.clip_norm)
+    for optimizer in run.optimizers:
+        optimizer.step()
+    if params.ema_decay is not None:
+        update_average(run.average, run.network, params.ema_decay)
+    progress.step += 1
+    run.clock.pictures += run.processes.count * sum(len(part.targets) for part in parts)
+    return mean
+
+
+def _add_up_gradients(
+    run: Run, parts: list[Batch], loss: Loss, params: TrainParams, device: torch.device
+) -> Tensor:
+    """Of the batch's mean loss over all processes; returns this process's share of that loss."""
+    progress, processes = run.progress, run.processes
     whole = [sum(loss.weight(part.targets) for part in parts), sum(len(p.targets) for p in parts)]
     weight, size = processes.sum(torch.tensor(whole, device=device, dtype=torch.float64))
     mean = torch.zeros((), device=device)
     for number, part in enumerate(parts):
         # Dropout and mixing are functions of these seeds, so that a resumed run needs no generator.
-        seeds = [*place, processes.rank * len(parts) + number]
+        place = processes.rank * len(parts) + number
+        seeds = [params.seed, progress.epoch, progress.step, place]
         torch.manual_seed(_seed(*seeds))
         is_last = number == len(parts) - 1
         with nullcontext() if is_last else unsynchronized(run.replica):
@@ -75,14 +96,6 @@ def train_step(
         correct = (logits.argmax(dim=1) == part.targets).sum()
         pictures = correct.new_tensor(len(part.targets))
         progress.totals += torch.stack([summed.detach() / weight * size, correct, pictures])
-    if params.optimizer.clip_norm is not None:
-        nn.utils.clip_grad_norm_(run.network.parameters(), params.optimizer.clip_norm)
-    for optimizer in run.optimizers:
-        optimizer.step()
-    if params.ema_decay is not None:
-        update_average(run.average, run.network, params.ema_decay)
-    progress.step += 1
-    run.clock.pictures += processes.count * sum(len(part.targets) for part in parts)
     return mean
 
 
@@ -110,6 +123,20 @@ def autocast(params: TrainParams, device: torch.device) -> torch.autocast:
     """The number format in which `params` have the network compute."""
     dtype = compute_dtype(params.precision, device)
     return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)
+
+
+@contextmanager
+def _memory_advice(params: TrainParams) -> Iterator[None]:
+    """Turn a GPU's lack of memory into a sentence; the last state that was saved stays."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise UserError(
+            f"The GPU's memory is too small for train.batch_size {params.batch_size} in "
+            f"{params.accumulation} part(s): set train.accumulation: {2 * params.accumulation}, "
+            "which needs about half of the memory, and run the same command again; it goes on from "
+            "the last state that was saved."
+        ) from None
 
 
 def _seed(*parts: int) -> int:

@@ -49,6 +49,10 @@ class TrainParams(OptimizationParams):
     augment: AugmentParams
     mix: MixParams
 
+    def side(self, epoch: int, crop: int) -> int:
+        """Of the pictures that the network is shown in this epoch; crop: the full size."""
+        return next((entry.side for entry in self.progressive if epoch <= entry.until_epoch), crop)
+
     @model_validator(mode="after")
     def _views_are_of_a_frozen_backbone(self) -> Self:
         if self.feature_views and self.model.freeze != "backbone" and not self.linear_epochs:

@@ -107,8 +107,7 @@ def train_one_epoch(
         while progress.step < steps:
             with run.clock.waits():
                 parts = next(stream)
-            with _memory_advice(params):
-                unchecked.append(train_step(run, parts, loss, params, device, steps))
+            unchecked.append(train_step(run, parts, loss, params, device, steps))
             bar.update()
             if len(unchecked) < check_every and progress.step < steps:
                 continue
@@ -195,20 +194,6 @@ def _progress_bar(run: Run, params: TrainParams, steps: int) -> tqdm:
         leave=False,
         disable=None if run.processes.first else True,
     )
-
-
-@contextmanager
-def _memory_advice(params: TrainParams) -> Iterator[None]:
-    """Turn a GPU's lack of memory into a sentence; the last state that was saved stays."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise UserError(
-            f"The GPU's memory is too small for train.batch_size {params.batch_size} in "
-            f"{params.accumulation} part(s): set train.accumulation: {2 * params.accumulation}, "
-            "which needs about half of the memory, and run the same command again; it goes on from "
-            "the last state that was saved."
-        ) from None
 
 
 @contextmanager

@@ -67,29 +67,39 @@ class Story:
 
     def after_epoch(self, run: Run) -> None:
         """A line on the terminal, the history's file, and a checkpoint where one is due."""
-        last = run.progress.history[-1]
-        left = run.clock.last_epoch * (self._params.epochs - len(run.progress.history)) / 60
+        history = self.history(run)
+        last, number = history[-1], len(history)
+        left = self._minutes_left(run)
         print(
-            f"epoch {last['epoch']:3.0f}  training loss {last['train_loss']:.4f}, "
+            f"epoch {number:3}  training loss {last['train_loss']:.4f}, "
             f"accuracy {last['train_accuracy']:.4f}  validation loss {last['val_loss']:.4f}, "
             f"accuracy {last['val_accuracy']:.4f}"
             + (f"  about {left:.1f} min left" if left else ""),
             flush=True,
         )
-        write_history(self.history(run), self._results / "history.csv")
-        self._live.update(self.history(run))
+        write_history(history, self._results / "history.csv")
+        self._live.update(history)
         if run.progress.step:
             # A run that goes on within an epoch has other weights than at the end of the last one.
             return
         if self._watch is not None:
             self._watch(run)
         every = self._params.checkpoint_epochs
-        if every is not None and last["epoch"] % every == 0:
-            folder = self._checkpoints / f"epoch-{last['epoch']:03.0f}"
+        if every is not None and number % every == 0:
+            folder = self._checkpoints / f"epoch-{number:03}"
             prefix = "head." if run.network is self._model.head else ""
             state = {f"{prefix}{name}": tensor for name, tensor in run.weights.items()}
             save_bundle(self._model, self._spec, folder, state)
             print(f"Checkpoint: {folder}")
+
+    def _minutes_left(self, run: Run) -> float:
+        """If epochs go on to take as long as the last one did for its number of pixels."""
+        done = len(run.progress.history)
+        pixels = [
+            self._params.side(epoch, self._spec.crop) ** 2
+            for epoch in range(1, self._params.epochs + 1)
+        ]
+        return run.clock.last_epoch / 60 * sum(pixels[done:]) / pixels[done - 1]
 
     def history(self, run: Run) -> list[Row]:
         """All epochs, those of the head alone first, numbered on."""

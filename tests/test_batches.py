@@ -196,17 +196,17 @@ def test_augmented_picture_does_not_depend_on_the_batch_size(dataset: Dataset) -
     assert same([small], [large])
 
 
-def test_pictures_are_small_up_to_the_epochs_named_and_full_afterwards(dataset: Dataset) -> None:
-    batches = make_batches(dataset, sizes=[(1, 3), (3, 5)])
-    shapes = [next(batches.training_batches(epoch))[0].inputs.shape for epoch in range(1, 6)]
-    assert [tuple(shape) for shape in shapes] == [(6, side, side, 3) for side in (3, 5, 5, 6, 6)]
+def test_training_pictures_have_the_side_of_their_epoch(dataset: Dataset) -> None:
+    batches = make_batches(dataset, side=lambda epoch: {1: 3, 2: 5}.get(epoch, 6))
+    shapes = [next(batches.training_batches(epoch))[0].inputs.shape for epoch in range(1, 4)]
+    assert [tuple(shape) for shape in shapes] == [(6, side, side, 3) for side in (3, 5, 6)]
     assert next(iter(batches.validation_batches())).inputs.shape[1:] == (6, 6, 3)
 
 
 @pytest.mark.parametrize("side", [3, 4, 5])
 def test_small_pictures_are_reduced_as_pillow_does(dataset: Dataset, side: int) -> None:
     full = whole_batches(make_batches(dataset, OFF, crop=8), 1)
-    small = whole_batches(make_batches(dataset, OFF, crop=8, sizes=[(1, side)]), 1)
+    small = whole_batches(make_batches(dataset, OFF, crop=8, side=lambda _: side), 1)
     for picture, reduced in zip(joined(full).inputs, joined(small).inputs, strict=True):
         stored = Image.fromarray(picture.to(torch.uint8).numpy())
         expected = stored.resize((side, side), Image.Resampling.BILINEAR)

@@ -46,6 +46,12 @@ def test_views_may_be_of_the_head_that_is_trained_first() -> None:
     assert tiny_params(feature_views=2, linear_epochs=1, model=model).feature_views == 2
 
 
+def test_pictures_are_small_up_to_the_epochs_named_and_full_afterwards() -> None:
+    sides = [{"until_epoch": 1, "side": 3}, {"until_epoch": 3, "side": 5}]
+    params = tiny_params(progressive=sides)
+    assert [params.side(epoch, crop=8) for epoch in range(1, 6)] == [3, 5, 5, 8, 8]
+
+
 def test_progressive_side_above_the_crop_is_refused(tmp_path: Path) -> None:
     dataset = write_split(tmp_path)
     params = tiny_params(progressive=[{"until_epoch": 1, "side": 9}])

@@ -155,13 +155,14 @@ def tiny_model(params: ModelParams | None = None, *, crop: int = IMAGE_SIZE) -> 
 
 
 def tiny_batches(dataset: Dataset, params: TrainParams) -> PictureBatches:
+    crop = dataset.preprocessing.image_size
     return PictureBatches(
         dataset,
         params.augment,
-        crop=dataset.preprocessing.image_size,
+        crop=crop,
         ordering=Ordering(params.seed, params.batch_size, params.sampling),
         device=torch.device("cpu"),
-        sizes=[(entry.until_epoch, entry.side) for entry in params.progressive],
+        side=lambda epoch: params.side(epoch, crop),
         parts=Parts(0, params.accumulation, params.accumulation),
     )
 
