@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from classifier.charts import new_figure, write_png
 from classifier.dataset import Dataset
@@ -156,6 +157,13 @@ def draw(table: list[Row], path: Path) -> None:
         axes.plot(*point, marker, color=colour, markersize=9, label=row.name, linestyle="")
     axes.set_xscale("log")
     axes.margins(0.1)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    # Where all are equally accurate, the axis would go on far above 1.
+    accuracies = [row.accuracy for row in table]
+    space = max(0.005, 0.1 * (max(accuracies) - min(accuracies)))
+    axes.set_ylim(min(accuracies) - space, max(accuracies) + space)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axes.set_xlabel("milliseconds for one picture, median")
     axes.set_ylabel("test accuracy")

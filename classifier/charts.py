@@ -43,14 +43,19 @@ def draw_picture(axes: Axes, picture: np.ndarray, caption: str) -> None:
     axes.set_axis_off()
 
 
-def picture_sheet(pictures: Sequence[np.ndarray], captions: Sequence[str], columns: int) -> Figure:
-    """A sheet of captioned pictures (each uint8 `(H, W, 3)`), row after row."""
+def picture_sheet(
+    pictures: Sequence[np.ndarray], captions: Sequence[str], columns: int, note: str = ""
+) -> Figure:
+    """A sheet of captioned pictures (each uint8 `(H, W, 3)`), row after row, above a note."""
     rows = -(-len(pictures) // columns)
-    height = 1.75 * rows
+    below = 0.25 if note else 0.0
+    height = 1.75 * rows + below
     figure = new_figure(1.5 * columns, height)
     # All cells are alike: there is no layout to search for, which takes long.
     figure.set_layout_engine(None)
-    figure.subplots_adjust(0.01, 0.02 / rows, 0.99, 1 - 0.25 / height, wspace=0.06, hspace=0.2)
+    bottom = (0.035 + below) / height
+    figure.subplots_adjust(0.01, bottom, 0.99, 1 - 0.25 / height, wspace=0.06, hspace=0.2)
+    figure.text(0.01, 0.07 / height, note, fontsize=8)
     grid = figure.subplots(rows, columns, squeeze=False).flat
     for axes in grid[len(pictures) :]:
         axes.set_axis_off()

@@ -1,4 +1,4 @@
-"""Program: the test pictures of a class with what the model says of each, the mistakes first.
+"""Program: the test pictures of a class with what the model says of each, and why; mistakes first.
 
 `python -m classifier.class_sheet CLASS` writes `results/class_sheet.png`.
 """
@@ -32,7 +32,7 @@ def main() -> None:
     answers = Answers(dataset, rows, probabilities(logits, spec.temperature))
     # Mistakes first, the surest before the others; then hits, the least sure before the others.
     order = np.argsort(np.where(answers.right, 2 + answers.confidence, 1 - answers.confidence))
-    write_png(sheet(answers, order[:_MOST], spec.crop, "no test picture"), SHEET)
+    write_png(sheet(answers, order[:_MOST], bundle, "no test picture"), SHEET)
     print(f"{int(answers.right.sum())} of {len(rows)} right; {SHEET.as_posix()}")
 
 

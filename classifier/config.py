@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from classifier.errors import UserError
 
+# Those with knobs, which are all but the last, the report.
 STAGES = ("download", "split", "train", "evaluate", "tta_evaluate", "export")
 
 

@@ -16,7 +16,7 @@ from classifier.dataset import SPLITS, Dataset
 from classifier.evaluation import Answers
 from classifier.files import write_csv, write_json
 from classifier.metrics import class_scores, confusion_counts
-from classifier.uncertainty import Interval
+from classifier.uncertainty import Interval, wilson
 
 DECIMALS = 6
 # The answer for a picture whose prediction is not confident enough.
@@ -92,11 +92,27 @@ def measures_table(values: dict[str, float], intervals: dict[str, Interval]) -> 
 
 
 def per_class_table(answers: Answers) -> pd.DataFrame:
-    """A row a class: `class, precision, recall, f1`, and its pictures in `train, val, test`."""
-    dataset = answers.dataset
+    """A row a class: `class, precision, precision_low, precision_high, recall, recall_low,
+    recall_high, f1`, and its pictures in `train, val, test`.
+
+    low, high: of a 95% interval.
+    """
+    dataset, counts = answers.dataset, _counts(answers)
     scores = class_scores(answers.predicted, answers.labels, len(dataset.classes))
-    supports = {split: dataset.class_counts(split) for split in SPLITS}
-    return pd.DataFrame({"class": dataset.classes, **scores._asdict(), **supports})
+    precision, recall = (wilson(np.diag(counts), counts.sum(axis=axis)) for axis in (0, 1))
+    return pd.DataFrame(
+        {
+            "class": dataset.classes,
+            "precision": scores.precision,
+            "precision_low": precision[0],
+            "precision_high": precision[1],
+            "recall": scores.recall,
+            "recall_low": recall[0],
+            "recall_high": recall[1],
+            "f1": scores.f1,
+            **{split: dataset.class_counts(split) for split in SPLITS},
+        }
+    )
 
 
 def confused_pairs_table(answers: Answers, limit: int) -> pd.DataFrame:

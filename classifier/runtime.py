@@ -27,10 +27,15 @@ def write_timing(stage: str, started: float, **figures: float | str) -> None:
             "platform": f"{platform.system()} {platform.machine()}",
             "cores": os.cpu_count(),
             "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-            **{name: _installed(name) for name in _PACKAGES},
+            **package_versions(),
         },
     }
     write_json(Path("results") / stage / "timing.json", content)
+
+
+def package_versions() -> dict[str, str | None]:
+    """Of the packages that decide about results; None where one is not installed."""
+    return {name: _installed(name) for name in _PACKAGES}
 
 
 def peak_memory_mb() -> float | None:

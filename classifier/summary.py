@@ -10,6 +10,7 @@ from classifier.config import STAGES
 from classifier.errors import run_program
 
 RESULTS = Path("results")
+REPORT = RESULTS / "report.html"
 
 
 def main() -> None:
@@ -24,6 +25,8 @@ def main() -> None:
     for stage in STAGES:
         for path in sorted((RESULTS / stage).glob("*.png")):
             print(f"  {path.as_posix()}")
+    if REPORT.exists():
+        print(f"\nall on a page: {REPORT.as_posix()}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What several views gain over the centre of each picture, as tables and as a sentence."""
+"""What several views gain over the centre of each picture, as tables."""
 
 import numpy as np
 import pandas as pd
@@ -6,10 +6,8 @@ import pandas as pd
 from classifier.evaluation import Answers, Merge
 from classifier.evaluation_report import per_class_table
 from classifier.metrics import class_scores, cross_entropy
-from classifier.uncertainty import PairedGain, paired_gain
+from classifier.uncertainty import paired_gain
 from classifier.views import View
-
-CENTRE = "identity"
 
 
 def compare_sets(
@@ -53,19 +51,4 @@ def compare_classes(before: Answers, after: Answers) -> pd.DataFrame:
         after=table["recall"],
         corrected=np.bincount(labels[~before.right & after.right], minlength=len(table)),
         spoiled=np.bincount(labels[before.right & ~after.right], minlength=len(table)),
-    )
-
-
-def describe(before: Answers, after: Answers, gain: PairedGain, views: list[str]) -> str:
-    """Whether the views earn their cost, in one sentence."""
-    if views == [CENTRE]:
-        return (
-            "Test-time augmentation is not worth it here: no view joins the centre, whose accuracy "
-            f"is {before.right.mean():.4f}."
-        )
-    return (
-        f"Test-time augmentation is {'' if gain.low > 0 else 'not '}worth it here: accuracy from "
-        f"{before.right.mean():.4f} to {after.right.mean():.4f} (corrected: {gain.corrected}, "
-        f"spoiled: {gain.spoiled}), a gain of {gain}, for {len(views)} times the work "
-        f"({', '.join(views)})."
     )

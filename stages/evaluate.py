@@ -75,9 +75,8 @@ def main() -> None:
     write_report(RESULTS, answers, metrics, table, recalls, reject_below=params.reject_below)
     pairs = confused_pairs_table(answers, params.confused_pairs)
     write_table(RESULTS / "confused_pairs.csv", pairs)
-    crop = bundle.spec.crop
-    write_png(confident_mistakes(answers, crop), RESULTS / "confident_mistakes.png")
-    write_png(doubtful_hits(answers, crop), RESULTS / "doubtful_hits.png")
+    write_png(confident_mistakes(answers, bundle), RESULTS / "confident_mistakes.png")
+    write_png(doubtful_hits(answers, bundle), RESULTS / "doubtful_hits.png")
     write_timing("evaluate", started, images_per_second=round(speed, 1))
     print("\n".join(describe(values, intervals, len(rows))))
     most = pairs.head(PAIRS_PRINTED)

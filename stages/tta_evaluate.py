@@ -26,7 +26,8 @@ from classifier.models import Classifier
 from classifier.prediction import predict_logits
 from classifier.runtime import write_timing
 from classifier.softmax import probabilities
-from classifier.tta_report import CENTRE, compare_classes, compare_sets, describe
+from classifier.tta_report import compare_classes, compare_sets
+from classifier.tta_verdict import CENTRE, tta_verdict
 from classifier.uncertainty import PairedGain, paired_gain
 from classifier.view_search import greedy_views, milliseconds_a_picture
 from classifier.views import View, expand_views, named_view
@@ -115,7 +116,8 @@ def main() -> None:
         milliseconds_a_picture=several,
         milliseconds_a_picture_before=plain,
     )
-    print(describe(before, after, gain, [view.name for view in views]))
+    accuracies = (float(before.right.mean()), float(after.right.mean()))
+    print(tta_verdict(*accuracies, gain, [view.name for view in views]))
     print(f"milliseconds a picture: {plain:.3f} before, {several:.3f} with these views")
 
 

@@ -72,6 +72,12 @@ def test_the_class_table_has_scores_and_the_support_in_every_split(answers: Answ
     table = per_class_table(answers).set_index("class")
     assert table["precision"].tolist() == pytest.approx([1 / 2, 1 / 3, 1])
     assert table["recall"].tolist() == pytest.approx([1 / 3, 1 / 2, 1])
+    for name in ("precision", "recall"):
+        assert (table[f"{name}_low"] <= table[name]).all()
+        assert (table[name] <= table[f"{name}_high"]).all()
+    # One of three pictures: the textbook's interval.
+    assert table.loc["a", "recall_low"] == pytest.approx(0.0615, abs=1e-4)
+    assert table.loc["a", "recall_high"] == pytest.approx(0.7923, abs=1e-4)
     assert table[["train", "val", "test"]].to_numpy().tolist() == [[2, 0, 3], [1, 1, 2], [1, 0, 1]]
 
 

@@ -7,8 +7,12 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 from test_evaluation import CLASSES, make_project
+from tiny import tiny_bundle
+from torch import nn
 
 from classifier import class_sheet
+from classifier.attribution import NO_PLACES
+from classifier.bundle import Bundle, load_bundle
 from classifier.charts import write_png
 from classifier.dataset import Dataset
 from classifier.errors import UserError
@@ -30,40 +34,60 @@ def answers(confidence: list[float], predicted: list[int], labels: list[int]) ->
     return Answers(dataset, np.arange(len(labels)), given)
 
 
-def shown(figure: Figure) -> list[tuple[int, str]]:
-    """The greys of the pictures and their captions."""
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    tiny_bundle(tmp_path / "models", image_size=6, crop=4)
+    return load_bundle(tmp_path / "models")
+
+
+def cells(figure: Figure) -> list[tuple[np.ndarray, str]]:
+    """The pictures and their captions."""
     with_pictures = [axes for axes in figure.axes if axes.images]
     arrays = [np.asarray(axes.images[0].get_array()) for axes in with_pictures]
     assert all(array.shape == (4, 4, 3) for array in arrays)
-    return [
-        (int(array[0, 0, 0]), axes.get_title())
-        for array, axes in zip(arrays, with_pictures, strict=True)
-    ]
+    return [(array, axes.get_title()) for array, axes in zip(arrays, with_pictures, strict=True)]
+
+
+def shown(figure: Figure) -> list[tuple[int, str]]:
+    """The greys of the pictures without their heat, and their captions."""
+    return [(int(array[0, 0, 0]), caption) for array, caption in cells(figure)[::2]]
 
 
 GIVEN = answers([0.6, 0.9, 0.7, 0.8, 0.95], [0, 0, 1, 1, 0], [1, 0, 0, 1, 1])
 
 
-def test_mistakes_come_with_the_most_confident_first():
-    assert shown(confident_mistakes(GIVEN, 4)) == [
+def test_mistakes_come_with_the_most_confident_first(bundle: Bundle):
+    assert shown(confident_mistakes(GIVEN, bundle)) == [
         (4, "a l…ass → a 95%"),
         (2, "a → a l…ass 70%"),
         (0, "a l…ass → a 60%"),
     ]
 
 
-def test_hits_come_with_the_least_confident_first():
-    assert shown(doubtful_hits(GIVEN, 4)) == [(3, "a long n…a class 80%"), (1, "a 90%")]
+def test_hits_come_with_the_least_confident_first(bundle: Bundle):
+    assert shown(doubtful_hits(GIVEN, bundle)) == [(3, "a long n…a class 80%"), (1, "a 90%")]
 
 
-def test_a_gallery_holds_so_many_pictures_at_most():
+def test_beside_each_picture_stands_what_speaks_for_the_predicted_class(bundle: Bundle):
+    captions = [caption for _, caption in cells(confident_mistakes(GIVEN, bundle))]
+    assert captions[1::2] == ["for a", "for a long na… a class", "for a"]
+
+
+def test_where_there_is_no_heat_the_gallery_says_so(bundle: Bundle):
+    bundle.model.backbone, bundle.model.head = nn.Flatten(), nn.Linear(48, 3)
+    figure = confident_mistakes(GIVEN, bundle)
+    assert len([axes for axes in figure.axes if axes.images]) == 3
+    assert [text.get_text() for text in figure.texts] == [NO_PLACES.format(backbone="compact")]
+
+
+def test_a_gallery_holds_so_many_pictures_at_most(bundle: Bundle):
     many = answers([0.9] * 100, [0] * 100, [1] * 100)
-    assert [grey for grey, _ in shown(confident_mistakes(many, 4))] == list(range(PICTURES))
+    assert [grey for grey, _ in shown(confident_mistakes(many, bundle))] == list(range(PICTURES))
 
 
-def test_a_gallery_without_pictures_says_so(tmp_path: Path):
+def test_a_gallery_without_pictures_says_so(tmp_path: Path, bundle: Bundle):
     perfect = answers([0.9] * 3, [0] * 3, [0] * 3)
-    figure = confident_mistakes(perfect, 4)
+    figure = confident_mistakes(perfect, bundle)
     write_png(figure, tmp_path / "a.png")
     assert [text.get_text() for text in figure.texts] == ["no mistake"]
 

@@ -1,5 +1,7 @@
 import copy
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -102,3 +104,19 @@ def test_scan_names_every_layer_with_the_most_sensitive_first(model: onnx.ModelP
     errors = [entry.error for entry in found]
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 0
+
+
+def test_file_in_eight_bits_names_no_place_and_is_the_same_when_written_again(
+    given: bytes, model: onnx.ModelProto
+) -> None:
+    content = quantize(model, calibrate(model, noise(20), "entropy", 1))
+    again = quantize(prepare(given), calibrate(prepare(given), noise(20), "entropy", 1))
+    assert again == content
+    places = (
+        str(Path(__file__).parents[1]),
+        sys.prefix,
+        str(Path.home()),
+        "site-packages",
+        "File ",
+    )
+    assert not [place for place in places if place.encode() in content]

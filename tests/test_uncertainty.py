@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from classifier.metrics import balanced_accuracy, class_scores
-from classifier.uncertainty import bootstrap, mcnemar, paired_gain
+from classifier.uncertainty import bootstrap, mcnemar, paired_gain, wilson
 
 
 def outcomes(both: int, corrected: int, spoiled: int, neither: int) -> tuple[np.ndarray, ...]:
@@ -123,3 +123,15 @@ def test_classes_without_pictures_are_no_obstacle():
     # As scikit-learn counts them: 0.
     assert without["macro_f1"] == pytest.approx([bound / 2 for bound in plain["macro_f1"]])
     assert all(math.isfinite(bound) for interval in without.values() for bound in interval)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_wilson_is_scipys_interval_of_a_share(hits: int, misses: int):
+    total = hits + misses
+    low, high = wilson(np.array([hits]), np.array([total]))
+    if total == 0:
+        expected = (0.0, 1.0)
+    else:
+        found = binomtest(hits, total).proportion_ci(method="wilson")
+        expected = (found.low, found.high)
+    assert (low[0], high[0]) == pytest.approx(expected, abs=1e-9)

@@ -1,0 +1,21 @@
+"""Put the run on a page, results/report.html, and into a card, models/MODEL_CARD.md."""
+
+from classifier.errors import run_program
+from classifier.files import write_bytes
+from classifier.model_card import CARD, model_card
+from classifier.report import report_page, verdict_of
+from classifier.run_results import RESULTS, load_run
+
+PAGE = RESULTS / "report.html"
+
+
+def main() -> None:
+    run = load_run()
+    page = report_page(run).encode()
+    write_bytes(PAGE, page)
+    write_bytes(CARD, model_card(run, verdict_of(run)).encode())
+    print(f"{PAGE.as_posix()}, {len(page) / 1e6:.1f} MB, and {CARD.as_posix()}")
+
+
+if __name__ == "__main__":
+    run_program(main)
