@@ -18,7 +18,7 @@ from torch import Tensor
 from classifier.errors import UserError
 from classifier.files import write_bytes, write_json
 from classifier.images import Preprocessing, Resize
-from classifier.models import Classifier, ModelParams, build_classifier
+from classifier.models import Classifier, ModelParams, build_classifier, restore_weights
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
@@ -92,7 +92,7 @@ def load_bundle(folder: Path = Path("models"), device: torch.device | None = Non
         load_weights=False,
     )
     try:
-        model.load_state_dict(state)
+        restore_weights(model, state)
     except RuntimeError:
         raise UserError(
             f"{folder / WEIGHTS} and {folder / DESCRIPTION} describe different networks: "

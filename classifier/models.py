@@ -4,6 +4,7 @@ A `Classifier` takes pictures as they are stored, `(N, H, W, 3)` in 0..255, and 
 itself, so training, evaluation and every exported file share one normalisation.
 """
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 import numpy as np
@@ -154,6 +155,18 @@ def build_classifier(
     if params.freeze != "none":
         model.freeze(params.freeze)
     return model.to(memory_format=torch.channels_last)
+
+
+def restore_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Set all weights and buffers; raises RuntimeError where they are those of another network.
+
+    Some layers (MNASNet's) ask which version of them the tensors are of, which a plain mapping
+    does not say: they are of this one.
+    """
+    state = network.state_dict()
+    state.clear()
+    state.update(tensors)
+    network.load_state_dict(state)
 
 
 def learn_from_pictures(model: Classifier, images: np.ndarray, rows: np.ndarray) -> None:

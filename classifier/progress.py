@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from classifier.distributed import Processes
+from classifier.models import restore_weights
 from classifier.resume import StateFolder
 
 Row = dict[str, float]
@@ -118,7 +119,7 @@ class Run:
         state = self.processes.share(self.states.load() if self.processes.first else None)
         if state is None:
             return
-        self.network.load_state_dict(state["network"])
+        restore_weights(self.network, state["network"])
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
         for name, tensor in state["average"].items():

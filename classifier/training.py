@@ -18,6 +18,7 @@ from classifier.batches import Batch
 from classifier.distributed import Processes, replicated
 from classifier.errors import UserError
 from classifier.optimization import build_optimizers, learning_rate
+from classifier.models import restore_weights
 from classifier.progress import Progress, Run
 from classifier.resume import StateFolder
 from classifier.steps import Loss, autocast, train_step
@@ -81,7 +82,7 @@ def fit(
             run.clock.last_epoch = time.perf_counter() - started
             run.save()
             after_epoch(run)
-    network.load_state_dict(progress.best_weights)
+    restore_weights(network, progress.best_weights)
     return run
 
 

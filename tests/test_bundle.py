@@ -36,6 +36,7 @@ def refusal(folder: Path) -> str:
         {},
         {"head": {"hidden": 5, "dropout": 0.5}},
         {"backbone": "shufflenet_v2_x0_5", "stem": "small"},
+        {"backbone": "mnasnet0_5"},
     ],
 )
 def test_loaded_model_gives_the_very_logits_of_the_saved_one(
