@@ -17,8 +17,8 @@ from tqdm import tqdm
 from classifier.batches import Batch
 from classifier.distributed import Processes, replicated
 from classifier.errors import UserError
-from classifier.optimization import build_optimizers, learning_rate
 from classifier.models import restore_weights
+from classifier.optimization import build_optimizers, learning_rate
 from classifier.progress import Progress, Run
 from classifier.resume import StateFolder
 from classifier.steps import Loss, autocast, train_step
