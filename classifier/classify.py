@@ -12,6 +12,7 @@ import csv
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -32,6 +33,8 @@ Writer = Callable[[str, Answer], None]
 
 def main() -> None:
     options = _parser().parse_args()
+    # What is wrong with a picture is told by name.
+    warnings.filterwarnings("ignore", module="PIL")
     model = load_model(
         options.models,
         runtime=options.runtime,
