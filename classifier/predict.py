@@ -77,9 +77,9 @@ class Answer:
 
     def top(self, count: int) -> list[Candidate]:
         """The most probable classes, all where there are no more than `count`, the best first."""
-        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        order = map(int, np.argsort(-self.probabilities, kind="stable")[:count])
         return [
-            Candidate(self.classes[index], int(index), float(self.probabilities[index]))
+            Candidate(self.classes[index], index, float(self.probabilities[index]))
             for index in order
         ]
 

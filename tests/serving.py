@@ -18,7 +18,7 @@ from classifier.uploads import Limits
 
 
 def served(
-    folder: Path, *, model: Model | None = None, api_key: str | None = None, **limits: Any
+    folder: Path, model: Model | None = None, api_key: str | None = None, **limits: Any
 ) -> Served:
     """The model in `folder`, or another one in its place, with a thread and some limits changed."""
     loaded = load_model(folder, threads=1)

@@ -2,6 +2,7 @@ import concurrent.futures
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from colours import CLASSES, picture_of, write_models
@@ -25,8 +26,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(models: Path) -> Iterator[TestClient]:
-    limits = {"max_body": 100_000, "max_pixels": 10_000, "max_pictures": 4}
-    with TestClient(build_app(served(models, **limits))) as client:
+    small = served(models, max_body=100_000, max_pixels=10_000, max_pictures=4)
+    with TestClient(build_app(small)) as client:
         yield client
 
 
@@ -155,9 +156,9 @@ class Stuck(Model):
         return super().decode(content)
 
 
-def stuck_client(models: Path, **limits: object) -> TestClient:
+def stuck_client(models: Path, **limits: Any) -> TestClient:
     model = Stuck(**vars(load_model(models, threads=1)))
-    return TestClient(build_app(served(models, model=model, **limits)))
+    return TestClient(build_app(served(models, model, None, **limits)))
 
 
 def test_full_queue_answers_503_and_when_to_try_again(models: Path) -> None:
