@@ -1,25 +1,17 @@
 """The server's routes: pictures in, answers out, and how it is."""
 
 import asyncio
-import base64
-import hashlib
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from classifier.api import (
     REFUSALS,
@@ -31,12 +23,12 @@ from classifier.api import (
     answer_content,
 )
 from classifier.errors import UserError
+from classifier.pages import add_pages
 from classifier.predict import Model
+from classifier.refusals import Outermost, add_error_handlers
 from classifier.serving_metrics import ServingMetrics
 from classifier.uploads import Buffers, Limits, RefusedError, Upload, read_uploads
 from classifier.workers import BusyError, Judged, Workers
-
-_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -76,8 +68,8 @@ def build_app(served: Served) -> FastAPI:
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
     )
-    _add_error_handlers(app)
-    _add_pages(app)
+    add_error_handlers(app)
+    add_pages(app)
     _add_health(app, workers)
     key = [Depends(_key_check(served.api_key))] if served.api_key is not None else []
     _add_predict(app, served, workers, metrics, key)
@@ -91,7 +83,7 @@ def build_app(served: Served) -> FastAPI:
     async def prometheus() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    app.add_middleware(_Outermost, metrics=metrics, limits=limits)
+    app.add_middleware(Outermost, metrics=metrics, limits=limits)
     return app
 
 
@@ -177,44 +169,6 @@ async def _outcome(future: "Future[Judged]") -> Judged | UserError:
         return error
 
 
-def _add_pages(app: FastAPI) -> None:
-    for path, file in (("/", "page.html"), ("/docs", "docs.html")):
-        content = (_HERE / file).read_text("utf-8")
-        headers = {"Content-Security-Policy": _page_policy(content)}
-        response = HTMLResponse(content, headers=headers)
-        app.add_api_route(path, _always(response), include_in_schema=False)
-
-
-def _always(response: Response) -> Any:
-    async def route() -> Response:
-        return response
-
-    return route
-
-
-def _page_policy(content: str) -> str:
-    """A policy that lets the page's own script and style run, told by their hashes, and no other.
-
-    It may talk to this server, and show pictures that the user chose.
-    """
-    hashes = {
-        tag: " ".join(
-            f"'sha256-{_base64_sha256(part)}'"
-            for part in re.findall(rf"<{tag}>(.*?)</{tag}>", content, re.DOTALL)
-        )
-        for tag in ("script", "style")
-    }
-    return (
-        f"default-src 'none'; script-src {hashes['script']}; style-src {hashes['style']}; "
-        "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    )
-
-
-def _base64_sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
 def _add_health(app: FastAPI, workers: Workers) -> None:
     @app.get("/health/live")
     async def live() -> Health:
@@ -243,72 +197,3 @@ def _key_check(expected: str) -> Any:
             )
 
     return check
-
-
-def _problem(status: int, reason: str, headers: Any = None) -> JSONResponse:
-    return JSONResponse({"error": reason}, status, headers)
-
-
-def _add_error_handlers(app: FastAPI) -> None:
-    @app.exception_handler(RefusedError)
-    async def refused(_request: Request, error: RefusedError) -> JSONResponse:
-        return _problem(error.status, error.reason, error.headers)
-
-    @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: HTTPException) -> JSONResponse:
-        return _problem(error.status_code, f"{error.detail}.", error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        reasons = [f"{entry['loc'][-1]}: {entry['msg']}." for entry in error.errors()]
-        return _problem(422, " ".join(reasons))
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
-        return _problem(400, "The request ended too early.")
-
-    @app.exception_handler(Exception)
-    async def fault(_request: Request, _error: Exception) -> JSONResponse:
-        return _problem(500, "The server has a fault; its log says which.")
-
-
-class _Outermost:
-    """Counts answers, and adds the headers that keep browsers from guessing and framing."""
-
-    _HEADERS = (
-        (b"x-content-type-options", b"nosniff"),
-        (b"x-frame-options", b"DENY"),
-        (b"referrer-policy", b"no-referrer"),
-        (b"cross-origin-resource-policy", b"same-origin"),
-        (b"cache-control", b"no-store"),
-    )
-    _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-
-    def __init__(self, app: ASGIApp, metrics: ServingMetrics, limits: Limits) -> None:
-        self._app, self._metrics, self._limits = app, metrics, limits
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app
-        if scope["type"] == "http" and self._too_much(scope["headers"]):
-            limits = self._limits
-            app = _problem(
-                431,
-                f"The header is too large; {limits.header_count} fields with "
-                f"{limits.header_bytes:,} bytes are the limit.",
-            )
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._metrics.count_request(message["status"])
-                headers = [*message["headers"], *self._HEADERS]
-                if not any(name == self._POLICY[0] for name, _ in headers):
-                    headers.append(self._POLICY)
-                message = {**message, "headers": headers}
-            await send(message)
-
-        await app(scope, receive, send_with_headers)
-
-    def _too_much(self, headers: list[tuple[bytes, bytes]]) -> bool:
-        # What comes in one piece is not held against uvicorn's limit.
-        size = sum(len(name) + len(value) for name, value in headers)
-        return size > self._limits.header_bytes or len(headers) > self._limits.header_count
