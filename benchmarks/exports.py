@@ -27,11 +27,11 @@ from classifier.charts import new_figure, write_png
 from classifier.dataset import Dataset
 from classifier.errors import run_program
 from classifier.evaluation import load_trained
-from classifier.export import EXECUTORCH, INT8_FILE, ONNX, PT2, TORCHSCRIPT, run_onnx
+from classifier.export import EXECUTORCH, ONNX, PT2, TORCHSCRIPT, run_onnx
 from classifier.images import center_crop
 from classifier.manifest import read_exported, read_manifest
 from classifier.models import Classifier
-from classifier.onnx_runtime import INPUT, OUTPUT, Predictor
+from classifier.onnx_runtime import INPUT, INT8_FILE, OUTPUT, Predictor
 from classifier.speed import Speed, measure_in_turn
 from classifier.torch_export import eager
 

@@ -7,43 +7,19 @@ preprocessing, normalisation and temperature.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from classifier.errors import UserError
 from classifier.files import write_bytes, write_json
-from classifier.images import Preprocessing, Resize
 from classifier.models import Classifier, ModelParams, build_classifier, restore_weights
+from classifier.spec import DESCRIPTION, BundleSpec
 
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-
-
-class BundleSpec(BaseModel):
-    """`model.json`: what has to be known about the weights.
-
-    mean, std: of each channel, in 0..255. params: the `train` section of the run.
-    """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
-
-    backbone: str
-    classes: list[str]
-    image_size: int
-    resize: Resize
-    crop: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    temperature: float
-    params: dict[str, Any]
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        return Preprocessing(self.image_size, self.resize)
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)

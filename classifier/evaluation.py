@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,9 +10,6 @@ import torch
 from classifier.bundle import Bundle, load_bundle
 from classifier.dataset import Dataset, load_dataset
 from classifier.errors import UserError
-from classifier.softmax import probabilities
-
-Merge = Literal["probabilities", "log_probabilities"]
 
 
 @dataclass(frozen=True)
@@ -69,15 +65,3 @@ def load_trained(
             f"those of {split} by {dataset.preprocessing}: run the train stage again."
         )
     return bundle, dataset
-
-
-def merge_views(logits: np.ndarray, temperature: float, merge: Merge) -> np.ndarray:
-    """One answer from several views: logits `(views, n, classes)` to float64 `(n, classes)`.
-
-    `probabilities` is the arithmetic mean of the views' probabilities, `log_probabilities` the
-    geometric one, scaled to a sum of 1.
-    """
-    if merge == "probabilities":
-        return probabilities(logits, temperature).mean(axis=0)
-    # A view's log-probabilities are its logits less one number a picture, which softmax removes.
-    return probabilities(logits.mean(axis=0, dtype=np.float64), temperature)

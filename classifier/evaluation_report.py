@@ -16,11 +16,10 @@ from classifier.dataset import SPLITS, Dataset
 from classifier.evaluation import Answers
 from classifier.files import write_csv, write_json
 from classifier.metrics import class_scores, confusion_counts
+from classifier.softmax import UNKNOWN
 from classifier.uncertainty import Interval, wilson
 
 DECIMALS = 6
-# The answer for a picture whose prediction is not confident enough.
-UNKNOWN = "unknown"
 # With more classes than this, the order of a confusion matrix shows nothing by itself.
 _MOST_ALPHABETIC = 20
 # With more classes than this, the cells of a matrix get too small for numbers, ...

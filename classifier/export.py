@@ -16,7 +16,7 @@ from classifier.int8 import Int8Params
 from classifier.mobile import load_executorch, to_executorch
 from classifier.models import Classifier
 from classifier.onnx_export import to_onnx
-from classifier.onnx_runtime import Predictor, load_onnx
+from classifier.onnx_runtime import ONNX_FILE, Predictor, load_onnx
 from classifier.torch_export import load_pt2, load_torchscript, to_pt2, to_torchscript
 
 
@@ -43,12 +43,12 @@ def run_onnx(content: bytes) -> Predictor:
     return load_onnx(content, torch.get_num_threads())
 
 
-ONNX = Format("onnx", "model.onnx", to_onnx, run_onnx)
+ONNX = Format("onnx", ONNX_FILE, to_onnx, run_onnx)
 PT2 = Format("pt2", "model.pt2", to_pt2, load_pt2)
 # Legacy: PyTorch deprecates it.
 TORCHSCRIPT = Format("torchscript", "model.torchscript.pt", to_torchscript, load_torchscript)
 EXECUTORCH = Format("executorch", "model.pte", to_executorch, load_executorch)
-INT8_NAME, INT8_FILE = "int8", "model.int8.onnx"
+INT8_NAME = "int8"
 
 
 def formats(params: ExportParams) -> list[Format]:

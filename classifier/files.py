@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:  # importing it takes longer than most programs that write a file
+    import pandas as pd
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_bytes(path, json_bytes(content))
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write `table` as UTF-8 CSV without its index, the same bytes on every system."""
     write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
 

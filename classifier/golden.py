@@ -1,12 +1,21 @@
 """Golden pictures: inputs that travel with an export, and what each file must answer to them.
 
 `golden.npy` holds the pictures, uint8 `(n, crop, crop, 3)`, and `golden.json` the probabilities
-that each file gave where it was made. NumPy is all that this needs.
+that each file gave where it was made. ONNX Runtime and NumPy are all that this needs.
 """
 
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from classifier.errors import UserError
+from classifier.manifest import read_exported, read_manifest
+from classifier.onnx_runtime import Predictor
+from classifier.softmax import probabilities
 
 PICTURES, EXPECTED = "golden.npy", "golden.json"
 COUNT = 8
@@ -55,3 +64,44 @@ def compare_answers(answers: np.ndarray, expected: np.ndarray, tolerance: float)
     other = answers.argmax(axis=1) != expected.argmax(axis=1)
     difference = float(np.abs(answers - expected).max())
     return Replay(difference, int(np.sum(other & decided)), tolerance)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The golden pictures of an export and what is expected of its files.
+
+    pictures: uint8 `(n, crop, crop, 3)`. expected: by file, probabilities float64 `(n, classes)`.
+    tolerances: by file, of a probability.
+    """
+
+    pictures: np.ndarray
+    temperature: float
+    expected: dict[str, np.ndarray]
+    tolerances: dict[str, float]
+
+    def replay(self, file: str, predict: Predictor) -> str:
+        """How `predict` agrees with what is expected of the file, in words.
+
+        Raises UserError where it does not.
+        """
+        answers = probabilities(predict(self.pictures), self.temperature)
+        replay = compare_answers(answers, self.expected[file], self.tolerances[file])
+        found = (
+            f"{len(self.pictures)} golden pictures, largest difference of a probability "
+            f"{replay.largest_difference:.2g} (allowed {replay.tolerance:g})"
+        )
+        if replay.passed:
+            return found
+        raise UserError(f"{found}, another class for {replay.other_classes} of them.")
+
+
+def read_golden(folder: Path) -> Golden:
+    """The golden pictures of the export in `folder`; raises UserError as `read_exported` does."""
+    content = json.loads(read_exported(folder, EXPECTED))
+    entries = read_manifest(folder).items()
+    return Golden(
+        pictures=np.load(io.BytesIO(read_exported(folder, PICTURES)), allow_pickle=False),
+        temperature=content["temperature"],
+        expected={file: np.array(rows) for file, rows in content["probabilities"].items()},
+        tolerances={file: one.tolerance for file, one in entries if one.tolerance is not None},
+    )

@@ -54,7 +54,9 @@ class Picture(NamedTuple):
     height: int
 
 
-def read_picture(content: bytes | Path, preprocessing: Preprocessing) -> Picture:
+def read_picture(
+    content: bytes | Path, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
+) -> Picture:
     """Decode a picture, turn it upright (EXIF), make it RGB, and scale it to a square.
 
     Transparent parts become white. 16-bit values are divided by 256; for 32-bit integers and
@@ -62,19 +64,19 @@ def read_picture(content: bytes | Path, preprocessing: Preprocessing) -> Picture
     `image_size` keeps its pixels as they are.
 
     Raises UserError with the reason, but not the file's name, where `content` is in none of
-    FORMATS, has more than MAX_PIXELS pixels, or is damaged; OSError where a path cannot be read.
+    FORMATS, has more than `max_pixels` pixels, or is damaged; OSError where a path cannot be read.
     """
     data = content.read_bytes() if isinstance(content, Path) else content
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(image)
+            _check_size(image, max_pixels)
             return _decode(image, preprocessing)
     except UserError:
         raise
     except Image.UnidentifiedImageError:
         raise UserError(f"it is no picture in a known format ({', '.join(FORMATS)}).") from None
     except Image.DecompressionBombError:
-        raise UserError(f"it has more than {MAX_PIXELS:,} pixels, the limit.") from None
+        raise UserError(f"it has more than {max_pixels:,} pixels, the limit.") from None
     # On damaged files, decoders raise errors of a dozen classes, struct.error and IndexError too.
     except Exception as error:
         reason = str(error) or type(error).__name__
@@ -102,11 +104,11 @@ def model_input(content: bytes | Path, preprocessing: Preprocessing, crop: int) 
     return center_crop(read_picture(content, preprocessing).pixels, crop)
 
 
-def _check_size(image: Image.Image) -> None:
+def _check_size(image: Image.Image, max_pixels: int) -> None:
     """Raise UserError where the header, all that is read so far, promises too much or nothing."""
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise UserError(f"it has {width} x {height} pixels; {MAX_PIXELS:,} is the limit.")
+    if width * height > max_pixels:
+        raise UserError(f"it has {width} x {height} pixels; {max_pixels:,} is the limit.")
     if width * height == 0:
         raise UserError("it has no pixels.")
 

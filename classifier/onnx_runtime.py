@@ -1,13 +1,18 @@
 """Run an ONNX file on the processor: ONNX Runtime and NumPy are all that this needs."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
+from classifier.errors import UserError
+from classifier.manifest import read_exported
+
 # Pictures uint8 `(N, crop, crop, 3)` → logits float32 `(N, classes)`.
 Predictor = Callable[[np.ndarray], np.ndarray]
 INPUT, OUTPUT = "pictures", "logits"
+ONNX_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 
 
 def load_onnx(content: bytes, threads: int = 0) -> Predictor:
@@ -18,6 +23,23 @@ def load_onnx(content: bytes, threads: int = 0) -> Predictor:
         return np.asarray(session.run([OUTPUT], {INPUT: pictures})[0])
 
     return predict
+
+
+def load_exported(folder: Path, file: str, threads: int = 0) -> Predictor:
+    """An ONNX file of an export as a function.
+
+    Raises UserError where the file is not what the manifest says, or this ONNX Runtime cannot run
+    it.
+    """
+    content = read_exported(folder, file)
+    try:
+        return load_onnx(content, threads)
+    # The classes of its errors have no base of their own and no public names.
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot run it: {reason}"
+        ) from error
 
 
 def plain_session(content: bytes, threads: int) -> onnxruntime.InferenceSession:

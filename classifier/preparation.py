@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from classifier.batches import Ordering, Parts, PictureBatches
-from classifier.bundle import BundleSpec
 from classifier.dataset import Dataset
 from classifier.devices import compute_dtype
 from classifier.distributed import Processes
@@ -18,6 +17,7 @@ from classifier.models import (
     check_input_size,
     learn_from_pictures,
 )
+from classifier.spec import BundleSpec
 from classifier.statistics import balanced_weights, channel_statistics
 from classifier.steps import Loss
 from classifier.train_params import WITHOUT_EFFECT, TrainParams

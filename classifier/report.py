@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from classifier.page import figures, folded, page, paragraph, picture, table
+from classifier.markup import figures, folded, page, paragraph, picture, table
 from classifier.run_results import RESULTS, Row, RunResults, read_bytes
 from classifier.tta_verdict import tta_verdict
 from classifier.wording import (

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from classifier.augment import AugmentParams, augment, draw_table
-from classifier.bundle import BundleSpec, save_bundle
+from classifier.bundle import save_bundle
 from classifier.charts import BLUE, GREY, ORANGE, new_figure, picture_sheet, write_png
 from classifier.dataset import Dataset
 from classifier.devices import device_name
@@ -21,6 +21,7 @@ from classifier.images import center_crop
 from classifier.models import Classifier
 from classifier.progress import Row, Run
 from classifier.runtime import write_timing
+from classifier.spec import BundleSpec
 from classifier.train_params import TrainParams
 from classifier.training import Batches
 from classifier.watching import LiveLog, TensorBoardLog

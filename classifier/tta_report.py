@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from classifier.evaluation import Answers, Merge
+from classifier.evaluation import Answers
 from classifier.evaluation_report import per_class_table
 from classifier.metrics import class_scores, cross_entropy
+from classifier.softmax import Merge
 from classifier.uncertainty import paired_gain
 from classifier.views import View
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from classifier.evaluation import Merge, merge_views
 from classifier.models import Classifier
+from classifier.softmax import Merge, merge_views
 from classifier.views import View
 
 # A view joins when the log loss falls by more than so many standard errors: the best of several

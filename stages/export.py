@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classifier.bundle import DESCRIPTION, Bundle
+from classifier.bundle import Bundle
 from classifier.config import load_section
 from classifier.dataset import Dataset, Split
 from classifier.devices import make_deterministic
 from classifier.errors import UserError, run_program
 from classifier.evaluation import load_trained
-from classifier.export import INT8_FILE, INT8_NAME, ExportParams, compare, formats, run_onnx
+from classifier.export import INT8_NAME, ExportParams, compare, formats, run_onnx
 from classifier.export_report import (
     Exported,
     attempts_table,
@@ -29,9 +29,10 @@ from classifier.golden import EXPECTED, PICTURES, choose_golden
 from classifier.images import center_crop
 from classifier.int8 import Int8Params, Int8Search, Search
 from classifier.manifest import MANIFEST, manifest_content
-from classifier.onnx_runtime import Predictor
+from classifier.onnx_runtime import INT8_FILE, Predictor
 from classifier.prediction import predict_logits
 from classifier.runtime import write_timing
+from classifier.spec import DESCRIPTION
 from classifier.speed import measure_in_turn, seconds_in_turn
 from classifier.torch_export import eager
 from classifier.views import named_view

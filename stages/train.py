@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from classifier.bundle import BundleSpec, save_bundle
+from classifier.bundle import save_bundle
 from classifier.caches import cache_folder
 from classifier.calibration import fit_temperature
 from classifier.config import load_section
@@ -34,6 +34,7 @@ from classifier.preparation import (
 )
 from classifier.progress import Row
 from classifier.resume import StateFolder, run_key
+from classifier.spec import BundleSpec
 from classifier.steps import Loss
 from classifier.train_params import TrainParams
 from classifier.training import fit

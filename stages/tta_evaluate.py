@@ -13,19 +13,20 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from classifier.augment import AugmentParams, random_view
-from classifier.bundle import Bundle, BundleSpec
+from classifier.bundle import Bundle
 from classifier.config import Params, load_section
 from classifier.dataset import Dataset
 from classifier.devices import choose_device, make_deterministic
 from classifier.errors import UserError, run_program
-from classifier.evaluation import Answers, Merge, load_trained, merge_views
+from classifier.evaluation import Answers, load_trained
 from classifier.evaluation_report import write_report, write_table
 from classifier.files import write_json
 from classifier.metrics import cross_entropy
 from classifier.models import Classifier
 from classifier.prediction import predict_logits
 from classifier.runtime import write_timing
-from classifier.softmax import probabilities
+from classifier.softmax import Merge, merge_views, probabilities
+from classifier.spec import BundleSpec
 from classifier.tta_report import compare_classes, compare_sets
 from classifier.tta_verdict import CENTRE, tta_verdict
 from classifier.uncertainty import PairedGain, paired_gain

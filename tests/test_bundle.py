@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save_file
 from tiny import CLASSES, contents, tiny_bundle
 
-from classifier.bundle import DESCRIPTION, WEIGHTS, load_bundle, save_bundle
+from classifier.bundle import WEIGHTS, load_bundle, save_bundle
 from classifier.errors import UserError
 from classifier.images import Preprocessing
+from classifier.spec import DESCRIPTION
 
 
 def noise(size: int) -> torch.Tensor:

@@ -7,13 +7,14 @@ import pytest
 import torch
 from tiny import tiny_params
 
-from classifier.bundle import BundleSpec, save_bundle
+from classifier.bundle import save_bundle
 from classifier.dataset import Dataset, load_dataset
 from classifier.errors import UserError
-from classifier.evaluation import Answers, load_trained, merge_views
+from classifier.evaluation import Answers, load_trained
 from classifier.images import Preprocessing
 from classifier.models import Classifier, build_classifier
-from classifier.softmax import probabilities
+from classifier.softmax import merge_views, probabilities
+from classifier.spec import BundleSpec
 
 CLASSES = ["ape, great", "bée", "Cat", "7"]
 SIZE, CROP = 12, 8

@@ -47,7 +47,9 @@ def test_first_method_that_loses_little_is_chosen_and_no_other_tried(given: byte
     assert tried(found) == [("minmax", 0)]
     assert found.chosen is found.attempts[0]
     assert found.attempts[0].drop == pytest.approx(0.005)
-    assert "Int8 by minmax is published: it changes the validation accuracy by -0.0050" in found.reason
+    assert (
+        "Int8 by minmax is published: it changes the validation accuracy by -0.0050" in found.reason
+    )
     assert "2.00 times as fast" in found.reason
 
 

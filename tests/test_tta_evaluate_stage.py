@@ -12,9 +12,8 @@ from classifier.bundle import load_bundle
 from classifier.config import load_section
 from classifier.dataset import load_dataset
 from classifier.errors import UserError
-from classifier.evaluation import Merge
 from classifier.prediction import predict_logits
-from classifier.softmax import probabilities
+from classifier.softmax import Merge, probabilities
 from classifier.views import named_view
 from stages import evaluate, tta_evaluate
 from stages.tta_evaluate import TtaParams

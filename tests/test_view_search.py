@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_model
 
-from classifier.evaluation import merge_views
 from classifier.metrics import cross_entropy
+from classifier.softmax import merge_views
 from classifier.view_search import greedy_views, milliseconds_a_picture
 from classifier.views import named_view
 

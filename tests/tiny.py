@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from classifier.augment import AugmentParams
 from classifier.batches import Ordering, Parts, PictureBatches
-from classifier.bundle import BundleSpec, save_bundle
+from classifier.bundle import save_bundle
 from classifier.caches import cache_folder
 from classifier.dataset import SPLITS, Dataset, load_dataset
 from classifier.models import Classifier, ModelParams, build_classifier
 from classifier.progress import Progress
 from classifier.resume import StateFolder
+from classifier.spec import BundleSpec
 from classifier.steps import Loss
 from classifier.train_params import TrainParams
 from classifier.training import Batches, fit

@@ -1,0 +1,18 @@
+# The server alone: no PyTorch, no compiler, no shell scripts. Build and run:
+#   docker build --tag classifier .
+#   docker run --read-only --cap-drop ALL --publish 127.0.0.1:8000:8000 classifier
+FROM python:3.13-slim
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+WORKDIR /app
+COPY docker/requirements.lock ./
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock \
+    && useradd --no-create-home --uid 10001 classifier
+COPY classifier/ ./classifier/
+COPY models/export/ ./models/export/
+COPY models/tta.json ./models/
+USER 10001
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "-c", \
+    "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=4)"]
+# Options such as --tta or --api-key-file are added after the image's name.
+ENTRYPOINT ["python", "-m", "classifier.serve", "--host", "0.0.0.0"]
