@@ -5,6 +5,7 @@ from pathlib import Path
 
 from classifier.config import load_section
 from classifier.dataset import load_dataset
+from classifier.duplicates_report import describe_duplicates
 from classifier.errors import run_program
 from classifier.runtime import write_timing
 from classifier.split_report import write_split_report
@@ -18,12 +19,14 @@ def main() -> None:
     params = load_section("split", SplitParams)
     outcome = split(RAW, DATA, params)
     dataset = load_dataset(DATA)
-    write_split_report(RESULTS, dataset, outcome.problems)
+    write_split_report(RESULTS, dataset, outcome)
     images, classes = len(dataset.images), len(dataset.classes)
     print(f"split: {images:,} pictures of {classes} classes, {len(outcome.problems)} skipped")
     if outcome.dropped:
         sizes = ", ".join(f"{name} {size}" for name, size in outcome.dropped.items())
         print(f"split: dropped classes below {params.min_images_per_class} pictures: {sizes}")
+    for line in describe_duplicates(dataset, outcome.duplicates):
+        print(f"split: {line}")
     write_timing("split", started)
 
 

@@ -43,6 +43,8 @@ def test_stage_writes_the_data_set_and_its_report(
     assert sorted(path.name for path in Path("results/split").iterdir()) == [
         "class_counts.csv",
         "class_counts.png",
+        "duplicates.csv",
+        "duplicates.png",
         "metrics.json",
         "problems.csv",
         "samples.png",

@@ -55,6 +55,7 @@ def write_split(folder: Path, *, image_size: int = IMAGE_SIZE, seed: int = 0) ->
             "width": image_size,
             "height": image_size,
             "sha256": [f"{row:064x}" for row in range(60)],
+            "group": 0,
         }
     )
     manifest.to_csv(folder / "manifest.csv", index=False)
