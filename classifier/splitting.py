@@ -64,6 +64,23 @@ class Fractions(Params):
         return {"train": self.train, "val": self.val, "test": self.test}
 
 
+class CheckParams(Params):
+    """Section `split.checks`: limits, and what happens beyond them.
+
+    min_side, max_side: of a picture file, in pixels. max_aspect_ratio: of its long side to its
+    short one. min_contrast: standard deviation of the grey values, in 0..255.
+    max_imbalance: of the largest class to the smallest one.
+    """
+
+    min_side: int = Field(ge=1)
+    max_side: int = Field(ge=1)
+    max_aspect_ratio: float = Field(ge=1)
+    min_contrast: float = Field(ge=0, le=127)
+    min_test_images: int = Field(ge=1)
+    max_imbalance: float = Field(ge=1)
+    on_warning: Literal["warn", "fail"]
+
+
 class SplitParams(Params):
     """How pictures are chosen, stored and split."""
 
@@ -76,6 +93,7 @@ class SplitParams(Params):
     on_bad_image: Literal["error", "skip"]
     duplicates: Literal["group", "drop", "keep"]
     duplicate_similarity: float | None = Field(ge=0.5, le=1)
+    checks: CheckParams
 
 
 class Outcome(NamedTuple):

@@ -30,6 +30,15 @@ def split_section(**changes: Any) -> dict[str, Any]:
         "on_bad_image": "error",
         "duplicates": "group",
         "duplicate_similarity": 0.75,
+        "checks": {
+            "min_side": 4,
+            "max_side": 100,
+            "max_aspect_ratio": 4.0,
+            "min_contrast": 3.0,
+            "min_test_images": 1,
+            "max_imbalance": 10.0,
+            "on_warning": "warn",
+        },
     } | changes
 
 
