@@ -25,7 +25,7 @@ LIMITS: dict[str, Any] = {
 }
 
 
-def a_dataset(**columns: list[Any]) -> Dataset:
+def a_dataset(**columns: Any) -> Dataset:
     """Six good pictures, three of each class, with these columns of the manifest changed."""
     manifest = pd.DataFrame(
         {
