@@ -106,6 +106,7 @@ def tiny_section(**overrides: Any) -> dict[str, Any]:
             "clip_norm": None,
         },
         "mix": {"mixup": 0.0, "cutmix": 0.0},
+        "adversarial_strength": 0.0,
         "schedule": {"name": "cosine", "warmup_epochs": 0.5, "step_epochs": 1, "gamma": 0.1},
         "augment": {
             "flip": 0.5,
