@@ -1,7 +1,6 @@
 """Which class and which split a picture belongs to: read off its path, or drawn by a seed."""
 
 import hashlib
-import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ _LAYERS: dict[str, Split] = {
 }
 _REMEDY = (
     "raise split.min_images_per_class, name them in split.exclude_classes, or change "
-    "split.fractions."
+    "split.fractions; where duplicates hold a class together, see split.duplicates."
 )
 
 
@@ -88,13 +87,21 @@ def without_small(pictures: list[Located], minimum: int) -> tuple[list[Located],
     return [picture for picture in pictures if picture.class_name not in small], small
 
 
-def assign(pictures: Sequence[Located], fractions: Mapping[Split, float], seed: int) -> list[Split]:
+def assign(
+    pictures: Sequence[Located],
+    fractions: Mapping[Split, float],
+    seed: int,
+    groups: Sequence[int] | np.ndarray | None = None,
+) -> list[Split]:
     """The split of each picture, which are sorted by path.
 
     Given splits stay. A split that is missing is drawn from each class's pictures that are given
     to `train`, or from all where none is given. The numbers differ from the fractions by less
     than one picture a class. Who is drawn depends on nothing but the seed, the class's name and
     the paths of its pictures, so other classes may come and go.
+
+    groups: a number of each picture; those with the same one, other than 0, are drawn together.
+    Where single pictures do not suffice to make up for it, the numbers differ by more.
 
     Raises UserError where a class would not be in every split.
     """
@@ -106,14 +113,69 @@ def assign(pictures: Sequence[Located], fractions: Mapping[Split, float], seed: 
         pool = pools.setdefault(picture.class_name, [])
         if splits[row] == "train":
             pool.append(row)
+    together = _together(pools.values(), groups)
+    placed: dict[int, Split] = {}
     for class_name, rows in pools.items():
         sizes = allocate(len(rows), [fractions[split] for split in drawn])
-        order = iter(_permutation(len(rows), class_name, seed))
-        for split, size in zip(drawn, sizes, strict=True):
-            for place in itertools.islice(order, size):
-                splits[rows[place]] = split
+        order = [rows[place] for place in _permutation(len(rows), class_name, seed)]
+        room: dict[Split, int] = dict(zip(drawn, sizes, strict=True))
+        _place(order, room, together, placed)
+    for row, split in placed.items():
+        splits[row] = split
     _check_presence(pictures, splits)
     return splits
+
+
+def _place(
+    order: Sequence[int],
+    sizes: Mapping[Split, int],
+    together: Mapping[int, list[int]],
+    placed: dict[int, Split],
+) -> None:
+    """Add the split of each row of a class to `placed`, and of the rows that are drawn with it.
+
+    Groups come first and are spread over the splits in proportion to their sizes; then single
+    pictures, in their order, fill one split after the other.
+    """
+    room = dict(sizes)
+    for row in order:
+        if row in placed:  # with a picture of another class
+            room[placed[row]] -= 1
+    own = set(order)
+    for row in sorted(order, key=lambda row: row not in together):
+        if row in placed:
+            continue
+        members = together.get(row, [row])
+        size = len(own.intersection(members))
+        split = _choose(room, sizes, size, in_group=row in together)
+        room[split] -= size
+        for member in members:
+            placed[member] = split
+
+
+def _choose(
+    room: Mapping[Split, int], sizes: Mapping[Split, int], size: int, *, in_group: bool
+) -> Split:
+    """Where to put so many pictures of a class, of whose `sizes` there is this `room` left."""
+    fitting: list[Split] = [split for split in SPLITS if room.get(split, 0) >= size]
+    if not fitting:
+        return sorted(room, key=lambda split: -room[split])[0]
+    if in_group:
+        return sorted(fitting, key=lambda split: -room[split] / sizes[split])[0]
+    return fitting[0]
+
+
+def _together(
+    pools: Iterable[Sequence[int]], groups: Sequence[int] | np.ndarray | None
+) -> dict[int, list[int]]:
+    """The rows that are drawn with each row of a group, itself included."""
+    if groups is None:
+        return {}
+    members: dict[int, list[int]] = {}
+    for row in sorted(row for rows in pools for row in rows):
+        if groups[row]:
+            members.setdefault(groups[row], []).append(row)
+    return {row: rows for rows in members.values() if len(rows) > 1 for row in rows}
 
 
 def allocate(total: int, weights: Sequence[float]) -> list[int]:

@@ -21,7 +21,8 @@ class Dataset:
     """Decoded pictures and what is known of each; row i of the manifest describes picture i.
 
     images: uint8 `(N, S, S, 3)`, memory-mapped, so that only the rows in use are in memory.
-    manifest: columns `path, class, label, split, width, height, sha256`.
+    manifest: columns `path, class, label, split, width, height, sha256, group`; pictures that show
+    the same have the same group, others 0.
     """
 
     images: np.ndarray
@@ -37,6 +38,12 @@ class Dataset:
     def rows(self, split: Split) -> np.ndarray:
         """Ascending indices of the pictures in `split`: int64 `(n,)`."""
         return np.flatnonzero(self.manifest["split"].to_numpy() == split)
+
+    def leaked(self, split: Split) -> np.ndarray:
+        """Which of the pictures in `split` have a duplicate in train: bool `(n,)`."""
+        groups = self.manifest["group"].to_numpy(np.int64)
+        shown = np.unique(groups[self.rows("train")])
+        return np.isin(groups[self.rows(split)], shown[shown > 0])
 
     def class_counts(self, split: Split) -> np.ndarray:
         """Pictures of each class in `split`: int64 `(classes,)`."""

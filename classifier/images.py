@@ -47,11 +47,15 @@ class Preprocessing:
 
 
 class Picture(NamedTuple):
-    """A preprocessed picture (`pixels`: uint8 `(S, S, 3)`, RGB) and the upright original's size."""
+    """A preprocessed picture (`pixels`: uint8 `(S, S, 3)`, RGB) and the upright original's size.
+
+    mode: how the file stores colours, by Pillow's names, such as `RGB`, `L` (grey) or `CMYK`.
+    """
 
     pixels: np.ndarray
     width: int
     height: int
+    mode: str
 
 
 def read_picture(
@@ -104,6 +108,13 @@ def model_input(content: bytes | Path, preprocessing: Preprocessing, crop: int) 
     return center_crop(read_picture(content, preprocessing).pixels, crop)
 
 
+def without_padding(picture: Picture, preprocessing: Preprocessing) -> np.ndarray:
+    """The pixels of the square that show the picture, not the black around it: `(H, W, 3)`."""
+    (width, height), _ = _geometry(picture.width, picture.height, preprocessing)
+    size = preprocessing.image_size
+    return picture.pixels[center_window(size, height), center_window(size, width)]
+
+
 def _check_size(image: Image.Image, max_pixels: int) -> None:
     """Raise UserError where the header, all that is read so far, promises too much or nothing."""
     width, height = image.size
@@ -114,7 +125,7 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
 
 
 def _decode(image: Image.Image, preprocessing: Preprocessing) -> Picture:
-    width, height = image.size
+    (width, height), mode = image.size, image.mode
     size, box = _geometry(width, height, preprocessing)
     # A JPEG decoder can leave out detail: cheaper, and invisible from twice the size upwards.
     drafted = image.draft(None, (2 * size[0], 2 * size[1]))
@@ -129,7 +140,8 @@ def _decode(image: Image.Image, preprocessing: Preprocessing) -> Picture:
         small = small.transpose(_UPRIGHT[orientation])
     if orientation in (5, 6, 7, 8):
         width, height = height, width
-    return Picture(np.array(_fill_up(small, preprocessing.image_size)), width, height)
+    pixels = np.array(_fill_up(small, preprocessing.image_size))
+    return Picture(pixels, width, height, mode)
 
 
 def _geometry(width: int, height: int, preprocessing: Preprocessing) -> tuple[tuple[int, int], Box]:

@@ -9,7 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from classifier.charts import BLUE, GREEN, ORANGE, new_figure, picture_sheet, shorten, write_png
 from classifier.dataset import SPLITS, Dataset
+from classifier.duplicates_report import write_duplicates
 from classifier.files import write_csv, write_json
+from classifier.splitting import Outcome
 
 _COLORS = {"train": BLUE, "val": ORANGE, "test": GREEN}
 _MOST_NAMES = 120  # more make a chart too large for a screen
@@ -17,25 +19,26 @@ _SHEET = 24  # pictures, or one of each class where there are more classes, ...
 _LARGEST_SHEET = 48  # ... up to this many: Git keeps the sheet, which must stay small
 
 
-def write_split_report(folder: Path, dataset: Dataset, problems: list[tuple[str, str]]) -> None:
-    """Write metrics.json, problems.csv and class_counts.csv, and two charts, to `folder`.
+def write_split_report(folder: Path, dataset: Dataset, outcome: Outcome) -> None:
+    """Write metrics.json, tables and charts to `folder`.
 
-    problems: path and reason of each picture that was skipped.
+    `leaked` counts the pictures of val and test that have a duplicate in train.
     """
     counts = class_counts(dataset)
     metrics = {
-        "images": len(dataset.manifest),
         "classes": len(dataset.classes),
         **{split: int(counts[split].sum()) for split in SPLITS},
         "smallest_class": int(counts["total"].min()),
         "largest_class": int(counts["total"].max()),
-        "skipped": len(problems),
+        "skipped": len(outcome.problems),
+        "leaked": int(sum(dataset.leaked(split).sum() for split in ("val", "test"))),
     }
     write_json(folder / "metrics.json", metrics)
     write_csv(folder / "class_counts.csv", counts)
-    write_csv(folder / "problems.csv", pd.DataFrame(problems, columns=["path", "reason"]))
+    write_csv(folder / "problems.csv", pd.DataFrame(outcome.problems, columns=["path", "reason"]))
     write_png(draw_class_counts(counts), folder / "class_counts.png")
     write_png(draw_samples(dataset), folder / "samples.png")
+    write_duplicates(folder, dataset, outcome.duplicates)
 
 
 def class_counts(dataset: Dataset) -> pd.DataFrame:

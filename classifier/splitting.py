@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from types import ModuleType
-from typing import Annotated, BinaryIO, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -21,11 +21,28 @@ from classifier import archives, cifar
 from classifier.assignment import Located, assign, locate, without_excluded, without_small
 from classifier.config import Params
 from classifier.dataset import Split
+from classifier.duplicates import (
+    Duplicates,
+    find_pairs,
+    group_pairs,
+    number_groups,
+    superfluous,
+    telling_pairs,
+)
 from classifier.errors import UserError
 from classifier.files import replacing, write_bytes, write_json
-from classifier.images import PICTURE_SUFFIXES, Picture, Preprocessing, Resize, read_picture
+from classifier.fingerprints import SIDE, fingerprint
+from classifier.images import (
+    PICTURE_SUFFIXES,
+    Picture,
+    Preprocessing,
+    Resize,
+    read_picture,
+    without_padding,
+)
+from classifier.images_file import ImagesFile
 
-MANIFEST = ("path", "class", "label", "split", "width", "height", "sha256")
+MANIFEST = ("path", "class", "label", "split", "width", "height", "sha256", "group")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -47,6 +64,23 @@ class Fractions(Params):
         return {"train": self.train, "val": self.val, "test": self.test}
 
 
+class CheckParams(Params):
+    """Section `split.checks`: limits, and what happens beyond them.
+
+    min_side, max_side: of a picture file, in pixels. max_aspect_ratio: of its long side to its
+    short one. min_contrast: standard deviation of the grey values, in 0..255.
+    max_imbalance: of the largest class to the smallest one.
+    """
+
+    min_side: int = Field(ge=1)
+    max_side: int = Field(ge=1)
+    max_aspect_ratio: float = Field(ge=1)
+    min_contrast: float = Field(ge=0, le=127)
+    min_test_images: int = Field(ge=1)
+    max_imbalance: float = Field(ge=1)
+    on_warning: Literal["warn", "fail"]
+
+
 class SplitParams(Params):
     """How pictures are chosen, stored and split."""
 
@@ -57,60 +91,35 @@ class SplitParams(Params):
     min_images_per_class: int = Field(ge=3)  # one for each split
     exclude_classes: list[str]
     on_bad_image: Literal["error", "skip"]
+    duplicates: Literal["group", "drop", "keep"]
+    duplicate_similarity: float | None = Field(ge=0.5, le=1)
+    checks: CheckParams
 
 
 class Outcome(NamedTuple):
-    """What became no part of the data set.
+    """What the data set does not say itself.
 
     problems: path and reason of each picture that could not be read, sorted by path.
     dropped: sizes of the classes that are too small.
+    duplicates: pictures that show the same, also those that were dropped for it.
+    modes, prints: colour mode `(N,)` and fingerprint `(N, SIDE, SIDE)` of each picture.
     """
 
     problems: list[tuple[str, str]]
     dropped: dict[str, int]
+    duplicates: Duplicates
+    modes: np.ndarray
+    prints: np.ndarray
 
 
 class _Decoded(NamedTuple):
-    """A picture and its file's SHA-256, or the reason why there is no picture."""
+    """A picture, its fingerprint and its file's SHA-256, or the reason why there is no picture."""
 
     path: str
     sha256: bytes
     picture: Picture | None
+    print: np.ndarray | None
     reason: str
-
-
-class _ImagesFile:
-    """A new `.npy` file of pictures uint8 `(S, S, 3)`, which come in any order.
-
-    Written as a file, not as a memory map, whose pages would count as this process's memory.
-    """
-
-    def __init__(self, file: BinaryIO, rows: int, size: int) -> None:
-        self._file, self._size = file, size
-        self._write_header(rows)
-        self._start, self._stride = file.tell(), size * size * 3
-
-    def write(self, row: int, pixels: np.ndarray) -> None:
-        self._file.seek(self._start + row * self._stride)
-        self._file.write(pixels.tobytes())
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Close up to these rows, which ascend."""
-        for target, row in enumerate(rows):
-            self._file.seek(self._start + row * self._stride)
-            pixels = self._file.read(self._stride)
-            self._file.seek(self._start + target * self._stride)
-            self._file.write(pixels)
-        self._file.truncate(self._start + len(rows) * self._stride)
-        self._write_header(len(rows))
-        assert self._file.tell() == self._start  # numpy leaves room for any number of rows
-
-    def _write_header(self, rows: int) -> None:
-        shape = (rows, self._size, self._size, 3)
-        self._file.seek(0)
-        np.lib.format.write_array_header_1_0(
-            self._file, {"descr": "|u1", "fortran_order": False, "shape": shape}
-        )
 
 
 def split(raw: Path, output: Path, params: SplitParams) -> Outcome:
@@ -134,21 +143,53 @@ def split(raw: Path, output: Path, params: SplitParams) -> Outcome:
     facts = _no_facts(len(pictures))
     (output / "manifest.csv").unlink(missing_ok=True)  # written last, it says that all is there
     with replacing(output / "images.npy") as temporary, temporary.open("w+b") as opened:
-        images = _ImagesFile(opened, len(pictures), params.image_size)
+        images = ImagesFile(opened, len(pictures), params.image_size)
         stream = reader.read_members(file, rows.__contains__)
         decoded = _decode_all(stream, preprocessing, len(rows))
         problems = _store(decoded, rows, images, facts, params.on_bad_image)
-        if problems:
-            readable = [pictures[row] for row in np.flatnonzero(facts["width"])]
-            pictures, shrunk = without_small(readable, params.min_images_per_class)
-            dropped |= shrunk
-            kept = [rows[picture.path] for picture in pictures]
-            images.keep(kept)
-            facts = facts[kept]
-        splits = assign(pictures, fractions, params.seed)
+        data = _Data(pictures, facts, images)
+        dropped |= data.keep(np.flatnonzero(facts["width"]), params.min_images_per_class)
+        duplicates = _find_duplicates(data, params.duplicate_similarity)
+        data.facts["group"] = duplicates.groups
+        if params.duplicates == "drop":
+            extra = superfluous(data.pictures, duplicates.groups)
+            rows_left = np.setdiff1d(np.arange(len(data.pictures)), extra)
+            dropped |= data.keep(rows_left, params.min_images_per_class)
+        groups = data.facts["group"] = number_groups(data.facts["group"])
+        splits = assign(
+            data.pictures, fractions, params.seed, groups if params.duplicates == "group" else None
+        )
     write_json(output / "preprocessing.json", asdict(preprocessing))
-    _write_tables(output, pictures, splits, facts)
-    return Outcome(problems, dropped)
+    _write_tables(output, data.pictures, splits, data.facts)
+    return Outcome(problems, dropped, duplicates, data.facts["mode"], data.facts["print"])
+
+
+class _Data:
+    """The data set while it is made: its pictures' places, facts and pixels, row by row."""
+
+    def __init__(self, pictures: list[Located], facts: np.ndarray, images: ImagesFile) -> None:
+        self.pictures, self.facts, self.images = pictures, facts, images
+
+    def keep(self, rows: np.ndarray, minimum: int) -> dict[str, int]:
+        """Go on with these rows alone, which ascend; the sizes of classes that are now too small.
+
+        Those are left out as well.
+        """
+        if len(rows) == len(self.pictures):
+            return {}
+        chosen, small = without_small([self.pictures[row] for row in rows], minimum)
+        kept = [row for row in rows if self.pictures[row].class_name not in small]
+        self.images.keep(kept)
+        self.pictures, self.facts = chosen, self.facts[kept]
+        return small
+
+
+def _find_duplicates(data: _Data, similarity: float | None) -> Duplicates:
+    facts, pictures = data.facts, data.pictures
+    pairs = find_pairs(facts["sha256"], facts["pixels"], facts["print"], similarity)
+    shown = {row for pair in telling_pairs(pictures, pairs) for row in (pair.first, pair.second)}
+    thumbnails = {row: data.images.read(row) for row in sorted(shown)}
+    return Duplicates(pictures, pairs, group_pairs(pairs, len(pictures)), thumbnails)
 
 
 def _open_raw(raw: Path) -> tuple[Path, ModuleType]:
@@ -187,29 +228,42 @@ def _decode_all(
 def _decode(path: str, content: bytes, preprocessing: Preprocessing) -> _Decoded:
     digest = hashlib.sha256(content).digest()
     try:
-        return _Decoded(path, digest, read_picture(content, preprocessing), "")
+        picture = read_picture(content, preprocessing)
     except UserError as error:
-        return _Decoded(path, digest, None, str(error))
+        return _Decoded(path, digest, None, None, str(error))
+    print_ = fingerprint(without_padding(picture, preprocessing))
+    return _Decoded(path, digest, picture, print_, "")
 
 
 def _no_facts(rows: int) -> np.ndarray:
-    """What the manifest says of each picture's file, not yet filled in; width 0 means unread."""
-    return np.zeros(rows, [("width", np.int32), ("height", np.int32), ("sha256", np.uint8, 32)])
+    """What is known of each picture, not yet filled in; width 0 means unread."""
+    fields = [
+        ("width", np.int32),
+        ("height", np.int32),
+        ("mode", "U8"),
+        ("sha256", np.uint8, 32),
+        ("pixels", np.uint8, 16),  # a digest of what is stored
+        ("print", np.uint8, (SIDE, SIDE)),
+        ("group", np.int64),
+    ]
+    return np.zeros(rows, fields)
 
 
 def _store(
     pictures: Iterable[_Decoded],
     rows: dict[str, int],
-    images: _ImagesFile,
+    images: ImagesFile,
     facts: np.ndarray,
     on_bad_image: Literal["error", "skip"],
 ) -> list[tuple[str, str]]:
     """Put each picture and its facts in its row; returns path and reason of the unreadable ones."""
     problems: list[tuple[str, str]] = []
-    for path, digest, picture, reason in pictures:
+    for path, digest, picture, print_, reason in pictures:
         if picture is not None:
             images.write(rows[path], picture.pixels)
-            facts[rows[path]] = (picture.width, picture.height, list(digest))
+            pixels = hashlib.blake2b(picture.pixels.tobytes(), digest_size=16).digest()
+            sizes = (picture.width, picture.height, picture.mode)
+            facts[rows[path]] = (*sizes, list(digest), list(pixels), print_, 0)
         elif on_bad_image == "skip":
             problems.append((path, reason))
         else:
@@ -236,6 +290,5 @@ def _write_tables(
         writer.writerow(MANIFEST)
         for (path, name, _), split_name, fact in zip(pictures, splits, facts, strict=True):
             digest = fact["sha256"].tobytes().hex()
-            writer.writerow(
-                (path, name, labels[name], split_name, fact["width"], fact["height"], digest)
-            )
+            sizes = (fact["width"], fact["height"])
+            writer.writerow((path, name, labels[name], split_name, *sizes, digest, fact["group"]))

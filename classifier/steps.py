@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from classifier.adversarial import attack
 from classifier.batches import Batch
 from classifier.devices import compute_dtype
 from classifier.distributed import unsynchronized
@@ -15,6 +16,7 @@ from classifier.errors import UserError
 from classifier.mixing import mix
 from classifier.optimization import rate_factor
 from classifier.progress import Run, update_average
+from classifier.randomness import generator
 from classifier.train_params import TrainParams
 
 
@@ -89,7 +91,8 @@ def _add_up_gradients(
         torch.manual_seed(_seed(*seeds))
         is_last = number == len(parts) - 1
         with nullcontext() if is_last else unsynchronized(run.replica):
-            logits, summed = _forward(run.replica, part, loss, params, device, seeds)
+            shown = _attacked(run.network, part, params, device, seeds)
+            logits, summed = _forward(run.replica, shown, loss, params, device, seeds)
             # Gradients are averaged over processes, where their sum is wanted.
             (summed / weight * processes.count).backward()
         mean += summed.detach() / weight
@@ -97,6 +100,28 @@ def _add_up_gradients(
         pictures = correct.new_tensor(len(part.targets))
         progress.totals += torch.stack([summed.detach() / weight * size, correct, pictures])
     return mean
+
+
+def _attacked(
+    network: nn.Module, part: Batch, params: TrainParams, device: torch.device, seeds: list[int]
+) -> Batch:
+    """A part of a batch, where asked with its pictures changed to mislead the network as it is."""
+    if not params.adversarial_strength:
+        return part
+    draws = generator(*seeds, 17).uniform(-1, 1, tuple(part.inputs.shape))
+    start = torch.from_numpy(draws.astype(np.float32)).to(device)
+    # Not to move the statistics of batch norm.
+    network.eval()
+    with autocast(params, device):
+        moved = attack(
+            network,
+            part.inputs,
+            part.targets,
+            strength=params.adversarial_strength,
+            start=start,
+        )
+    network.train()
+    return part._replace(inputs=moved)
 
 
 def _forward(

@@ -48,6 +48,7 @@ class TrainParams(OptimizationParams):
     feature_views: int = Field(ge=0)
     augment: AugmentParams
     mix: MixParams
+    adversarial_strength: float = Field(ge=0, le=255)
 
     def side(self, epoch: int, crop: int) -> int:
         """Of the pictures that the network is shown in this epoch; crop: the full size."""
@@ -68,6 +69,15 @@ class TrainParams(OptimizationParams):
             raise ValueError(
                 "train.mix.cutmix needs pictures, but with train.model.freeze: backbone the head "
                 "sees features; set train.mix.cutmix: 0.0."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _attacks_need_pictures(self) -> Self:
+        if self.adversarial_strength and self.model.freeze == "backbone":
+            raise ValueError(
+                "train.adversarial_strength changes pictures, but with train.model.freeze: "
+                "backbone the head sees features; set train.adversarial_strength: 0.0."
             )
         return self
 

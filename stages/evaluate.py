@@ -68,6 +68,7 @@ def main() -> None:
     answers = Answers(dataset, rows, probabilities(logits[0], bundle.spec.temperature))
     table = per_class_table(answers)
     values = measure(answers, table) | write_confidence(raw, answers, params)
+    values |= measure_without_leaks(answers)
     intervals = bootstrap(answers.predicted, answers.labels, len(table))
     write_table(RESULTS / "measures.csv", measures_table(values, intervals))
     metrics = {name: values[name] for name in METRICS if name in values}
@@ -99,6 +100,20 @@ def measure(answers: Answers, table: pd.DataFrame) -> dict[str, float]:
             for best in (3, 5)
             if len(table) > best
         },
+    }
+
+
+def measure_without_leaks(answers: Answers) -> dict[str, float]:
+    """`accuracy_without_leaks`: of the test pictures that have no duplicate in training.
+
+    Nothing where all or none of them have one.
+    """
+    leaked = answers.dataset.leaked("test")
+    if leaked.all() or not leaked.any():
+        return {}
+    return {
+        "accuracy_without_leaks": float(answers.right[~leaked].mean()),
+        "leaked_share": float(leaked.mean()),
     }
 
 
@@ -141,6 +156,11 @@ def describe(values: dict[str, float], intervals: dict[str, Interval], pictures:
         f"log loss from {values['log_loss_uncalibrated']:.4f} to {values['log_loss']:.4f} by the "
         "temperature",
     ]
+    if "leaked_share" in values:
+        lines.append(
+            f"accuracy {values['accuracy_without_leaks']:.4f} without the "
+            f"{values['leaked_share']:.1%} of the test pictures that have duplicates in training"
+        )
     if "coverage" in values:
         accuracy = values.get("answered_accuracy")
         among = "" if accuracy is None else f", with accuracy {accuracy:.4f}"

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from classifier.config import load_section
 from classifier.dataset import load_dataset
+from classifier.duplicates_report import describe_duplicates
 from classifier.errors import run_program
+from classifier.integrity_report import describe_warnings, write_integrity
 from classifier.runtime import write_timing
 from classifier.split_report import write_split_report
 from classifier.splitting import SplitParams, split
@@ -18,13 +20,18 @@ def main() -> None:
     params = load_section("split", SplitParams)
     outcome = split(RAW, DATA, params)
     dataset = load_dataset(DATA)
-    write_split_report(RESULTS, dataset, outcome.problems)
+    write_split_report(RESULTS, dataset, outcome)
     images, classes = len(dataset.images), len(dataset.classes)
     print(f"split: {images:,} pictures of {classes} classes, {len(outcome.problems)} skipped")
     if outcome.dropped:
         sizes = ", ".join(f"{name} {size}" for name, size in outcome.dropped.items())
         print(f"split: dropped classes below {params.min_images_per_class} pictures: {sizes}")
+    for line in describe_duplicates(dataset, outcome.duplicates):
+        print(f"split: {line}")
+    warnings = write_integrity(RESULTS, dataset, outcome, params.checks)
     write_timing("split", started)
+    for line in describe_warnings(warnings, params.checks):
+        print(f"split: warning: {line}")
 
 
 if __name__ == "__main__":

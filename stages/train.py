@@ -128,7 +128,12 @@ def train_head(
     """
     schedule = params.schedule.model_copy(update={"name": "constant", "warmup_epochs": 0.0})
     mixing = MixParams(mixup=0.0, cutmix=0.0)
-    changes = {"epochs": params.linear_epochs, "schedule": schedule, "mix": mixing}
+    changes = {
+        "epochs": params.linear_epochs,
+        "schedule": schedule,
+        "mix": mixing,
+        "adversarial_strength": 0.0,
+    }
     alone = params.model_copy(update=changes)
     batches = head_batches(params, model, dataset, device)
     with one_thread():

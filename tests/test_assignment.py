@@ -200,3 +200,52 @@ def test_of_many_classes_that_are_too_small_ten_are_named() -> None:
     pictures = pictures_of({f"class {i:02d}": 3 for i in range(15)})
     with pytest.raises(UserError, match=r"class 09: train .+; and 5 more\)"):
         assign(pictures, {"train": 0.9, "val": 0.05, "test": 0.05}, 0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=60, max_size=60), st.integers(0, 2**32))
+def test_groups_are_drawn_together_and_the_fractions_stay(drawn: list[int], seed: int) -> None:
+    pictures = pictures_of({"cat": 60, "dog": 60})
+    groups = [number if number < 5 else 0 for number in drawn] + [0] * 60
+    splits = assign(pictures, FRACTIONS, seed, groups)
+    for number in set(groups) - {0}:
+        assert len({splits[row] for row in range(120) if groups[row] == number}) == 1
+    # Single pictures make up for groups that are not larger than a split.
+    if max(groups.count(number) for number in range(1, 5)) <= 6:
+        counts = counts_of(pictures, splits)
+        assert [counts["cat", split] for split in SPLITS] == [42, 6, 12]
+    assert splits[60:] == assign(pictures, FRACTIONS, seed)[60:]
+
+
+def test_groups_of_two_classes_are_drawn_together() -> None:
+    pictures = pictures_of({"cat": 20, "dog": 20})
+    groups = [1, 1, *[0] * 18, 1, *[0] * 19]
+    for seed in range(10):
+        splits = assign(pictures, FRACTIONS, seed, groups)
+        assert splits[0] == splits[1] == splits[20]
+        counts = counts_of(pictures, splits)
+        assert [counts["dog", split] for split in SPLITS] == [14, 2, 4]
+
+
+def test_groups_are_spread_over_the_splits() -> None:
+    pictures = pictures_of({"cat": 100})
+    groups = [1 + row // 2 for row in range(40)] + [0] * 60
+    splits = assign(pictures, FRACTIONS, 0, groups)
+    assert Counter(splits[:40]) == {"train": 28, "val": 4, "test": 8}
+
+
+def test_without_groups_the_draw_is_as_ever() -> None:
+    pictures = pictures_of({"cat": 30, "dog": 20})
+    ever = assign(pictures, FRACTIONS, 3)
+    assert assign(pictures, FRACTIONS, 3, [0] * 50) == ever
+    assert assign(pictures, FRACTIONS, 3, list(range(1, 51))) == ever
+
+
+def test_given_splits_stay_whatever_the_groups() -> None:
+    pictures = pictures_of({"cat": 20, "dog": 20}, "train")
+    pictures = sorted(pictures + pictures_of({"cat": 3, "dog": 3}, "test"))
+    with pytest.raises(UserError, match=r"not in every split .+ see split\.duplicates"):
+        assign(pictures, FRACTIONS, 0, [1] * len(pictures))
+    splits = assign(pictures, FRACTIONS, 0, [int(row in (0, 6, 7)) for row in range(len(pictures))])
+    assert splits[0] == "test"
+    assert splits[6] == splits[7] != "test"

@@ -213,3 +213,23 @@ def test_wrong_params_are_refused_by_name(project, changes, sentence):
     write_params(changes)
     with pytest.raises(UserError, match=sentence):
         load_section("evaluate", evaluate.EvaluateParams)
+
+
+def test_accuracy_without_leaks_leaves_out_pictures_with_duplicates_in_training(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = Path("data/split/manifest.csv")
+    manifest = pd.read_csv(path)
+    tests = manifest.index[manifest["split"] == "test"]
+    # A group of two test pictures is no leak; one with a training picture is.
+    manifest.loc[tests[:2], "group"] = 1
+    manifest.loc[[*tests[2:9], manifest.index[manifest["split"] == "train"][0]], "group"] = 2
+    manifest.to_csv(path, index=False)
+    evaluate.main()
+    predictions = read_csv("predictions.csv")
+    rest = predictions.drop(range(2, 9))
+    value = measures()["value"]
+    right = (rest["actual"] == rest["predicted"]).mean()
+    assert value["accuracy_without_leaks"] == pytest.approx(right, abs=1e-6)
+    assert value["leaked_share"] == pytest.approx(7 / len(predictions), abs=1e-6)
+    assert "of the test pictures that have duplicates in training" in capsys.readouterr().out

@@ -37,6 +37,7 @@ def make_project(folder: Path, classes: list[str], pictures: int = 30) -> None:
             "width": SIZE,
             "height": SIZE,
             "sha256": "0" * 64,
+            "group": 0,
         }
     )
     split = folder / "data/split"

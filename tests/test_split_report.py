@@ -10,6 +10,7 @@ from PIL import Image
 
 from classifier.charts import write_png
 from classifier.dataset import Dataset
+from classifier.duplicates import Duplicates
 from classifier.images import Preprocessing
 from classifier.split_report import (
     class_counts,
@@ -17,6 +18,7 @@ from classifier.split_report import (
     draw_samples,
     write_split_report,
 )
+from classifier.splitting import Outcome
 
 
 def dataset_of(sizes: dict[str, tuple[int, int, int]], side: int = 8) -> Dataset:
@@ -31,10 +33,18 @@ def dataset_of(sizes: dict[str, tuple[int, int, int]], side: int = 8) -> Dataset
         for _ in range(count)
     ]
     manifest = pd.DataFrame(rows, columns=["class", "label", "split"])
+    manifest["path"] = [f"{row}.png" for row in range(len(rows))]
+    manifest["group"] = 0
     images = np.broadcast_to(
         manifest["label"].to_numpy(np.uint8)[:, None, None, None], (len(rows), side, side, 3)
     )
     return Dataset(images, manifest, list(sizes), Preprocessing(side, "crop"))
+
+
+def outcome_of(problems: list[tuple[str, str]]) -> Outcome:
+    """Of a data set without duplicates."""
+    nothing = Duplicates([], [], np.empty(0, np.int64), {})
+    return Outcome(problems, {}, nothing, np.empty(0), np.empty(0))
 
 
 PETS = {"black cat": (5, 1, 2), "dog": (9, 2, 3), "Zürich $eel$": (3, 1, 1)}
@@ -48,13 +58,12 @@ def titles(figure: Figure) -> list[str]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of PETS with one problem."""
     folder = tmp_path_factory.mktemp("report")
-    write_split_report(folder, dataset_of(PETS), [("a, b.png", "it is damaged.")])
+    write_split_report(folder, dataset_of(PETS), outcome_of([("a, b.png", "it is damaged.")]))
     return folder
 
 
 def test_metrics_are_flat_and_at_most_eight(report: Path) -> None:
     assert json.loads((report / "metrics.json").read_bytes()) == {
-        "images": 27,
         "classes": 3,
         "train": 17,
         "val": 4,
@@ -62,6 +71,7 @@ def test_metrics_are_flat_and_at_most_eight(report: Path) -> None:
         "smallest_class": 5,
         "largest_class": 14,
         "skipped": 1,
+        "leaked": 0,
     }
 
 
@@ -77,15 +87,16 @@ def test_classes_are_counted_by_split(report: Path) -> None:
 def test_problems_are_listed_below_a_header(report: Path, tmp_path: Path) -> None:
     expected = 'path,reason\n"a, b.png",it is damaged.\n'
     assert (report / "problems.csv").read_text("utf-8") == expected
-    write_split_report(tmp_path, dataset_of(PETS), [])
+    write_split_report(tmp_path, dataset_of(PETS), outcome_of([]))
     assert (tmp_path / "problems.csv").read_text("utf-8") == "path,reason\n"
 
 
 def test_report_is_the_same_every_time(report: Path, tmp_path: Path) -> None:
-    write_split_report(tmp_path, dataset_of(PETS), [("a, b.png", "it is damaged.")])
+    write_split_report(tmp_path, dataset_of(PETS), outcome_of([("a, b.png", "it is damaged.")]))
     files = sorted(path.name for path in report.iterdir())
     assert files == [
-        "class_counts.csv", "class_counts.png", "metrics.json", "problems.csv", "samples.png",
+        "class_counts.csv", "class_counts.png", "duplicates.csv", "duplicates.png",
+        "metrics.json", "problems.csv", "samples.png",
     ]  # fmt: skip
     for name in files:
         assert (report / name).read_bytes() == (tmp_path / name).read_bytes()

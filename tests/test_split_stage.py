@@ -41,9 +41,14 @@ def test_stage_writes_the_data_set_and_its_report(
     write_params(tmp_path, min_images_per_class=10, on_bad_image="skip")
     main()
     assert sorted(path.name for path in Path("results/split").iterdir()) == [
+        "checks.csv",
         "class_counts.csv",
         "class_counts.png",
+        "duplicates.csv",
+        "duplicates.png",
         "metrics.json",
+        "pictures.csv",
+        "pictures.png",
         "problems.csv",
         "samples.png",
         "timing.json",
@@ -54,6 +59,7 @@ def test_stage_writes_the_data_set_and_its_report(
     assert capsys.readouterr().out == (
         "split: 32 pictures of 2 classes, 1 skipped\n"
         "split: dropped classes below 10 pictures: eel 5\n"
+        "split: warning: cannot be read: 1 (pets/cat/bad.png)\n"
     )
 
 

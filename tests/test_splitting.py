@@ -28,6 +28,17 @@ def split_section(**changes: Any) -> dict[str, Any]:
         "min_images_per_class": 3,
         "exclude_classes": [],
         "on_bad_image": "error",
+        "duplicates": "group",
+        "duplicate_similarity": 0.75,
+        "checks": {
+            "min_side": 4,
+            "max_side": 100,
+            "max_aspect_ratio": 4.0,
+            "min_contrast": 3.0,
+            "min_test_images": 1,
+            "max_imbalance": 10.0,
+            "on_warning": "warn",
+        },
     } | changes
 
 
@@ -50,7 +61,7 @@ def test_row_i_describes_picture_i(tmp_path: Path) -> None:
     members = PETS | {"pets/dog/wide.jpg": encode(noise(40, 30), "JPEG"), "pets/readme.txt": b"x"}
     dataset = split_up(tmp_path, members)
     manifest = dataset.manifest
-    columns = ["path", "class", "label", "split", "width", "height", "sha256"]
+    columns = ["path", "class", "label", "split", "width", "height", "sha256", "group"]
     assert list(manifest.columns) == columns
     assert manifest["path"].tolist() == sorted(set(members) - {"pets/readme.txt"})
     assert dataset.images.shape == (43, 8, 8, 3)
@@ -67,6 +78,7 @@ def test_row_i_describes_picture_i(tmp_path: Path) -> None:
             picture.width,
             picture.height,
             hashlib.sha256(members[path]).hexdigest(),
+            0,
         )
         assert tuple(manifest.loc[row]) == expected
     assert set(manifest["split"]) == {"train", "val", "test"}
@@ -199,6 +211,8 @@ def test_unfinished_split_is_not_taken_for_whole(tmp_path: Path) -> None:
         ({"min_images_per_class": 2}, "split.min_images_per_class is 2"),
         ({"exclude_classes": [3]}, "split.exclude_classes.0 is 3"),
         ({"on_bad_image": "ignore"}, "split.on_bad_image is 'ignore'"),
+        ({"duplicates": "find"}, "split.duplicates is 'find'"),
+        ({"duplicate_similarity": 0.3}, "split.duplicate_similarity is 0.3"),
         (
             {"fractions": {"train": 0.7, "val": 0.1, "test": 0.1}},
             "split.fractions: train, val and test must add up to 1, not to 0.9",
@@ -212,13 +226,69 @@ def test_params_out_of_range_are_refused(change: dict[str, Any], sentence: str) 
     assert sentence in str(caught.value)
 
 
+COPIED = encode(noise(8, 8, 1))
+# Another file with the same pixels.
+COPY = encode(noise(8, 8, 1), "BMP")
+
+
+def with_copies(prefix: str, other: str) -> dict[str, bytes]:
+    copies = {f"{prefix}dog/copy.bmp": COPY, f"{other}dog/picture.png": COPIED}
+    return copies | {f"{prefix}black cat/copy.png": COPIED}
+
+
+def groups_of(dataset: Dataset) -> dict[str, int]:
+    manifest = dataset.manifest[dataset.manifest["group"] > 0]
+    return dict(zip(manifest["path"], manifest["group"], strict=True))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_fall_into_one_split_across_classes(tmp_path: Path, seed: int) -> None:
+    dataset = split_up(tmp_path, PETS | with_copies("pets/", "pets/"), seed=seed)
+    expected = ["pets/black cat/copy.png", "pets/dog/copy.bmp", "pets/dog/picture.png"]
+    assert groups_of(dataset) == dict.fromkeys(expected, 1)
+    manifest = dataset.manifest
+    assert len(set(manifest["split"][manifest["group"] == 1])) == 1
+
+
+def test_kept_copies_change_no_split(tmp_path: Path) -> None:
+    copies = with_copies("pets/", "pets/")
+    kept = split_up(tmp_path, PETS | copies, duplicates="keep")
+    others = {name: encode(noise(8, 8, 50 + i)) for i, name in enumerate(copies)}
+    alone = split_up(tmp_path / "alone", PETS | others)
+    assert groups_of(kept)
+    assert not groups_of(alone)
+    assert kept.manifest["split"].tolist() == alone.manifest["split"].tolist()
+
+
+def test_dropped_copies_leave_one_and_no_gap(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", PETS | with_copies("pets/", "pets/"))
+    outcome = split(raw, tmp_path / "split", split_params(duplicates="drop"))
+    assert [pair.kind for pair in outcome.duplicates.pairs] == ["pixels", "file"]
+    split_up(tmp_path / "alone", PETS | {"pets/black cat/copy.png": COPIED})
+    assert files_of(tmp_path / "split") == files_of(tmp_path / "alone/split")
+
+
+def test_given_splits_keep_their_copies_and_dropping_spares_the_test_split(tmp_path: Path) -> None:
+    members = class_folders({"black cat": 16, "dog": 8}, prefix="data/train/")
+    members |= class_folders({"black cat": 2, "dog": 3}, prefix="data/test/")
+    members |= with_copies("data/train/", "data/test/")
+    dataset = split_up(tmp_path, members)
+    assert dataset.leaked("test").sum() == 1
+    assert len(dataset.images) == len(members)
+    dropped = split_up(tmp_path / "dropped", members, duplicates="drop")
+    gone = {"data/train/dog/copy.bmp", "data/train/black cat/copy.png"}
+    assert set(members) - set(dropped.manifest["path"]) == gone
+    assert not dropped.leaked("test").any()
+
+
 PEAK_OF = """
 import resource, sys
 from pathlib import Path
 from test_splitting import split_params
 from classifier.splitting import split
+params = split_params(image_size=256, duplicates="keep")
 for name in ("few", "many"):
-    split(Path(sys.argv[1], name), Path(sys.argv[1], "split"), split_params(image_size=256))
+    split(Path(sys.argv[1], name), Path(sys.argv[1], "split"), params)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

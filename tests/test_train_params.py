@@ -23,6 +23,7 @@ FROZEN = {"backbone": "resnet18", "weights": "IMAGENET1K_V1", "freeze": "backbon
         ({"feature_views": 2}, r"train\.feature_views is 2, but train\.model\.freeze is none"),
         ({"linear_epochs": 2}, r"train\.linear_epochs .* needs train\.model\.weights"),
         ({"linear_epochs": 2, "model": FROZEN}, r"train\.model\.freeze other than backbone"),
+        ({"adversarial_strength": 2.0, "model": FROZEN}, r"train\.adversarial_strength changes"),
         ({"mix": {"cutmix": 1.0}, "model": FROZEN}, r"train\.mix\.cutmix needs pictures"),
         (
             {

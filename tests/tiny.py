@@ -56,6 +56,7 @@ def write_split(folder: Path, *, image_size: int = IMAGE_SIZE, seed: int = 0) ->
             "width": image_size,
             "height": image_size,
             "sha256": [f"{row:064x}" for row in range(60)],
+            "group": 0,
         }
     )
     manifest.to_csv(folder / "manifest.csv", index=False)
@@ -106,6 +107,7 @@ def tiny_section(**overrides: Any) -> dict[str, Any]:
             "clip_norm": None,
         },
         "mix": {"mixup": 0.0, "cutmix": 0.0},
+        "adversarial_strength": 0.0,
         "schedule": {"name": "cosine", "warmup_epochs": 0.5, "step_epochs": 1, "gamma": 0.1},
         "augment": {
             "flip": 0.5,
