@@ -70,10 +70,11 @@ def _data(run: RunResults) -> str:
         ["source", _plain(run.data)],
         ["file", f"{_plain(source['file'])}, {source['bytes']:,} bytes"],
         ["hash", source["checksum"]],
-        ["pictures", f"{split['images']:,} of {split['classes']:,} classes"],
+        ["pictures", f"{run.pictures:,} of {split['classes']:,} classes"],
         ["training split", f"{split['train']:,}"],
         ["validation split", f"{split['val']:,}"],
         ["test split", f"{split['test']:,}"],
+        ["in val or test, with a duplicate in train", f"{split['leaked']:,}"],
         ["left out, since they could not be read", f"{split['skipped']:,}"],
         ["stored as", f"squares of {bundle['image_size']} pixels ({bundle['resize']})"],
     ]

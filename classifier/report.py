@@ -62,10 +62,12 @@ def _data(run: RunResults) -> str:
         ["source", run.data],
         ["file", f"{source['file']}, {source['bytes']:,} bytes"],
         ["hash", source["checksum"]],
-        *([name, f"{split[name]:,}"] for name in ("images", "classes")),
+        ["pictures", f"{run.pictures:,}"],
+        ["classes", f"{split['classes']:,}"],
         *([f"{name} split", f"{split[name]:,} pictures"] for name in ("train", "val", "test")),
         ["smallest and largest class", f"{split['smallest_class']:,}, {split['largest_class']:,}"],
         ["skipped", f"{split['skipped']:,}"],
+        ["in val or test, with a duplicate in train", f"{split['leaked']:,}"],
         ["stored as", f"squares of {run.bundle['image_size']} pixels ({run.bundle['resize']})"],
     ]
     parts = [
@@ -80,6 +82,21 @@ def _data(run: RunResults) -> str:
             "split/samples.png",
             "A sheet of training pictures, each under the name of its class.",
             "Training pictures, as they are stored.",
+        ),
+        _shown(
+            "split/pictures.png",
+            "Histograms of the sizes, shapes, brightness and contrast of the pictures.",
+            "The pictures in numbers.",
+        ),
+        table(
+            "Checks of the pictures",
+            ["check", "limit", "cases", "worst", "verdict"],
+            [list(row.values()) for row in run.checks],
+        ),
+        _shown(
+            "split/duplicates.png",
+            "Pairs of pictures that show the same, each under its class and split.",
+            "Duplicates.",
         ),
     ]
     if run.problems:

@@ -35,6 +35,7 @@ class RunResults:
     train: Json
     tta: Json
     problems: list[Row]
+    checks: list[Row]
     measures: list[Row]
     per_class: list[Row]
     confused_pairs: list[Row]
@@ -49,6 +50,11 @@ class RunResults:
         if self.source["source"] == "digits":
             return "the 1,797 handwritten digits of scikit-learn"
         return public_address(self.source["url"]) or str(self.source["file"])
+
+    @property
+    def pictures(self) -> int:
+        """In all splits."""
+        return sum(self.split[name] for name in ("train", "val", "test"))
 
     @property
     def chosen_views(self) -> Row:
@@ -88,6 +94,7 @@ def load_run() -> RunResults:
         train=read_json(RESULTS / "train/metrics.json"),
         tta=read_json(RESULTS / "tta_evaluate/metrics.json"),
         problems=read_rows(RESULTS / "split/problems.csv"),
+        checks=read_rows(RESULTS / "split/checks.csv"),
         measures=read_rows(RESULTS / "evaluate/measures.csv"),
         per_class=read_rows(RESULTS / "evaluate/per_class.csv"),
         confused_pairs=read_rows(RESULTS / "evaluate/confused_pairs.csv"),

@@ -16,11 +16,15 @@ import yaml
 from PIL import Image
 from test_evaluate_stage import PARAMS as EVALUATE
 from test_evaluation import make_project
+from test_integrity import LIMITS
 from test_tta_evaluate_stage import PARAMS as TTA
+from tiny import tiny_outcome
 
 from classifier.dataset import load_dataset
 from classifier.errors import UserError
+from classifier.integrity_report import write_integrity
 from classifier.split_report import write_split_report
+from classifier.splitting import CheckParams
 from stages import evaluate, report, tta_evaluate
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +43,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         sections = {"evaluate": EVALUATE | {"reject_below": 0.5}, "tta_evaluate": TTA}
         Path("params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
         problems = [("a|b/<i>.png", "it is damaged & cut short")]
-        write_split_report(Path("results/split"), load_dataset(Path("data/split")), problems)
+        dataset = load_dataset(Path("data/split"))
+        outcome = tiny_outcome(len(dataset.images), problems)
+        write_split_report(Path("results/split"), dataset, outcome)
+        write_integrity(Path("results/split"), dataset, outcome, CheckParams.model_validate(LIMITS))
         evaluate.main()
         write_the_rest(folder)
         said: list[str] = []

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from tiny import tiny_outcome
 
 from classifier.charts import write_png
 from classifier.dataset import Dataset
-from classifier.duplicates import Duplicates
 from classifier.images import Preprocessing
 from classifier.split_report import (
     class_counts,
@@ -18,7 +18,6 @@ from classifier.split_report import (
     draw_samples,
     write_split_report,
 )
-from classifier.splitting import Outcome
 
 
 def dataset_of(sizes: dict[str, tuple[int, int, int]], side: int = 8) -> Dataset:
@@ -41,12 +40,6 @@ def dataset_of(sizes: dict[str, tuple[int, int, int]], side: int = 8) -> Dataset
     return Dataset(images, manifest, list(sizes), Preprocessing(side, "crop"))
 
 
-def outcome_of(problems: list[tuple[str, str]]) -> Outcome:
-    """Of a data set without duplicates."""
-    nothing = Duplicates([], [], np.empty(0, np.int64), {})
-    return Outcome(problems, {}, nothing, np.empty(0), np.empty(0))
-
-
 PETS = {"black cat": (5, 1, 2), "dog": (9, 2, 3), "Zürich $eel$": (3, 1, 1)}
 
 
@@ -58,7 +51,7 @@ def titles(figure: Figure) -> list[str]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of PETS with one problem."""
     folder = tmp_path_factory.mktemp("report")
-    write_split_report(folder, dataset_of(PETS), outcome_of([("a, b.png", "it is damaged.")]))
+    write_split_report(folder, dataset_of(PETS), tiny_outcome(0, [("a, b.png", "it is damaged.")]))
     return folder
 
 
@@ -87,12 +80,14 @@ def test_classes_are_counted_by_split(report: Path) -> None:
 def test_problems_are_listed_below_a_header(report: Path, tmp_path: Path) -> None:
     expected = 'path,reason\n"a, b.png",it is damaged.\n'
     assert (report / "problems.csv").read_text("utf-8") == expected
-    write_split_report(tmp_path, dataset_of(PETS), outcome_of([]))
+    write_split_report(tmp_path, dataset_of(PETS), tiny_outcome(0))
     assert (tmp_path / "problems.csv").read_text("utf-8") == "path,reason\n"
 
 
 def test_report_is_the_same_every_time(report: Path, tmp_path: Path) -> None:
-    write_split_report(tmp_path, dataset_of(PETS), outcome_of([("a, b.png", "it is damaged.")]))
+    write_split_report(
+        tmp_path, dataset_of(PETS), tiny_outcome(0, [("a, b.png", "it is damaged.")])
+    )
     files = sorted(path.name for path in report.iterdir())
     assert files == [
         "class_counts.csv", "class_counts.png", "duplicates.csv", "duplicates.png",

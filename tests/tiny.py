@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,13 @@ from classifier.batches import Ordering, Parts, PictureBatches
 from classifier.bundle import save_bundle
 from classifier.caches import cache_folder
 from classifier.dataset import SPLITS, Dataset, load_dataset
+from classifier.duplicates import Duplicates
+from classifier.fingerprints import SIDE
 from classifier.models import Classifier, ModelParams, build_classifier
 from classifier.progress import Progress
 from classifier.resume import StateFolder
 from classifier.spec import BundleSpec
+from classifier.splitting import Outcome
 from classifier.steps import Loss
 from classifier.train_params import TrainParams
 from classifier.training import Batches, fit
@@ -141,6 +144,13 @@ def tiny_augment(**on: Any) -> AugmentParams:
     """Everything off but what is named."""
     off = {"flip": 0.0, "crop_padding": None}
     return tiny_params(augment=off | on).augment
+
+
+def tiny_outcome(pictures: int, problems: Sequence[tuple[str, str]] = ()) -> Outcome:
+    """What splitting says of so many pictures, none of which is like another."""
+    nothing = Duplicates([], [], np.empty(0, np.int64), {})
+    prints = np.zeros((pictures, SIDE, SIDE), np.uint8)
+    return Outcome(list(problems), {}, nothing, np.full(pictures, "RGB"), prints)
 
 
 def tiny_model(params: ModelParams | None = None, *, crop: int = IMAGE_SIZE) -> Classifier:
