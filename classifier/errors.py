@@ -1,8 +1,16 @@
 """What a user did wrong, said in one sentence instead of a traceback."""
 
+import os
+import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
+
+from classifier.orphans import when_orphaned
+
+_GRACE = 10.0  # seconds that a program has to clean up once DVC is no more
 
 
 class UserError(ValueError):
@@ -18,11 +26,15 @@ def describe_os_error(error: OSError) -> str:
 def run_program(main: Callable[[], None]) -> NoReturn:
     """Call `main` and end the process: status 0, or 1 and a sentence on standard error.
 
-    Only a `UserError`, an `OSError` and Ctrl-C become a sentence; anything else is our fault and
-    keeps its traceback.
+    Only a `UserError`, an `OSError`, Ctrl-C and SIGTERM become a sentence; anything else is our
+    fault and keeps its traceback. A stage stops, as on SIGTERM, when the DVC that runs it is
+    killed: the next `dvc repro` must not meet it.
     """
+    if "DVC_STAGE" in os.environ:  # which DVC sets for what it runs
+        when_orphaned(_end_this_process)
     try:
-        main()
+        with _sigterm_raises():
+            main()
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
@@ -30,3 +42,23 @@ def run_program(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit("error: stopped by the keyboard; run the same command again.")
     sys.exit(0)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Inside, SIGTERM ends the program through its `finally` clauses, which clean up."""
+
+    def stop(_number: int, _frame: object) -> NoReturn:
+        sys.exit("error: stopped by SIGTERM; run the same command again.")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end_this_process() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(1)

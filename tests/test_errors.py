@@ -1,8 +1,14 @@
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from classifier.errors import UserError, describe_os_error, run_program
+from classifier.files import replacing
 
 
 def test_success_ends_with_status_0() -> None:
@@ -34,6 +40,62 @@ def test_ctrl_c_becomes_one_sentence() -> None:
 
     with pytest.raises(SystemExit, match="stopped by the keyboard; run the same command again"):
         run_program(main)
+
+
+def test_sigterm_becomes_one_sentence_and_files_are_cleaned_up(tmp_path: Path) -> None:
+    def main() -> None:
+        with replacing(tmp_path / "model") as temporary:
+            temporary.write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="stopped by SIGTERM; run the same command again"):
+        run_program(main)
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+STAGE = """
+import time
+from classifier.errors import run_program
+
+def main():
+    print("started", flush=True)
+    time.sleep(60)
+
+run_program(main)
+"""
+
+
+@pytest.mark.parametrize(("set_here", "ends"), [({"DVC_STAGE": "train"}, True), ({}, False)])
+def test_stage_ends_with_the_dvc_that_runs_it(set_here: dict[str, str], ends: bool) -> None:
+    # A parent that starts the program, tells its number, and dies.
+    parent = (
+        "import os, subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {STAGE!r}], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"
+        "print(child.pid, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    started = subprocess.run(
+        [sys.executable, "-c", parent],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])} | set_here,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
+    child = int(started.stdout)
+    time.sleep(1.5)
+    assert _is_running(child) is not ends
+    if not ends:
+        os.kill(child, signal.SIGKILL)
+
+
+def _is_running(process: int) -> bool:
+    """Whether the process, no child of this one, is there and no mere zombie."""
+    stat = Path(f"/proc/{process}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_our_own_fault_keeps_its_traceback() -> None:
