@@ -1,5 +1,6 @@
 """What a user did wrong, said in one sentence instead of a traceback."""
 
+import errno
 import os
 import signal
 import sys
@@ -20,7 +21,10 @@ class UserError(ValueError):
 def describe_os_error(error: OSError) -> str:
     """The system's own words about a file, such as `No space left on device: data/raw/a.zip`."""
     reason = error.strerror or str(error) or type(error).__name__
-    return f"{reason}: {error.filename}" if error.filename else reason
+    said = f"{reason}: {error.filename}" if error.filename else reason
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{said}; the disk is full: free some space, and run the same command again."
+    return said
 
 
 def run_program(main: Callable[[], None]) -> NoReturn:

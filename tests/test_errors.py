@@ -109,10 +109,15 @@ def test_our_own_fault_keeps_its_traceback() -> None:
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (
+            OSError(28, "No space left on device", "model.onnx"),
+            "No space left on device: model.onnx; the disk is full: free some space, and run the "
+            "same command again.",
+        ),
         (OSError("the disk is gone"), "the disk is gone"),
         (OSError(), "OSError"),
     ],
 )
-def test_os_error_without_a_file_is_described(error: OSError, sentence: str) -> None:
+def test_os_error_is_described(error: OSError, sentence: str) -> None:
     assert describe_os_error(error) == sentence
