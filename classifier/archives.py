@@ -28,6 +28,17 @@ _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
 )
+# Larger than any picture that is read (`images.MAX_PIXELS`): a few bytes may promise any size.
+MAX_WANTED = 1 << 29
+_MAX_HEADER = 1 << 20
+_MACOS_ICON = "Icon\r"  # where a folder has a picture of its own
+_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 class Member(NamedTuple):
@@ -60,7 +71,7 @@ def list_members(path: Path) -> list[Member]:
 def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """Name and content of the members whose names are wanted, one by one, in the archive's order.
 
-    Raises UserError as `list_members` does.
+    Raises UserError as `list_members` does, and for a member of more than MAX_WANTED bytes.
     """
     with _readable(path):
         for member, content in _walk(path, wanted):
@@ -72,7 +83,8 @@ def clean_name(name: str) -> str:
     """`name` without `./` and empty parts, in Unicode's composed form (NFC).
 
     macOS stores `é` as two characters and others as one; composed, both name the same class.
-    Raises UserError for a name that is absolute, climbs out with `..`, or is not UTF-8.
+    Raises UserError for a name that is absolute, climbs out with `..`, is not UTF-8, or holds a
+    line break or another control character, which tables and terminals would mistake.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts:
@@ -81,12 +93,16 @@ def clean_name(name: str) -> str:
         name.encode()
     except UnicodeEncodeError:
         raise UserError(f"the name {name!r} is not UTF-8: rename the file.") from None
+    if parts and parts[-1] != _MACOS_ICON and any(unicodedata.category(c) == "Cc" for c in name):
+        raise UserError(f"the name {name!r} holds a control character: rename the file.")
     return unicodedata.normalize("NFC", "/".join(parts))
 
 
 def is_hidden(name: str) -> bool:
     """Whether the cleaned `name` is a system's own file, or lies in a folder of such."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return any(
+        part.startswith(".") or part in ("__MACOSX", _MACOS_ICON) for part in name.split("/")
+    )
 
 
 def write_zip(path: Path, entries: Iterable[tuple[str, bytes]]) -> None:
@@ -122,12 +138,12 @@ def _walk(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[Member, b
             yield from _walk_zip(path, file, wanted)
         elif start.startswith(b"\x1f\x8b"):
             with gzip.open(file) as content:
-                yield from _walk_tar(content, wanted)
+                yield from _walk_tar(path, content, wanted)
         elif start == b"\xfd7zXZ\x00":
             with lzma.open(file) as content:
-                yield from _walk_tar(content, wanted)
+                yield from _walk_tar(path, content, wanted)
         else:
-            yield from _walk_tar(file, wanted)
+            yield from _walk_tar(path, file, wanted)
 
 
 def _walk_zip(
@@ -142,14 +158,29 @@ def _walk_zip(
             continue
         if entry.encrypted:
             raise UserError(f"{path} is encrypted: pack the pictures without a password.")
-        yield Member(name, entry.size), read_content(file, entry) if wanted(name) else None
+        content = None
+        if wanted(name):
+            _check_size(path, name, entry.size)
+            content = read_content(file, entry)
+        yield Member(name, entry.size), content
+
+
+class _Header(tarfile.TarInfo):
+    """A tar's header, which is refused where it promises a name that would fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _HEADERS and header.size > _MAX_HEADER:
+            raise tarfile.ReadError(f"a name of {header.size:,} bytes")
+        return header
 
 
 def _walk_tar(
-    stream: BufferedIOBase, wanted: Callable[[str], bool]
+    path: Path, stream: BufferedIOBase, wanted: Callable[[str], bool]
 ) -> Iterator[tuple[Member, bytes | None]]:
     # Opened as a pipe (`|`), it is read once from start to end, so that nothing needs a seek.
-    with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as archive:
+    with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", tarinfo=_Header) as archive:
         while (info := archive.next()) is not None:
             # Or it would keep every header; Python's type stubs do not list the attribute.
             archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
@@ -160,6 +191,7 @@ def _walk_tar(
                 continue
             content = None
             if wanted(name):
+                _check_size(path, name, info.size)
                 file = archive.extractfile(info)
                 assert file is not None
                 content = file.read()
@@ -170,3 +202,10 @@ def _walk_tar(
             pass
         if stream.tell() < archive.offset + tarfile.BLOCKSIZE:
             raise tarfile.ReadError("unexpected end of data")
+
+
+def _check_size(path: Path, name: str, size: int) -> None:
+    if size > MAX_WANTED:
+        raise UserError(
+            f"{path} holds {name} of {size:,} bytes; {MAX_WANTED:,} is the limit: remove it."
+        )

@@ -66,7 +66,8 @@ def read_params(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} is missing: run in the project's folder, or copy a file of presets/ to {path}."
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # PyYAML raises other errors than its own for a date of the 99th month or an endless number.
+    except (yaml.YAMLError, ValueError, AttributeError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read as YAML: {reason}.") from None
     if not isinstance(content, dict):

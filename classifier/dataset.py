@@ -61,6 +61,11 @@ def load_dataset(folder: Path) -> Dataset:
         preprocessing = json.loads((folder / "preprocessing.json").read_text("utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: run the split stage first.") from None
+    except (ValueError, EOFError) as error:  # what is no array, table or JSON
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{folder} is damaged ({reason}): run the split stage again, or `dvc checkout`."
+        ) from None
     if len(images) != len(manifest):
         raise UserError(
             f"{folder} holds {len(images)} pictures but {len(manifest)} manifest rows: "

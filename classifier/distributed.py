@@ -7,8 +7,6 @@ batch, so that the result is that of one process but for rounding.
 import logging
 import os
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from classifier.errors import UserError
+from classifier.orphans import when_orphaned
 
 Shared = TypeVar("Shared")
 
@@ -108,7 +107,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if not launched_by_torchrun():
         yield Processes()
         return
-    _end_with_parent()
+    # A process whose parent was killed must not train on unwatched.
+    when_orphaned(lambda: os._exit(1))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     processes = Processes(dist.get_rank(), dist.get_world_size())
     try:
@@ -120,18 +120,6 @@ def joined(device: torch.device) -> Iterator[Processes]:
         raise SystemExit(1) from None
     finally:
         dist.destroy_process_group()
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is killed, so that none trains on unwatched."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def own_device(device: torch.device) -> torch.device:

@@ -1,8 +1,18 @@
 """What a user did wrong, said in one sentence instead of a traceback."""
 
+import errno
+import os
+import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
+
+from classifier.orphans import when_orphaned
+
+_AGAIN = 1.0  # seconds until a program that SIGTERM has not ended is asked again
+_GRACE = 10.0  # seconds that a program has to clean up once DVC is no more
 
 
 class UserError(ValueError):
@@ -12,17 +22,24 @@ class UserError(ValueError):
 def describe_os_error(error: OSError) -> str:
     """The system's own words about a file, such as `No space left on device: data/raw/a.zip`."""
     reason = error.strerror or str(error) or type(error).__name__
-    return f"{reason}: {error.filename}" if error.filename else reason
+    said = f"{reason}: {error.filename}" if error.filename else reason
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{said}; the disk is full: free some space, and run the same command again."
+    return said
 
 
 def run_program(main: Callable[[], None]) -> NoReturn:
     """Call `main` and end the process: status 0, or 1 and a sentence on standard error.
 
-    Only a `UserError`, an `OSError` and Ctrl-C become a sentence; anything else is our fault and
-    keeps its traceback.
+    Only a `UserError`, an `OSError`, Ctrl-C and SIGTERM become a sentence; anything else is our
+    fault and keeps its traceback. A stage stops, as on SIGTERM, when the DVC that runs it is
+    killed: the next `dvc repro` must not meet it.
     """
+    if "DVC_STAGE" in os.environ:  # which DVC sets for what it runs
+        when_orphaned(_end_this_process)
     try:
-        main()
+        with _sigterm_raises():
+            main()
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
@@ -30,3 +47,31 @@ def run_program(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit("error: stopped by the keyboard; run the same command again.")
     sys.exit(0)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Inside, SIGTERM ends the program through its `finally` clauses, which clean up."""
+    can_repeat = hasattr(signal, "setitimer")  # not on Windows
+
+    def stop(_number: int, _frame: object) -> NoReturn:
+        # What is raised in the middle of collecting garbage is lost, so it is raised again.
+        if can_repeat:
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        sys.exit("error: stopped by SIGTERM; run the same command again.")
+
+    numbers = [signal.SIGTERM, *([signal.SIGALRM] if can_repeat else [])]
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    finally:
+        if can_repeat:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _end_this_process() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(1)

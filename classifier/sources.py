@@ -192,7 +192,9 @@ def _pictures_below(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def _refuse_link_out(path: Path, folder: Path) -> None:
     """Raise UserError where following `path` leaves `folder`, whose files alone are watched."""
-    if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(folder.resolve())):
+    if path.is_symlink() and (
+        not path.is_file() or not path.resolve().is_relative_to(folder.resolve())
+    ):
         raise UserError(
             f"{path} is a link to {path.readlink()}: put the pictures themselves there."
         )

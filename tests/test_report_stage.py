@@ -141,7 +141,7 @@ def test_page_is_whole_and_needs_nothing_from_outside(project: tuple[Path, str])
     assert page.open == []
     assert not page.every("script", "link", "iframe", "object", "base")
     sources = [str(image["src"]) for image in page.every("img")]
-    assert len(sources) == 10
+    assert len(sources) == 12
     assert all(source.startswith("data:image/") for source in sources)
     assert [source for source in sources if source.startswith("data:image/webp")]
     assert "url(" not in PAGE.read_text("utf-8")
