@@ -119,7 +119,7 @@ class Int8Search:
     def _decide(self, passed: Attempt, params: Int8Params, speedup: float) -> Search:
         before = [f"{attempt.name} lost {attempt.drop:.4f}" for attempt in self._attempts[:-1]]
         tried = f" after {', '.join(before)}" if before else ""
-        lost = f"changes the validation accuracy by {-passed.drop:+.4f}"
+        lost = f"changes the validation accuracy by {0 - passed.drop:+.4f}"
         speed = f"is {speedup:.2f} times as fast as ONNX in float here, for one picture"
         # Other ranges would not change the graph, and with it the time that it takes.
         if params.min_speedup is not None and speedup < params.min_speedup:
