@@ -9,6 +9,7 @@ ends with status 1 instead.
 
 import argparse
 import json
+import signal
 import socket
 import sys
 import warnings
@@ -51,6 +52,8 @@ def main() -> None:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     with socket.create_server((options.host, options.port), family=family) as listener:
         print(f"Serving on {address(listener)} (stop with Ctrl-C)", flush=True)
+        # uvicorn finishes what it has accepted, and then sends itself the signal again.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         uvicorn.Server(server_config(served)).run(sockets=[listener])
 
 

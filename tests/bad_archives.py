@@ -15,6 +15,7 @@ from typing import Any
 from bad_input import Case, add_case, write_params
 from pictures import class_folders, encode, noise, write_archive, write_raw
 from PIL import Image
+from test_splitting import split_section
 
 PETS = class_folders({"cat": 5, "dog": 5})
 PICTURE = PETS["cat/000.png"]
@@ -25,16 +26,7 @@ case = partial(add_case, CASES)
 
 def split_params(**changes: Any) -> None:
     fractions = {"train": 0.6, "val": 0.2, "test": 0.2}
-    section = {
-        "seed": 0,
-        "fractions": fractions,
-        "image_size": 8,
-        "resize": "crop",
-        "min_images_per_class": 3,
-        "exclude_classes": [],
-        "on_bad_image": "error",
-    }
-    write_params(split=section | changes)
+    write_params(split=split_section(fractions=fractions) | changes)
 
 
 # Archives
