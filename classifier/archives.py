@@ -31,6 +31,7 @@ _BROKEN = (
 # Larger than any picture that is read (`images.MAX_PIXELS`): a few bytes may promise any size.
 MAX_WANTED = 1 << 29
 _MAX_HEADER = 1 << 20
+_MACOS_ICON = "Icon\r"  # where a folder has a picture of its own
 _HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -82,7 +83,8 @@ def clean_name(name: str) -> str:
     """`name` without `./` and empty parts, in Unicode's composed form (NFC).
 
     macOS stores `é` as two characters and others as one; composed, both name the same class.
-    Raises UserError for a name that is absolute, climbs out with `..`, or is not UTF-8.
+    Raises UserError for a name that is absolute, climbs out with `..`, is not UTF-8, or holds a
+    line break or another control character, which tables and terminals would mistake.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts:
@@ -91,12 +93,16 @@ def clean_name(name: str) -> str:
         name.encode()
     except UnicodeEncodeError:
         raise UserError(f"the name {name!r} is not UTF-8: rename the file.") from None
+    if parts and parts[-1] != _MACOS_ICON and any(unicodedata.category(c) == "Cc" for c in name):
+        raise UserError(f"the name {name!r} holds a control character: rename the file.")
     return unicodedata.normalize("NFC", "/".join(parts))
 
 
 def is_hidden(name: str) -> bool:
     """Whether the cleaned `name` is a system's own file, or lies in a folder of such."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return any(
+        part.startswith(".") or part in ("__MACOSX", _MACOS_ICON) for part in name.split("/")
+    )
 
 
 def write_zip(path: Path, entries: Iterable[tuple[str, bytes]]) -> None:

@@ -11,11 +11,16 @@ from typing import NoReturn
 
 from classifier.orphans import when_orphaned
 
+_AGAIN = 1.0  # seconds until a program that SIGTERM has not ended is asked again
 _GRACE = 10.0  # seconds that a program has to clean up once DVC is no more
 
 
 class UserError(ValueError):
     """Something that the user can mend; the message says what to do."""
+
+
+class StoppedError(UserError):
+    """The work was stopped from outside; the same command goes on with it."""
 
 
 def describe_os_error(error: OSError) -> str:
@@ -51,15 +56,23 @@ def run_program(main: Callable[[], None]) -> NoReturn:
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
     """Inside, SIGTERM ends the program through its `finally` clauses, which clean up."""
+    can_repeat = hasattr(signal, "setitimer")  # not on Windows
 
     def stop(_number: int, _frame: object) -> NoReturn:
+        # What is raised in the middle of collecting garbage is lost, so it is raised again.
+        if can_repeat:
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
         sys.exit("error: stopped by SIGTERM; run the same command again.")
 
-    before = signal.signal(signal.SIGTERM, stop)
+    numbers = [signal.SIGTERM, *([signal.SIGALRM] if can_repeat else [])]
+    before = [signal.signal(number, stop) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if can_repeat:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _end_this_process() -> None:

@@ -140,3 +140,8 @@ def _(stack: ExitStack) -> None:
 def _(stack: ExitStack) -> None:
     write_folder(PETS)
     Path("pets/cat", b"caf\xe9.png".decode("utf-8", "surrogateescape")).write_bytes(PICTURE)
+
+
+@case("download", "a file's name with a line break")
+def _(stack: ExitStack) -> None:
+    write_folder(PETS | {"cat/line\nbreak.png": PICTURE})

@@ -109,6 +109,18 @@ def test_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         list_members(path)
 
 
+@pytest.mark.parametrize(
+    "name", ["a\nb.png", "a\rb.png", "pets\x00/a.png", "\x1b[31m.png", "\x85.png"]
+)
+def test_name_with_a_control_character_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="holds a control character: rename"):
+        clean_name(name)
+
+
+def test_icon_that_macos_puts_into_folders_is_hidden() -> None:
+    assert is_hidden(clean_name("pets/Icon\r"))
+
+
 def test_hidden_is_a_matter_of_whole_parts() -> None:
     assert is_hidden(".a/b.png")
     assert is_hidden("a/__MACOSX/b.png")

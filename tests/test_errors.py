@@ -55,6 +55,23 @@ def test_sigterm_becomes_one_sentence_and_files_are_cleaned_up(tmp_path: Path) -
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+class _Collected:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)  # so that the signal arrives in here
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_sigterm_that_is_lost_while_garbage_is_collected_is_repeated() -> None:
+    def main() -> None:
+        garbage = _Collected()
+        del garbage
+        time.sleep(60)
+
+    with pytest.raises(SystemExit, match="stopped by SIGTERM"):
+        run_program(main)
+
+
 STAGE = """
 import time
 from classifier.errors import run_program
