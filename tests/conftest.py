@@ -6,6 +6,7 @@ from hypothesis import settings
 # How long an example takes says more about what else the machine does.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+from clones import Clone
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +15,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("CLASSIFIER_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which the pipeline has run; tests that use it belong to the group `origin`."""
+    folder = tmp_path_factory.mktemp("origin")
+    clone = Clone.of_work_tree(folder / "project", folder / "cache")
+    clone.begin_anew(epochs=1)
+    clone.dvc("repro")
+    clone.commit("as run")
+    return clone
