@@ -1,12 +1,12 @@
 from pathlib import Path
 
 import pytest
+from clones import Clone
 from hypothesis import settings
 
 # How long an example takes says more about what else the machine does.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-from clones import Clone
 
 
 @pytest.fixture(autouse=True)
