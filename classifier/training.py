@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from classifier.batches import Batch
 from classifier.distributed import Processes, replicated
-from classifier.errors import UserError
+from classifier.errors import StoppedError, UserError
 from classifier.models import restore_weights
 from classifier.optimization import build_optimizers, learning_rate
 from classifier.progress import Progress, Run
@@ -116,7 +116,7 @@ def train_one_epoch(
             unchecked.clear()
             if run.processes.any(bool(stop), device):
                 run.save()
-                raise UserError(
+                raise StoppedError(
                     f"Stopped in epoch {progress.epoch} after step {progress.step}; "
                     "the state is kept: run the same command again to go on."
                 )

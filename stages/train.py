@@ -1,6 +1,7 @@
 """Train the classifier on `data/split`; write the bundle to `models` and the run's story."""
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from classifier.preparation import (
     prepare_loss,
     prepare_model,
 )
-from classifier.progress import Row
+from classifier.progress import Row, Run
 from classifier.resume import StateFolder, run_key
 from classifier.spec import BundleSpec
 from classifier.steps import Loss
@@ -63,8 +64,17 @@ def main() -> None:
         train(params, device, processes, started)
 
 
-def train(params: TrainParams, device: torch.device, processes: Processes, started: float) -> None:
-    """Train, as one of `processes`; the first of them writes everything."""
+def train(
+    params: TrainParams,
+    device: torch.device,
+    processes: Processes,
+    started: float,
+    watch: Callable[[Run], None] | None = None,
+) -> None:
+    """Train, as one of `processes`; the first of them writes everything.
+
+    watch: called after each epoch; what it raises ends the run.
+    """
     dataset = load_dataset(DATA)
     spec = describe(params, dataset)
     model = prepare_model(params, dataset, spec, device)
@@ -83,6 +93,12 @@ def train(params: TrainParams, device: torch.device, processes: Processes, start
     network, batches = prepare_learning(params, model, dataset, device, processes)
     if processes.first:
         story.begin(dataset, batches, cache_folder("tensorboard") / key)
+
+    def after_epoch(run: Run) -> None:
+        story.after_epoch(run)
+        if watch is not None:
+            watch(run)
+
     with one_thread() if model.backbone_is_frozen else nullcontext():
         run = fit(
             network,
@@ -91,7 +107,7 @@ def train(params: TrainParams, device: torch.device, processes: Processes, start
             loss=loss,
             device=device,
             states=StateFolder(key),
-            after_epoch=story.after_epoch,
+            after_epoch=after_epoch,
             processes=processes,
         )
     if processes.first:

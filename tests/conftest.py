@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from clones import Clone
 from hypothesis import settings
 
 # How long an example takes says more about what else the machine does.
@@ -14,3 +15,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("CLASSIFIER_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which the pipeline has run; tests that use it belong to the group `origin`."""
+    folder = tmp_path_factory.mktemp("origin")
+    clone = Clone.of_work_tree(folder / "project", folder / "cache")
+    clone.begin_anew(epochs=1)
+    clone.dvc("repro")
+    clone.commit("as run")
+    return clone

@@ -103,6 +103,7 @@ def test_odd_names_go_through_all_stages(project: Path) -> None:
     assert len(dataset.manifest) == 3 * 12
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_that_is_terminated_cleans_up_and_runs_again_to_the_same_bytes(
     stage: str, project: Path, finished: tuple[Path, dict[str, float]]

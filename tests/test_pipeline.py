@@ -1,16 +1,11 @@
 """The pipeline as DVC runs it: dvc.yaml against the code, and whole runs in clones."""
 
-import hashlib
-import os
 import re
-import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from clones import ROOT, Clone
 from import_closure import import_closure
 from PIL import Image
 
@@ -18,7 +13,6 @@ from classifier.check_params import SCHEMAS, check_params
 from classifier.config import STAGES
 from classifier.train_params import WITHOUT_EFFECT, TrainParams
 
-ROOT = Path(__file__).parents[1]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
 ALL_STAGES = tuple(PIPELINE["stages"])
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
@@ -86,70 +80,6 @@ def test_every_section_has_a_schema():
     assert tuple(SCHEMAS) == STAGES == ALL_STAGES[:-1]
 
 
-@dataclass(frozen=True)
-class Clone:
-    """A Git repository with this project in it, and a cache folder of its own."""
-
-    folder: Path
-    cache: Path
-
-    @classmethod
-    def of_work_tree(cls, folder: Path, cache: Path) -> "Clone":
-        """The work tree as it is, committed or not, in a new repository."""
-        clone = cls(folder, cache)
-        listed = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
-        names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        for name in filter(None, names.split("\0")):
-            if (ROOT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, folder / name)
-        clone.run("git", "init", "--quiet", "--initial-branch=main")
-        clone.run("git", "add", "--all")
-        clone.commit("as found")
-        return clone
-
-    def run(self, *command: str) -> str:
-        """The command's standard output; AssertionError with all it said where it fails."""
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        set_here = {"PATH": path, "CLASSIFIER_CACHE": str(self.cache), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=inherited | set_here,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def dvc(self, *arguments: str) -> str:
-        return self.run(sys.executable, "-m", "dvc", *arguments)
-
-    def commit(self, message: str) -> None:
-        identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-        self.run("git", *identity, "commit", "--quiet", "--all", "--message", message)
-
-    def set_params(self, **replacements: str) -> None:
-        path = self.folder / "params.yaml"
-        text = path.read_text("utf-8")
-        for key, value in replacements.items():
-            text, count = re.subn(rf"^( +{key}:).*", rf"\1 {value}", text, count=1, flags=re.M)
-            assert count == 1
-        path.write_text(text, "utf-8")
-
-    def hashes(self) -> dict[str, str]:
-        """SHA-256 of everything that a run writes, but timing.json."""
-        folders = ("data", "models", "results")
-        files = [path for name in folders for path in (self.folder / name).rglob("*")]
-        written = [path for path in files if path.is_file() and path.name != "timing.json"]
-        return {
-            path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in [*written, self.folder / "dvc.lock"]
-        }
-
-
 @pytest.fixture(scope="module")
 def clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Clone]:
     """Two clones in folders of different depth, in which the pipeline has run."""
@@ -159,13 +89,8 @@ def clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Clone]:
         Clone.of_work_tree(folder / "second" / "and deeper", cache / "second"),
     )
     for clone in made:
-        clone.set_params(epochs="2")
-        for lost in ("data/raw", "data/split", "models", "dvc.lock"):
-            shutil.rmtree(clone.folder / lost, ignore_errors=True)
-        (clone.folder / "dvc.lock").unlink(missing_ok=True)
-        shutil.rmtree(clone.folder / "results", ignore_errors=True)
+        clone.begin_anew(epochs=2)
         clone.dvc("repro")
-        clone.run("git", "add", "--all")
         clone.commit("as run")
     return made
 
@@ -235,19 +160,6 @@ def test_a_new_picture_in_a_watched_folder_reruns_the_download(
     assert "modified" in clone.dvc("status", "download")
     clone.run("git", "checkout", "--", ".")
     clone.dvc("checkout")
-
-
-@in_clones
-def test_a_clone_elsewhere_pulls_and_has_nothing_to_do(clones: tuple[Clone, Clone], tmp_path: Path):
-    origin = clones[0]
-    origin.dvc("remote", "add", "--default", "--force", "shared", str(tmp_path / "remote"))
-    origin.commit("a remote")
-    origin.dvc("push")
-    origin.run("git", "clone", "--quiet", str(origin.folder), str(tmp_path / "clone"))
-    clone = Clone(tmp_path / "clone", tmp_path / "cache")
-    clone.dvc("pull")
-    assert clone.hashes() == origin.hashes()
-    assert "Running stage" not in clone.dvc("repro")
 
 
 @in_clones
