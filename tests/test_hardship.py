@@ -26,14 +26,7 @@ from classifier.errors import run_program
 
 ROOT = Path(__file__).parents[1]
 ODD_NAMES = ['comma, "quoted".png', "😀 $x_1$.png", "=1+1.png", f"{'ü' * 125}x.png"]
-OUTPUTS = {
-    "download": ["data/raw"],
-    "split": ["data/split"],
-    "train": ["models/model.safetensors", "models/model.json"],
-    "evaluate": [],
-    "tta_evaluate": ["models/tta.json"],
-    "export": ["models/export"],
-}
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
 
 
 def run(stage: str) -> object:
@@ -90,7 +83,7 @@ def project(
 
 def remove_outputs(stage: str) -> None:
     """As DVC does before it runs a stage, and what the stage's folder of results holds."""
-    for path in [*map(Path, OUTPUTS[stage]), Path("results", stage)]:
+    for path in [*map(Path, PIPELINE[stage].get("outs", [])), Path("results", stage)]:
         shutil.rmtree(path, ignore_errors=True)
         path.unlink(missing_ok=True)
 
@@ -172,8 +165,8 @@ def test_full_folder_for_temporary_files_is_a_sentence_of_the_export(
         fill(disk)
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
         monkeypatch.chdir(project)
-        for stage in STAGES[:-1]:
-            assert run(stage) == 0
+        for stage in STAGES:
+            assert stage == "export" or run(stage) == 0
         assert str(run("export")).startswith("error: No space left on device")
 
 
