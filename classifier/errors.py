@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from classifier.orphans import when_orphaned
 
-_AGAIN = 1.0  # seconds until a program that SIGTERM has not ended is asked again
+_AGAIN = 3.0  # seconds until a program that SIGTERM has not ended is asked again
 _GRACE = 10.0  # seconds that a program has to clean up once DVC is no more
 
 
@@ -57,18 +57,22 @@ def run_program(main: Callable[[], None]) -> NoReturn:
 def _sigterm_raises() -> Iterator[None]:
     """Inside, SIGTERM ends the program through its `finally` clauses, which clean up."""
     can_repeat = hasattr(signal, "setitimer")  # not on Windows
+    is_over = False
 
-    def stop(_number: int, _frame: object) -> NoReturn:
+    def stop(_number: int, _frame: object) -> None:
+        if is_over:
+            return
         # What is raised in the middle of collecting garbage is lost, so it is raised again.
         if can_repeat:
             signal.setitimer(signal.ITIMER_REAL, _AGAIN)
         sys.exit("error: stopped by SIGTERM; run the same command again.")
 
-    numbers = [signal.SIGTERM, *([signal.SIGALRM] if can_repeat else [])]
+    numbers = [*([signal.SIGALRM] if can_repeat else []), signal.SIGTERM]
     before = [signal.signal(number, stop) for number in numbers]
     try:
         yield
     finally:
+        is_over = True
         if can_repeat:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in zip(numbers, before, strict=True):
