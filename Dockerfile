@@ -10,6 +10,7 @@ RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock 
 COPY classifier/ ./classifier/
 COPY models/export/ ./models/export/
 COPY models/tta.json ./models/
+COPY models/MODEL_CARD.md ./models/
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "-c", \

@@ -150,3 +150,10 @@ _REASONS = {
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": reason} for status, reason in _REASONS.items()
 }
+HEAT_MAP: dict[int | str, dict[str, Any]] = REFUSALS | {
+    200: {
+        "description": "The square that the model looks at, in grey; what speaks for the class is "
+        "red, and most of all yellow.",
+        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}

@@ -1,6 +1,7 @@
-"""The server's routes: pictures in, answers out, and how it is."""
+"""The server's routes: pictures in, answers and heat maps out, and how it is."""
 
 import asyncio
+import io
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -9,11 +10,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import Depends, FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
+from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from classifier.api import (
+    HEAT_MAP,
     REFUSALS,
     REQUEST_BODY,
     Health,
@@ -23,6 +27,8 @@ from classifier.api import (
     answer_content,
 )
 from classifier.errors import UserError
+from classifier.heat import blend, occlusion_map
+from classifier.images import center_crop
 from classifier.pages import add_pages
 from classifier.predict import Model
 from classifier.refusals import Outermost, add_error_handlers
@@ -72,7 +78,9 @@ def build_app(served: Served) -> FastAPI:
     add_pages(app)
     _add_health(app, workers)
     key = [Depends(_key_check(served.api_key))] if served.api_key is not None else []
-    _add_predict(app, served, workers, metrics, key)
+    buffers = Buffers(limits)
+    _add_predict(app, served, workers, metrics, buffers, key)
+    _add_heat_map(app, served, buffers, key)
 
     @app.get("/model", dependencies=key, responses=_refusals(401) if key else {})
     async def model() -> ModelCard:
@@ -88,9 +96,14 @@ def build_app(served: Served) -> FastAPI:
 
 
 def _add_predict(
-    app: FastAPI, served: Served, workers: Workers, metrics: ServingMetrics, key: list[Any]
+    app: FastAPI,
+    served: Served,
+    workers: Workers,
+    metrics: ServingMetrics,
+    buffers: Buffers,
+    key: list[Any],
 ) -> None:
-    limits, buffers = served.limits, Buffers(served.limits)
+    limits = served.limits
 
     @app.post(
         "/predict",
@@ -116,6 +129,52 @@ def _add_predict(
         metrics.count_seconds(seconds)
         about = {"model": served.model.version, "milliseconds": round(1e3 * seconds, 3)}
         return JSONResponse(_content(uploads, outcomes, top_k) | about)
+
+
+def _add_heat_map(app: FastAPI, served: Served, buffers: Buffers, key: list[Any]) -> None:
+    # A map takes as long as dozens of answers, so that two at once would hold up the pictures.
+    drawing = asyncio.Lock()
+
+    @app.post(
+        "/heatmap",
+        dependencies=key,
+        response_class=Response,
+        responses=HEAT_MAP,
+        openapi_extra=REQUEST_BODY,
+    )
+    async def heat_map(
+        request: Request, index: Annotated[int | None, Query(ge=0)] = None
+    ) -> Response:
+        """Which places of a picture speak for a class: the best one, or that with the index."""
+        with buffers.hold(request):
+            uploads = await read_uploads(request, served.limits)
+            if len(uploads) > 1:
+                raise RefusedError(400, "Send one picture for a heat map.")
+            if drawing.locked():
+                raise RefusedError(
+                    503, "Another heat map is being drawn; try again.", Retry_After="1"
+                )
+            async with drawing:
+                content = await asyncio.to_thread(_heat_png, served, uploads[0], index)
+        return Response(content, media_type="image/png")
+
+
+def _heat_png(served: Served, upload: Upload, index: int | None) -> bytes:
+    model = served.model
+    classes = len(model.spec.classes)
+    if index is not None and index >= classes:
+        raise RefusedError(422, f"index: the model has {classes} classes, from 0 on.")
+    try:
+        pixels = model.decode(upload.content, served.limits.max_pixels)
+    except UserError as error:
+        raise RefusedError(422, f"{upload.name}: {error}") from None
+    if index is None:
+        index = model.answers(pixels[np.newaxis])[0].best.index
+    picture = center_crop(pixels, model.spec.crop)
+    heat = occlusion_map(model.predictor, picture, index, model.spec.mean)
+    buffer = io.BytesIO()
+    Image.fromarray(blend(picture[np.newaxis], heat[np.newaxis])[0]).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _content(

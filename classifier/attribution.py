@@ -19,9 +19,6 @@ NO_PLACES = "No heat maps: {backbone} does not end with a grid of places, as Gra
 _FEWEST = 4
 # The last bits of a map may depend on how many are computed at once, so the number is fixed.
 _AT_ONCE = 8
-# Red, green and blue by heat: red, then yellow. The hottest place keeps so much of its grey.
-_COLOURS = ((215, 225, 255), (25, 90, 235), (30, 20, 60))
-_KEPT = 0.3
 
 
 def heat_maps(bundle: Bundle, pictures: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
@@ -44,17 +41,6 @@ def heat_maps(bundle: Bundle, pictures: np.ndarray, labels: np.ndarray) -> np.nd
         highest = smooth.amax(dim=(1, 2), keepdim=True)
         parts.append(smooth / torch.where(highest > 0, highest, 1))
     return torch.cat(parts).numpy()
-
-
-def blend(pictures: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The pictures in grey, warm places in red and hot ones in yellow: uint8 `(N, H, W, 3)`.
-
-    pictures: uint8 `(N, H, W, 3)`. heat: float `(N, H, W)` in 0..1.
-    """
-    grey = pictures.mean(axis=3, keepdims=True)
-    colour = np.stack([np.interp(heat, (0, 0.5, 1), levels) for levels in _COLOURS], axis=-1)
-    share = (1 - _KEPT) * heat[..., None]
-    return np.rint(grey * (1 - share) + colour * share).astype(np.uint8)
 
 
 def _coarse_maps(model: Classifier, pictures: np.ndarray, labels: np.ndarray) -> Tensor | None:

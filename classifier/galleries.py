@@ -3,10 +3,11 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from classifier.attribution import NO_PLACES, blend, heat_maps
+from classifier.attribution import NO_PLACES, heat_maps
 from classifier.bundle import Bundle
 from classifier.charts import new_figure, picture_sheet, shorten
 from classifier.evaluation import Answers
+from classifier.heat import blend
 from classifier.images import center_crop
 
 PICTURES = 12

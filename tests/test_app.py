@@ -1,12 +1,18 @@
 import concurrent.futures
+import dataclasses
+import io
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from colours import CLASSES, picture_of, write_models
 from fastapi.testclient import TestClient
+from pictures import encode
+from PIL import Image
 from serving import served
 
 from classifier.api import ModelCard, OneAnswer, SeveralAnswers
@@ -61,6 +67,66 @@ def test_several_pictures_are_answered_in_order_bad_ones_among_them(client: Test
     assert (first["label"], third["label"]) == ("blue", "red")
     assert len(first["top"]) == 1
     assert "no picture in a known format" in second["error"]
+
+
+def half_red(side: int = 20) -> bytes:
+    picture = Image.new("RGB", (side, side), "blue")
+    picture.paste("red", (0, 0, side // 2, side))
+    return encode(picture, "PNG")
+
+
+def test_heat_map_is_the_square_that_the_model_sees(client: TestClient) -> None:
+    response = client.post("/heatmap?index=0", files=form(half_red()))
+    assert response.headers["content-type"] == "image/png"
+    heat = np.asarray(Image.open(io.BytesIO(response.content))).astype(int)
+    assert heat.shape == (12, 12, 3)
+    left, right = heat[6, 1], heat[6, -2]
+    assert left[0] > left[2] + 60  # red or yellow
+    assert right.tolist() == [right[0]] * 3  # grey
+
+
+def test_heat_map_without_an_index_is_of_the_best_class(client: TestClient) -> None:
+    blue = client.post("/heatmap", content=BLUE, headers={"content-type": "image/png"})
+    assert blue.content == client.post("/heatmap?index=2", files=form(BLUE)).content
+
+
+@pytest.mark.parametrize(
+    ("index", "contents", "status", "reason"),
+    [
+        ("3", [RED], 422, "index: the model has 3 classes, from 0 on."),
+        ("-1", [RED], 422, "index: "),
+        ("0", [b"no picture"], 422, "0.png: it is no picture"),
+        ("0", [RED, BLUE], 400, "Send one picture for a heat map."),
+    ],
+)
+def test_heat_map_of_what_is_not_there_is_refused(
+    client: TestClient, index: str, contents: list[bytes], status: int, reason: str
+) -> None:
+    response = client.post(f"/heatmap?index={index}", files=form(*contents))
+    assert response.status_code == status
+    assert response.json()["error"].startswith(reason)
+
+
+def test_one_heat_map_is_drawn_at_a_time(models: Path) -> None:
+    model = load_model(models)
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow(pictures: np.ndarray) -> np.ndarray:
+        started.set()
+        assert go_on.wait(30)
+        return model.predictor(pictures)
+
+    waiting = dataclasses.replace(model, predictor=slow)
+    with (
+        TestClient(build_app(served(models, model=waiting))) as client,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        first = pool.submit(client.post, "/heatmap?index=0", files=form(RED))
+        assert started.wait(30)
+        second = client.post("/heatmap?index=0", files=form(RED))
+        assert (second.status_code, second.headers["retry-after"]) == (503, "1")
+        go_on.set()
+        assert first.result().status_code == 200
 
 
 def test_doubtful_picture_is_unknown(models: Path) -> None:

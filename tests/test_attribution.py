@@ -7,7 +7,7 @@ import torch
 from tiny import tiny_bundle
 from torch import Tensor, nn
 
-from classifier.attribution import blend, heat_maps
+from classifier.attribution import heat_maps
 from classifier.bundle import Bundle, load_bundle
 from classifier.devices import make_deterministic
 
@@ -128,11 +128,3 @@ def test_network_is_left_as_it_was_also_where_gradients_are_off(tmp_path: Path):
         assert heat_maps(bundle, noise(8), LABELS) is not None
     assert not [weight for weight in bundle.model.parameters() if weight.grad is not None]
     assert not [part for part in bundle.model.modules() if part._forward_hooks]
-
-
-def test_cold_places_are_grey_and_hot_ones_yellow():
-    picture = np.full((1, 1, 2, 3), (30, 60, 90), np.uint8)
-    cold, hot = blend(picture, np.array([[[0.0, 1.0]]]))[0, 0].astype(int)
-    assert cold.tolist() == [60, 60, 60]
-    red, green, blue = hot
-    assert min(red, green) > blue + 60

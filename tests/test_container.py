@@ -1,6 +1,6 @@
 """What the Dockerfile copies is enough to serve, without PyTorch, from an empty environment.
 
-There is no Docker engine to test with, so its instructions are followed by hand.
+Its instructions are followed by hand, so that no Docker engine is needed.
 """
 
 import os
@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 from colours import picture_of, write_models
+
+from classifier.files import write_bytes
 
 REPOSITORY = Path(__file__).parents[1]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
@@ -52,7 +54,7 @@ def test_image_serves_and_classifies_without_pytorch(environment: Path, tmp_path
     for part in ("classifier", "docker"):
         (context / part).parent.mkdir(exist_ok=True)
         (context / part).symlink_to(REPOSITORY / part)
-    write_models(context / "models")
+    write_bytes(write_models(context / "models") / "MODEL_CARD.md", b"# Colours\n")
     app = tmp_path / "app"
     follow_copies(context, app)
     (entry,) = instructions("ENTRYPOINT")
@@ -77,6 +79,7 @@ def test_image_serves_and_classifies_without_pytorch(environment: Path, tmp_path
             response = httpx.post(f"{url}/predict", files={"image": picture_of("blue")})
             assert response.json()["label"] == "blue"
             assert httpx.get(url).status_code == 200
+            assert httpx.get(f"{url}/model").json()["card"] == "# Colours\n"
             (check,) = instructions("CMD")
             code = shlex.split(check.strip("[]").replace('", ', '" '))[2]
             subprocess.run([python, "-c", code.replace("8000", port)], check=True)

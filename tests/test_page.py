@@ -71,6 +71,19 @@ def test_chosen_pictures_are_answered_with_thumbnails_and_bars(page: Page, tmp_p
     page.screenshot(path=tmp_path / "answers.png", full_page=True)
 
 
+def test_heat_map_takes_the_place_of_the_picture_and_gives_it_back(
+    page: Page, tmp_path: Path
+) -> None:
+    choose(page, file("sea.png", picture_of("blue", 300)))
+    button = page.get_by_role("button", name="What speaks for blue")
+    thumbnail = page.locator(".item img")
+    for width, pressed in ((12, "true"), (300, "false"), (12, "true")):
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", pressed)
+        expect(thumbnail).to_have_js_property("naturalWidth", width)
+    page.screenshot(path=tmp_path / "heat.png", full_page=True)
+
+
 def test_rejected_file_is_told_in_words_and_the_next_is_answered(
     page: Page, tmp_path: Path
 ) -> None:
@@ -153,7 +166,8 @@ def test_server_that_is_gone_is_told(browser: Browser, models: Path) -> None:
 def test_api_page_lists_every_path(browser: Browser, url: str, tmp_path: Path) -> None:
     page = browser.new_page()
     page.goto(f"{url}/docs")
-    expect(page.locator("h2")).to_have_count(4)
+    expect(page.locator("h2")).to_have_count(5)
+    expect(page.locator("body")).not_to_contain_text("undefined")
     expect(page.locator("body")).to_contain_text(re.compile(r"POST /predict"))
     page.screenshot(path=tmp_path / "docs.png", full_page=True)
     page.close()
