@@ -31,7 +31,8 @@ from classifier.export import EXECUTORCH, ONNX, PT2, TORCHSCRIPT, run_onnx
 from classifier.images import center_crop
 from classifier.manifest import read_exported, read_manifest
 from classifier.models import Classifier
-from classifier.onnx_runtime import INPUT, INT8_FILE, OUTPUT, Predictor
+from classifier.onnx_runtime import INT8_FILE, Predictor
+from classifier.openvino_runtime import load_openvino
 from classifier.speed import Speed, measure_in_turn
 from classifier.torch_export import eager
 
@@ -111,17 +112,9 @@ def exported_ways(folder: Path) -> dict[str, Way]:
             content = read_exported(folder, file)
             ways[name] = Way(load(content), len(content) / 1e6)
             if load is run_onnx and importlib.util.find_spec("openvino"):
-                ways[name.replace("ONNX", "OpenVINO")] = Way(openvino(content), len(content) / 1e6)
+                predict = load_openvino(content, torch.get_num_threads())
+                ways[name.replace("ONNX", "OpenVINO")] = Way(predict, len(content) / 1e6)
     return ways
-
-
-def openvino(content: bytes) -> Predictor:
-    """An ONNX file as OpenVINO runs it, with as many threads as PyTorch has."""
-    runtime = importlib.import_module("openvino")
-    core = runtime.Core()
-    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
-    compiled = core.compile_model(core.read_model(content), "CPU", settings)
-    return lambda pictures: np.array(compiled({INPUT: pictures})[OUTPUT])
 
 
 def accuracy(predict: Predictor, dataset: Dataset, rows: np.ndarray, crop: int) -> float:

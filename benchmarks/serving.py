@@ -31,7 +31,7 @@ from load_client import Load, load
 from classifier.bulk import BATCH_SIZE, worker_count
 from classifier.errors import UserError, run_program
 from classifier.picture_files import expand_names, read_pictures
-from classifier.predict import load_model
+from classifier.predict import Model, load_model
 
 FLASK_PORT, SERVE_PORT = 5017, 8017
 # So many clients keep both servers busy, without filling a queue.
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1000, help="at saturation")
     parser.add_argument("--seconds", type=float, default=20.0, help="of the load at half of it")
     parser.add_argument("--int8", action="store_true", help="serve and classify in eight bits")
+    parser.add_argument("--runtime", choices=("onnx", "openvino"), default="onnx")
     options = parser.parse_args()
     models = options.project / "models"
     found = itertools.islice(read_pictures(expand_names([options.photos], [])), options.pictures)
@@ -60,9 +61,10 @@ def main() -> None:
         if not isinstance(one.content, UserError)
     ]
     print(f"{len(files)} pictures, {worker_count()} threads, {CONNECTIONS} connections\n")
-    int8 = ["--int8"] if options.int8 else []
-    classified = measure_classify(models, files, int8)
-    serve = [sys.executable, "-m", "classifier.serve", "--models", str(models), *int8]
+    how = ["--runtime", options.runtime, *(["--int8"] if options.int8 else [])]
+    model = load_model(models, runtime=options.runtime, int8=options.int8, threads=1)
+    classified = measure_classify(models, model, files, how)
+    serve = [sys.executable, "-m", "classifier.serve", "--models", str(models), *how]
     with program([*serve, "--port", str(SERVE_PORT)], SERVE_PORT) as process:
         served = measure_server("serve", SERVE_PORT, files, options, process.pid)
     flask = [sys.executable, str(Path(__file__).with_name("flask_peer.py")), str(models)]
@@ -71,15 +73,15 @@ def main() -> None:
     print(f"\nserve / classify: {served / classified:.2f}; serve / Flask: {served / peer:.2f}")
 
 
-def measure_classify(models: Path, files: Sequence[bytes], int8: list[str]) -> float:
+def measure_classify(models: Path, model: Model, files: Sequence[bytes], how: list[str]) -> float:
     """Pictures a second of `classify`, without its start; prints what they cost."""
-    decoding, inference = costs_alone(models, files, int8=bool(int8))
+    decoding, inference = costs_alone(model, files)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{number:05d}.jpg") for number in range(len(files))]
         for path, content in zip(paths, files, strict=True):
             path.write_bytes(content)
-        start = classify(models, *int8, str(paths[0]))
-        whole = classify(models, *int8, folder)
+        start = classify(models, *how, str(paths[0]))
+        whole = classify(models, *how, folder)
     wall, cpu = whole.wall - start.wall, whole.cpu - start.cpu
     rate = (len(files) - 1) / wall
     alone = (decoding + inference) * (len(files) - 1) / len(files)
@@ -91,9 +93,8 @@ def measure_classify(models: Path, files: Sequence[bytes], int8: list[str]) -> f
     return rate
 
 
-def costs_alone(models: Path, files: Sequence[bytes], *, int8: bool) -> tuple[float, float]:
+def costs_alone(model: Model, files: Sequence[bytes]) -> tuple[float, float]:
     """Seconds of processor time of decoding all files, and of the model on them in batches."""
-    model = load_model(models, int8=int8, threads=1)
     begun = time.process_time()
     pictures = np.stack([model.decode(content) for content in files])
     decoding = time.process_time() - begun

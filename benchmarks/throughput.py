@@ -14,7 +14,9 @@ import argparse
 import resource
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,7 @@ from classifier.dataset import Dataset
 from classifier.devices import choose_device, make_deterministic
 from classifier.distributed import Processes
 from classifier.images import Preprocessing
-from classifier.models import build_classifier
+from classifier.models import Classifier, build_classifier
 from classifier.optimization import build_optimizers
 from classifier.progress import Run
 from classifier.resume import StateFolder
@@ -52,7 +54,7 @@ def main() -> None:
     if options.backbone:
         model = {"backbone": options.backbone, "stem": options.stem}
         section["model"] |= model | {"weights": None, "freeze": "none"}
-        section["feature_views"] = 0
+        section |= {"feature_views": 0, "ema_decay": None}
     if options.batch:
         section |= {"batch_size": options.batch, "accumulation": 1}
     params = TrainParams.model_validate(section)
@@ -84,8 +86,16 @@ def noise(folder: Path, count: int, side: int) -> Dataset:
     return Dataset(np.load(path, mmap_mode="r"), manifest, classes, Preprocessing(side, "crop"))
 
 
-def measure(params: TrainParams, dataset: Dataset, steps: int) -> tuple[float, float]:
-    """Images a second through the pipeline, and of one batch that is there already."""
+class Bench(NamedTuple):
+    """A network in training: its batches, and what makes a step of one of them."""
+
+    model: Classifier
+    stream: Iterator[list[Batch]]
+    step: Callable[[list[Batch]], float]
+
+
+def bench(params: TrainParams, dataset: Dataset, side: int | None = None) -> Bench:
+    """The preset's network on this machine, its pictures reduced to `side`, from random weights."""
     device = choose_device()
     crop = params.crop or dataset.images.shape[1]
     model = build_classifier(
@@ -97,6 +107,7 @@ def measure(params: TrainParams, dataset: Dataset, steps: int) -> tuple[float, f
         crop=crop,
         ordering=Ordering(params.seed, params.batch_size),
         device=device,
+        side=lambda _: side or crop,
         parts=Parts(0, params.accumulation, params.accumulation),
     )
     run = Run(
@@ -104,15 +115,20 @@ def measure(params: TrainParams, dataset: Dataset, steps: int) -> tuple[float, f
         replica=model,
         optimizers=build_optimizers(params.optimizer, model),
         average={},
-        states=StateFolder("throughput"),
+        states=StateFolder("benchmark"),
         processes=Processes(),
         accumulation=params.accumulation,
     )
 
-    def step(parts: list[Batch]) -> None:
-        train_step(run, parts, Loss(), params, device, steps=1000).item()
+    def step(parts: list[Batch]) -> float:
+        return train_step(run, parts, Loss(), params, device, steps=1000).item()
 
-    stream = batches.training_batches(1)
+    return Bench(model, batches.training_batches(1), step)
+
+
+def measure(params: TrainParams, dataset: Dataset, steps: int) -> tuple[float, float]:
+    """Images a second through the pipeline, and of one batch that is there already."""
+    _, stream, step = bench(params, dataset)
     resident = next(stream)
     step(resident)
     seconds = [0.0, 0.0]

@@ -180,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--plot", type=Path, metavar="PNG", help="draw the first pictures beside their classes")
     add("--models", type=Path, default=Path("models"), help="the model's folder (default: models)")
     add("--int8", action="store_true", help="run the eight-bit file")
-    add("--runtime", choices=("onnx", "torch"), default="onnx", help="default: onnx")
+    add("--runtime", choices=("onnx", "openvino", "torch"), default="onnx", help="default: onnx")
     return parser
 
 

@@ -6,7 +6,8 @@
     answer = model.predict("photo.jpg")
     print(answer.label, answer.probability)
 
-It runs the exported ONNX file, and then imports no PyTorch; `runtime="torch"` runs the bundle.
+It runs the exported ONNX file, and then imports no PyTorch; `runtime="openvino"` runs that file
+with OpenVINO, `runtime="torch"` the bundle.
 """
 
 import json
@@ -22,11 +23,12 @@ from classifier.errors import UserError
 from classifier.images import MAX_PIXELS, read_picture
 from classifier.manifest import read_exported, read_manifest
 from classifier.onnx_runtime import INT8_FILE, ONNX_FILE, Predictor, load_exported
+from classifier.openvino_runtime import load_openvino
 from classifier.softmax import UNKNOWN, Merge, merge_views
 from classifier.spec import DESCRIPTION, BundleSpec
 from classifier.views import View, named_view
 
-Runtime = Literal["onnx", "torch"]
+Runtime = Literal["onnx", "openvino", "torch"]
 EXPORT, CHOICE = "export", "tta.json"
 
 
@@ -132,8 +134,9 @@ def load_model(
 ) -> Model:
     """The model that the pipeline left in `folder`.
 
-    runtime: `onnx` runs `export/model.onnx`, or `export/model.int8.onnx` with `int8`; `torch` runs
-    the bundle, on the GPU where there is one. tta: show it the views that `tta.json` names.
+    runtime: `onnx` runs `export/model.onnx`, or `export/model.int8.onnx` with `int8`; `openvino`
+    runs the same files; `torch` runs the bundle, on the GPU where there is one. tta: show it the
+    views that `tta.json` names.
     reject_below: see `Answer`. threads: of one call of the runtime; 0 leaves it to the runtime.
 
     Raises UserError where a file is missing or damaged, or where the export is of another model
@@ -143,13 +146,16 @@ def load_model(
     if runtime == "torch":
         spec, predictor, version = _load_bundle(folder, threads)
     else:
-        spec, predictor, version = _load_export(folder, INT8_FILE if int8 else ONNX_FILE, threads)
+        file = INT8_FILE if int8 else ONNX_FILE
+        spec, predictor, version = _load_export(folder, file, runtime, threads)
     names, merge = _read_choice(folder / CHOICE) if tta else (["identity"], "probabilities")
     views = [named_view(name, spec.image_size, spec.crop) for name in names]
     return Model(spec, predictor, version, views, merge, reject_below)
 
 
-def _load_export(folder: Path, file: str, threads: int) -> tuple[BundleSpec, Predictor, str]:
+def _load_export(
+    folder: Path, file: str, runtime: Runtime, threads: int
+) -> tuple[BundleSpec, Predictor, str]:
     export = folder / EXPORT
     entries = read_manifest(export)
     if file == INT8_FILE and file not in entries:
@@ -171,7 +177,11 @@ def _load_export(folder: Path, file: str, threads: int) -> tuple[BundleSpec, Pre
             f"{export / DESCRIPTION} describes a model of another version of this program: run "
             "the export stage again."
         ) from None
-    return spec, load_exported(export, file, threads), entries[file].sha256[:12]
+    if runtime == "openvino":
+        predictor = load_openvino(read_exported(export, file), threads)
+    else:
+        predictor = load_exported(export, file, threads)
+    return spec, predictor, entries[file].sha256[:12]
 
 
 def _load_bundle(folder: Path, threads: int) -> tuple[BundleSpec, Predictor, str]:

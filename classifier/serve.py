@@ -86,7 +86,12 @@ def address(listener: socket.socket) -> str:
 def prepare(options: argparse.Namespace, limits: Limits) -> Served:
     """Load the model and check it; raises UserError where it does not answer as it should."""
     model = load_model(
-        options.models, int8=options.int8, tta=options.tta, reject_below=options.reject, threads=1
+        options.models,
+        runtime=options.runtime,
+        int8=options.int8,
+        tta=options.tta,
+        reject_below=options.reject,
+        threads=1,
     )
     file = INT8_FILE if options.int8 else ONNX_FILE
     golden = read_golden(options.models / EXPORT)
@@ -150,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--models", type=Path, default=Path("models"), help="the model's folder")
     add("--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 for all")
     add("--port", type=int, default=8000, help="the port to listen on")
+    add("--runtime", choices=("onnx", "openvino"), default="onnx", help="what runs the file")
     add("--int8", action="store_true", help="run the eight-bit file")
     add("--tta", action="store_true", help="average over the views that models/tta.json names")
     add("--reject", type=float, default=0.0, metavar="P", help="answer `unknown` below it")

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from tiny import tiny_bundle
 from classifier.errors import UserError
 from classifier.images import center_crop
 from classifier.onnx_runtime import INT8_FILE, ONNX_FILE, load_onnx
-from classifier.predict import Answer, load_model
+from classifier.predict import Answer, Runtime, load_model
 from classifier.softmax import merge_views, probabilities
 
 REPOSITORY = Path(__file__).parents[1]
+RUNTIMES: tuple[Runtime, Runtime] = ("onnx", "openvino")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,30 @@ def test_int8_runs_the_other_file(models: Path) -> None:
     pixels = noise(IMAGE_SIZE, IMAGE_SIZE)[np.newaxis]
     assert float32.version != int8.version
     assert float32.answers(pixels)[0].probability != int8.answers(pixels)[0].probability
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_openvino_gives_the_same_answers_to_several_threads_at_once(
+    models: Path, int8: bool
+) -> None:
+    expected, model = (
+        load_model(models, runtime=runtime, int8=int8, threads=1) for runtime in RUNTIMES
+    )
+    assert model.version == expected.version
+    pictures = [noise(IMAGE_SIZE, IMAGE_SIZE, seed)[np.newaxis] for seed in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(model.answers, pictures))
+    for (answer,), picture in zip(answers, pictures, strict=True):
+        probabilities = expected.answers(picture)[0].probabilities
+        assert answer.probabilities == pytest.approx(probabilities, abs=1e-5)
+
+
+def test_openvino_that_is_not_installed_is_told(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UserError, match="install the extra `openvino`"):
+        load_model(models, runtime="openvino")
 
 
 def test_answer_below_the_threshold_is_unknown_and_keeps_its_probability() -> None:
