@@ -2,9 +2,11 @@
 
 import getpass
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +16,8 @@ import boto3
 import pytest
 from clones import Clone
 from moto.server import ThreadedMotoServer
+
+from classifier.config import STAGES
 
 SECRET = "not-to-be-found-in-git"
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -150,19 +154,29 @@ def test_only_what_is_needed_is_pulled(origin: Clone, tmp_path: Path, folder: Re
     assert not (clone.folder / "data/split").exists()
     clone.set_params(calibration_bins="7")
     said = clone.dvc("repro", "--pull", "--allow-missing")
-    assert said.count("Running stage") == 1
-    assert "Running stage 'evaluate'" in said
-    assert not (clone.folder / "data/raw").exists()
+    assert re.findall(r"Running stage '(\w+)'", said) == ["evaluate", "report"]
+    assert [path.name for path in clone.folder.glob("data/raw/*")] == ["source.json"]
 
 
 def test_run_of_a_colleague_is_taken_where_the_lock_file_lacks_it(
     origin: Clone, tmp_path: Path, folder: Remote
 ) -> None:
     share(origin, folder)
-    origin.dvc("push", "--run-cache")
+    origin.run(sys.executable, "-m", "classifier.share")
     clone = clone_of(origin, tmp_path, folder)
     (clone.folder / "dvc.lock").unlink()
     said = clone.dvc("repro", "--pull", "--allow-missing")
     assert "Running stage" not in said
-    assert said.count("is cached - skipping run") == 6
+    assert said.count("is cached - skipping run") == len(STAGES) + 1  # the report has no section
     assert clone.hashes() == origin.hashes()
+
+
+def test_sharing_without_a_remote_is_told(origin: Clone) -> None:
+    clone = origin.copied(origin.folder.parent / "without-remote")
+    clone.dvc("config", "--unset", "core.remote")
+    process = clone.start(sys.executable, "-m", "classifier.share")
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert said.splitlines() == [
+        "error: there is no remote to push to: `dvc remote add --default NAME ADDRESS`."
+    ]
