@@ -153,7 +153,7 @@ class PictureBatches:
             for rows in orders:
                 yield resident[torch.from_numpy(rows).to(self._device)]
             return
-        for pictures in read_ahead(lambda rows: self._dataset.images[rows], orders):
+        for pictures in read_ahead(self._dataset.read, orders):
             stored = torch.from_numpy(pictures)
             if self._device.type == "cuda":
                 stored = stored.pin_memory().to(self._device, non_blocking=True)

@@ -39,6 +39,25 @@ class Dataset:
         """Ascending indices of the pictures in `split`: int64 `(n,)`."""
         return np.flatnonzero(self.manifest["split"].to_numpy() == split)
 
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """The pictures of these rows, in any order: uint8 `(n, S, S, 3)`.
+
+        Of a memory map, each comes from the file in one piece. Rows in random order that are
+        touched in the map bring their neighbours along, which costs a disk far more time. Raises
+        UserError where the file has become shorter.
+        """
+        images = self.images
+        if not isinstance(images, np.memmap) or images.filename is None:
+            return images[rows]
+        pictures = np.empty((len(rows), *images.shape[1:]), images.dtype)
+        size = images[0].nbytes
+        with open(images.filename, "rb", buffering=0) as file:
+            for picture, row in zip(pictures, rows.tolist(), strict=True):
+                file.seek(images.offset + row * size)
+                if file.readinto(picture.data) != size:
+                    raise UserError(f"{images.filename} has changed: run the split stage again.")
+        return pictures
+
     def leaked(self, split: Split) -> np.ndarray:
         """Which of the pictures in `split` have a duplicate in train: bool `(n,)`."""
         groups = self.manifest["group"].to_numpy(np.int64)

@@ -260,10 +260,18 @@ def _store(
     problems: list[tuple[str, str]] = []
     for path, digest, picture, print_, reason in pictures:
         if picture is not None:
-            images.write(rows[path], picture.pixels)
+            row = rows[path]
+            images.write(row, picture.pixels)
             pixels = hashlib.blake2b(picture.pixels.tobytes(), digest_size=16).digest()
-            sizes = (picture.width, picture.height, picture.mode)
-            facts[rows[path]] = (*sizes, list(digest), list(pixels), print_, 0)
+            for name, value in (
+                ("width", picture.width),
+                ("height", picture.height),
+                ("mode", picture.mode),
+                ("sha256", np.frombuffer(digest, np.uint8)),
+                ("pixels", np.frombuffer(pixels, np.uint8)),
+                ("print", print_),
+            ):
+                facts[name][row] = value
         elif on_bad_image == "skip":
             problems.append((path, reason))
         else:

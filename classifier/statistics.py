@@ -1,6 +1,7 @@
 """What training has to know of the pictures beforehand: channel means and class weights."""
 
 import numpy as np
+from PIL import Image
 
 from classifier.dataset import Dataset
 
@@ -16,7 +17,9 @@ def channel_statistics(images: np.ndarray, rows: np.ndarray) -> tuple[Channels, 
     counts = np.zeros((3, 256), dtype=np.int64)
     for start in range(0, len(rows), _PICTURES_AT_ONCE):
         pictures = images[rows[start : start + _PICTURES_AT_ONCE]]
-        counts += [np.bincount(pictures[..., c].ravel(), minlength=256) for c in range(3)]
+        # As one tall picture, of which Pillow counts all channels in one pass.
+        tall = Image.fromarray(pictures.reshape(-1, images.shape[2], 3))
+        counts += np.reshape(tall.histogram(), (3, 256))
     levels = np.arange(256)
     size = counts.sum(axis=1)
     mean = counts @ levels / size

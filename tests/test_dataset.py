@@ -1,3 +1,5 @@
+import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,23 @@ def test_data_set_is_what_the_folder_holds(tmp_path: Path) -> None:
 
 def test_pictures_are_mapped_not_read(tmp_path: Path) -> None:
     assert isinstance(write_split(tmp_path).images, np.memmap)
+
+
+def test_pictures_in_any_order_are_those_of_the_map(tmp_path: Path) -> None:
+    dataset = write_split(tmp_path)
+    rows = np.array([59, 3, 3, 0, 17])
+    expected = np.array(dataset.images)[rows]
+    np.testing.assert_array_equal(dataset.read(rows), expected)
+    in_memory = dataclasses.replace(dataset, images=np.array(dataset.images))
+    np.testing.assert_array_equal(in_memory.read(rows), expected)
+
+
+def test_file_that_has_become_shorter_is_told(tmp_path: Path) -> None:
+    dataset = write_split(tmp_path)
+    os.truncate(tmp_path / "images.npy", (tmp_path / "images.npy").stat().st_size - 1)
+    assert len(dataset.read(np.array([0]))) == 1
+    with pytest.raises(UserError, match=r"images\.npy has changed: run the split stage again"):
+        dataset.read(np.array([59]))
 
 
 def test_rows_of_the_splits_ascend_and_part_the_pictures(tmp_path: Path) -> None:
