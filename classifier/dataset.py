@@ -51,7 +51,7 @@ class Dataset:
             return images[rows]
         pictures = np.empty((len(rows), *images.shape[1:]), images.dtype)
         size = images[0].nbytes
-        with open(images.filename, "rb", buffering=0) as file:
+        with Path(images.filename).open("rb", buffering=0) as file:
             for picture, row in zip(pictures, rows.tolist(), strict=True):
                 file.seek(images.offset + row * size)
                 if file.readinto(picture.data) != size:
