@@ -133,6 +133,8 @@ def test_clone_elsewhere_pulls_and_has_nothing_to_do(
 
 
 def share(origin: Clone, remote: Remote) -> None:
+    # Another test's remote may have left its user there.
+    (origin.folder / ".dvc/config.local").unlink(missing_ok=True)
     origin.dvc("remote", "add", "--default", "--force", "shared", remote.url)
     for name, value in remote.shared.items():
         origin.dvc("remote", "modify", "shared", name, value)
