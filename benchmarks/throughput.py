@@ -7,7 +7,7 @@ Pictures are noise of the preset's size. The two are timed in turn, a step each,
 the same disturbances; the first step is not counted. `--pictures` above what memory holds, on a
 machine or in a control group with less memory, shows the memory map being streamed:
 
-    python benchmarks/throughput.py --preset cifar10 --pictures 700000 --folder /var/tmp --batch 512
+    python benchmarks/throughput.py --pictures 1400000 --folder /var/tmp --batch 512 --steps 40
 """
 
 import argparse
