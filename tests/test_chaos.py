@@ -1,8 +1,10 @@
 """`dvc repro` killed at random moments, without its stage, and started twice."""
 
+import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -22,9 +24,11 @@ def test_killed_pipeline_ends_in_the_files_of_an_undisturbed_one() -> None:
     assert "files are the same" in done.stdout
 
 
-def start_training(origin: Clone, folder: Path) -> tuple[Clone, "subprocess.Popen[str]"]:
-    """A copy in which `dvc repro` has begun to train, for some seconds."""
-    clone = origin.copied(folder)
+def start_training(
+    origin: Clone, folder: Path, *, shell: str = "/bin/sh"
+) -> tuple[Clone, "subprocess.Popen[str]"]:
+    """A copy in which `dvc repro`, called from this shell, has begun to train, for some seconds."""
+    clone = replace(origin.copied(folder), variables={"SHELL": shell})
     clone.set_params(epochs="12")
     process = clone.start(*TRAIN)
     assert process.stdout is not None
@@ -48,11 +52,15 @@ def test_second_repro_is_refused_and_the_first_goes_on(origin: Clone, tmp_path: 
 
 
 @pytest.mark.xdist_group("origin")
+@pytest.mark.parametrize("shell", ["bash", "dash"])  # the second stays between DVC and the stage
 def test_stage_whose_dvc_is_killed_ends_and_the_next_repro_goes_on(
-    origin: Clone, tmp_path: Path
+    origin: Clone, tmp_path: Path, shell: str
 ) -> None:
-    clone, process = start_training(origin, tmp_path / "project")
-    (stage,) = psutil.Process(process.pid).children()
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"there is no {shell}")
+    clone, process = start_training(origin, tmp_path / "project", shell=path)
+    *_, stage = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
     deadline = time.monotonic() + 15
