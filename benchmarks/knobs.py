@@ -1,24 +1,30 @@
 """What single knobs of section `train` change, on data that is split already, seed after seed.
 
     TORCH_HOME=… python benchmarks/knobs.py PROJECT --seeds 5
-    python benchmarks/knobs.py PROJECT --pictures 5000 --change train.mix.mixup=0.2
+    python benchmarks/knobs.py PROJECT --pictures 5000 --change= --change mix.mixup=0.2
 
 PROJECT is a folder with params.yaml and data/split. Every line is the preset with one change, or
 several joined by commas; accuracy is that on the test split. Features of a frozen backbone are
-computed once for each seed.
+computed once for each seed. `randaugment=9`, which is no knob of the pipeline, applies RandAugment
+(arXiv 1909.13719, torchvision's) of that magnitude to what the pipeline's augmentation gives.
 """
 
 import argparse
 import copy
 import os
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import yaml
+from torch import Tensor
+from torchvision.transforms.v2 import RandAugment
 
+from classifier.batches import Batch
 from classifier.config import read_params
 from classifier.dataset import Dataset, load_dataset
 from classifier.devices import choose_device, make_deterministic, one_thread
@@ -27,8 +33,9 @@ from classifier.prediction import predict_logits
 from classifier.preparation import describe, prepare_learning, prepare_loss, prepare_model
 from classifier.resume import StateFolder
 from classifier.train_params import TrainParams
-from classifier.training import fit
+from classifier.training import Batches, fit
 from classifier.views import named_view
+from stages.train import train_head
 
 HEAD = [
     "",
@@ -64,7 +71,8 @@ def main() -> None:
         for change in options.change or HEAD:
             results.setdefault(change, []).append(accuracy(dataset, seed, change))
             done = " ".join(f"{value:.3f}" for value in results[change])
-            print(f"{change or 'preset':60} {statistics.mean(results[change]):.4f}  ({done})")
+            mean = f"{statistics.mean(results[change]):.4f}"
+            print(f"{change or 'preset':60} {mean}  ({done})", flush=True)
 
 
 def resplit(dataset: Dataset, seed: int, pictures: int | None) -> Dataset:
@@ -81,10 +89,32 @@ def resplit(dataset: Dataset, seed: int, pictures: int | None) -> Dataset:
     return Dataset(dataset.images, pd.DataFrame(manifest), dataset.classes, dataset.preprocessing)
 
 
-def changed(section: dict[str, Any], change: str, seed: int) -> TrainParams:
+class RandAugmented:
+    """Batches of pictures, changed once more."""
+
+    def __init__(self, batches: Batches, magnitude: int) -> None:
+        self._batches, self._change = batches, RandAugment(magnitude=magnitude)
+        self.training_order = batches.training_order
+        self.validation_batches = batches.validation_batches
+
+    def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
+        for parts in self._batches.training_batches(epoch, first):
+            yield [part._replace(inputs=self._changed(part.inputs)) for part in parts]
+
+    def _changed(self, pictures: Tensor) -> Tensor:
+        planes = pictures.round().to(torch.uint8).permute(0, 3, 1, 2)
+        changed = torch.stack([self._change(single) for single in planes])
+        return changed.permute(0, 2, 3, 1).to(pictures.dtype)
+
+
+def read_changes(change: str) -> dict[str, str]:
+    """Such as `{"mix.mixup": "0.2"}`."""
+    return dict(single.split("=") for single in change.split(",") if single)
+
+
+def changed(section: dict[str, Any], changes: dict[str, str], seed: int) -> TrainParams:
     section = copy.deepcopy(section) | {"seed": seed}
-    for single in filter(None, change.split(",")):
-        key, value = single.split("=")
+    for key, value in changes.items():
         *parents, last = key.split(".")
         target = section
         for name in parents:
@@ -95,17 +125,22 @@ def changed(section: dict[str, Any], change: str, seed: int) -> TrainParams:
 
 def accuracy(dataset: Dataset, seed: int, change: str) -> float:
     """Of the test pictures, after training with this change."""
-    params, device = (
-        changed(read_params(Path("params.yaml"))["train"], change, seed),
-        choose_device(),
-    )
+    changes = read_changes(change)
+    magnitude = changes.pop("randaugment", None)
+    params = changed(read_params(Path("params.yaml"))["train"], changes, seed)
+    device = choose_device()
     spec = describe(params, dataset)
     model = prepare_model(params, dataset, spec, device)
-    network, batches = prepare_learning(params, model, dataset, device, Processes())
     states = StateFolder("knobs")
     states.clear()
+    loss = prepare_loss(params, dataset, device)
+    if params.linear_epochs:
+        StateFolder("knobs-head").clear()
+        train_head(model, params, dataset, loss, device, "knobs")
+    network, batches = prepare_learning(params, model, dataset, device, Processes())
+    if magnitude is not None:
+        batches = RandAugmented(batches, int(magnitude))
     with one_thread():
-        loss = prepare_loss(params, dataset, device)
         fit(network, batches, params, loss=loss, device=device, states=states)
     rows = dataset.rows("test")
     centre = named_view("identity", spec.image_size, spec.crop)

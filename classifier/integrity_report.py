@@ -93,7 +93,7 @@ def draw_pictures(dataset: Dataset, outcome: Outcome) -> Figure:
     grid[4].margins(y=0.1)
     _label(grid[4], "colour mode of the file")
     sizes = np.sort(np.bincount(dataset.labels, minlength=len(dataset.classes)))[::-1]
-    grid[5].bar(np.arange(1, len(sizes) + 1), sizes, color=GREEN)
+    grid[5].stairs(sizes, np.arange(len(sizes) + 1) + 0.5, fill=True, color=GREEN)
     grid[5].xaxis.set_major_locator(MaxNLocator(integer=True))
     largest = dataset.classes[int(np.bincount(dataset.labels).argmax())]
     name = shorten(largest, 24).replace("$", r"\$")
