@@ -19,9 +19,9 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 repro: $(READY)
-	@python -m classifier.check_params params.yaml
+	@python -m classifier.commands.check params.yaml
 	dvc repro
-	@python -m classifier.summary
+	@python -m classifier.commands.summary
 
 # The experiments: measures first, then the parameters in which they differ, nothing else.
 show: $(READY)

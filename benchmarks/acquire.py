@@ -27,9 +27,9 @@ from typing import NamedTuple
 
 import yaml
 
-from classifier.archives import list_members, read_members, write_zip
-from classifier.config import read_params
-from classifier.files import sha256_of
+from classifier.core.config import read_params
+from classifier.core.files import sha256_of
+from classifier.sources.archives import list_members, read_members, write_zip
 
 ROOT = Path(__file__).resolve().parents[1]
 

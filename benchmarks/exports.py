@@ -23,18 +23,18 @@ import numpy as np
 import torch
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from classifier.charts import new_figure, write_png
-from classifier.dataset import Dataset
-from classifier.errors import run_program
-from classifier.evaluation import load_trained
-from classifier.export import EXECUTORCH, ONNX, PT2, TORCHSCRIPT, run_onnx
-from classifier.images import center_crop
-from classifier.manifest import read_exported, read_manifest
-from classifier.models import Classifier
-from classifier.onnx_runtime import INT8_FILE, Predictor
-from classifier.openvino_runtime import load_openvino
-from classifier.speed import Speed, measure_in_turn
-from classifier.torch_export import eager
+from classifier.core.processes import run_program
+from classifier.data.dataset import Dataset
+from classifier.evaluation.answers import load_trained
+from classifier.export.formats import EXECUTORCH, ONNX, PT2, TORCHSCRIPT, run_onnx
+from classifier.export.torch_export import eager
+from classifier.inference.latency import Speed, measure_in_turn
+from classifier.inference.manifest import read_exported, read_manifest
+from classifier.inference.onnx_runtime import INT8_FILE, Predictor
+from classifier.inference.openvino_runtime import load_openvino
+from classifier.models.network import Classifier
+from classifier.plotting.figures import new_figure, write_png
+from classifier.processing.images import center_crop
 
 BATCH = 32
 

@@ -19,11 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from throughput import ROOT, bench, noise
 
-from classifier.config import read_params
-from classifier.devices import make_deterministic
-from classifier.prediction import predict_logits
-from classifier.train_params import TrainParams
-from classifier.views import named_view
+from classifier.core.config import read_params
+from classifier.models.devices import make_deterministic
+from classifier.models.prediction import predict_logits
+from classifier.processing.views import named_view
+from classifier.training.params import TrainParams
 
 SIDE, PICTURES, TEST, JUDGED = 32, 50_000, 10_000, 1_000
 RECIPE = {"progressive": [], "batch_size": 1_000, "accumulation": 4, "epochs": 8}

@@ -13,7 +13,7 @@ from flask import Flask, Response, jsonify, request
 from PIL import Image
 from torchvision import transforms
 
-from classifier.bundle import load_bundle
+from classifier.models.bundle import load_bundle
 
 
 def build(models: Path) -> Flask:

@@ -24,17 +24,17 @@ import yaml
 from torch import Tensor
 from torchvision.transforms.v2 import RandAugment
 
-from classifier.batches import Batch
-from classifier.config import read_params
-from classifier.dataset import Dataset, load_dataset
-from classifier.devices import choose_device, make_deterministic, one_thread
-from classifier.distributed import Processes
-from classifier.prediction import predict_logits
-from classifier.preparation import describe, prepare_learning, prepare_loss, prepare_model
-from classifier.resume import StateFolder
-from classifier.train_params import TrainParams
-from classifier.training import Batches, fit
-from classifier.views import named_view
+from classifier.core.config import read_params
+from classifier.data.dataset import Dataset, load_dataset
+from classifier.models.devices import choose_device, make_deterministic, one_thread
+from classifier.models.prediction import predict_logits
+from classifier.processing.views import named_view
+from classifier.training.batches import Batch
+from classifier.training.checkpoint import StateFolder
+from classifier.training.distributed import Processes
+from classifier.training.loop import Batches, fit
+from classifier.training.params import TrainParams
+from classifier.training.setup import describe, prepare_learning, prepare_loss, prepare_model
 from stages.train import train_head
 
 HEAD = [

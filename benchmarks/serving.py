@@ -28,10 +28,11 @@ from typing import NamedTuple
 import numpy as np
 from load_client import Load, load
 
-from classifier.bulk import BATCH_SIZE, worker_count
-from classifier.errors import UserError, run_program
-from classifier.picture_files import expand_names, read_pictures
-from classifier.predict import Model, load_model
+from classifier.core.errors import UserError
+from classifier.core.processes import run_program
+from classifier.inference.batch import BATCH_SIZE, worker_count
+from classifier.inference.image_files import expand_names, read_pictures
+from classifier.inference.predict import Model, load_model
 
 FLASK_PORT, SERVE_PORT = 5017, 8017
 # So many clients keep both servers busy, without filling a queue.
@@ -64,7 +65,7 @@ def main() -> None:
     how = ["--runtime", options.runtime, *(["--int8"] if options.int8 else [])]
     model = load_model(models, runtime=options.runtime, int8=options.int8, threads=1)
     classified = measure_classify(models, model, files, how)
-    serve = [sys.executable, "-m", "classifier.serve", "--models", str(models), *how]
+    serve = [sys.executable, "-m", "classifier.serving.server", "--models", str(models), *how]
     with program([*serve, "--port", str(SERVE_PORT)], SERVE_PORT) as process:
         served = measure_server("serve", SERVE_PORT, files, options, process.pid)
     flask = [sys.executable, str(Path(__file__).with_name("flask_peer.py")), str(models)]
@@ -105,7 +106,14 @@ def costs_alone(model: Model, files: Sequence[bytes]) -> tuple[float, float]:
 
 
 def classify(models: Path, *arguments: str) -> Cost:
-    command = [sys.executable, "-m", "classifier.classify", "--csv", "--models", str(models)]
+    command = [
+        sys.executable,
+        "-m",
+        "classifier.commands.predict",
+        "--csv",
+        "--models",
+        str(models),
+    ]
     before, started = children_cpu(), time.perf_counter()
     subprocess.run([*command, *arguments], stdout=subprocess.DEVNULL, check=True)
     return Cost(time.perf_counter() - started, children_cpu() - before)

@@ -21,18 +21,18 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from classifier.batches import Batch, Ordering, Parts, PictureBatches
-from classifier.config import read_params
-from classifier.dataset import Dataset
-from classifier.devices import choose_device, make_deterministic
-from classifier.distributed import Processes
-from classifier.images import Preprocessing
-from classifier.models import Classifier, build_classifier
-from classifier.optimization import build_optimizers
-from classifier.progress import Run
-from classifier.resume import StateFolder
-from classifier.steps import Loss, train_step
-from classifier.train_params import TrainParams
+from classifier.core.config import read_params
+from classifier.data.dataset import Dataset
+from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.network import Classifier, build_classifier
+from classifier.processing.images import Preprocessing
+from classifier.training.batches import Batch, Ordering, Parts, PictureBatches
+from classifier.training.checkpoint import StateFolder
+from classifier.training.distributed import Processes
+from classifier.training.optimization import build_optimizers
+from classifier.training.params import TrainParams
+from classifier.training.state import Run
+from classifier.training.step import Loss, train_step
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = 10

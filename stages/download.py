@@ -3,10 +3,10 @@
 import time
 from pathlib import Path
 
-from classifier.config import load_section
-from classifier.errors import run_program
-from classifier.runtime import write_timing
-from classifier.sources import DownloadParams, acquire
+from classifier.core.config import load_section
+from classifier.core.processes import run_program
+from classifier.core.timing import write_timing
+from classifier.sources.acquire import DownloadParams, acquire
 
 RAW = Path("data/raw")
 

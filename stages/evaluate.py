@@ -6,27 +6,31 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
-from classifier.charts import write_png
-from classifier.confidence import coverage_curve, reliability
-from classifier.confidence_report import coverage_figure, coverage_table, reliability_figure
-from classifier.config import Params, load_section
-from classifier.devices import choose_device, make_deterministic
-from classifier.errors import run_program
-from classifier.evaluation import Answers, load_trained
-from classifier.evaluation_report import (
+from classifier.core.config import Params, load_section
+from classifier.core.processes import run_program
+from classifier.core.timing import write_timing
+from classifier.evaluation.answer_report import (
     confused_pairs_table,
     measures_table,
     per_class_table,
     write_report,
     write_table,
 )
-from classifier.galleries import confident_mistakes, doubtful_hits
-from classifier.metrics import balanced_accuracy, cross_entropy, top_accuracy
-from classifier.prediction import predict_logits
-from classifier.runtime import write_timing
-from classifier.softmax import probabilities
-from classifier.uncertainty import Interval, bootstrap
-from classifier.views import named_view
+from classifier.evaluation.answers import Answers, load_trained
+from classifier.evaluation.calibration_report import (
+    coverage_figure,
+    coverage_table,
+    reliability_figure,
+)
+from classifier.evaluation.galleries import confident_mistakes, doubtful_hits
+from classifier.metrics.calibration import coverage_curve, reliability
+from classifier.metrics.classification import balanced_accuracy, cross_entropy, top_accuracy
+from classifier.metrics.intervals import Interval, bootstrap
+from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.prediction import predict_logits
+from classifier.plotting.figures import write_png
+from classifier.processing.softmax import probabilities
+from classifier.processing.views import named_view
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/evaluate")
 PAIRS_PRINTED = 3

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classifier.bundle import Bundle
-from classifier.config import load_section
-from classifier.dataset import Dataset, Split
-from classifier.devices import make_deterministic
-from classifier.errors import UserError, run_program
-from classifier.evaluation import load_trained
-from classifier.export import INT8_NAME, ExportParams, compare, formats, run_onnx
-from classifier.export_report import (
+from classifier.core.config import load_section
+from classifier.core.errors import UserError
+from classifier.core.files import json_bytes, write_bytes, write_csv, write_json
+from classifier.core.processes import run_program
+from classifier.core.timing import write_timing
+from classifier.data.dataset import Dataset, Split
+from classifier.evaluation.answers import load_trained
+from classifier.export.export_report import (
     Exported,
     attempts_table,
     entries_of,
@@ -24,18 +24,19 @@ from classifier.export_report import (
     formats_table,
     golden_answers,
 )
-from classifier.files import json_bytes, write_bytes, write_csv, write_json
-from classifier.golden import EXPECTED, PICTURES, choose_golden
-from classifier.images import center_crop
-from classifier.int8 import Int8Params, Int8Search, Search
-from classifier.manifest import MANIFEST, manifest_content
-from classifier.onnx_runtime import INT8_FILE, Predictor
-from classifier.prediction import predict_logits
-from classifier.runtime import write_timing
-from classifier.spec import DESCRIPTION
-from classifier.speed import measure_in_turn, seconds_in_turn
-from classifier.torch_export import eager
-from classifier.views import named_view
+from classifier.export.formats import INT8_NAME, ExportParams, compare, formats, run_onnx
+from classifier.export.int8_search import Int8Params, Int8Search, Search
+from classifier.export.torch_export import eager
+from classifier.inference.golden import EXPECTED, PICTURES, choose_golden
+from classifier.inference.latency import measure_in_turn, seconds_in_turn
+from classifier.inference.manifest import MANIFEST, manifest_content
+from classifier.inference.onnx_runtime import INT8_FILE, Predictor
+from classifier.models.bundle import Bundle
+from classifier.models.devices import make_deterministic
+from classifier.models.prediction import predict_logits
+from classifier.processing.images import center_crop
+from classifier.processing.spec import DESCRIPTION
+from classifier.processing.views import named_view
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/export")
 EXPORT = MODELS / "export"

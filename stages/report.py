@@ -1,10 +1,10 @@
 """Put the run on a page, results/report.html, and into a card, models/MODEL_CARD.md."""
 
-from classifier.errors import run_program
-from classifier.files import write_bytes
-from classifier.model_card import CARD, model_card
-from classifier.report import report_page, verdict_of
-from classifier.run_results import RESULTS, load_run
+from classifier.core.files import write_bytes
+from classifier.core.processes import run_program
+from classifier.report.model_card import CARD, model_card
+from classifier.report.page import report_page, verdict_of
+from classifier.report.run_results import RESULTS, load_run
 
 PAGE = RESULTS / "report.html"
 

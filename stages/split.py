@@ -3,14 +3,14 @@
 import time
 from pathlib import Path
 
-from classifier.config import load_section
-from classifier.dataset import load_dataset
-from classifier.duplicates_report import describe_duplicates
-from classifier.errors import run_program
-from classifier.integrity_report import describe_warnings, write_integrity
-from classifier.runtime import write_timing
-from classifier.split_report import write_split_report
-from classifier.splitting import SplitParams, split
+from classifier.core.config import load_section
+from classifier.core.processes import run_program
+from classifier.core.timing import write_timing
+from classifier.data.dataset import load_dataset
+from classifier.splitting.check_report import describe_warnings, write_integrity
+from classifier.splitting.class_report import write_split_report
+from classifier.splitting.duplicate_report import describe_duplicates
+from classifier.splitting.split import SplitParams, split
 
 RAW, DATA, RESULTS = Path("data/raw"), Path("data/split"), Path("results/split")
 

@@ -7,13 +7,20 @@ from pathlib import Path
 
 import torch
 
-from classifier.bundle import save_bundle
-from classifier.caches import cache_folder
-from classifier.calibration import fit_temperature
-from classifier.config import load_section
-from classifier.dataset import Dataset, load_dataset
-from classifier.devices import choose_device, make_deterministic, one_thread
-from classifier.distributed import (
+from classifier.core.cache import cache_folder
+from classifier.core.config import load_section
+from classifier.core.errors import UserError
+from classifier.core.processes import run_program
+from classifier.data.dataset import Dataset, load_dataset
+from classifier.metrics.temperature import fit_temperature
+from classifier.models.bundle import save_bundle
+from classifier.models.devices import choose_device, make_deterministic, one_thread
+from classifier.models.network import Classifier
+from classifier.models.prediction import predict_logits
+from classifier.processing.spec import BundleSpec
+from classifier.processing.views import named_view
+from classifier.training.checkpoint import StateFolder, run_key
+from classifier.training.distributed import (
     Processes,
     joined,
     launch,
@@ -22,25 +29,19 @@ from classifier.distributed import (
     processes_to_start,
     share_batch_norm,
 )
-from classifier.errors import UserError, run_program
-from classifier.mixing import MixParams
-from classifier.models import Classifier
-from classifier.prediction import predict_logits
-from classifier.preparation import (
+from classifier.training.loop import fit
+from classifier.training.mixing import MixParams
+from classifier.training.params import TrainParams
+from classifier.training.run_reporter import Story
+from classifier.training.setup import (
     describe,
     head_batches,
     prepare_learning,
     prepare_loss,
     prepare_model,
 )
-from classifier.progress import Row, Run
-from classifier.resume import StateFolder, run_key
-from classifier.spec import BundleSpec
-from classifier.steps import Loss
-from classifier.train_params import TrainParams
-from classifier.training import fit
-from classifier.training_report import Story
-from classifier.views import named_view
+from classifier.training.state import Row, Run
+from classifier.training.step import Loss
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/train")
 

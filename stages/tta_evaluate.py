@@ -12,26 +12,27 @@ from typing import Literal, Self, get_args
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from classifier.augment import AugmentParams, random_view
-from classifier.bundle import Bundle
-from classifier.config import Params, load_section
-from classifier.dataset import Dataset
-from classifier.devices import choose_device, make_deterministic
-from classifier.errors import UserError, run_program
-from classifier.evaluation import Answers, load_trained
-from classifier.evaluation_report import write_report, write_table
-from classifier.files import write_json
-from classifier.metrics import cross_entropy
-from classifier.models import Classifier
-from classifier.prediction import predict_logits
-from classifier.runtime import write_timing
-from classifier.softmax import Merge, merge_views, probabilities
-from classifier.spec import BundleSpec
-from classifier.tta_report import compare_classes, compare_sets
-from classifier.tta_verdict import CENTRE, tta_verdict
-from classifier.uncertainty import PairedGain, paired_gain
-from classifier.view_search import greedy_views, milliseconds_a_picture
-from classifier.views import View, expand_views, named_view
+from classifier.core.config import Params, load_section
+from classifier.core.errors import UserError
+from classifier.core.files import write_json
+from classifier.core.processes import run_program
+from classifier.core.timing import write_timing
+from classifier.data.augment import AugmentParams, random_view
+from classifier.data.dataset import Dataset
+from classifier.evaluation.answer_report import write_report, write_table
+from classifier.evaluation.answers import Answers, load_trained
+from classifier.evaluation.tta_report import compare_classes, compare_sets
+from classifier.evaluation.view_search import greedy_views, milliseconds_a_picture
+from classifier.metrics.classification import cross_entropy
+from classifier.metrics.intervals import PairedGain, paired_gain
+from classifier.metrics.tta_verdict import CENTRE, tta_verdict
+from classifier.models.bundle import Bundle
+from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.network import Classifier
+from classifier.models.prediction import predict_logits
+from classifier.processing.softmax import Merge, merge_views, probabilities
+from classifier.processing.spec import BundleSpec
+from classifier.processing.views import View, expand_views, named_view
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/tta_evaluate")
 # The views for prediction and serving; the bundle itself is the train stage's.

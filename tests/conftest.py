@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from clones import Clone
+from builders.clones import Clone
 from hypothesis import settings
 
 # How long an example takes says more about what else the machine does.

@@ -1,0 +1,1 @@
+"""The programs behind `classifier <command>`: argument parsing and printing only."""

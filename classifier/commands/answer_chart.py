@@ -1,0 +1,32 @@
+"""Pictures beside bars of their most probable classes."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from classifier.inference.batch import Outcome
+from classifier.plotting.figures import BLUE, GREY, draw_picture, new_figure, shorten
+
+
+def answer_figure(outcomes: Sequence[Outcome], top_k: int) -> Figure:
+    """A row for each picture, as the model sees it, and its `top_k` classes; grey if rejected."""
+    assert outcomes
+    figure = new_figure(8, 2.3 * len(outcomes))
+    rows = figure.subplots(len(outcomes), 2, squeeze=False, width_ratios=(1, 2))
+    for (left, right), outcome in zip(rows, outcomes, strict=True):
+        answer = outcome.answer
+        assert answer is not None
+        assert outcome.pixels is not None
+        draw_picture(left, outcome.pixels, outcome.name.replace("\\", "/").rsplit("/", 1)[-1])
+        best = answer.top(top_k)
+        names = [shorten(candidate.label, 24).replace("$", r"\$") for candidate in best]
+        values = [candidate.probability for candidate in best]
+        bars = right.barh(range(len(best)), values, color=GREY if answer.rejected else BLUE)
+        right.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=8)
+        right.set_yticks(range(len(best)), names, fontsize=8)
+        right.invert_yaxis()
+        right.set_xlim(0, 1.15)
+        right.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=8)
+        right.spines[["top", "right"]].set_visible(False)
+        right.set_title(answer.label.replace("$", r"\$"), fontsize=9)
+    return figure

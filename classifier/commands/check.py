@@ -1,0 +1,73 @@
+"""Program: validate every section of a params file, before hours of work are spent on it.
+
+`python -m classifier.commands.check params.yaml`
+"""
+
+import sys
+from pathlib import Path
+
+from classifier.core.config import Params, read_params, validate_section
+from classifier.core.errors import UserError
+from classifier.core.processes import run_program
+from classifier.export.formats import ExportParams
+from classifier.models.network import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    build_classifier,
+    check_input_size,
+)
+from classifier.sources.acquire import DownloadParams
+from classifier.splitting.split import SplitParams
+from classifier.training.params import TrainParams
+from stages.evaluate import EvaluateParams
+from stages.tta_evaluate import TtaParams
+
+SCHEMAS: dict[str, type[Params]] = {
+    "download": DownloadParams,
+    "split": SplitParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
+    "tta_evaluate": TtaParams,
+    "export": ExportParams,
+}
+
+
+def main() -> None:
+    paths = [Path(argument) for argument in sys.argv[1:]]
+    if not paths:
+        raise UserError("name the files to check, such as params.yaml or presets/*.yaml.")
+    for path in paths:
+        check_params(path)
+
+
+def check_params(path: Path) -> None:
+    """Raise UserError unless each section is valid and the sections fit each other."""
+    content = read_params(path)
+    sections = {
+        name: validate_section(name, schema, content, path) for name, schema in SCHEMAS.items()
+    }
+    split, train, tta = (sections[name] for name in ("split", "train", "tta_evaluate"))
+    assert isinstance(split, SplitParams)
+    assert isinstance(train, TrainParams)
+    assert isinstance(tta, TtaParams)
+    if train.crop is not None and train.crop > split.image_size:
+        raise UserError(
+            f"{path}: train.crop is {train.crop}, larger than split.image_size, "
+            f"{split.image_size}: lower the one or raise the other."
+        )
+    crop = train.crop or split.image_size
+    train.augment.check_fit(crop)
+    model = build_classifier(
+        train.model,
+        classes=2,
+        crop=crop,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        load_weights=False,
+    )
+    check_input_size(model, train.model.backbone, crop)
+    tta.check_fit(image_size=split.image_size, crop=crop, augment=train.augment)
+
+
+if __name__ == "__main__":
+    run_program(main)

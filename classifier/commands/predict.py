@@ -1,0 +1,203 @@
+"""Tell what is on pictures.
+
+    classify photo.jpg holiday/ 'scans/*.png' more.zip
+    find . -name '*.jpg' | classify - --json
+
+Prints a line for each picture as a table, as JSON objects or as CSV. What cannot be read is told
+on standard error, and the exit status is then 1.
+"""
+
+import argparse
+import csv
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from classifier.core.errors import UserError
+from classifier.core.processes import run_program
+from classifier.inference.batch import Outcome, classify_all
+from classifier.inference.image_files import count_pictures, expand_names, read_pictures
+from classifier.inference.predict import Answer, Model, load_model
+from classifier.processing.softmax import UNKNOWN
+
+# So many pictures, at most, are drawn by --plot.
+_MOST_DRAWN = 12
+# From so many on, a bar shows how far it is, unless the lines themselves do.
+_MANY = 20
+
+Writer = Callable[[str, Answer], None]
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    # What is wrong with a picture is told by name.
+    warnings.filterwarnings("ignore", module="PIL")
+    model = load_model(
+        options.models,
+        runtime=options.runtime,
+        int8=options.int8,
+        tta=options.tta,
+        reject_below=options.reject,
+        threads=1,
+    )
+    paths = expand_names(options.pictures, sys.stdin)
+    count = count_pictures(paths)
+    outcomes = classify_all(model, read_pictures(paths), count=count)
+    try:
+        drawn, failed = _write_all(_with_bar(outcomes, count), _writer(model, options), options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read the lines, such as `head`, wants no more; Python must not flush what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    if options.plot is not None:
+        _plot(drawn, options.plot, options.top_k)
+    if failed:
+        sys.exit(1)
+
+
+def run() -> NoReturn:
+    """The program `classify`."""
+    run_program(main)
+
+
+def _write_all(
+    outcomes: Iterable[Outcome], write: Writer, options: argparse.Namespace
+) -> tuple[list[Outcome], int]:
+    """Write every outcome; returns the first ones, where they are to be drawn, and the failures."""
+    drawn: list[Outcome] = []
+    failed = 0
+    for outcome in outcomes:
+        if outcome.answer is None:
+            failed += 1
+            print(f"error: {outcome.name}: {outcome.problem}", file=sys.stderr)
+            continue
+        write(outcome.name, outcome.answer)
+        if options.plot is not None and len(drawn) < _MOST_DRAWN:
+            drawn.append(outcome)
+    return drawn, failed
+
+
+def _with_bar(outcomes: Iterator[Outcome], count: int | None) -> Iterator[Outcome]:
+    """The same, with a bar on standard error where nothing else on the screen moves."""
+    few = count is not None and count < _MANY
+    if few or sys.stdout.isatty() or not sys.stderr.isatty():
+        return outcomes
+    from tqdm import tqdm  # noqa: PLC0415 (of use only here)
+
+    return iter(tqdm(outcomes, total=count, unit="pictures"))
+
+
+def _writer(model: Model, options: argparse.Namespace) -> Writer:
+    if options.json:
+        return lambda name, answer: print(_json_line(name, answer, options.top_k))
+    if options.csv:
+        return _csv_writer(sys.stdout, min(options.top_k, len(model.spec.classes)))
+    width = max(len(name) for name in [*model.spec.classes, UNKNOWN])
+    return lambda name, answer: print(_table_line(name, answer, options.top_k, width))
+
+
+def _json_line(name: str, answer: Answer, top_k: int) -> str:
+    content = {
+        "path": name,
+        "label": answer.label,
+        "index": answer.index,
+        "probability": _rounded(answer.probability),
+        "top": [
+            {"label": one.label, "index": one.index, "probability": _rounded(one.probability)}
+            for one in answer.top(top_k)
+        ],
+    }
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _csv_writer(file: TextIO, top_k: int) -> Writer:
+    """Columns path, label, index, probability, then label and probability of the next classes."""
+    rows = csv.writer(file, lineterminator="\n")
+    further = [f"{key}_{rank}" for rank in range(2, top_k + 1) for key in ("label", "probability")]
+    rows.writerow(["path", "label", "index", "probability", *further])
+
+    def write(name: str, answer: Answer) -> None:
+        others = [
+            value
+            for other in answer.top(top_k)[1:]
+            for value in (other.label, f"{other.probability:.6f}")
+        ]
+        index = "" if answer.index is None else answer.index
+        rows.writerow([name, answer.label, index, f"{answer.probability:.6f}", *others])
+
+    return write
+
+
+def _table_line(name: str, answer: Answer, top_k: int, width: int) -> str:
+    shown = [(answer.label, answer.probability)]
+    shown += [(other.label, other.probability) for other in answer.top(top_k)[1:]]
+    cells = [f"{probability:6.1%} {label:<{width}}" for label, probability in shown]
+    return f"{'  '.join(cells)}  {name}"
+
+
+def _rounded(probability: float) -> float:
+    return round(probability, 6)
+
+
+def _plot(outcomes: list[Outcome], path: Path, top_k: int) -> None:
+    if not outcomes:
+        raise UserError(f"{path} is not drawn: no picture could be read.")
+    # Matplotlib takes longer to import than everything else.
+    from classifier.commands.answer_chart import answer_figure  # noqa: PLC0415
+    from classifier.plotting.figures import write_png  # noqa: PLC0415
+
+    write_png(answer_figure(outcomes, max(top_k, 5)), path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="classify", description="Tell what is on pictures, with a model that you trained."
+    )
+    add = parser.add_argument
+    add(
+        "pictures",
+        nargs="+",
+        metavar="PICTURE",
+        help="a file, a folder, a quoted pattern ('scans/**/*.png'), a zip or tar archive, "
+        "or - for paths on standard input, one a line",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="a JSON object a line")
+    form.add_argument("--csv", action="store_true", help="CSV with a header")
+    add("--top-k", type=_positive, default=1, metavar="N", help="show the N most probable classes")
+    add(
+        "--reject",
+        type=_fraction,
+        default=0.0,
+        metavar="P",
+        help="answer `unknown` where no class has at least this probability, such as 0.8",
+    )
+    add("--tta", action="store_true", help="average over the views that models/tta.json names")
+    add("--plot", type=Path, metavar="PNG", help="draw the first pictures beside their classes")
+    add("--models", type=Path, default=Path("models"), help="the model's folder (default: models)")
+    add("--int8", action="store_true", help="run the eight-bit file")
+    add("--runtime", choices=("onnx", "openvino", "torch"), default="onnx", help="default: onnx")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 1")
+    return value
+
+
+if __name__ == "__main__":
+    run()

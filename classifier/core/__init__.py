@@ -1,0 +1,1 @@
+"""Files, parameters, errors, processes, random streams, code digests; knows nothing of images."""

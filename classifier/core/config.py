@@ -1,0 +1,121 @@
+"""Read one validated section of params.yaml.
+
+Each stage owns one section. Its schema, a subclass of `Params`, lives in the module that uses it,
+so that a change to one stage's parameters does not touch the files of another.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from classifier.core.errors import UserError
+
+# Those with knobs, which are all but the last, the report.
+STAGES = ("download", "split", "train", "evaluate", "tta_evaluate", "export")
+
+
+class Params(BaseModel):
+    """A section of params.yaml: every key is named, of the right type and within its range."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False
+    )
+
+
+Section = TypeVar("Section", bound=Params)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 as PyYAML reads it, but `1e-3` is a number and a key may stand only once."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def _mapping_without_duplicates(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str):
+            raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {key!r} is no parameter")
+        if key in seen:
+            raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {key!r} stands twice")
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicates)
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """Every section of a params file, not yet validated.
+
+    Raises UserError when the file is missing, is not YAML, or holds anything but the six sections.
+    """
+    try:
+        content = yaml.load(path.read_text("utf-8"), _Loader)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing: run in the project's folder, or copy a file of presets/ to {path}."
+        ) from None
+    # PyYAML raises other errors than its own for a date of the 99th month or an endless number.
+    except (yaml.YAMLError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read as YAML: {reason}.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold the sections {', '.join(STAGES)}; it holds none.")
+    unknown = sorted(set(content) - set(STAGES))
+    if unknown:
+        raise UserError(
+            f"{path}: unknown section {', '.join(unknown)}; the sections are {', '.join(STAGES)}."
+        )
+    return content
+
+
+def load_section(name: str, schema: type[Section], path: Path = Path("params.yaml")) -> Section:
+    """Section `name` of the params file as an instance of `schema`.
+
+    Raises UserError with the full name of each wrong key, what was given and what is allowed.
+    """
+    return validate_section(name, schema, read_params(path), path)
+
+
+def validate_section(
+    name: str, schema: type[Section], content: dict[str, Any], path: Path
+) -> Section:
+    if name not in content:
+        raise UserError(f"{path}: the section {name} is missing.")
+    section = content[name] if content[name] is not None else {}
+    if not isinstance(section, dict):
+        raise UserError(f"{path}: {name} must be a mapping of keys to values, not {section!r}.")
+    try:
+        return schema.model_validate(section)
+    except ValidationError as error:
+        sentences = dict.fromkeys(_sentence(name, details) for details in error.errors())
+        raise UserError(f"{path}: {' '.join(sentences)}") from None
+
+
+def _sentence(section: str, details: ErrorDetails) -> str:
+    key = ".".join([section, *(str(part) for part in details["loc"])])
+    if details["type"] == "missing":
+        return f"{key} is missing."
+    if details["type"] == "extra_forbidden":
+        return f"{key} is unknown; remove it or correct its name."
+    if details["type"] == "model_type":
+        return f"{key} is {details['input']!r}: it must be a mapping of keys to values."
+    if details["type"] in ("too_short", "too_long"):
+        length = details.get("ctx", {}).get("min_length", details.get("ctx", {}).get("max_length"))
+        return f"{key} is {details['input']!r}: it must have {length} entries."
+    reason = details["msg"].removeprefix("Value error, ")
+    if details["type"] == "value_error":
+        # A contradiction between keys names them itself.
+        return reason if f"{section}." in reason else f"{key}: {reason}"
+    return f"{key} is {details['input']!r}: {reason[:1].lower()}{reason[1:]}."

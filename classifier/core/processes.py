@@ -1,0 +1,68 @@
+"""Run a program: exit status, sentences instead of tracebacks, and a clean end on SIGTERM."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from classifier.core.errors import UserError, describe_os_error
+from classifier.core.parent_watch import when_orphaned
+
+_AGAIN = 3.0  # seconds until a program that SIGTERM has not ended is asked again
+_GRACE = 10.0  # seconds that a program has to clean up once DVC is no more
+
+
+def run_program(main: Callable[[], None]) -> NoReturn:
+    """Call `main` and end the process: status 0, or 1 and a sentence on standard error.
+
+    Only a `UserError`, an `OSError`, Ctrl-C and SIGTERM become a sentence; anything else is our
+    fault and keeps its traceback. A stage stops, as on SIGTERM, when the DVC that runs it is
+    killed: the next `dvc repro` must not meet it.
+    """
+    if "DVC_STAGE" in os.environ:  # which DVC sets for what it runs
+        when_orphaned(_end_this_process)
+    try:
+        with _sigterm_raises():
+            main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {describe_os_error(error)}")
+    except KeyboardInterrupt:
+        sys.exit("error: stopped by the keyboard; run the same command again.")
+    sys.exit(0)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Inside, SIGTERM ends the program through its `finally` clauses, which clean up."""
+    can_repeat = hasattr(signal, "setitimer")  # not on Windows
+    is_over = False
+
+    def stop(_number: int, _frame: object) -> None:
+        if is_over:
+            return
+        # What is raised in the middle of collecting garbage is lost, so it is raised again.
+        if can_repeat:
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        sys.exit("error: stopped by SIGTERM; run the same command again.")
+
+    numbers = [*([signal.SIGALRM] if can_repeat else []), signal.SIGTERM]
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    finally:
+        is_over = True
+        if can_repeat:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _end_this_process() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(1)

@@ -1,0 +1,55 @@
+"""What a stage's run cost and where it ran: the one file that differs from run to run."""
+
+import os
+import platform
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from classifier.core.files import write_json
+
+_PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "onnx", "onnxruntime")
+
+
+def write_timing(stage: str, started: float, **figures: float | str) -> None:
+    """Write `results/<stage>/timing.json`: seconds, peak memory, `figures`, environment.
+
+    started: `time.perf_counter()` when the stage's program began.
+    Nothing that may differ between two runs of one commit goes into any other file.
+    """
+    content = {
+        "seconds": round(time.perf_counter() - started, 3),
+        "peak_memory_mb": peak_memory_mb(),
+        **figures,
+        "environment": {
+            "python": platform.python_version(),
+            "platform": f"{platform.system()} {platform.machine()}",
+            "cores": os.cpu_count(),
+            "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+            **package_versions(),
+        },
+    }
+    write_json(Path("results") / stage / "timing.json", content)
+
+
+def package_versions() -> dict[str, str | None]:
+    """Of the packages that decide about results; None where one is not installed."""
+    return {name: _installed(name) for name in _PACKAGES}
+
+
+def peak_memory_mb() -> float | None:
+    """The largest resident memory of this process so far in MiB; None where nobody tells."""
+    if sys.platform == "win32":
+        return None
+    import resource  # noqa: PLC0415 (there is none on Windows)
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

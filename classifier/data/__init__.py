@@ -1,0 +1,1 @@
+"""Reading data/split: images, labels, metadata, statistics, augmentation."""

@@ -1,0 +1,278 @@
+"""Random augmentation of whole batches, with no hidden state.
+
+What happens to a picture is a function of (seed, epoch, index of the picture): `draw_table` draws
+the parameters of a whole epoch at once, `augment` applies the rows of a batch. So the result does
+not depend on the order of batches, on workers or on the number of processes, and a resumed run
+needs no generator's state. Flip, crop, scale and rotation compose into one affine map per picture
+and one bilinear sampling (flips and shifts by whole pixels are copied, which is faster); colour is
+arithmetic.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from classifier.core.config import Params
+from classifier.core.errors import UserError
+from classifier.core.random import generator
+from classifier.processing.images import center_window
+from classifier.processing.views import View
+
+# Of red, green and blue, after ITU-R BT.601.
+_LUMINANCE = (0.299, 0.587, 0.114)
+PADDING = {"zeros": "zeros", "edge": "border", "reflect": "reflection"}
+
+
+class AugmentParams(Params):
+    """Section `train.augment`; all off gives the centre crop."""
+
+    flip: float = Field(ge=0, le=1)
+    alternate_flips: bool
+    crop_padding: int | None = Field(ge=0)
+    crop_scale: list[float] | None = Field(min_length=2, max_length=2)
+    crop_ratio: list[float] = Field(min_length=2, max_length=2)
+    rotation: float = Field(ge=0, le=180)
+    brightness: float = Field(ge=0, le=1)
+    contrast: float = Field(ge=0, le=1)
+    saturation: float = Field(ge=0, le=1)
+    padding: Literal["zeros", "edge", "reflect"]
+
+    @model_validator(mode="after")
+    def _every_second_is_a_half(self) -> "AugmentParams":
+        if self.alternate_flips and self.flip != 0.5:
+            raise ValueError(
+                f"train.augment.alternate_flips mirrors every picture in every second epoch, but "
+                f"train.augment.flip is {self.flip:g}; set flip: 0.5 or alternate_flips: false."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ranges_are_ascending(self) -> "AugmentParams":
+        if self.crop_padding is not None and self.crop_scale is not None:
+            raise ValueError(
+                "train.augment.crop_padding and train.augment.crop_scale are two kinds of random "
+                "crop; set one of them to null."
+            )
+        if self.crop_scale is not None and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise ValueError(
+                f"train.augment.crop_scale is {self.crop_scale}; it must ascend within 0..1."
+            )
+        if not 0 < self.crop_ratio[0] <= self.crop_ratio[1]:
+            raise ValueError(
+                f"train.augment.crop_ratio is {self.crop_ratio}; it must ascend and be positive."
+            )
+        return self
+
+    def check_fit(self, crop: int) -> None:
+        """Raise UserError where the padding is so wide that a crop may miss the picture."""
+        if self.crop_padding is not None and self.crop_padding >= crop:
+            raise UserError(
+                f"train.augment.crop_padding is {self.crop_padding}; it must be less than the side "
+                f"of the crop, {crop} (train.crop, or else split.image_size)."
+            )
+
+    @property
+    def resamples(self) -> bool:
+        """Whether pixels of the result lie between pixels of the picture."""
+        return bool(self.rotation or self.crop_scale)
+
+    @property
+    def moves_pixels(self) -> bool:
+        return bool(self.flip or self.rotation or self.crop_padding is not None or self.crop_scale)
+
+    @property
+    def changes_colour(self) -> bool:
+        return bool(self.brightness or self.contrast or self.saturation)
+
+
+class Table(NamedTuple):
+    """One epoch's parameters, row i for picture i.
+
+    maps: float32 `(N, 2, 3)`, from output to input coordinates, both -1..1 (`affine_grid`).
+    colours: float32 `(N, 3)`, factors of brightness, contrast, saturation.
+    corners: int64 `(N, 2)`, column and row of the window's first pixel, where nothing is resampled.
+    """
+
+    maps: Tensor
+    colours: Tensor
+    corners: Tensor
+
+    def rows(self, rows: np.ndarray, device: torch.device) -> "Table":
+        """The rows of a batch, on the device of its pictures."""
+        index = torch.from_numpy(rows)
+        return Table(*(part[index].to(device) for part in self))
+
+
+def draw_table(
+    params: AugmentParams, *, seed: int, epoch: int, size: int, image_size: int, crop: int
+) -> Table:
+    """Draw the parameters of `size` pictures, stored with side `image_size`, for one epoch."""
+    flip, left, top, area, ratio, angle, *colour = generator(seed, epoch).random((size, 9)).T
+    width, height, center_x, center_y = _windows(
+        params, np.stack([left, top, area, ratio]), image_size, crop
+    )
+    mirrored = flip < params.flip
+    if params.alternate_flips:
+        mirrored = _alternating(seed, epoch, size)
+    mirror = np.where(mirrored, -1.0, 1.0)
+    radians = np.deg2rad(params.rotation * (2 * angle - 1))
+    cosine, sine = np.cos(radians), np.sin(radians)
+    maps = np.stack(
+        [
+            np.stack([cosine * width * mirror, -sine * height, center_x], axis=1),
+            np.stack([sine * width * mirror, cosine * height, center_y], axis=1),
+        ],
+        axis=1,
+    )
+    strengths = np.array([params.brightness, params.contrast, params.saturation])
+    colours = 1 + strengths * (2 * np.stack(colour, axis=1) - 1)
+    centers = np.stack([center_x, center_y], axis=1)
+    corners = np.rint(((centers + 1) * image_size - crop) / 2)
+    return Table(
+        torch.from_numpy(maps.astype(np.float32)),
+        torch.from_numpy(colours.astype(np.float32)),
+        torch.from_numpy(corners.astype(np.int64)),
+    )
+
+
+def _alternating(seed: int, epoch: int, size: int) -> np.ndarray:
+    """Which pictures are mirrored: half of them by lot at first, then all others in turn.
+
+    Both sides are seen in any two epochs (Jordan, arXiv 2404.00498, section 3.6).
+    """
+    return (generator(seed, 0, 4).random(size) < 0.5) ^ (epoch % 2 == 1)
+
+
+def _windows(
+    params: AugmentParams, draws: np.ndarray, image_size: int, crop: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Width, height and centre of the region that each picture shows, as parts of the picture."""
+    left, top, area, ratio = draws
+    if params.crop_scale is not None:
+        # Szegedy et al., arXiv 1409.4842. A side that would leave the picture is cut to its length
+        # instead of drawn again, so that every picture takes the same number of draws.
+        area = params.crop_scale[0] + area * (params.crop_scale[1] - params.crop_scale[0])
+        low, high = (math.log(bound) for bound in params.crop_ratio)
+        aspect = np.exp(low + ratio * (high - low))
+        width = np.minimum(np.sqrt(area * aspect), 1.0)
+        height = np.minimum(np.sqrt(area / aspect), 1.0)
+        return width, height, (2 * left - 1) * (1 - width), (2 * top - 1) * (1 - height)
+    side = np.full(len(left), crop / image_size)
+    if params.crop_padding is None:
+        offset = np.full(len(left), center_window(image_size, crop).start)
+        return side, side, _center(offset, image_size, crop), _center(offset, image_size, crop)
+    places = image_size - crop + 2 * params.crop_padding + 1
+    offset_x = np.floor(left * places) - params.crop_padding
+    offset_y = np.floor(top * places) - params.crop_padding
+    return side, side, _center(offset_x, image_size, crop), _center(offset_y, image_size, crop)
+
+
+def _center(offset: np.ndarray, image_size: int, crop: int) -> np.ndarray:
+    """From a window's first pixel to its centre in -1..1."""
+    return (2 * offset + crop) / image_size - 1
+
+
+def augment(pictures: Tensor, table: Table, params: AugmentParams, crop: int) -> Tensor:
+    """Augmented pictures, float32 `(B, crop, crop, 3)` in 0..255.
+
+    pictures: uint8 `(B, S, S, 3)`. table: the rows of these pictures, on the same device.
+    """
+    if params.resamples:
+        planes = pictures.permute(0, 3, 1, 2).float()
+        grid = _grid(table.maps, crop)
+        planes = grid_sample(planes, grid, "bilinear", PADDING[params.padding], align_corners=False)
+    else:
+        planes = _copy_windows(pictures, table, params, crop).permute(0, 3, 1, 2)
+    if params.changes_colour:
+        planes = _change_colours(planes, table.colours)
+    return planes.permute(0, 2, 3, 1)
+
+
+def _grid(maps: Tensor, crop: int) -> Tensor:
+    """Where in -1..1 each pixel comes from: `(B, crop, crop, 2)`.
+
+    The same as PyTorch's `affine_grid` without `align_corners`, in a fraction of its time.
+    """
+    centers = (2 * torch.arange(crop, device=maps.device) + 1) / crop - 1
+    across = maps[:, :, :1] * centers
+    down = maps[:, :, 1:2] * centers + maps[:, :, 2:]
+    return across.transpose(1, 2)[:, None] + down.transpose(1, 2)[:, :, None]
+
+
+def _copy_windows(pictures: Tensor, table: Table, params: AugmentParams, crop: int) -> Tensor:
+    """The windows at `table.corners`, mirrored where `table.maps` are: float32, as `augment`."""
+    count, side = pictures.shape[:2]
+    steps = torch.arange(crop, device=pictures.device)
+    backwards = table.maps[:, 0, :1] < 0
+    across = table.corners[:, :1] + torch.where(backwards, steps.flip(0), steps)
+    down = table.corners[:, 1:] + steps
+    first = torch.arange(count, device=pictures.device)[:, None, None] * side
+    rows = first + _inside(down, side, params)[:, :, None]
+    pixels = rows * side + _inside(across, side, params)[:, None, :]
+    windows = pictures.reshape(-1, 3).index_select(0, pixels.flatten())
+    windows = windows.view(count, crop, crop, 3).float()
+    if params.padding == "zeros" and params.crop_padding:
+        windows *= (_within(down, side)[:, :, None] & _within(across, side)[:, None, :])[..., None]
+    return windows
+
+
+def _inside(places: Tensor, side: int, params: AugmentParams) -> Tensor:
+    """`places` outside 0..side-1 moved to the edge, or as far inside as they lie outside."""
+    if params.padding == "reflect":
+        places = torch.where(places < 0, -1 - places, places)
+        places = torch.where(places >= side, 2 * side - 1 - places, places)
+    return places.clamp(0, side - 1)
+
+
+def _within(places: Tensor, side: int) -> Tensor:
+    return (places >= 0) & (places < side)
+
+
+def _change_colours(planes: Tensor, factors: Tensor) -> Tensor:
+    """Scale brightness, then contrast about the mean grey, then saturation about each grey.
+
+    planes: float `(B, 3, H, W)`. The three are linear, so that together they are one matrix and one
+    offset a picture; what leaves 0..255 is cut off after the last of them.
+    """
+    brightness, contrast, saturation = factors[:, :, None, None].unbind(1)
+    luminance = torch.tensor(_LUMINANCE, device=planes.device)
+    unchanged, grey = torch.eye(3, device=planes.device), luminance.expand(3, 3)
+    matrix = brightness * contrast * (saturation * unchanged + (1 - saturation) * grey)
+    mean_grey = planes.mean(dim=(2, 3)) @ luminance
+    offset = (1 - contrast) * brightness * mean_grey[:, None, None]
+    changed = torch.baddbmm(offset, matrix, planes.flatten(2)).clamp_(0, 255)
+    return changed.view_as(planes)
+
+
+def random_view(
+    params: AugmentParams, *, image_size: int, crop: int, seed: int, number: int, size: int
+) -> View:
+    """View `number` of the pictures as the training augmentation shows them.
+
+    size: pictures in the data set; a picture's view depends on (seed, number, its row) alone.
+    """
+    table = draw_table(params, seed=seed, epoch=number, size=size, image_size=image_size, crop=crop)
+    return _RandomView(params, crop, seed, number, table)
+
+
+@dataclass(frozen=True)
+class _RandomView:
+    params: AugmentParams
+    crop: int
+    seed: int
+    number: int
+    table: Table = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"random_{self.number}"
+
+    def __call__(self, pictures: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
+        drawn = self.table.rows(rows, torch.device("cpu"))
+        return augment(torch.from_numpy(pictures), drawn, self.params, self.crop).numpy()

@@ -1,0 +1,93 @@
+"""What the split stage writes and every later stage reads: pictures, manifest, classes."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from classifier.core.errors import UserError
+from classifier.processing.images import Preprocessing
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Decoded pictures and what is known of each; row i of the manifest describes picture i.
+
+    images: uint8 `(N, S, S, 3)`, memory-mapped, so that only the rows in use are in memory.
+    manifest: columns `path, class, label, split, width, height, sha256, group`; pictures that show
+    the same have the same group, others 0.
+    """
+
+    images: np.ndarray
+    manifest: pd.DataFrame
+    classes: list[str]
+    preprocessing: Preprocessing
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class index of every picture: int64 `(N,)`."""
+        return self.manifest["label"].to_numpy(np.int64)
+
+    def rows(self, split: Split) -> np.ndarray:
+        """Ascending indices of the pictures in `split`: int64 `(n,)`."""
+        return np.flatnonzero(self.manifest["split"].to_numpy() == split)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """The pictures of these rows, in any order: uint8 `(n, S, S, 3)`.
+
+        Of a memory map, each comes from the file in one piece. Rows in random order that are
+        touched in the map bring their neighbours along, which costs a disk far more time. Raises
+        UserError where the file has become shorter.
+        """
+        images = self.images
+        if not isinstance(images, np.memmap) or images.filename is None:
+            return images[rows]
+        pictures = np.empty((len(rows), *images.shape[1:]), images.dtype)
+        size = images[0].nbytes
+        with Path(images.filename).open("rb", buffering=0) as file:
+            for picture, row in zip(pictures, rows.tolist(), strict=True):
+                file.seek(images.offset + row * size)
+                if file.readinto(picture.data) != size:
+                    raise UserError(f"{images.filename} has changed: run the split stage again.")
+        return pictures
+
+    def leaked(self, split: Split) -> np.ndarray:
+        """Which of the pictures in `split` have a duplicate in train: bool `(n,)`."""
+        groups = self.manifest["group"].to_numpy(np.int64)
+        shown = np.unique(groups[self.rows("train")])
+        return np.isin(groups[self.rows(split)], shown[shown > 0])
+
+    def class_counts(self, split: Split) -> np.ndarray:
+        """Pictures of each class in `split`: int64 `(classes,)`."""
+        return np.bincount(self.labels[self.rows(split)], minlength=len(self.classes))
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Open what the split stage wrote to `folder`; raises UserError where it is not complete."""
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        # Class names and paths such as `NA` or `007` are text, not missing values or numbers.
+        text = {"path": str, "class": str, "split": str, "sha256": str}
+        manifest = pd.read_csv(folder / "manifest.csv", dtype=text, keep_default_na=False)
+        classes = json.loads((folder / "classes.json").read_text("utf-8"))
+        preprocessing = json.loads((folder / "preprocessing.json").read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing: run the split stage first.") from None
+    except (ValueError, EOFError) as error:  # what is no array, table or JSON
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{folder} is damaged ({reason}): run the split stage again, or `dvc checkout`."
+        ) from None
+    if len(images) != len(manifest):
+        raise UserError(
+            f"{folder} holds {len(images)} pictures but {len(manifest)} manifest rows: "
+            "run the split stage again."
+        )
+    return Dataset(images, manifest, classes, Preprocessing(**preprocessing))

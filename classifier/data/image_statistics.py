@@ -1,0 +1,45 @@
+"""What training has to know of the pictures beforehand: channel means and class weights."""
+
+import numpy as np
+from PIL import Image
+
+from classifier.data.dataset import Dataset
+
+_PICTURES_AT_ONCE = 256
+Channels = tuple[float, float, float]
+
+
+def channel_statistics(images: np.ndarray, rows: np.ndarray) -> tuple[Channels, Channels]:
+    """Mean and standard deviation of red, green and blue over `images[rows]`, in 0..255.
+
+    images: uint8 `(N, S, S, 3)`, read in parts. Sums of integers: exact in any order.
+    """
+    counts = np.zeros((3, 256), dtype=np.int64)
+    for start in range(0, len(rows), _PICTURES_AT_ONCE):
+        pictures = images[rows[start : start + _PICTURES_AT_ONCE]]
+        # As one tall picture, of which Pillow counts all channels in one pass.
+        tall = Image.fromarray(pictures.reshape(-1, images.shape[2], 3))
+        counts += np.reshape(tall.histogram(), (3, 256))
+    levels = np.arange(256)
+    size = counts.sum(axis=1)
+    mean = counts @ levels / size
+    variance = counts @ levels**2 / size - mean**2
+    # A channel of one value only would be divided by zero.
+    std = np.sqrt(np.maximum(variance, 1.0))
+    return _three(mean), _three(std)
+
+
+def _three(values: np.ndarray) -> Channels:
+    red, green, blue = (round(float(value), 4) for value in values)
+    return red, green, blue
+
+
+def balanced_weights(dataset: Dataset) -> np.ndarray:
+    """Weights of the classes in inverse proportion to their training pictures: float32 `(K,)`.
+
+    As scikit-learn's `class_weight="balanced"`: pictures / (classes * pictures of the class). A
+    class without any has no weight.
+    """
+    counts = dataset.class_counts("train")
+    weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+    return np.where(counts > 0, weights, 0).astype(np.float32)

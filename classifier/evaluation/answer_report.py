@@ -1,0 +1,221 @@
+"""What an evaluation writes, the same in every stage that makes one: metrics, tables, charts."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axis import Axis
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.cluster.hierarchy import leaves_list, linkage
+
+from classifier.core.files import write_csv, write_json
+from classifier.data.dataset import SPLITS, Dataset
+from classifier.evaluation.answers import Answers
+from classifier.metrics.classification import class_scores, confusion_counts
+from classifier.metrics.intervals import Interval, wilson
+from classifier.plotting.figures import BLUE, GREEN, GREY, new_figure, shorten, write_png
+from classifier.processing.softmax import UNKNOWN
+
+DECIMALS = 6
+# With more classes than this, the order of a confusion matrix shows nothing by itself.
+_MOST_ALPHABETIC = 20
+# With more classes than this, the cells of a matrix get too small for numbers, ...
+_MOST_NUMBERS = 40
+# ... and with more than this, charts with every class's name get too large for a screen.
+_MOST_NAMES = 120
+
+
+def write_report(
+    folder: Path,
+    answers: Answers,
+    metrics: dict[str, float],
+    per_class: pd.DataFrame,
+    recalls: dict[str, np.ndarray],
+    *,
+    reject_below: float | None = None,
+) -> None:
+    """Write `metrics.json`, `predictions.csv`, `per_class.csv` and two charts to `folder`.
+
+    per_class: `per_class_table`, possibly with more columns. recalls: see `recall_figure`.
+    reject_below: see `predictions_table`.
+    """
+    write_json(
+        folder / "metrics.json", {name: round(value, DECIMALS) for name, value in metrics.items()}
+    )
+    write_table(folder / "predictions.csv", predictions_table(answers, reject_below))
+    write_table(folder / "per_class.csv", per_class)
+    write_png(confusion_figure(answers), folder / "confusion_matrix.png")
+    write_png(recall_figure(answers.dataset, recalls), folder / "per_class.png")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write `table` as CSV, every float with the same number of decimals; NaN is an empty cell."""
+    write_csv(path, table.map(_cell))
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else f"{value:.{DECIMALS}f}"
+
+
+def predictions_table(answers: Answers, reject_below: float | None = None) -> pd.DataFrame:
+    """A row a picture: `path, actual, predicted, confidence`.
+
+    With reject_below also `answer`: the predicted class, or `unknown` under that confidence.
+    """
+    names = np.array(answers.dataset.classes, dtype=object)
+    table = pd.DataFrame(
+        {
+            "path": answers.dataset.manifest["path"].to_numpy()[answers.rows],
+            "actual": names[answers.labels],
+            "predicted": names[answers.predicted],
+            "confidence": answers.confidence,
+        }
+    )
+    if reject_below is None:
+        return table
+    return table.assign(
+        answer=table["predicted"].where(answers.confidence >= reject_below, UNKNOWN)
+    )
+
+
+def measures_table(values: dict[str, float], intervals: dict[str, Interval]) -> pd.DataFrame:
+    """A row a measure: `measure, value, low, high`, the last two where it has an interval."""
+    nothing = Interval(math.nan, math.nan)
+    rows = [(name, value, *intervals.get(name, nothing)) for name, value in values.items()]
+    return pd.DataFrame(rows, columns=["measure", "value", "low", "high"])
+
+
+def per_class_table(answers: Answers) -> pd.DataFrame:
+    """A row a class: `class, precision, precision_low, precision_high, recall, recall_low,
+    recall_high, f1`, and its pictures in `train, val, test`.
+
+    low, high: of a 95% interval.
+    """
+    dataset, counts = answers.dataset, _counts(answers)
+    scores = class_scores(answers.predicted, answers.labels, len(dataset.classes))
+    precision, recall = (wilson(np.diag(counts), counts.sum(axis=axis)) for axis in (0, 1))
+    return pd.DataFrame(
+        {
+            "class": dataset.classes,
+            "precision": scores.precision,
+            "precision_low": precision[0],
+            "precision_high": precision[1],
+            "recall": scores.recall,
+            "recall_low": recall[0],
+            "recall_high": recall[1],
+            "f1": scores.f1,
+            **{split: dataset.class_counts(split) for split in SPLITS},
+        }
+    )
+
+
+def confused_pairs_table(answers: Answers, limit: int) -> pd.DataFrame:
+    """The pairs of classes that are confused most often, at most `limit`, the most frequent first.
+
+    Columns `actual, predicted, count, share`, the share being that of the actual class's pictures.
+    """
+    counts = _counts(answers)
+    shares = _row_shares(counts)
+    np.fill_diagonal(counts, 0)
+    actual, predicted = counts.nonzero()
+    pairs = pd.DataFrame(
+        {
+            "actual": actual,
+            "predicted": predicted,
+            "count": counts[actual, predicted],
+            "share": shares[actual, predicted],
+        }
+    )
+    pairs = pairs.sort_values(["count", "share"], ascending=False, kind="stable").head(limit)
+    names = dict(enumerate(answers.dataset.classes))
+    return pairs.assign(actual=pairs["actual"].map(names), predicted=pairs["predicted"].map(names))
+
+
+def confusion_figure(answers: Answers) -> Figure:
+    """The confusion matrix: colour is the share of the actual class, numbers are pictures.
+
+    Of more classes than _MOST_ALPHABETIC, those that are taken for each other stand together.
+    """
+    counts = _counts(answers)
+    order = _clustered(counts) if len(counts) > _MOST_ALPHABETIC else np.arange(len(counts))
+    counts = counts[np.ix_(order, order)]
+    numbered = len(counts) <= _MOST_NUMBERS
+    cell = float(np.interp(len(counts), [2, 10, 40], [1.0, 0.55, 0.34])) if numbered else 0.15
+    names = [shorten(answers.dataset.classes[label], 28) for label in order]
+    side, margin = cell * min(len(counts), _MOST_NAMES), 0.08 * max(map(len, names))
+    figure = new_figure(side + margin + 1.7, side + margin + 0.6)
+    axes = figure.subplots()
+    shares = _row_shares(counts)
+    # The square root keeps rare confusions visible beside the diagonal.
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
+    figure.colorbar(image, label="share of the actual class", shrink=0.8, aspect=30)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
+    _name_ticks(axes.yaxis, names)
+    _name_ticks(axes.xaxis, names)
+    axes.tick_params(axis="x", rotation=0 if margin < cell else 90)
+    for row, column in np.argwhere(counts) if numbered else ():
+        colour = "white" if shares[row, column] > 0.4 else "black"
+        text = str(counts[row, column])
+        axes.text(column, row, text, color=colour, fontsize=8, ha="center", va="center")
+    return figure
+
+
+def recall_figure(dataset: Dataset, recalls: dict[str, np.ndarray]) -> Figure:
+    """Bars of each class's recall beside its number of training pictures, the largest class first.
+
+    recalls: one or two sets of bars by name, such as before and after: float `(classes,)` each.
+    """
+    counts = dataset.class_counts("train")
+    order = np.argsort(-counts, kind="stable")
+    places = np.arange(len(order))
+    row = 0.07 + (0.14 if len(order) <= _MOST_NUMBERS else 0.08) * len(recalls)
+    figure = new_figure(9, row * min(len(order), _MOST_NAMES) + 1)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2, 1])
+    thickness = 0.8 / len(recalls)
+    colours = (GREY, BLUE)[-len(recalls) :]
+    for number, (name, colour) in enumerate(zip(recalls, colours, strict=True)):
+        at = places + thickness * (number - (len(recalls) - 1) / 2)
+        bars = left.barh(at, recalls[name][order], thickness, color=colour, label=name)
+        if len(order) <= _MOST_NAMES:
+            left.bar_label(bars, fmt="%.2f", padding=2, fontsize=6)
+    left.set_xlim(0, 1.1)
+    left.set_ylim(len(order) - 0.5, -0.5)
+    left.set_xlabel("recall on the test split")
+    right.barh(places, counts[order], 0.8, color=GREEN)
+    right.set_xlabel("training pictures")
+    right.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    _name_ticks(left.yaxis, [shorten(dataset.classes[label], 28) for label in order])
+    if len(recalls) > 1:
+        figure.legend(loc="outside upper center", ncols=len(recalls))
+    return figure
+
+
+def _name_ticks(axis: Axis, names: list[str]) -> None:
+    """Name the classes along `axis`; of more than _MOST_NAMES, every second, third or further."""
+    step = -(-len(names) // _MOST_NAMES)
+    size = 9 if len(names) <= _MOST_NUMBERS else 7
+    # Without parse_math a dollar sign would start a formula.
+    axis.set_ticks(range(0, len(names), step), names[::step], fontsize=size, parse_math=False)
+
+
+def _counts(answers: Answers) -> np.ndarray:
+    return confusion_counts(answers.predicted, answers.labels, len(answers.dataset.classes))
+
+
+def _clustered(counts: np.ndarray) -> np.ndarray:
+    """The classes in the order of the leaves of a tree that joins the most confused ones first."""
+    shares = _row_shares(counts)
+    alike = (shares + shares.T) / 2
+    np.fill_diagonal(alike, 1)
+    distances = alike.max() - alike[np.triu_indices(len(counts), k=1)]
+    return leaves_list(linkage(distances, "average"))
+
+
+def _row_shares(counts: np.ndarray) -> np.ndarray:
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -1,0 +1,154 @@
+"""Program: which pictures of a folder would teach the trained model most, if they had a label.
+
+`python -m classifier.evaluation.label_next FOLDER` writes `results/label_next.csv` and
+`results/label_next.png`.
+
+BADGE (Ash et al., arXiv 1906.03671): a picture stands for the gradient that it would give the last
+layer if the model's own answer were right, which is long where the model is unsure and points where
+the picture is different; k-means++ then chooses pictures with long gradients that are far apart.
+"""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from classifier.core.errors import UserError
+from classifier.core.files import write_csv
+from classifier.core.processes import run_program
+from classifier.core.random import generator
+from classifier.models.bundle import Bundle, load_bundle
+from classifier.models.devices import choose_device, make_deterministic
+from classifier.plotting.figures import picture_sheet, shorten, write_png
+from classifier.processing.images import PICTURE_SUFFIXES, model_input
+from classifier.processing.softmax import probabilities
+
+MODELS, RESULTS = Path("models"), Path("results")
+CHOSEN = 60
+SHOWN = 30
+_COLUMNS = 6
+_BATCH = 32
+
+
+class Unlabelled(NamedTuple):
+    """Pictures without labels, and what the model makes of them.
+
+    features: float32 `(n, features)`. given: probabilities float64 `(n, classes)`.
+    """
+
+    paths: list[Path]
+    features: np.ndarray
+    given: np.ndarray
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        raise UserError("name the folder of the pictures that have no label yet.")
+    make_deterministic()
+    folder = Path(sys.argv[1])
+    bundle = load_bundle(MODELS, choose_device())
+    pool = look_at(folder, bundle)
+    order = choose(pool.features, pool.given, CHOSEN)
+    table = ranking(pool, folder, bundle.spec.classes, order)
+    write_csv(RESULTS / "label_next.csv", table)
+    write_png(draw_chosen(pool, bundle, order), RESULTS / "label_next.png")
+    print(
+        f"label these {len(order)} of {len(pool.paths)} pictures next: results/label_next.csv, the "
+        "first in results/label_next.png"
+    )
+
+
+def look_at(folder: Path, bundle: Bundle) -> Unlabelled:
+    """The pictures below `folder`, sorted by path; those that cannot be read are named and left.
+
+    Raises UserError where there are none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}: name one that holds pictures.")
+    suffixed = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    files = sorted(path for path in suffixed if path.is_file())
+    paths: list[Path] = []
+    features, logits = [], []
+    for start in tqdm(range(0, len(files), _BATCH), "pictures", leave=False, disable=None):
+        read = [(path, _read(path, bundle)) for path in files[start : start + _BATCH]]
+        readable = [(path, pixels) for path, pixels in read if pixels is not None]
+        if not readable:
+            continue
+        paths += [path for path, _ in readable]
+        batch = torch.from_numpy(np.stack([pixels for _, pixels in readable]))
+        with torch.no_grad():
+            seen = bundle.model.features(batch.to(bundle.model.mean.device))
+            features.append(seen.float().cpu().numpy())
+            logits.append(bundle.model.head(seen).float().cpu().numpy())
+    if not paths:
+        raise UserError(f"no pictures that can be read lie below {folder}: name another folder.")
+    given = probabilities(np.concatenate(logits), bundle.spec.temperature)
+    return Unlabelled(paths, np.concatenate(features), given)
+
+
+def _read(path: Path, bundle: Bundle) -> np.ndarray | None:
+    try:
+        return model_input(path, bundle.spec.preprocessing, bundle.spec.crop)
+    except UserError as error:
+        print(f"left out: {path}: {error}", file=sys.stderr)
+        return None
+
+
+def choose(features: np.ndarray, given: np.ndarray, number: int) -> np.ndarray:
+    """At most `number` pictures, in the order in which they were chosen: int64.
+
+    features: `(n, features)`. given: probabilities `(n, classes)`. A picture's gradient is the
+    outer product of (probabilities - answer) and features, of which only scalar products are
+    needed. The first is the longest; each other is drawn with a chance that grows with the square
+    of its distance to those that were chosen, and to a gradient of zero: pictures of which the
+    model is sure teach nothing. The same arguments give the same pictures.
+    """
+    errors = given.copy()
+    errors[np.arange(len(given)), given.argmax(axis=1)] -= 1
+    seen = features.astype(np.float64)
+    lengths = (errors**2).sum(axis=1) * (seen**2).sum(axis=1)
+    draws = generator(0, 13)
+    chosen = [int(lengths.argmax())]
+    distances = lengths.copy()
+    while len(chosen) < min(number, len(given)):
+        last = chosen[-1]
+        product = (errors @ errors[last]) * (seen @ seen[last])
+        distances = np.minimum(distances, np.maximum(lengths + lengths[last] - 2 * product, 0))
+        distances[chosen] = 0
+        if distances.sum() <= 0:
+            break  # nothing that is left differs from what was chosen
+        chosen.append(int(draws.choice(len(given), p=distances / distances.sum())))
+    return np.array(chosen)
+
+
+def ranking(pool: Unlabelled, folder: Path, classes: list[str], order: np.ndarray) -> pd.DataFrame:
+    """Columns `path` (below the folder), `predicted, confidence, margin` (to the second class)."""
+    given = np.sort(pool.given[order], axis=1)
+    return pd.DataFrame(
+        {
+            "path": [pool.paths[place].relative_to(folder).as_posix() for place in order],
+            "predicted": [classes[label] for label in pool.given[order].argmax(axis=1)],
+            "confidence": given[:, -1].round(4),
+            "margin": (given[:, -1] - given[:, -2]).round(4),
+        }
+    )
+
+
+def draw_chosen(pool: Unlabelled, bundle: Bundle, order: np.ndarray) -> Figure:
+    """The first SHOWN of the chosen pictures, each under what the model takes it for."""
+    spec, shown = bundle.spec, order[:SHOWN]
+    pictures = [model_input(pool.paths[place], spec.preprocessing, spec.crop) for place in shown]
+    captions = [
+        f"{shorten(spec.classes[given.argmax()], 16)} {given.max():.0%}"
+        for given in pool.given[shown]
+    ]
+    return picture_sheet(pictures, captions, _COLUMNS)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,98 @@
+"""Program: how accurate the trained model stays on pictures that are changed to mislead it.
+
+`python -m classifier.evaluation.robustness` writes `results/robustness.csv` and `results/robustness.png`.
+
+Each value of a test picture, 0 to 255, may be moved by so much, the strength. Two attackers know
+the network: FGSM takes one step, PGD ten from a random start (see `classifier.training.adversarial`).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from classifier.core.files import write_csv
+from classifier.core.processes import run_program
+from classifier.core.random import generator
+from classifier.data.dataset import Dataset
+from classifier.evaluation.answers import load_trained
+from classifier.models.bundle import Bundle
+from classifier.models.devices import choose_device, make_deterministic
+from classifier.plotting.figures import BLUE, ORANGE, new_figure, write_png
+from classifier.processing.images import center_crop
+from classifier.training.adversarial import attack
+
+DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
+STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+# Steps of each attack; more than one start at random.
+ATTACKS = {"FGSM": 1, "PGD": 10}
+# More test pictures than this are represented by as many of them.
+MOST_PICTURES = 1000
+_BATCH = 32
+
+
+def main() -> None:
+    make_deterministic()
+    bundle, dataset = load_trained(MODELS, DATA, choose_device())
+    table = measure_robustness(bundle, dataset)
+    write_csv(RESULTS / "robustness.csv", table.round(6))
+    write_png(draw_robustness(table), RESULTS / "robustness.png")
+    print(table.to_string(index=False, float_format="{:.4g}".format))
+    print("in results/robustness.csv and results/robustness.png")
+
+
+def measure_robustness(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
+    """Accuracy under each attack and strength: columns `attack, strength, accuracy, pictures`.
+
+    The strength 0 stands for the pictures as they are.
+    """
+    rows = dataset.rows("test")
+    rows = rows[:: -(-len(rows) // MOST_PICTURES)]
+    cases = [(name, strength) for name in ATTACKS for strength in (0.0, *STRENGTHS)]
+    right = dict.fromkeys(cases, 0)
+    device = bundle.model.mean.device
+    for start in tqdm(range(0, len(rows), _BATCH), "robustness", leave=False, disable=None):
+        chosen = rows[start : start + _BATCH]
+        stored = np.array(center_crop(dataset.images[chosen], bundle.spec.crop))
+        pictures = torch.from_numpy(stored).to(device).float()
+        targets = torch.from_numpy(dataset.labels[chosen]).to(device)
+        draws = generator(start, 11).uniform(-1, 1, stored.shape).astype(np.float32)
+        noise = torch.from_numpy(draws).to(device)
+        for name, strength in cases:
+            moved = pictures
+            if strength:
+                steps = ATTACKS[name]
+                moved = attack(
+                    bundle.model,
+                    pictures,
+                    targets,
+                    strength=strength,
+                    steps=steps,
+                    start=noise if steps > 1 else None,
+                )
+            with torch.no_grad():
+                predicted = bundle.model(moved).argmax(dim=1)
+            right[name, strength] += int((predicted == targets).sum())
+    table = [(*case, hits / len(rows), len(rows)) for case, hits in right.items()]
+    return pd.DataFrame(table, columns=["attack", "strength", "accuracy", "pictures"])
+
+
+def draw_robustness(table: pd.DataFrame) -> Figure:
+    """Accuracy by strength, a line for each attack."""
+    figure = new_figure(6, 3.8)
+    axes = figure.subplots()
+    for (name, part), colour in zip(table.groupby("attack"), (BLUE, ORANGE), strict=True):
+        axes.plot(part["strength"], part["accuracy"], "o-", color=colour, label=name)
+    axes.set_xlabel("largest change of a value, of 255")
+    axes.set_ylabel(f"accuracy on {table['pictures'].iloc[0]} test pictures")
+    axes.set_ylim(-0.02, 1.02)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,1 @@
+"""Write deployable files and prove them equal."""

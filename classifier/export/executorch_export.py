@@ -1,0 +1,49 @@
+"""The model for phones: ExecuTorch with XNNPACK's kernels (the extra `mobile`)."""
+
+import importlib
+from types import ModuleType
+
+import numpy as np
+import torch
+
+from classifier.core.errors import UserError
+from classifier.export.onnx_export import Plain
+from classifier.inference.onnx_runtime import Predictor
+from classifier.models.network import Classifier
+
+
+def to_executorch(model: Classifier, crop: int) -> bytes:
+    """The model as a `.pte` file that takes one picture, uint8 `(1, crop, crop, 3)`.
+
+    Memory is planned when the file is written, so a larger batch would cost every phone its
+    memory. Raises UserError where the extra `mobile` is not installed.
+    """
+    exir = _part_of_executorch("executorch.exir")
+    xnnpack = _part_of_executorch("executorch.backends.xnnpack.partition.xnnpack_partitioner")
+    picture = torch.zeros(1, crop, crop, 3, dtype=torch.uint8)
+    program = torch.export.export(Plain(model), (picture,))
+    lowered = exir.to_edge_transform_and_lower(program, partitioner=[xnnpack.XnnpackPartitioner()])
+    return bytes(lowered.to_executorch().buffer)
+
+
+def load_executorch(content: bytes) -> Predictor:
+    """Run a `.pte` file on this machine, a picture at a time."""
+    runtime = _part_of_executorch("executorch.runtime").Runtime.get()
+    method = runtime.load_program(content).load_method("forward")
+
+    def predict(pictures: np.ndarray) -> np.ndarray:
+        answers = [method.execute((torch.from_numpy(one[None]),))[0] for one in pictures]
+        return np.concatenate([answer.numpy() for answer in answers])
+
+    return predict
+
+
+def _part_of_executorch(name: str) -> ModuleType:
+    """A module of the optional package, which is also slow to import."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise UserError(
+            "export.mobile needs ExecuTorch: install the extra with `uv pip install -e .[mobile]`, "
+            "or set export.mobile: false."
+        ) from None

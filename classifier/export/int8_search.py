@@ -1,0 +1,157 @@
+"""The search for an eight-bit model that is good enough to publish.
+
+The methods of `export.int8.methods` are tried in their order until one loses no more accuracy than
+`export.int8.max_accuracy_drop` allows. Accuracy is measured on the validation split: the test
+split says what the published file is worth, and would say too much had it chosen the file.
+
+Whether eight bits are faster depends on the processor that runs them, and a measurement never
+gives the same twice. So speed is told, and decides only where `export.int8.min_speedup` asks it to.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+import onnx
+from onnxruntime.quantization.calibrate import TensorsData
+from pydantic import Field, model_validator
+
+from classifier.core.config import Params
+from classifier.export.quantization import (
+    Calibration,
+    calibrate,
+    layers,
+    prepare,
+    quantize,
+    scan_layers,
+)
+from classifier.inference.onnx_runtime import Predictor, load_onnx
+
+Method = Literal["minmax", "percentile", "entropy", "exclude"]
+# The scan asks which layers matter more than others: a few pictures tell.
+_SCAN_PICTURES = 16
+
+
+class Int8Params(Params):
+    """Section `export.int8`."""
+
+    methods: list[Method]
+    calibration_pictures: int = Field(ge=1)
+    max_accuracy_drop: float = Field(ge=0, le=1)
+    min_speedup: float | None = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _methods_stand_once(self) -> Self:
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError("export.int8.methods names a method twice; name each once.")
+        if "exclude" in self.methods[:-1]:
+            raise ValueError(
+                "export.int8.methods: exclude goes on from the best of the other methods; "
+                "name it last."
+            )
+        return self
+
+
+class Attempt(NamedTuple):
+    """An eight-bit file, and what it loses of the validation accuracy.
+
+    excluded: names of the layers that stay in float.
+    """
+
+    calibration: Calibration
+    excluded: list[str]
+    accuracy: float
+    drop: float
+    content: bytes
+
+    @property
+    def name(self) -> str:
+        if not self.excluded:
+            return self.calibration
+        return f"{self.calibration} without {len(self.excluded)} sensitive layers"
+
+
+class Search(NamedTuple):
+    """All attempts in their order, the one to publish (or None), and why, in a sentence."""
+
+    attempts: list[Attempt]
+    chosen: Attempt | None
+    reason: str
+
+
+class Int8Search:
+    """Quantises one ONNX file in several ways and measures each.
+
+    pictures: uint8 `(n, crop, crop, 3)` of the training split, to calibrate with.
+    accuracy: of a function of pictures, on the validation split.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        pictures: np.ndarray,
+        accuracy: Callable[[Predictor], float],
+        threads: int,
+    ) -> None:
+        self._model: onnx.ModelProto = prepare(content)
+        self._pictures, self._accuracy, self._threads = pictures, accuracy, threads
+        self._expected = accuracy(load_onnx(content, threads))
+        self._ranges: dict[Calibration, TensorsData] = {}
+        self._attempts: list[Attempt] = []
+
+    def run(self, params: Int8Params, speedup: Callable[[bytes], float]) -> Search:
+        """Try the methods until a file passes. speedup: of a file, over the ONNX file in float."""
+        for method in params.methods:
+            tried = self._excluding(params) if method == "exclude" else self._calibrated(method)
+            if tried.drop <= params.max_accuracy_drop:
+                return self._decide(tried, params, speedup(tried.content))
+        if not self._attempts:
+            return Search([], None, "No int8 file: export.int8.methods names no method.")
+        best = min(self._attempts, key=lambda attempt: attempt.drop)
+        return Search(
+            self._attempts,
+            None,
+            f"No int8 file: the best of {len(self._attempts)} attempts ({best.name}) loses "
+            f"{best.drop:.4f} of the validation accuracy; export.int8.max_accuracy_drop allows "
+            f"{params.max_accuracy_drop:g}.",
+        )
+
+    def _decide(self, passed: Attempt, params: Int8Params, speedup: float) -> Search:
+        before = [f"{attempt.name} lost {attempt.drop:.4f}" for attempt in self._attempts[:-1]]
+        tried = f" after {', '.join(before)}" if before else ""
+        lost = f"changes the validation accuracy by {0 - passed.drop:+.4f}"
+        speed = f"is {speedup:.2f} times as fast as ONNX in float here, for one picture"
+        # Other ranges would not change the graph, and with it the time that it takes.
+        if params.min_speedup is not None and speedup < params.min_speedup:
+            reason = f"No int8 file: {passed.name} {lost}{tried}, but {speed}; "
+            reason += f"export.int8.min_speedup asks for {params.min_speedup:g}."
+            return Search(self._attempts, None, reason)
+        reason = f"Int8 by {passed.name} is published{tried}: it {lost} and {speed}."
+        return Search(self._attempts, passed, reason)
+
+    def _calibrated(self, calibration: Calibration) -> Attempt:
+        self._ranges[calibration] = calibrate(
+            self._model, self._pictures, calibration, self._threads
+        )
+        return self._attempt(calibration, [])
+
+    def _excluding(self, params: Int8Params) -> Attempt:
+        """Leave 1, 2, 4, … of the most sensitive layers in float, up to half, until one passes."""
+        best = min(self._attempts, key=lambda attempt: attempt.drop, default=None)
+        tried = best or self._calibrated("minmax")
+        calibration, count = tried.calibration, len(layers(self._model))
+        pictures = self._pictures[:_SCAN_PICTURES]
+        scan = scan_layers(self._model, self._ranges[calibration], pictures, self._threads)
+        excluded = 1
+        while tried.drop > params.max_accuracy_drop and excluded <= count / 2:
+            tried = self._attempt(calibration, [entry.layer for entry in scan[:excluded]])
+            excluded *= 2
+        return tried
+
+    def _attempt(self, calibration: Calibration, excluded: list[str]) -> Attempt:
+        content = quantize(self._model, self._ranges[calibration], exclude=excluded)
+        accuracy = self._accuracy(load_onnx(content, self._threads))
+        # Rounded, since 0.9 - 0.89 is a little more than the 0.01 that may be allowed.
+        drop = round(self._expected - accuracy, 9)
+        self._attempts.append(Attempt(calibration, excluded, accuracy, drop, content))
+        return self._attempts[-1]

@@ -1,0 +1,59 @@
+"""The model as one ONNX file, which says nothing of the machine that wrote it."""
+
+import copy
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from classifier.inference.onnx_runtime import INPUT, OUTPUT
+from classifier.models.network import Classifier
+
+
+class Plain(nn.Module):
+    """The same function, with pictures and weights in the order `(N, 3, H, W)` in memory too.
+
+    From PyTorch's channels-last order exporters make gathers that compute positions in memory,
+    which no runtime can fuse or quantise.
+    """
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+        self.eval()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        normalized = self.model.normalize(pictures).contiguous()
+        return self.model.head(self.model.backbone(normalized))
+
+
+def to_onnx(model: Classifier, crop: int) -> bytes:
+    """The model as one ONNX file for batches of any size, the same bytes for the same model."""
+    program = torch.onnx.export(
+        Plain(model),
+        (example(crop),),
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None
+    return onnx_bytes(program.model_proto)
+
+
+def onnx_bytes(proto: onnx.ModelProto) -> bytes:
+    """The checked file, without stack traces and with them this machine's paths."""
+    graph = proto.graph
+    parts = [proto, graph, *proto.functions, *graph.node, *graph.value_info, *graph.initializer]
+    for part in [*parts, *graph.input, *graph.output]:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.checker.check_model(proto, full_check=True)
+    return proto.SerializeToString(deterministic=True)
+
+
+def example(crop: int) -> Tensor:
+    """Pictures to export with; two, since exporters take a batch of one for a constant."""
+    return torch.zeros(2, crop, crop, 3, dtype=torch.uint8)

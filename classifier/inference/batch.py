@@ -1,0 +1,99 @@
+"""Classify many pictures: decoding and inference side by side on all cores.
+
+Every thread reads a batch, decodes it and runs the model on it, with a runtime that uses no
+threads of its own. So no core waits for another one, and there is no queue to tune.
+"""
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from classifier.core.errors import UserError, describe_os_error
+from classifier.inference.image_files import Found
+from classifier.inference.predict import Answer, Model
+
+BATCH_SIZE = 16
+
+
+class Outcome(NamedTuple):
+    """What became of a picture: `answer`, or where that is None, `problem` in words.
+
+    pixels: the decoded picture, uint8 `(S, S, 3)`; None with a problem.
+    """
+
+    name: str
+    answer: Answer | None
+    pixels: np.ndarray | None
+    problem: str = ""
+
+
+def worker_count() -> int:
+    """How many threads to compute with: those of OMP_NUM_THREADS, or one for each core."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    if hasattr(os, "sched_getaffinity"):  # the cores of this process, which may have few of all
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def classify_all(
+    model: Model, pictures: Iterable[Found], *, count: int | None = None, workers: int = 0
+) -> Generator[Outcome, None, None]:
+    """The outcomes in the order of the pictures, which are read as they are needed.
+
+    model: with one thread a call (`load_model(threads=1)`). count: how many pictures there are,
+    where that is known. workers: 0 for `worker_count()`.
+    """
+    workers = workers or worker_count()
+    # Few pictures are shared out, so that all cores have some.
+    size = BATCH_SIZE if count is None else max(1, min(BATCH_SIZE, -(-count // workers)))
+    waiting = iter(pictures)
+    with ThreadPoolExecutor(workers) as pool:
+        running = deque(
+            pool.submit(_classify_batch, model, batch)
+            for batch in islice(_batches(waiting, size), 2 * workers)
+        )
+        try:
+            while running:
+                outcomes = running.popleft().result()
+                if batch := list(islice(waiting, size)):
+                    running.append(pool.submit(_classify_batch, model, batch))
+                yield from outcomes
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _batches(pictures: Iterator[Found], size: int) -> Iterator[list[Found]]:
+    while batch := list(islice(pictures, size)):
+        yield batch
+
+
+def _classify_batch(model: Model, batch: list[Found]) -> list[Outcome]:
+    decoded = [_decode(model, found) for found in batch]
+    good = [pixels for pixels in decoded if not isinstance(pixels, str)]
+    answers = iter(model.answers(np.stack(good)) if good else [])
+    return [
+        Outcome(found.name, None, None, pixels)
+        if isinstance(pixels, str)
+        else Outcome(found.name, next(answers), pixels)
+        for found, pixels in zip(batch, decoded, strict=True)
+    ]
+
+
+def _decode(model: Model, found: Found) -> np.ndarray | str:
+    """The picture's pixels, or why there are none."""
+    if isinstance(found.content, UserError):
+        return str(found.content)
+    try:
+        return model.decode(found.content)
+    except UserError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.strerror or describe_os_error(error)}."

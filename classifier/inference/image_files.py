@@ -1,0 +1,103 @@
+"""Find the pictures that a user names: files, folders, patterns, archives, paths from a stream."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from classifier.core.errors import UserError
+from classifier.processing.images import PICTURE_SUFFIXES
+from classifier.sources.archives import is_hidden, list_members, read_members
+
+STANDARD_INPUT = "-"
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".xz", ".txz"})
+
+
+class Found(NamedTuple):
+    """A picture by its name, and where its bytes are: a path, themselves, or why they cannot be."""
+
+    name: str
+    content: Path | bytes | UserError
+
+
+def expand_names(names: Iterable[str], standard_input: Iterable[str]) -> list[Path]:
+    """The files that are meant, folders and patterns replaced by the files in them, sorted.
+
+    A pattern such as `photos/**/*.jpg` is used where no file has that name. The name `-` stands
+    for the lines of `standard_input`, each a path. What is not there stays, to be told later.
+    """
+    paths: list[Path] = []
+    for name in names:
+        if name == STANDARD_INPUT:
+            paths += [Path(line) for text in standard_input if (line := text.rstrip("\r\n"))]
+        elif glob.has_magic(name) and not os.path.lexists(name):
+            matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path has no absolute patterns)
+            paths += [file for match in matches for file in _files(Path(match))] or [Path(name)]
+        else:
+            paths += _files(Path(name))
+    return paths
+
+
+def count_pictures(paths: Iterable[Path]) -> int | None:
+    """How many pictures `read_pictures` will find; None where counting takes reading it all."""
+    count = 0
+    for path in paths:
+        if not _is_archive(path):
+            count += 1
+        elif path.suffix.lower() == ".zip":
+            try:
+                count += sum(_is_picture(member.name) for member in list_members(path))
+            except (UserError, OSError):
+                count += 1
+        else:
+            return None
+    return count
+
+
+def read_pictures(paths: Iterable[Path]) -> Iterator[Found]:
+    """The pictures in their order; of archives, which are not extracted, the members' bytes.
+
+    What cannot be read is found too, with the reason, and does not end the search.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield Found(str(path), UserError("no picture files lie in this folder."))
+        elif not _is_archive(path):
+            yield Found(str(path), path)
+        else:
+            yield from _members(path)
+
+
+def _members(path: Path) -> Iterator[Found]:
+    empty = True
+    try:
+        for name, content in read_members(path, _is_picture):
+            empty = False
+            yield Found(f"{path}/{name}", content)
+    except UserError as error:
+        yield Found(str(path), error)
+    else:
+        if empty:
+            yield Found(str(path), UserError("no picture files lie in this archive."))
+
+
+def _files(path: Path) -> list[Path]:
+    """The picture files below a folder; the path itself where it is none, or holds none."""
+    if not path.is_dir():
+        return [path]
+    files = [
+        Path(parent, name)
+        for parent, _, names in os.walk(path)
+        for name in names
+        if _is_picture(name) and not is_hidden(Path(parent, name).relative_to(path).as_posix())
+    ]
+    return sorted(files) or [path]
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def _is_archive(path: Path) -> bool:
+    return path.suffix.lower() in ARCHIVE_SUFFIXES and path.is_file()

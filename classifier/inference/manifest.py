@@ -1,0 +1,82 @@
+"""What an export consists of, and the only way to read one of its files back.
+
+`manifest.json` says of every file its SHA-256, its size, its format, what it takes and what it
+gives. `.pt2` and TorchScript files can make PyTorch run what their author wants, so they are not
+opened before their hash is found to be the one that was written down. The standard library is
+all that this needs.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from classifier.core.errors import UserError
+
+MANIFEST = "manifest.json"
+
+
+class Entry(NamedTuple):
+    """One file. tolerance: of a probability of the golden pictures; None where none is replayed."""
+
+    format: str
+    sha256: str
+    bytes: int
+    input: str | None = None
+    output: str | None = None
+    tolerance: float | None = None
+
+
+def describe(
+    content: bytes,
+    form: str,
+    *,
+    takes: str | None = None,
+    gives: str | None = None,
+    tolerance: float | None = None,
+) -> Entry:
+    """The entry of a file with this content."""
+    digest = hashlib.sha256(content).hexdigest()
+    return Entry(form, digest, len(content), takes, gives, tolerance)
+
+
+def manifest_content(entries: dict[str, Entry]) -> dict[str, Any]:
+    """What `manifest.json` holds, of entries by file name."""
+    described = {
+        file: {key: value for key, value in entry._asdict().items() if value is not None}
+        for file, entry in entries.items()
+    }
+    return {"files": described}
+
+
+def read_manifest(folder: Path) -> dict[str, Entry]:
+    """The entries by file name; raises UserError where there is no readable manifest."""
+    path = folder / MANIFEST
+    try:
+        files = json.loads(path.read_text("utf-8"))["files"]
+        return {file: Entry(**entry) for file, entry in files.items()}
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run the export stage, or `dvc checkout`.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(
+            f"{path} is no manifest of an export: run the export stage, or `dvc checkout`."
+        ) from None
+
+
+def read_exported(folder: Path, file: str) -> bytes:
+    """The content of an exported file; raises UserError unless it is what the manifest says."""
+    entries = read_manifest(folder)
+    if file not in entries:
+        raise UserError(f"{file} does not stand in {folder / MANIFEST}, so it is not opened.")
+    try:
+        content = (folder / file).read_bytes()
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder / file} is missing, but stands in {MANIFEST}: copy the whole folder again."
+        ) from None
+    if hashlib.sha256(content).hexdigest() != entries[file].sha256:
+        raise UserError(
+            f"{folder / file} is not what the export wrote (its SHA-256 differs from that in "
+            f"{MANIFEST}), so it is not opened: copy it again, or run the export stage."
+        )
+    return content

@@ -1,0 +1,58 @@
+"""Run an ONNX file on the processor: ONNX Runtime and NumPy are all that this needs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from classifier.core.errors import UserError
+from classifier.inference.manifest import read_exported
+
+# Pictures uint8 `(N, crop, crop, 3)` → logits float32 `(N, classes)`.
+Predictor = Callable[[np.ndarray], np.ndarray]
+INPUT, OUTPUT = "pictures", "logits"
+ONNX_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
+
+
+def load_onnx(content: bytes, threads: int = 0) -> Predictor:
+    """The file as a function; threads: 0 leaves their number to ONNX Runtime, one a core."""
+    session = _session(content, threads, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
+
+    def predict(pictures: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run([OUTPUT], {INPUT: pictures})[0])
+
+    return predict
+
+
+def load_exported(folder: Path, file: str, threads: int = 0) -> Predictor:
+    """An ONNX file of an export as a function.
+
+    Raises UserError where the file is not what the manifest says, or this ONNX Runtime cannot run
+    it.
+    """
+    content = read_exported(folder, file)
+    try:
+        return load_onnx(content, threads)
+    # The classes of its errors have no base of their own and no public names.
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot run it: {reason}"
+        ) from error
+
+
+def plain_session(content: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """A session that computes every node of the file by itself, with nothing fused."""
+    return _session(content, threads, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
+
+
+def _session(
+    content: bytes, threads: int, optimization: onnxruntime.GraphOptimizationLevel
+) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.graph_optimization_level = optimization
+    # Threads that go on waiting actively would slow whatever runs between two calls.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

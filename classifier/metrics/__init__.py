@@ -1,0 +1,1 @@
+"""Pure functions of arrays: classification, calibration, intervals."""

@@ -1,0 +1,1 @@
+"""Networks, pretrained weights, features, and the bundle that carries a model."""

@@ -1,0 +1,77 @@
+"""The trained model as it travels: `model.safetensors` and `model.json`, no pickle.
+
+The bundle holds everything that turns a picture file into probabilities: weights, class names,
+preprocessing, normalisation and temperature.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from classifier.core.errors import UserError
+from classifier.core.files import write_bytes, write_json
+from classifier.models.network import Classifier, ModelParams, build_classifier, restore_weights
+from classifier.processing.spec import DESCRIPTION, BundleSpec
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained network, in evaluation mode, and its description."""
+
+    model: Classifier
+    spec: BundleSpec
+
+
+def save_bundle(
+    model: Classifier, spec: BundleSpec, folder: Path, changed: dict[str, Tensor] | None = None
+) -> None:
+    """Write both files to `folder`; the same model gives the same bytes.
+
+    changed: tensors that stand there by name in place of the model's.
+    """
+    tensors = model.state_dict() | (changed or {})
+    state = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(folder / WEIGHTS, save(state))
+    write_json(folder / DESCRIPTION, spec.model_dump(mode="json"))
+
+
+def load_bundle(folder: Path = Path("models"), device: torch.device | None = None) -> Bundle:
+    """Read a bundle; raises UserError where a file is missing, cut, or of another model."""
+    try:
+        spec = BundleSpec.model_validate(json.loads((folder / DESCRIPTION).read_text("utf-8")))
+        params = ModelParams.model_validate(spec.params.get("model"))
+        state = load_file(folder / WEIGHTS)
+    except FileNotFoundError as error:
+        missing = error.filename or folder / WEIGHTS
+        raise UserError(
+            f"{missing} is missing: run the train stage, or fetch the model with `dvc pull`."
+        ) from None
+    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+        raise UserError(
+            f"{folder} holds no readable model ({str(error).splitlines()[0]}): "
+            "run the train stage again, or `dvc checkout`."
+        ) from None
+    model = build_classifier(
+        params,
+        classes=len(spec.classes),
+        crop=spec.crop,
+        mean=spec.mean,
+        std=spec.std,
+        load_weights=False,
+    )
+    try:
+        restore_weights(model, state)
+    except RuntimeError:
+        raise UserError(
+            f"{folder / WEIGHTS} and {folder / DESCRIPTION} describe different networks: "
+            "run the train stage again, or `dvc checkout`."
+        ) from None
+    return Bundle(model.to(device or torch.device("cpu")).eval(), spec)

@@ -1,0 +1,212 @@
+"""What a frozen backbone makes of pictures, computed once and kept in the cache folder.
+
+A frozen backbone in evaluation mode is a pure function, so its features are kept under a key of
+everything that they depend on: the pictures' pixels, the view, the weights, the number format, the
+code and the hardware. A later run with another head, and every evaluation, finds them there.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from copy import deepcopy
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.fx.proxy import TraceError
+from tqdm import tqdm
+
+from classifier.core.cache import cache_folder, digest_tensors, read_checked, write_checked
+from classifier.core.random import generator
+from classifier.data.augment import AugmentParams, random_view
+from classifier.data.dataset import Dataset
+from classifier.models.devices import device_name
+from classifier.models.network import Classifier
+from classifier.models.stored_backbone import StoredBackbone
+from classifier.processing.views import View, named_view
+from classifier.training.batches import Batch, Ordering
+
+# The features of a picture may depend in their last bits on how many are computed at once, so the
+# number is fixed. On a processor, eight pictures of 224 x 224 stay in its caches.
+_AT_ONCE = {"cpu": 8, "cuda": 256}
+
+
+class FeatureExtractor:
+    """The frozen backbone of `model` as a function with a memory."""
+
+    def __init__(self, model: Classifier, dtype: torch.dtype = torch.float32) -> None:
+        self._model = model
+        self._dtype = dtype
+        self._network: nn.Module | None = None
+        self._weights_digest = digest_tensors(
+            {**model.backbone.state_dict(), "mean": model.mean, "std": model.std}
+        )
+
+    def features(
+        self, images: np.ndarray, rows: np.ndarray, views: Sequence[View]
+    ) -> list[np.ndarray]:
+        """Features of `images[rows]` seen through each view: float32 `(n, features)`.
+
+        images: uint8 `(N, S, S, 3)`. From the cache folder where they are there and whole.
+        """
+        pictures = _digest_pictures(images, rows)
+        return [self._features(images, rows, view, pictures) for view in views]
+
+    def _features(
+        self, images: np.ndarray, rows: np.ndarray, view: View, pictures: str
+    ) -> np.ndarray:
+        path = cache_folder("features") / f"{self._key(pictures, view)}.npy"
+        stored = read_checked(path)
+        if stored is not None:
+            return np.load(io.BytesIO(stored))
+        computed = self._compute(images, rows, view)
+        buffer = io.BytesIO()
+        np.save(buffer, computed)
+        write_checked(path, buffer.getvalue())
+        return computed
+
+    def _key(self, pictures: str, view: View) -> str:
+        code = ("augment", "backbones", "features", "images", "models", "views")
+        files = {name: Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in code}
+        depends_on = {
+            "pictures": pictures,
+            "view": repr(view),
+            "weights": self._weights_digest,
+            "dtype": str(self._dtype),
+            "code": files,
+            "versions": [torch.__version__, version("torchvision")],
+            "device": device_name(self._model.mean.device),
+        }
+        return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _compute(self, images: np.ndarray, rows: np.ndarray, view: View) -> np.ndarray:
+        if self._network is None:
+            self._network = _for_inference(self._model.backbone, self._dtype)
+        network, device = self._network, self._model.mean.device
+        at_once = _AT_ONCE[device.type]
+
+        @torch.no_grad()
+        def features_from(start: int) -> Tensor:
+            chosen = np.resize(rows[start : start + at_once], at_once)
+            pictures = torch.from_numpy(view(images[chosen], chosen)).to(device)
+            normalized = self._model.normalize(pictures).to(self._dtype)
+            return network(normalized).float().cpu()
+
+        starts = range(0, len(rows), at_once)
+        # Several threads with a batch each are faster than a batch shared by several threads.
+        count = torch.get_num_threads() if device.type == "cpu" else 1
+        with ThreadPoolExecutor(count, initializer=_compute_alone) as threads:
+            parts = threads.map(features_from, starts)
+            label = f"features of {view.name}"
+            shown = tqdm(parts, total=len(starts), desc=label, leave=False, disable=None)
+            return torch.cat(list(shown))[: len(rows)].numpy()
+
+
+def _compute_alone() -> None:
+    """Keep PyTorch from starting threads of its own in this thread."""
+    torch.set_num_threads(1)
+
+
+def _for_inference(backbone: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy with batch norm folded into the convolutions before it, about twice as fast."""
+    # The import is slow, and not needed where all features are there.
+    from torch.fx.experimental.optimization import fuse  # noqa: PLC0415
+
+    stored = isinstance(backbone, StoredBackbone)
+    network = backbone.network() if stored else deepcopy(backbone).eval()
+    # A network whose path depends on its input cannot be folded, and is used as it is.
+    with suppress(TraceError):
+        network = fuse(network)
+    return network.to(dtype).to(memory_format=torch.channels_last)
+
+
+def _digest_pictures(images: np.ndarray, rows: np.ndarray) -> str:
+    # The rows count too: what a random view shows of a picture depends on its row.
+    digest = hashlib.sha256(f"{images.shape[1:]} {rows.tolist()}".encode())
+    for start in range(0, len(rows), 256):
+        digest.update(images[rows[start : start + 256]].data)
+    return digest.hexdigest()
+
+
+class FeatureBatches:
+    """Features of a frozen backbone for the training loop, in every epoch of one of their views.
+
+    training: float32 `(views, n, features)`, row i for picture `training_rows[i]`; the view of a
+    picture in an epoch is a function of (seed, epoch, i).
+    """
+
+    def __init__(
+        self,
+        training: Sequence[np.ndarray],
+        validation: np.ndarray,
+        training_targets: np.ndarray,
+        validation_targets: np.ndarray,
+        *,
+        ordering: Ordering,
+        device: torch.device,
+    ) -> None:
+        self._training = torch.from_numpy(np.stack(training)).to(device)
+        self._validation = torch.from_numpy(validation).to(device)
+        self._targets = torch.from_numpy(training_targets).to(device)
+        self._validation_targets = torch.from_numpy(validation_targets).to(device)
+        self._labels = training_targets
+        self._ordering = ordering
+
+    def training_order(self, epoch: int) -> list[np.ndarray]:
+        return self._ordering.places(self._labels, epoch)
+
+    def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
+        draws = generator(self._ordering.seed, epoch, 3)
+        views = draws.integers(len(self._training), size=len(self._targets))
+        for order in self.training_order(epoch)[first:]:
+            rows, seen = torch.from_numpy(order), torch.from_numpy(views[order])
+            yield [Batch(self._training[seen, rows], self._targets[rows])]
+
+    def validation_batches(self) -> Iterator[Batch]:
+        yield Batch(self._validation, self._validation_targets)
+
+
+def feature_batches(
+    dataset: Dataset,
+    model: Classifier,
+    augment: AugmentParams,
+    *,
+    views: int,
+    crop: int,
+    dtype: torch.dtype,
+    ordering: Ordering,
+) -> FeatureBatches:
+    """The features of the training pictures, as centre crops and in `views` augmented views.
+
+    Training sees features that were computed in `dtype`, validation sees them in float32, as
+    evaluation computes them.
+    """
+    image_size = dataset.preprocessing.image_size
+    identity = named_view("identity", image_size, crop)
+    augmented = [
+        random_view(
+            augment,
+            image_size=image_size,
+            crop=crop,
+            seed=ordering.seed,
+            number=number,
+            size=len(dataset.images),
+        )
+        for number in range(views)
+    ]
+    train, val = dataset.rows("train"), dataset.rows("val")
+    exact, fast = FeatureExtractor(model), FeatureExtractor(model, dtype)
+    (validation,) = exact.features(dataset.images, val, [identity])
+    return FeatureBatches(
+        fast.features(dataset.images, train, [identity, *augmented]),
+        validation,
+        dataset.labels[train],
+        dataset.labels[val],
+        ordering=ordering,
+        device=model.mean.device,
+    )

@@ -1,0 +1,89 @@
+"""A frozen torchvision backbone that is only built where it has to compute.
+
+With the features of all pictures in the cache folder, a training run needs the backbone's weights
+for the bundle and for the features' key, but not the network, and so not torchvision, whose import
+takes longer than the training.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from classifier.core.cache import cache_folder, read_checked, write_checked
+
+Build = Callable[[], tuple[nn.Module, int]]
+
+
+class StoredBackbone(nn.Module):
+    """Weights by their names in the network that `build` gives, none of them trained."""
+
+    def __init__(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], build: Build):
+        super().__init__()
+        for name, tensor in parameters.items():
+            parameter = nn.Parameter(tensor, requires_grad=False)
+            _inside(self, name).register_parameter(name.split(".")[-1], parameter)
+        for name, tensor in buffers.items():
+            _inside(self, name).register_buffer(name.split(".")[-1], tensor)
+        self._build = build
+
+    def network(self) -> nn.Module:
+        """The network itself, with these weights, in evaluation mode."""
+        network, _ = self._build()
+        network.load_state_dict(self.state_dict())
+        some = next(self.parameters())
+        return network.to(some.device).eval()
+
+
+def stored_backbone(
+    depends_on: dict[str, object], build: Build, rebuild: Build
+) -> tuple[nn.Module, int]:
+    """What `build` gives: a backbone and the number of its features, or it from the cache folder.
+
+    depends_on: what the backbone is a function of. rebuild: as `build`, with any weights.
+    """
+    path = cache_folder("backbones") / f"{_name(depends_on)}.pt"
+    content = read_checked(path)
+    if content is not None:
+        stored = torch.load(io.BytesIO(content), weights_only=True)
+        return StoredBackbone(stored["parameters"], stored["buffers"], rebuild), stored["features"]
+    backbone, features = build()
+    # Now that the weights' file is there, if it was not before.
+    path = path.with_name(f"{_name(depends_on)}.pt")
+    buffer = io.BytesIO()
+    stored = {
+        "parameters": {name: tensor.detach() for name, tensor in backbone.named_parameters()},
+        "buffers": dict(backbone.named_buffers()),
+        "features": features,
+    }
+    torch.save(stored, buffer)
+    write_checked(path, buffer.getvalue())
+    return backbone, features
+
+
+def _name(depends_on: dict[str, object]) -> str:
+    code = [Path(__file__), Path(__file__).with_name("backbones.py")]
+    texts = [path.read_text("utf-8") for path in code]
+    described = json.dumps([depends_on, version("torchvision"), _downloads(), texts])
+    return hashlib.sha256(described.encode()).hexdigest()[:32]
+
+
+def _downloads() -> list[tuple[str, int, int]]:
+    """What tells whether weights' files have changed, one of which the backbone is read from."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+
+
+def _inside(root: nn.Module, name: str) -> nn.Module:
+    """The module that holds the tensor of this name, made where it is not there yet."""
+    for part in name.split(".")[:-1]:
+        if not hasattr(root, part):
+            root.add_module(part, nn.Module())
+        root = root.get_submodule(part)
+    return root

@@ -1,0 +1,64 @@
+"""What every chart of this project shares: one look, one way to write it, sheets of pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from classifier.core.files import replacing
+
+BLUE, ORANGE, GREEN, GREY = "#2a6fb0", "#e07b28", "#3a923a", "#7f7f7f"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of that many inches that needs no display; `write_png` fits its layout."""
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def write_png(figure: Figure, path: Path) -> None:
+    """Write the figure; the same figure gives the same bytes."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def shorten(text: str, length: int) -> str:
+    """`text` in at most `length` characters, its middle replaced by an ellipsis."""
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def draw_picture(axes: Axes, picture: np.ndarray, caption: str) -> None:
+    """Show `picture`, uint8 `(H, W, 3)`, with its caption above; small ones as sharp squares."""
+    small = max(picture.shape[:2]) < 64
+    axes.imshow(picture, interpolation="nearest" if small else "antialiased")
+    # A dollar sign would start a formula.
+    axes.set_title(shorten(caption, 22).replace("$", r"\$"), fontsize=8)
+    axes.set_axis_off()
+
+
+def picture_sheet(
+    pictures: Sequence[np.ndarray], captions: Sequence[str], columns: int, note: str = ""
+) -> Figure:
+    """A sheet of captioned pictures (each uint8 `(H, W, 3)`), row after row, above a note."""
+    rows = -(-len(pictures) // columns)
+    below = 0.25 if note else 0.0
+    height = 1.75 * rows + below
+    figure = new_figure(1.5 * columns, height)
+    # All cells are alike: there is no layout to search for, which takes long.
+    figure.set_layout_engine(None)
+    bottom = (0.035 + below) / height
+    figure.subplots_adjust(0.01, bottom, 0.99, 1 - 0.25 / height, wspace=0.06, hspace=0.2)
+    figure.text(0.01, 0.07 / height, note, fontsize=8)
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes in grid[len(pictures) :]:
+        axes.set_axis_off()
+    for axes, picture, caption in zip(grid, pictures, captions, strict=False):
+        draw_picture(axes, picture, caption)
+    return figure

@@ -1,0 +1,191 @@
+"""From the bytes of a picture file to pixels: one way in, for training and for serving alike."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from classifier.core.errors import UserError
+
+Resize = Literal["crop", "pad", "stretch"]
+Box = tuple[float, float, float, float]
+
+# The decoders that files reach; Pillow knows many more, of rarer formats and less tested.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    | {".ppm", ".pgm", ".pbm", ".pnm"}
+)
+# About 256 MiB of RGB: a small file may promise any size, and decoding it must not fill the memory.
+MAX_PIXELS = 89_000_000
+
+# How to turn what is stored into what was seen, by EXIF orientation (1 needs nothing).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture of any shape becomes a square of `image_size` pixels.
+
+    resize: `crop` scales the short side and keeps the centre, `pad` scales the long side and
+    fills up with black, `stretch` scales each side by itself.
+    """
+
+    image_size: int
+    resize: Resize
+
+
+class Picture(NamedTuple):
+    """A preprocessed picture (`pixels`: uint8 `(S, S, 3)`, RGB) and the upright original's size.
+
+    mode: how the file stores colours, by Pillow's names, such as `RGB`, `L` (grey) or `CMYK`.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+    mode: str
+
+
+def read_picture(
+    content: bytes | Path, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
+) -> Picture:
+    """Decode a picture, turn it upright (EXIF), make it RGB, and scale it to a square.
+
+    Transparent parts become white. 16-bit values are divided by 256; for 32-bit integers and
+    floats see `_eight_bits`. Of an animation, the first frame counts. A square RGB picture of
+    `image_size` keeps its pixels as they are.
+
+    Raises UserError with the reason, but not the file's name, where `content` is in none of
+    FORMATS, has more than `max_pixels` pixels, or is damaged; OSError where a path cannot be read.
+    """
+    data = content.read_bytes() if isinstance(content, Path) else content
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(image, max_pixels)
+            return _decode(image, preprocessing)
+    except UserError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise UserError(f"it is no picture in a known format ({', '.join(FORMATS)}).") from None
+    except Image.DecompressionBombError:
+        raise UserError(f"it has more than {max_pixels:,} pixels, the limit.") from None
+    # On damaged files, decoders raise errors of a dozen classes, struct.error and IndexError too.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise UserError(f"it is damaged or cut short ({reason}).") from error
+
+
+def center_window(size: int, crop: int) -> slice:
+    """The middle `crop` of `size` pixels; of unequal margins, the smaller one comes first."""
+    assert 0 < crop <= size
+    first = (size - crop) // 2
+    return slice(first, first + crop)
+
+
+def center_crop(pictures: np.ndarray, crop: int) -> np.ndarray:
+    """The centre of pictures `(..., S, S, 3)` as a view `(..., crop, crop, 3)`."""
+    window = center_window(pictures.shape[-2], crop)
+    return pictures[..., window, window, :]
+
+
+def model_input(content: bytes | Path, preprocessing: Preprocessing, crop: int) -> np.ndarray:
+    """What a model takes for this picture file: uint8 `(crop, crop, 3)`, RGB.
+
+    Raises as `read_picture` does.
+    """
+    return center_crop(read_picture(content, preprocessing).pixels, crop)
+
+
+def without_padding(picture: Picture, preprocessing: Preprocessing) -> np.ndarray:
+    """The pixels of the square that show the picture, not the black around it: `(H, W, 3)`."""
+    (width, height), _ = _geometry(picture.width, picture.height, preprocessing)
+    size = preprocessing.image_size
+    return picture.pixels[center_window(size, height), center_window(size, width)]
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    """Raise UserError where the header, all that is read so far, promises too much or nothing."""
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UserError(f"it has {width} x {height} pixels; {max_pixels:,} is the limit.")
+    if width * height == 0:
+        raise UserError("it has no pixels.")
+
+
+def _decode(image: Image.Image, preprocessing: Preprocessing) -> Picture:
+    (width, height), mode = image.size, image.mode
+    size, box = _geometry(width, height, preprocessing)
+    # A JPEG decoder can leave out detail: cheaper, and invisible from twice the size upwards.
+    drafted = image.draft(None, (2 * size[0], 2 * size[1]))
+    if drafted is not None:
+        scale = width / drafted[1][2]
+        box = (box[0] / scale, box[1] / scale, box[2] / scale, box[3] / scale)
+    image.load()
+    # Asked for only now, since loading a TIFF file turns it upright and drops the tag.
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    small = _to_rgb(image).resize(size, Image.Resampling.BILINEAR, box)
+    if orientation in _UPRIGHT:
+        small = small.transpose(_UPRIGHT[orientation])
+    if orientation in (5, 6, 7, 8):
+        width, height = height, width
+    pixels = np.array(_fill_up(small, preprocessing.image_size))
+    return Picture(pixels, width, height, mode)
+
+
+def _geometry(width: int, height: int, preprocessing: Preprocessing) -> tuple[tuple[int, int], Box]:
+    """The size to scale to, and the part of the picture that is scaled to it."""
+    target = preprocessing.image_size
+    if preprocessing.resize == "pad":
+        longest = max(width, height)
+        size = (max(1, round(width * target / longest)), max(1, round(height * target / longest)))
+        return size, (0, 0, width, height)
+    if preprocessing.resize == "stretch":
+        return (target, target), (0, 0, width, height)
+    # Cropping before scaling: scaled first, a picture of 1 x 10,000 would be huge in between.
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return (target, target), (left, top, left + side, top + side)
+
+
+def _fill_up(image: Image.Image, size: int) -> Image.Image:
+    """`image` in the middle of a black square of `size` pixels; itself where it fills it."""
+    if image.size == (size, size):
+        return image
+    square = Image.new("RGB", (size, size))
+    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+    return square
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F" or image.mode.startswith("I"):
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(grey: np.ndarray) -> np.ndarray:
+    """Wide grey values `(H, W)` as uint8, by rules that depend on the file's type.
+
+    Integers are taken as 16-bit values, which is what files of such pictures hold, even where
+    they are stored in 32. Floats range over 0..1 unless one is greater, then over 0..255.
+    """
+    if np.issubdtype(grey.dtype, np.integer):
+        return (np.clip(grey, 0, 65535) // 256).astype(np.uint8)
+    grey = np.nan_to_num(grey, nan=0.0)
+    if grey.max() <= 1:
+        grey = grey * 255
+    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)

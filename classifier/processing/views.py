@@ -1,0 +1,183 @@
+"""Named views of a stored picture: what a model may be shown of it, in evaluation and in serving.
+
+| name | what the model sees |
+| --- | --- |
+| `identity` | the centre crop, as in validation |
+| `flip` | the centre crop, mirrored left to right |
+| `shift_<up, down, left or right>_<pixels>` | the content moved that way |
+| `top_left`, `top_right`, `bottom_left`, `bottom_right` | the crop in that corner |
+| `scale_<factor>` | the content enlarged (factor above 1), or more of the picture (below 1) |
+| any of these with `+flip` | the same, mirrored |
+| `five_crop`, `ten_crop` | sets: the centre and the corners, and these with their mirror images |
+
+NumPy and Pillow are all that this needs, so that a server can show the same views.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from PIL import Image
+
+from classifier.core.errors import UserError
+from classifier.processing.images import Box
+
+CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
+# The ten crops are those of Krizhevsky et al., "ImageNet classification with deep convolutional
+# neural networks", 2012.
+SETS = {
+    "five_crop": ("identity", *CORNERS),
+    "ten_crop": ("identity", *CORNERS, "flip", *(f"{corner}+flip" for corner in CORNERS)),
+}
+# Where the window goes, right and down, when the content moves.
+_MOVES = {"up": (0, 1), "down": (0, -1), "left": (1, 0), "right": (-1, 0)}
+_NAME = re.compile(
+    rf"(?:(?P<place>identity|{'|'.join(CORNERS)})"
+    rf"|shift_(?P<direction>{'|'.join(_MOVES)})_(?P<pixels>\d+)"
+    r"|(?P<scale>scale)_(?P<factor>\d+(?:\.\d+)?))(?P<mirrored>\+flip)?"
+)
+
+
+class View(Protocol):
+    """One way to show stored pictures to a model; caches tell views apart by their `repr`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, pictures: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
+        """Pictures uint8 `(B, S, S, 3)` as `(B, crop, crop, 3)`, uint8 or float32 in 0..255.
+
+        rows: int64 `(B,)`, where each picture stands in the data set; random views depend on it.
+        """
+        ...
+
+
+class _Recipe(NamedTuple):
+    """What a name says, while the sizes are unknown."""
+
+    place: str  # `identity`, a corner, a direction of _MOVES, or `scale`
+    amount: float  # pixels of a shift or factor of a scale; 0 for the other places
+    mirrored: bool
+
+
+def expand_views(names: Sequence[str]) -> list[str]:
+    """`names` in their order, with the names of sets replaced by the views in them.
+
+    Raises UserError for an unknown name, and for a view that stands twice, under whatever name.
+    """
+    expanded = [view for name in names for view in SETS.get(name, (name,))]
+    seen: dict[_Recipe, str] = {}
+    for name in expanded:
+        recipe = _parse(name)
+        if recipe in seen:
+            same = f"{name!r} stands twice"
+            if name != seen[recipe]:
+                same = f"{name!r} is the same view as {seen[recipe]!r}"
+            raise UserError(f"{same}; name each view once (sets are {', '.join(SETS)}).")
+        seen[recipe] = name
+    return expanded
+
+
+def named_view(name: str, image_size: int, crop: int) -> View:
+    """The view of that name, for pictures stored with side `image_size` and a model of `crop`.
+
+    Raises UserError for an unknown name, for a view that these sizes do not allow, and for a
+    corner that would be no other than the centre.
+    """
+    assert 0 < crop <= image_size
+    recipe = _parse(name)
+    margin = image_size - crop
+    left = top = margin // 2
+    if recipe.place in CORNERS:
+        if margin == 0:
+            raise UserError(
+                f"view {name!r} would equal 'identity': corner crops need split.image_size "
+                f"({image_size}) larger than train.crop ({crop})."
+            )
+        left, top = margin * ("right" in recipe.place), margin * ("bottom" in recipe.place)
+    if recipe.place in _MOVES:
+        if recipe.amount >= crop:
+            raise UserError(
+                f"view {name!r} moves the whole picture out of sight; "
+                f"shift it by less than train.crop ({crop})."
+            )
+        right, down = _MOVES[recipe.place]
+        left, top = left + right * int(recipe.amount), top + down * int(recipe.amount)
+    if recipe.place == "scale":
+        return _Scaled(name, recipe.mirrored, crop, _centre_box(name, recipe, image_size, crop))
+    return _Window(name, recipe.mirrored, crop, left, top)
+
+
+def _centre_box(name: str, recipe: _Recipe, image_size: int, crop: int) -> Box:
+    # Rounded, since for instance 21 / 0.7 gives a little more than 30.
+    side = round(crop / recipe.amount, 6)
+    if not 1 <= side <= image_size:
+        raise UserError(
+            f"view {name!r} would take in {side:.1f} pixels a side of a stored picture's "
+            f"{image_size} (split.image_size); with train.crop {crop}, "
+            f"factors from {crop}/{image_size} to {crop} fit."
+        )
+    first = (image_size - side) / 2
+    return first, first, image_size - first, image_size - first
+
+
+def _parse(name: str) -> _Recipe:
+    match = _NAME.fullmatch("identity+flip" if name == "flip" else name)
+    amount = float(match["pixels"] or match["factor"] or 0) if match else 0
+    if match is None or (match["factor"] and amount == 0):
+        raise UserError(
+            f"view {name!r} is unknown; views are identity, flip, {', '.join(CORNERS)}, "
+            "shift_<up|down|left|right>_<pixels> and scale_<factor> (such as shift_up_2, "
+            f"scale_1.1), each also with +flip, and the sets {', '.join(SETS)}."
+        )
+    place = match["place"] or match["direction"] or match["scale"]
+    if (place in _MOVES and amount == 0) or (place == "scale" and amount == 1):
+        place, amount = "identity", 0.0
+    return _Recipe(place, amount, match["mirrored"] is not None)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The square of side `crop` whose first pixel is (`left`, `top`).
+
+    Where it leaves the picture, the nearest pixel is repeated.
+    """
+
+    name: str
+    mirrored: bool
+    crop: int
+    left: int
+    top: int
+
+    def __call__(self, pictures: np.ndarray, _rows: np.ndarray, /) -> np.ndarray:
+        size = pictures.shape[1]
+        right, bottom = self.left + self.crop, self.top + self.crop
+        inside = pictures[:, max(self.top, 0) : bottom, max(self.left, 0) : right]
+        missing_rows = (max(-self.top, 0), max(bottom - size, 0))
+        missing_columns = (max(-self.left, 0), max(right - size, 0))
+        seen = np.pad(inside, ((0, 0), missing_rows, missing_columns, (0, 0)), mode="edge")
+        return _mirror(seen) if self.mirrored else seen
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """The region `box` of the picture, scaled to side `crop`: bilinear, antialiased."""
+
+    name: str
+    mirrored: bool
+    crop: int
+    box: Box
+
+    def __call__(self, pictures: np.ndarray, _rows: np.ndarray, /) -> np.ndarray:
+        side = (self.crop, self.crop)
+        images = (Image.fromarray(picture) for picture in pictures)
+        scaled = [image.resize(side, Image.Resampling.BILINEAR, self.box) for image in images]
+        seen = np.stack([np.asarray(image) for image in scaled])
+        return _mirror(seen) if self.mirrored else seen
+
+
+def _mirror(pictures: np.ndarray) -> np.ndarray:
+    # PyTorch takes no array that is read backwards.
+    return np.ascontiguousarray(pictures[:, :, ::-1])

@@ -1,0 +1,56 @@
+"""Numbers and names as people read them, the same in the report and in the model card."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from classifier.report.run_results import Row
+
+# With fewer test pictures of a class than this, its 95% intervals are some 0.3 wide.
+FEW_TEST_PICTURES = 30
+_MEASURES = {
+    "macro_f1": "macro F1",
+    "log_loss_uncalibrated": "log loss before calibration",
+    "ece": "expected calibration error",
+    "ece_uncalibrated": "expected calibration error before calibration",
+    "coverage": "share of pictures that are answered",
+    "answered_accuracy": "accuracy of these",
+    "coverage_area": "mean accuracy over all coverages",
+}
+# Values of knobs that change nothing.
+_OFF = (None, False, 0, 0.0, "none", [])
+
+
+def measure_name(name: str) -> str:
+    """The name of a measure in words: `top3_accuracy` is `top-3 accuracy`."""
+    return _MEASURES.get(name, name.replace("top", "top-").replace("_", " "))
+
+
+def fraction(value: str | float) -> str:
+    """Four decimals; nothing for an empty cell."""
+    return "" if value == "" else f"{float(value):.4f}"
+
+
+def with_interval(row: Row, name: str) -> str:
+    """A share with two decimals and the ends of its interval, as `per_class.csv` has them."""
+    value, low, high = (float(row[f"{name}{part}"]) for part in ("", "_low", "_high"))
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def interval(row: Row) -> str:
+    """The interval of a row of `measures.csv`; nothing where it has none."""
+    return f"{fraction(row['low'])} to {fraction(row['high'])}" if row["low"] else ""
+
+
+def knobs_that_are_on(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The full name and the value of every knob that is not off, and of the seed."""
+    for name, value in params.items():
+        if isinstance(value, dict):
+            yield from knobs_that_are_on(value, f"{prefix}{name}.")
+        elif name == "seed" or value not in _OFF:
+            yield f"{prefix}{name}", str(value)
+
+
+def few_test_pictures(per_class: list[Row]) -> list[Row]:
+    """The classes whose figures say little, those with the fewest test pictures first."""
+    few = [row for row in per_class if int(row["test"]) < FEW_TEST_PICTURES]
+    return sorted(few, key=lambda row: int(row["test"]))

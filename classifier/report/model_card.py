@@ -1,0 +1,172 @@
+"""The model card: what travels with the model so that others know what it is good for.
+
+Mitchell et al., "Model cards for model reporting", arXiv 1810.03993.
+"""
+
+import re
+from collections.abc import Sequence
+
+from classifier.core.files import sha256_of
+from classifier.core.timing import package_versions
+from classifier.report.formatting import (
+    FEW_TEST_PICTURES,
+    few_test_pictures,
+    fraction,
+    interval,
+    knobs_that_are_on,
+    measure_name,
+    with_interval,
+)
+from classifier.report.run_results import MODELS, RunResults, model_files
+
+CARD = MODELS / "MODEL_CARD.md"
+# More classes than this with few pictures are counted and not named.
+_MOST_NAMED = 20
+
+
+def model_card(run: RunResults, verdict: str) -> str:
+    """The card as Markdown. verdict: on test-time augmentation."""
+    sections = [
+        ("Model", _model(run)),
+        ("Use", _use(run)),
+        ("Data", _data(run)),
+        ("Training", _training(run)),
+        ("Results", f"{_results(run)}\n\n{_plain(verdict)}"),
+        ("Classes", _classes(run)),
+        ("Limits", _limits(run)),
+        ("Environment", _environment()),
+        ("Files", _files()),
+    ]
+    parts = [f"# Model card: {_plain(run.bundle['backbone'])}"]
+    return "\n\n".join(parts + [f"## {heading}\n\n{text}" for heading, text in sections]) + "\n"
+
+
+def _model(run: RunResults) -> str:
+    bundle, params = run.bundle, run.bundle["params"]["model"]
+    weights = params["weights"] or "random ones"
+    frozen = {"none": "", "backbone": ", all of the backbone frozen"}.get(
+        params["freeze"], f", frozen up to `{params['freeze']}`"
+    )
+    return (
+        f"An image classifier: `{bundle['backbone']}` with {run.train['parameters']:,} weights, "
+        f"trained from {weights}{frozen}. It takes RGB pictures of "
+        f"{bundle['crop']}x{bundle['crop']} pixels and gives a probability for each of "
+        f"{len(bundle['classes'])} classes."
+    )
+
+
+def _use(run: RunResults) -> str:
+    return (
+        f"It says which one of its {len(run.bundle['classes'])} classes a picture shows, for "
+        "pictures like those that it was trained on. It knows no `none of these`: a picture of "
+        "something else gets one of the classes too, unless answers below a confidence are "
+        "rejected. What a wrong answer costs, and whom, is for those to judge who use it."
+    )
+
+
+def _data(run: RunResults) -> str:
+    split, source, bundle = run.split, run.source, run.bundle
+    rows = [
+        ["source", _plain(run.data)],
+        ["file", f"{_plain(source['file'])}, {source['bytes']:,} bytes"],
+        ["hash", source["checksum"]],
+        ["pictures", f"{run.pictures:,} of {split['classes']:,} classes"],
+        ["training split", f"{split['train']:,}"],
+        ["validation split", f"{split['val']:,}"],
+        ["test split", f"{split['test']:,}"],
+        ["in val or test, with a duplicate in train", f"{split['leaked']:,}"],
+        ["left out, since they could not be read", f"{split['skipped']:,}"],
+        ["stored as", f"squares of {bundle['image_size']} pixels ({bundle['resize']})"],
+    ]
+    return _table(["property", "value"], rows)
+
+
+def _training(run: RunResults) -> str:
+    told = (
+        f"{run.train['epochs']} epochs, of which number {run.train['best_epoch']} was kept, the "
+        f"best by `{run.bundle['params']['monitor']}` on the validation split. Knobs that are not "
+        "off:"
+    )
+    rows = [[f"`{name}`", _plain(value)] for name, value in knobs_that_are_on(run.bundle["params"])]
+    return f"{told}\n\n{_table(['knob', 'value'], rows)}"
+
+
+def _results(run: RunResults) -> str:
+    told = (
+        f"On the {run.split['test']:,} pictures of the test split, of which the run saw none "
+        "before:"
+    )
+    rows = [
+        [measure_name(row["measure"]), fraction(row["value"]), interval(row)]
+        for row in run.measures
+    ]
+    return f"{told}\n\n{_table(['measure', 'value', '95% interval'], rows)}"
+
+
+def _classes(run: RunResults) -> str:
+    rows = [
+        [_plain(row["class"]), row["train"], row["test"]]
+        + [with_interval(row, name) for name in ("precision", "recall")]
+        for row in run.per_class
+    ]
+    told = "Precision and recall with 95% intervals (Wilson):"
+    headings = ["class", "training pictures", "test pictures", "precision", "recall"]
+    return f"{told}\n\n{_table(headings, rows)}"
+
+
+def _limits(run: RunResults) -> str:
+    before, after = (run.measure(name) for name in ("ece_uncalibrated", "ece"))
+    assert before is not None
+    assert after is not None
+    sentences = [
+        "All figures are of pictures from the same source as the training pictures. It was not "
+        "measured on other cameras, places or times, nor on pictures of none of its classes, nor "
+        "on altered or hostile ones.",
+        "No figures are broken down by anything but the class.",
+        _few(run),
+        f"Its confidence was calibrated on {run.split['val']:,} validation pictures (temperature "
+        f"{run.bundle['temperature']:g}), which takes the expected calibration error on the test "
+        f"split from {fraction(before['value'])} to {fraction(after['value'])}. On pictures of "
+        "another kind, confidence means less.",
+        "The intervals tell of the choice of test pictures, not of the luck of one training run.",
+    ]
+    return "\n".join(f"- {sentence}" for sentence in sentences if sentence)
+
+
+def _few(run: RunResults) -> str:
+    few = few_test_pictures(run.per_class)
+    if not few:
+        return f"Every class has at least {FEW_TEST_PICTURES} test pictures."
+    named = ", ".join(f"{_plain(row['class'])} ({row['test']})" for row in few[:_MOST_NAMED])
+    more = "" if len(few) <= _MOST_NAMED else f" and {len(few) - _MOST_NAMED} more"
+    return (
+        f"Of these classes there are fewer than {FEW_TEST_PICTURES} test pictures, so that their "
+        f"figures are rough: {named}{more}."
+    )
+
+
+def _environment() -> str:
+    # What stands behind a plus sign names where a package came from, not what it is.
+    rows = [
+        [name, version.partition("+")[0]] for name, version in package_versions().items() if version
+    ]
+    return _table(["package", "version"], rows)
+
+
+def _files() -> str:
+    rows = [
+        [f"`{path.relative_to(MODELS).as_posix()}`", f"{path.stat().st_size:,}", sha256_of(path)]
+        for path in model_files()
+    ]
+    return _table(["file in models/", "bytes", "SHA-256"], rows)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; names from outside must have gone through `_plain`."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """`text` on one line, in which Markdown and HTML see nothing but text."""
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))

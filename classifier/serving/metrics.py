@@ -1,0 +1,60 @@
+"""What a running server tells Prometheus about itself."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from classifier.serving.inference_queue import Judged
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class ServingMetrics:
+    """Counters and histograms of one server, in a registry of their own."""
+
+    def __init__(self, model: str, waiting: Callable[[], float]) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "classifier_requests", "Requests by status.", ["status"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "classifier_request_seconds",
+            "From the last byte of a request with pictures to its answer.",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._pictures = Counter(
+            "classifier_pictures", "Pictures by answer.", ["label"], registry=self._registry
+        )
+        self._stages = Histogram(
+            "classifier_stage_seconds",
+            "Where a picture's time goes: waiting, decoding, inference.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        Gauge("classifier_waiting", "Pictures that wait.", registry=self._registry).set_function(
+            waiting
+        )
+        Gauge(
+            "classifier_model_info", "The model that is served.", ["model"], registry=self._registry
+        ).labels(model).set(1)
+
+    def count_request(self, status: int) -> None:
+        self._requests.labels(str(status)).inc()
+
+    def count_seconds(self, seconds: float) -> None:
+        self._seconds.observe(seconds)
+
+    def count_picture(self, judged: Judged) -> None:
+        self._pictures.labels(judged.answer.label).inc()
+        for stage in ("waiting", "decoding", "inference"):
+            self._stages.labels(stage).observe(getattr(judged, stage))
+
+    def count_unreadable(self) -> None:
+        """A picture that could not be read; no class has an empty name."""
+        self._pictures.labels("").inc()
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus's text format."""
+        return generate_latest(self._registry)

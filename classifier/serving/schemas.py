@@ -1,0 +1,159 @@
+"""What the server answers, as its OpenAPI document describes it."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from classifier.inference.predict import Answer, Candidate
+from classifier.serving.uploads import FIELD
+
+_DECIMALS = 6
+
+
+class Scored(BaseModel):
+    """A class, and how probable it is."""
+
+    label: str
+    index: int
+    probability: float
+
+
+class PictureAnswer(BaseModel):
+    """What is on a picture. label: `unknown` where no class is probable enough; index is then
+    null."""
+
+    label: str
+    index: int | None
+    probability: float
+    top: list[Scored]
+    probabilities: dict[str, float] = Field(description="Of every class.")
+
+
+class OneAnswer(PictureAnswer):
+    """The answer for one picture. model: tells one trained model from another. milliseconds: from
+    the last byte of the request to the answer."""
+
+    model: str
+    milliseconds: float
+
+
+class PictureProblem(BaseModel):
+    """A picture that could not be read, and why."""
+
+    error: str
+
+
+class NamedAnswer(PictureAnswer):
+    """An answer, with the name of the file that was sent."""
+
+    name: str
+
+
+class NamedProblem(PictureProblem):
+    """A problem, with the name of the file that was sent."""
+
+    name: str
+
+
+class SeveralAnswers(BaseModel):
+    """The answers for several pictures, in their order."""
+
+    answers: list[NamedAnswer | NamedProblem]
+    model: str
+    milliseconds: float
+
+
+class ModelCard(BaseModel):
+    """What is served. files: SHA-256 of each file of the export. card: the model card's text."""
+
+    classes: list[str]
+    model: str
+    file: str
+    files: dict[str, str]
+    description: dict[str, Any] = Field(description="`model.json`, as the training wrote it.")
+    views: list[str]
+    reject_below: float
+    card: str | None
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    error: str
+
+
+class Health(BaseModel):
+    """How the server is."""
+
+    status: str
+
+
+def answer_content(answer: Answer, top_k: int) -> dict[str, Any]:
+    """An answer as `PictureAnswer` describes it."""
+    return {
+        "label": answer.label,
+        "index": answer.index,
+        "probability": round(answer.probability, _DECIMALS),
+        "top": [_scored(candidate) for candidate in answer.top(top_k)],
+        "probabilities": {
+            label: round(value, _DECIMALS)
+            for label, value in zip(answer.classes, answer.probabilities.tolist(), strict=True)
+        },
+    }
+
+
+def _scored(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "label": candidate.label,
+        "index": candidate.index,
+        "probability": round(candidate.probability, _DECIMALS),
+    }
+
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+# The route reads the body itself, so FastAPI cannot know what it takes.
+REQUEST_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        FIELD: {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "minItems": 1,
+                            "description": "Picture files; the field may stand several times.",
+                        }
+                    },
+                    "required": [FIELD],
+                    "additionalProperties": False,
+                }
+            },
+            "image/jpeg": _BINARY,
+            "image/png": _BINARY,
+            "image/webp": _BINARY,
+            "application/octet-stream": _BINARY,
+        },
+    }
+}
+_REASONS = {
+    400: "The request is no form, or a broken one.",
+    401: "The API key is missing or wrong.",
+    408: "The request did not arrive in time.",
+    413: "The body is too large.",
+    415: "The body is of another type.",
+    422: "The picture cannot be read, or a parameter is out of range.",
+    503: "The server is busy; Retry-After says when to try again.",
+}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": reason} for status, reason in _REASONS.items()
+}
+HEAT_MAP: dict[int | str, dict[str, Any]] = REFUSALS | {
+    200: {
+        "description": "The square that the model looks at, in grey; what speaks for the class is "
+        "red, and most of all yellow.",
+        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}

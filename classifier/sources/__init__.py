@@ -1,0 +1,1 @@
+"""From a URL, archive or folder to verified raw files."""

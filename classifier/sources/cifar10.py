@@ -1,0 +1,154 @@
+"""Read CIFAR-10's archive of Python batches as if it held picture files; nothing in it can run.
+
+https://www.cs.toronto.edu/~kriz/cifar.html describes the batches: each is a pickle of a dict with
+10,000 rows of 3,072 bytes (the red plane of 32 x 32, then green, then blue) and as many labels.
+Like `archives`, this module offers `list_members` and `read_members`.
+"""
+
+import io
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from classifier.core.errors import UserError
+from classifier.sources import archives
+from classifier.sources.archives import Member
+
+# Each picture is handed on as a PPM file: this, then red, green and blue pixel by pixel.
+_PPM_HEADER = b"P6 32 32 255\n"
+_PPM_SIZE = len(_PPM_HEADER) + 3 * 32 * 32
+_BATCH = re.compile(r"(?:.*/)?(data_batch_\d+|test_batch)")
+_META = re.compile(r"(?:.*/)?batches\.meta")
+
+
+class _Batch(NamedTuple):
+    """Pictures (uint8 `(N, 3072)`) and their labels (N numbers)."""
+
+    data: np.ndarray
+    labels: list[int]
+
+
+def list_members(path: Path) -> list[Member]:
+    """The pictures as `<train or test>/<class>/<batch>_<number>.ppm`, in the archive's order.
+
+    Raises UserError where the archive is damaged, or is none of CIFAR-10's.
+    """
+    classes: list[str] = []
+    labels: dict[str, list[int]] = {}
+    for member, content in archives.read_members(path, _is_wanted):
+        if batch := _BATCH.fullmatch(member):
+            labels[batch[1]] = _read_batch(member, content).labels
+        else:
+            classes = _read_classes(member, content)
+    highest = max((max(part, default=-1) for part in labels.values()), default=-1)
+    if not labels or highest >= len(classes):
+        raise UserError(
+            f"{path} holds no CIFAR-10 batches with their batches.meta: correct download.url, or "
+            "set download.source to archive."
+        )
+    return [
+        Member(_picture_name(batch, index, classes[label]), _PPM_SIZE)
+        for batch, part in labels.items()
+        for index, label in enumerate(part)
+    ]
+
+
+def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Name and content (a PPM file) of the pictures whose names are wanted, one by one.
+
+    For an archive that `list_members` took; raises UserError as it does.
+    """
+    meta = archives.read_members(path, lambda name: _META.fullmatch(name) is not None)
+    classes = next((_read_classes(member, content) for member, content in meta), None)
+    assert classes is not None  # list_members refuses an archive without
+    for member, content in archives.read_members(path, _is_wanted):
+        if batch := _BATCH.fullmatch(member):
+            yield from _pictures(batch[1], _read_batch(member, content), classes, wanted)
+
+
+def _pictures(
+    name: str, batch: _Batch, classes: list[str], wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, bytes]]:
+    for index, label in enumerate(batch.labels):
+        picture = _picture_name(name, index, classes[label])
+        if wanted(picture):
+            yield picture, _PPM_HEADER + batch.data[index].reshape(3, -1).T.tobytes()
+
+
+def _is_wanted(member: str) -> bool:
+    return _BATCH.fullmatch(member) is not None or _META.fullmatch(member) is not None
+
+
+def _picture_name(batch: str, index: int, class_name: str) -> str:
+    folder = "test" if batch == "test_batch" else "train"
+    return f"{folder}/{class_name}/{batch}_{index:05d}.ppm"
+
+
+def _read_classes(member: str, content: bytes) -> list[str]:
+    names = _unpickle(member, content).get(b"label_names")
+    if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
+        raise UserError(f"{member} names no classes: run the download stage again.")
+    return [name.decode("utf-8", "replace") for name in names]
+
+
+def _read_batch(member: str, content: bytes) -> _Batch:
+    batch = _unpickle(member, content)
+    data, labels = batch.get(b"data"), batch.get(b"labels")
+    if (
+        not isinstance(data, np.ndarray)
+        or data.dtype != np.uint8
+        or not isinstance(labels, list)
+        or not all(isinstance(label, int) and label >= 0 for label in labels)
+        or data.shape != (len(labels), 3 * 32 * 32)
+    ):
+        raise UserError(
+            f"{member} holds no rows of 3,072 bytes with a label each, as CIFAR-10's batches do: "
+            "correct download.url."
+        )
+    return _Batch(data, labels)
+
+
+def _unpickle(member: str, content: bytes) -> dict[Any, Any]:
+    try:
+        loaded = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+    except UserError as error:
+        raise UserError(f"{member} {error}") from None
+    # A damaged pickle makes its reader fail in a dozen ways.
+    except Exception as error:
+        raise UserError(f"{member} is damaged ({error}): run the download stage again.") from error
+    if not isinstance(loaded, dict):
+        raise UserError(f"{member} holds no dict, as CIFAR-10's batches do: correct download.url.")
+    return loaded
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Stands for `_codecs.encode`, by which Python 3 writes bytes for Python 2 to read."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"the encoding {encoding} is unknown")
+    return text.encode("latin1")
+
+
+class _Unpickler(pickle.Unpickler):
+    """Builds numbers, bytes, lists, dicts and numpy arrays, and refuses to call anything else."""
+
+    # Old numpy and new numpy name the function that makes an empty array differently.
+    _admitted: ClassVar[dict[tuple[str, str], Any]] = {
+        ("_codecs", "encode"): _encode,
+        ("numpy", "dtype"): np.dtype,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+        ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    }
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        try:
+            return self._admitted[module_name, global_name]
+        except KeyError:
+            raise UserError(
+                f"wants to call {module_name}.{global_name}, which no CIFAR-10 batch does: do not "
+                "trust this file, and get the archive from its publisher."
+            ) from None

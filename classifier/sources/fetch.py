@@ -1,0 +1,255 @@
+"""Get one file from a web address or a path: resumed after a cut, verified before it is used."""
+
+import errno
+import hashlib
+import http.client
+import json
+import re
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from classifier.core.cache import locked
+from classifier.core.errors import UserError
+from classifier.core.files import replacing, write_json
+
+ATTEMPTS = 5  # in a row that bring no new byte
+FIRST_PAUSE = 1.0  # seconds before the second attempt; each further pause is twice as long
+TIMEOUT = 30.0  # seconds without an answer or a byte
+_BLOCK = 1 << 18
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that may pass by themselves
+
+
+class Checksum(NamedTuple):
+    """What a file must hash to: `algorithm` is sha256 or md5, `digest` is hexadecimal."""
+
+    algorithm: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.digest}"
+
+    def of(self, path: Path) -> "Checksum":
+        """The checksum of `path` by the same algorithm."""
+        with path.open("rb") as file:
+            return Checksum(self.algorithm, hashlib.file_digest(file, self.algorithm).hexdigest())
+
+
+class _CutError(Exception):
+    """The connection failed in a way that another attempt may mend."""
+
+
+def parse_checksum(text: str) -> Checksum:
+    """`sha256:` and 64 hexadecimal digits, or `md5:` and 32; raises ValueError for all else."""
+    if not re.fullmatch(r"sha256:[0-9a-fA-F]{64}|md5:[0-9a-fA-F]{32}", text):
+        raise ValueError(
+            f"{text!r} is no checksum; write sha256: and 64 hexadecimal digits, or md5: and 32."
+        )
+    algorithm, _, digest = text.partition(":")
+    return Checksum(algorithm, digest.lower())
+
+
+def is_web_address(url: str) -> bool:
+    return url.lower().startswith(("http://", "https://"))
+
+
+def local_path(url: str) -> Path:
+    """The path that a `file:` address or a plain path names; ValueError for another computer's."""
+    if not url.lower().startswith("file:"):
+        return Path(url)
+    parts = urllib.parse.urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise ValueError(f"{url!r} names a file of another computer; write file:///path.")
+    return Path(urllib.request.url2pathname(parts.path))
+
+
+def download(url: str, destination: Path, checksum: Checksum, cache: Path) -> None:
+    """Put what the web address `url` holds at `destination`, once its checksum is right.
+
+    A download that was cut, be it by the end of the process, goes on where it stopped: what has
+    arrived waits in the folder `cache`. Proxies are taken from the environment.
+
+    Raises UserError where the file cannot be had, or is not what `checksum` says.
+    """
+    partial = partial_path(url, checksum, cache)
+    with _sentence_when_full(cache, destination.parent), locked(partial.with_suffix(".lock")):
+        if not (partial.exists() and checksum.of(partial) == checksum):
+            _receive(url, partial)
+        _note(partial).unlink(missing_ok=True)
+        _verify(partial, checksum, url)
+        with replacing(destination) as temporary:
+            shutil.move(partial, temporary)
+
+
+def copy_file(source: Path, destination: Path, checksum: Checksum | None) -> None:
+    """Copy a file, and verify it where there is a checksum; `destination` is never partial.
+
+    Raises UserError where there is no such file, or it is not what `checksum` says.
+    """
+    if source.is_dir():
+        raise UserError(f"{source} is a folder: set download.source to folder, or name a file.")
+    if not source.is_file():
+        raise UserError(f"there is no file {source}: correct download.url.")
+    with _sentence_when_full(destination.parent), replacing(destination) as temporary:
+        with (
+            source.open("rb") as reader,
+            temporary.open("wb") as writer,
+            _progress(source.name, 0, source.stat().st_size) as bar,
+        ):
+            while block := reader.read(_BLOCK):
+                writer.write(block)
+                bar.update(len(block))
+        if checksum is not None:
+            _verify(temporary, checksum, str(source))
+
+
+def partial_path(url: str, checksum: Checksum, cache: Path) -> Path:
+    """Where the bytes of an unfinished download wait."""
+    return cache / f"{hashlib.sha256(f'{url} {checksum}'.encode()).hexdigest()[:32]}.part"
+
+
+def _verify(path: Path, checksum: Checksum, origin: str) -> None:
+    """Remove `path`, a file of ours, and raise UserError where its content is another."""
+    found = checksum.of(path)
+    if found != checksum:
+        path.unlink()
+        raise UserError(
+            f"{origin} has the checksum {found}, but download.checksum is {checksum}: if the file "
+            f"was renewed on purpose, set download.checksum to the first, or else try again."
+        )
+
+
+def _receive(url: str, partial: Path) -> None:
+    """Fill `partial` up to the end of what `url` holds, with new attempts after each cut."""
+    most, failures = _size(partial), 0
+    while True:
+        try:
+            return _request(url, partial)
+        except _CutError as error:
+            if _size(partial) > most:
+                most, failures = _size(partial), 0
+            failures += 1
+            if failures == ATTEMPTS:
+                raise UserError(
+                    f"{url} cannot be downloaded ({error}): check the address and the network, "
+                    f"then try again; {_size(partial):,} bytes have arrived and are kept."
+                ) from error
+            pause = FIRST_PAUSE * 2 ** (failures - 1)
+            tqdm.write(f"{url}: {error}; trying again in {pause:g} s", file=sys.stderr)
+            time.sleep(pause)
+
+
+def _request(url: str, partial: Path) -> None:
+    """One attempt: ask for what `partial` has not got, and write what comes."""
+    response = _open(url, partial)
+    with response:
+        have = _size(partial) if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
+        if have and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            partial.unlink()
+            raise _CutError("the server sent another part than the one asked for")
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length is not None else None
+        validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
+        write_json(_note(partial), {"url": url, "validator": validator})
+        name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
+        with partial.open("ab" if have else "wb") as file, _progress(name, have, total) as bar:
+            while block := _read(response):
+                file.write(block)
+                bar.update(len(block))
+    if total is not None and _size(partial) < total:
+        raise _CutError(f"the connection was cut after {_size(partial):,} of {total:,} bytes")
+
+
+def _open(url: str, partial: Path) -> http.client.HTTPResponse:
+    try:
+        return urllib.request.urlopen(_question(url, partial), timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            partial.unlink(missing_ok=True)
+            raise _CutError("the file has become shorter") from error
+        if error.code in _TRANSIENT:
+            raise _CutError(f"the server answers {error.code} {error.reason}") from error
+        if error.code < 400:
+            raise UserError(f"{url} redirects in a circle: correct download.url.") from error
+        raise UserError(
+            f"{url} cannot be downloaded: the server answers {error.code} {error.reason}; "
+            "correct download.url, or ask for access."
+        ) from error
+    except (http.client.InvalidURL, ValueError) as error:
+        raise UserError(
+            f"{url} is no valid web address ({error}): correct download.url."
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _CutError(_reason(error)) from error
+
+
+def _question(url: str, partial: Path) -> urllib.request.Request:
+    """The request for the bytes after those of `partial`, or for all where it has none.
+
+    If-Range makes a server whose file has changed send the new one from its start.
+    """
+    # Spaces and letters beyond ASCII become %20 and the like; what is quoted stays as it is.
+    request = urllib.request.Request(urllib.parse.quote(url, safe=":/?#[]@!$&'()*+,;=%~"))
+    request.add_header("User-Agent", "reproducible-image-classifier")
+    if have := _size(partial):
+        request.add_header("Range", f"bytes={have}-")
+        note = _note(partial)
+        validator = json.loads(note.read_bytes())["validator"] if note.exists() else None
+        # A weak validator (W/) does not promise the same bytes, so servers refuse it here.
+        if validator is not None and not validator.startswith("W/"):
+            request.add_header("If-Range", validator)
+    return request
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read(_BLOCK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _CutError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+
+
+def _note(partial: Path) -> Path:
+    """Beside `partial`: which version of the file its bytes are of."""
+    return partial.with_suffix(".json")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _progress(name: str, have: int, total: int | None) -> tqdm:
+    """A bar of bytes on a terminal, nothing elsewhere."""
+    return tqdm(
+        desc=name,
+        initial=have,
+        total=total,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        disable=None,
+    )
+
+
+@contextmanager
+def _sentence_when_full(*folders: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        places = " and ".join(str(folder) for folder in folders)
+        raise UserError(f"the disk is full: free some space for {places}.") from error

@@ -1,0 +1,1 @@
+"""From raw files to data/split: decode, find duplicates, check, assign."""

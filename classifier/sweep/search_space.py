@@ -1,0 +1,110 @@
+"""What a sweep may change: sweep.yaml, a range or choices for some knobs of section train."""
+
+import io
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from optuna import Trial
+from pydantic import Field, RootModel, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
+
+from classifier.core.config import Params
+from classifier.core.errors import UserError
+
+Scalar = bool | int | float | str | None
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes null as null, where the library leaves the place empty."""
+
+    def represent_none(self, data: None) -> ScalarNode:  # noqa: ARG002 (the library's own)
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_Representer.add_representer(type(None), _Representer.represent_none)
+
+
+class Range(Params):
+    """From low to high; whole numbers where both are. log: by order of magnitude."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ascends(self) -> Self:
+        if self.low >= self.high or (self.log and self.low <= 0):
+            raise ValueError("low must be less than high, and greater than 0 with log.")
+        return self
+
+
+class Choices(Params):
+    """One of several values."""
+
+    choices: list[Scalar] = Field(min_length=2)
+
+
+Space = dict[str, Range | Choices]
+
+
+def read_space(path: Path) -> Space:
+    """The ranges and choices by the full name of the knob; raises UserError where it is no such."""
+    try:
+        space = RootModel[Space].model_validate(yaml.safe_load(path.read_text("utf-8"))).root
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: it names the knobs to try and their ranges.") from None
+    except (ValidationError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path} must give each knob low and high (and log: true), or choices: {reason}"
+        ) from None
+    for name in space:
+        if not name.startswith("train."):
+            raise UserError(f"{path}: {name} is no knob of section train, which a sweep runs.")
+    if not space:
+        raise UserError(f"{path} names no knobs to try.")
+    return space
+
+
+def rounded(value: Scalar) -> Scalar:
+    """A number in four digits, as a person would write it."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def suggest(trial: Trial, space: Space) -> dict[str, Scalar]:
+    """A value for each knob; those of ranges in four digits."""
+    values: dict[str, Scalar] = {}
+    for name, of in space.items():
+        if isinstance(of, Choices):
+            values[name] = trial.suggest_categorical(name, of.choices)
+        elif isinstance(of.low, int) and isinstance(of.high, int):
+            values[name] = trial.suggest_int(name, of.low, of.high, log=of.log)
+        else:
+            values[name] = rounded(trial.suggest_float(name, of.low, of.high, log=of.log))
+    return values
+
+
+def with_values(text: str, values: dict[str, Scalar]) -> str:
+    """The text of params.yaml with these values, comments and all.
+
+    Raises UserError for a knob that does not stand there.
+    """
+    round_trip = YAML()
+    round_trip.Representer = _Representer
+    round_trip.preserve_quotes = True
+    round_trip.width = 1000
+    content = round_trip.load(text)
+    for name, value in values.items():
+        *path, last = name.split(".")
+        section: Any = content
+        for key in path:
+            section = section.get(key) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or last not in section:
+            raise UserError(f"sweep.yaml names {name}, which does not stand in params.yaml.")
+        section[last] = value
+    buffer = io.StringIO()
+    round_trip.dump(content, buffer)
+    return buffer.getvalue()

@@ -1,0 +1,95 @@
+"""Program that `classifier.sweep.search` starts in a copy of the project: trial after trial until enough.
+
+`python -m classifier.sweep.worker JOURNAL TRIALS NUMBER`
+"""
+
+import io
+import shutil
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import torch
+from optuna import Study, Trial, TrialPruned
+from optuna.trial import TrialState
+
+from classifier.core.cache import locked
+from classifier.core.config import STAGES, load_section
+from classifier.core.errors import StoppedError, UserError
+from classifier.core.processes import run_program
+from classifier.models.devices import choose_device, make_deterministic
+from classifier.sweep.experiments import save_experiment
+from classifier.sweep.search_space import read_space, suggest, with_values
+from classifier.sweep.study import experiment_name, open_study
+from classifier.training.distributed import Processes
+from classifier.training.params import TrainParams
+from classifier.training.state import Run
+from stages.train import train
+
+PARAMS, SPACE = Path("params.yaml"), Path("sweep.yaml")
+
+
+def main() -> None:
+    journal, trials, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    make_deterministic()
+    device = choose_device()
+    space, before = read_space(SPACE), PARAMS.read_text("utf-8")
+    monitor = load_section("train", TrainParams).monitor
+    study = open_study(journal, monitor, seed=number)
+    for stage in STAGES[STAGES.index("train") + 1 :]:
+        # What later stages found is about another model.
+        shutil.rmtree(Path("results") / stage, ignore_errors=True)
+    while (trial := next_trial(study, trials, journal)) is not None:
+        try:
+            PARAMS.write_text(with_values(before, suggest(trial, space)), "utf-8")
+            value = run_trial(trial, monitor, device)
+        except TrialPruned as reason:
+            study.tell(trial, state=TrialState.PRUNED)
+            print(f"trial {trial.number}: pruned {reason}", flush=True)
+            continue
+        name = experiment_name(journal, trial.number)
+        save_experiment(Path(), name, "train")
+        trial.set_user_attr("experiment", name)
+        study.tell(trial, value)
+        print(f"trial {trial.number}: {monitor} {value:.4f}, experiment {name}", flush=True)
+
+
+def next_trial(study: Study, trials: int, journal: Path) -> Trial | None:
+    """A new trial, or None where so many are done or under way."""
+    with locked(journal.with_suffix(".ask")):
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        if len(study.get_trials(deepcopy=False, states=states)) >= trials:
+            return None
+        return study.ask()
+
+
+def run_trial(trial: Trial, monitor: str, device: torch.device) -> float:
+    """Train with the params that stand there; the monitored value of the best epoch.
+
+    Raises TrialPruned where others were better at the same epoch, or where training fails.
+    """
+    found: list[float] = []
+
+    def watch(run: Run) -> None:
+        last = run.progress.history[-1]
+        found[:] = [run.progress.best[monitor]]
+        trial.report(last[monitor], int(last["epoch"]))
+        if trial.should_prune():
+            run.states.clear()
+            raise TrialPruned(f"after epoch {last['epoch']:.0f}")
+
+    try:
+        params = load_section("train", TrainParams)
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            train(params, device, Processes(), time.perf_counter(), watch)
+    except StoppedError:
+        raise
+    except UserError as error:
+        trial.set_user_attr("reason", str(error))
+        raise TrialPruned(str(error)) from error
+    return found[0]
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,185 @@
+"""Batches of pictures for the training loop, in an order that (seed, epoch) sets."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from classifier.core.random import generator
+from classifier.data.augment import AugmentParams, augment, draw_table
+from classifier.data.dataset import Dataset
+from classifier.processing.images import center_window
+
+Sampling = Literal["natural", "balanced"]
+_READ_AHEAD = 3
+
+
+class Batch(NamedTuple):
+    """inputs: what the network takes, `(B, …)`; targets: class indices, int64 `(B,)`."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which parts of every batch this process computes: `first` up to `first + count` of `total`.
+
+    One process that accumulates gradients takes all parts, one after the other; of several
+    processes each takes its own.
+    """
+
+    first: int = 0
+    count: int = 1
+    total: int = 1
+
+    def of(self, rows: np.ndarray) -> list[np.ndarray]:
+        return np.array_split(rows, self.total)[self.first : self.first + self.count]
+
+
+class Ordering(NamedTuple):
+    """What the order of an epoch depends on, besides its number.
+
+    sampling: `natural` shows each picture once; `balanced` draws with replacement, each class
+    equally often on average.
+    """
+
+    seed: int
+    batch_size: int
+    sampling: Sampling = "natural"
+
+    def places(self, labels: np.ndarray, epoch: int) -> list[np.ndarray]:
+        """Places in `labels`, shuffled for this epoch and cut into batches of `batch_size` at most.
+
+        The batches' sizes differ by one at most: a last batch of a single picture would leave batch
+        norm without statistics. (It could be one with a `batch_size` of 2, which is therefore
+        refused.)
+        """
+        draws = generator(self.seed, epoch, 1)
+        if self.sampling == "balanced":
+            chances = 1 / np.bincount(labels)[labels]
+            order = draws.choice(len(labels), len(labels), p=chances / chances.sum())
+        else:
+            order = draws.permutation(len(labels))
+        return np.array_split(order, -(-len(labels) // self.batch_size))
+
+
+class PictureBatches:
+    """The pictures of a data set, augmented anew in every epoch.
+
+    On a GPU the pictures are kept in its memory as uint8 where they take at most half of what is
+    free; elsewhere a thread reads the next batches from the memory map meanwhile.
+    side: that training pictures are reduced to in an epoch; None leaves them at `crop`.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        params: AugmentParams,
+        *,
+        crop: int,
+        ordering: Ordering,
+        device: torch.device,
+        side: Callable[[int], int] | None = None,
+        parts: Parts | None = None,
+    ) -> None:
+        self._dataset, self._params, self._crop = dataset, params, crop
+        self._ordering, self._device = ordering, device
+        self._side, self._parts = side or (lambda _: crop), parts or Parts()
+        self._rows = {split: dataset.rows(split) for split in ("train", "val")}
+        self._resident = self._to_device()
+
+    def training_order(self, epoch: int) -> list[np.ndarray]:
+        """The rows of each of the epoch's batches."""
+        rows = self._rows["train"]
+        return [rows[places] for places in self._ordering.places(self._dataset.labels[rows], epoch)]
+
+    def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
+        """This process's parts of the epoch's batches, from batch number `first` on.
+
+        Pictures are float32 `(B, side, side, 3)` in 0..255.
+        """
+        table = draw_table(
+            self._params,
+            seed=self._ordering.seed,
+            epoch=epoch,
+            size=len(self._dataset.images),
+            image_size=self._dataset.images.shape[1],
+            crop=self._crop,
+        )
+        side = self._side(epoch)
+        orders = [self._parts.of(rows) for rows in self.training_order(epoch)[first:]]
+        flat = [rows for parts in orders for rows in parts]
+        parts: list[Batch] = []
+        for rows, stored in zip(flat, self._stream(flat), strict=True):
+            drawn = table.rows(rows, self._device)
+            pictures = augment(stored, drawn, self._params, self._crop)
+            parts.append(Batch(_reduce(pictures, side), self._targets(rows)))
+            if len(parts) == self._parts.count:
+                yield parts
+                parts = []
+
+    def validation_batches(self) -> Iterator[Batch]:
+        """The validation pictures' centre crops: uint8 `(B, crop, crop, 3)`.
+
+        Of several processes each gets other batches.
+        """
+        window = center_window(self._dataset.images.shape[1], self._crop)
+        rows = self._rows["val"]
+        orders = np.array_split(rows, -(-len(rows) // self._ordering.batch_size))
+        parts = self._parts
+        orders = orders[parts.first // parts.count :: parts.total // parts.count]
+        for chosen, stored in zip(orders, self._stream(orders), strict=True):
+            yield Batch(stored[:, window, window], self._targets(chosen))
+
+    def _to_device(self) -> Tensor | None:
+        if self._device.type != "cuda":
+            return None
+        free, _ = torch.cuda.mem_get_info(self._device)
+        if self._dataset.images.nbytes > free // 2:
+            return None
+        return torch.from_numpy(np.array(self._dataset.images)).to(self._device)
+
+    def _stream(self, orders: list[np.ndarray]) -> Iterator[Tensor]:
+        """The stored pictures of each of `orders`, on the device."""
+        resident = self._resident
+        if resident is not None:
+            for rows in orders:
+                yield resident[torch.from_numpy(rows).to(self._device)]
+            return
+        for pictures in read_ahead(self._dataset.read, orders):
+            stored = torch.from_numpy(pictures)
+            if self._device.type == "cuda":
+                stored = stored.pin_memory().to(self._device, non_blocking=True)
+            yield stored
+
+    def _targets(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(self._dataset.labels[rows]).to(self._device)
+
+
+def read_ahead(
+    read: Callable[[np.ndarray], np.ndarray], orders: list[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """`read` of each of `orders`; another thread is a few of them ahead."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque(thread.submit(read, rows) for rows in orders[:_READ_AHEAD])
+        for rows in orders[_READ_AHEAD:]:
+            yield waiting.popleft().result()
+            waiting.append(thread.submit(read, rows))
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _reduce(pictures: Tensor, side: int) -> Tensor:
+    """`pictures`, `(B, H, W, 3)`, at this side."""
+    if pictures.shape[1] == side:
+        return pictures
+    planes = pictures.permute(0, 3, 1, 2)
+    smaller = interpolate(planes, (side, side), mode="bilinear", antialias=True)
+    return smaller.permute(0, 2, 3, 1)

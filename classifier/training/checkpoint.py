@@ -1,0 +1,77 @@
+"""The state of an unfinished training run, kept outside the outputs that DVC deletes.
+
+A state is found only by a run of the same parameters, data, first weights, code, versions and
+device, and used only where its bytes hash to what was written.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from classifier.core.cache import cache_folder, digest_tensors, read_checked, write_checked
+from classifier.core.files import sha256_of
+from classifier.models.devices import device_name
+
+_KEPT = 2
+
+
+def run_key(
+    params: dict[str, Any], data_folder: Path, weights: dict[str, Tensor], device: torch.device
+) -> str:
+    """A name for all that a training run's result depends on: 32 hexadecimal digits.
+
+    weights: of the network before its first step. How a batch is divided, in parts, processes and
+    threads, is left out: it may change when a run goes on, since memory may have been too small.
+    """
+    library = Path(__file__).parent
+    code = sorted([*library.glob("*.py"), *library.parent.glob("stages/train.py")])
+    data = sorted(path for path in data_folder.iterdir() if path.is_file())
+    depends_on = {
+        "params": {name: value for name, value in params.items() if name != "accumulation"},
+        "data": {path.name: sha256_of(path) for path in data},
+        "code": {path.name: sha256_of(path) for path in code},
+        "versions": [torch.__version__, version("torchvision"), version("numpy")],
+        "device": device_name(device),
+        "weights": digest_tensors(weights),
+    }
+    return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class StateFolder:
+    """Where one run, named by its key, keeps its latest states."""
+
+    def __init__(self, key: str) -> None:
+        self._folder = cache_folder("resume") / key
+
+    def save(self, epoch: int, step: int, state: dict[str, Any]) -> None:
+        """Write a state (tensors, numbers, texts, in dicts and lists); keep it and the last."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_checked(self._folder / f"{epoch:06d}-{step:09d}.state", buffer.getvalue())
+        for old in self._newest_first()[_KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest state that is whole, on the processor; None where there is none."""
+        for path in self._newest_first():
+            content = read_checked(path)
+            if content is not None:
+                return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            # Its name may be later than those of states to come, which would be taken for old.
+            path.unlink()
+        return None
+
+    def clear(self) -> None:
+        """Forget the run: it is finished."""
+        # Kills may have left unfinished files beside the states.
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self._folder.glob("*.state"), reverse=True)

@@ -1,0 +1,200 @@
+"""How weights move: optimisers, their groups of weights, and the learning rate along the run."""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+
+from classifier.core.config import Params
+from classifier.training.muon import Muon
+
+
+class OptimizerParams(Params):
+    """Section `train.optimizer`."""
+
+    name: Literal["sgd", "adam", "adamw", "muon"]
+    lr: float = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    fixed_norm: bool
+    layer_decay: float = Field(gt=0, le=1)
+    aux_lr: float = Field(gt=0)
+    clip_norm: float | None = Field(gt=0)
+
+
+class ScheduleParams(Params):
+    """Section `train.schedule`."""
+
+    name: Literal["constant", "step", "linear", "cosine", "plateau"]
+    warmup_epochs: float = Field(ge=0)
+    step_epochs: int = Field(ge=1)
+    gamma: float = Field(gt=0, le=1)
+
+
+class OptimizationParams(Params):
+    """The part of section `train` that sets how long and how fast the weights move."""
+
+    epochs: int = Field(ge=1)
+    optimizer: OptimizerParams
+    schedule: ScheduleParams
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Self:
+        if self.schedule.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"train.schedule.warmup_epochs is {self.schedule.warmup_epochs:g}; "
+                f"it must be less than train.epochs, {self.epochs}."
+            )
+        return self
+
+
+def build_optimizers(params: OptimizerParams, model: nn.Module) -> list[torch.optim.Optimizer]:
+    """The optimisers of all weights that are not frozen; each group's `peak` is its highest rate.
+
+    Weight decay holds for matrices and convolutions, not for biases and norms. The
+    peak falls by `layer_decay` from every layer to the one before it, as in BEiT (Bao et al.,
+    arXiv 2106.08254), so that the layers nearest to the pictures move least.
+    With `muon`, it takes the matrices and convolutions but the last layer's, and Adam,
+    with decoupled decay, takes the others at `aux_lr` (Jordan et al., "Muon", 2024).
+    """
+    groups = _groups(params, model)
+    if params.name == "muon":
+        hidden = [group for group in groups if group["matrices"] and not group["last"]]
+        others = [group for group in groups if not group["matrices"] or group["last"]]
+        for group in others:
+            group["peak"] *= params.aux_lr / params.lr
+        adam = _without_compiler(torch.optim.AdamW)(others, params.aux_lr)
+        if not hidden:
+            return [adam]
+        options = {"momentum": params.momentum, "fixed_norm": params.fixed_norm}
+        return [_without_compiler(Muon)(hidden, **options), adam]
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    momentum = {"momentum": params.momentum, "nesterov": params.momentum > 0}
+    options = momentum if params.name == "sgd" else {}
+    return [_without_compiler(kind[params.name])(groups, lr=params.lr, **options)]
+
+
+def _groups(params: OptimizerParams, model: nn.Module) -> list[dict]:
+    """Groups of weights that share a peak and a decay."""
+    groups = []
+    layers = list(reversed(trained_layers(model)))
+    for distance, (_, weights) in enumerate(layers):
+        for matrices in (True, False):
+            chosen = [weight for weight in weights if _is_matrix(weight) is matrices]
+            if chosen:
+                group = {
+                    "params": chosen,
+                    "weight_decay": params.weight_decay if matrices else 0.0,
+                    "peak": params.lr * params.layer_decay**distance,
+                    "matrices": matrices,
+                    "last": distance == 0,
+                }
+                groups.append(group)
+    return groups
+
+
+def trained_layers(model: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
+    """Names and weights of the layers that are not frozen, from the pictures to the answer.
+
+    A layer is a module below the backbone, or a block of a sequence in there, such as
+    `backbone.layer1.0` or `backbone.encoder.layers.encoder_layer_0`; a norm belongs to the layer
+    before it, and the head is one layer. Weights of the backbone itself come first.
+    """
+    found: dict[str, list[nn.Parameter]] = {}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            found.setdefault(_layer_of(model, name), []).append(weight)
+    # A head that is trained alone is one layer without a name.
+    order = ["backbone", *(name for name, _ in model.named_modules()), "head"]
+    layers: list[tuple[str, list[nn.Parameter]]] = []
+    for name, weights in sorted(found.items(), key=lambda item: order.index(item[0])):
+        if layers and name != "head" and all(weight.ndim < 2 for weight in weights):
+            layers[-1][1].extend(weights)
+        else:
+            layers.append((name, weights))
+    return layers
+
+
+def _layer_of(model: nn.Module, weight: str) -> str:
+    """The name of the layer that a weight of this name is in."""
+    if not weight.startswith("backbone."):
+        return "head"
+    parts = weight.split(".")[:-1]
+    depth = min(2, len(parts))
+    while depth < len(parts) and _holds_layers(model.get_submodule(".".join(parts[:depth])), depth):
+        depth += 1
+    return ".".join(parts[:depth])
+
+
+def _holds_layers(module: nn.Module, depth: int) -> bool:
+    """Whether it is a sequence of layers, or, right below the backbone, has one inside."""
+    if type(module) in (nn.Sequential, nn.ModuleList):
+        return True
+    return depth == 2 and any(type(part) is nn.Sequential for part in module.children())
+
+
+def _is_matrix(weight: nn.Parameter) -> bool:
+    """Whether it maps several values to several others: not so biases, norms, tokens, scales."""
+    return weight.ndim >= 2 and 1 < weight.shape[0] < weight.numel()
+
+
+def _without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """`kind`, without the wrappers that hide its methods from PyTorch's compiler.
+
+    They import it to do so, which takes longer than training a head.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    step = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), {**methods, "step": step})
+
+
+def learning_rate(
+    params: OptimizationParams, progress: float, val_losses: Sequence[float] = ()
+) -> float:
+    """What `train.optimizer.lr` has become after `progress` epochs.
+
+    val_losses: of the epochs that are over, which `plateau` looks at.
+    """
+    return params.optimizer.lr * rate_factor(params, progress, val_losses)
+
+
+def rate_factor(
+    params: OptimizationParams, progress: float, val_losses: Sequence[float] = ()
+) -> float:
+    """What part of its peak each learning rate has after `progress` epochs, 0..1.
+
+    Rises linearly over the warm-up; then stays, falls by `gamma` every `step_epochs`, falls
+    linearly to zero, follows half a cosine to zero (Loshchilov & Hutter, arXiv 1608.03983, without
+    restarts), or falls by `gamma` whenever the validation loss has not fallen for `step_epochs`.
+    A third of the epochs as warm-up and `cosine` are the rates of one-cycle (Smith & Topin, arXiv
+    1708.07120).
+    """
+    schedule = params.schedule
+    if progress < schedule.warmup_epochs:
+        return progress / schedule.warmup_epochs
+    done = (progress - schedule.warmup_epochs) / (params.epochs - schedule.warmup_epochs)
+    if schedule.name == "step":
+        return schedule.gamma ** (int(progress) // schedule.step_epochs)
+    if schedule.name == "linear":
+        return 1 - done
+    if schedule.name == "cosine":
+        return (1 + math.cos(math.pi * done)) / 2
+    if schedule.name == "plateau":
+        return schedule.gamma ** _plateaus(val_losses, schedule.step_epochs)
+    return 1.0
+
+
+def _plateaus(losses: Sequence[float], patience: int) -> int:
+    """How often `patience` losses in a row were no new lowest one, each loss counted once."""
+    found, waited, best = 0, 0, math.inf
+    for loss in losses:
+        waited = 0 if loss < best else waited + 1
+        best = min(best, loss)
+        if waited == patience:
+            found, waited = found + 1, 0
+    return found

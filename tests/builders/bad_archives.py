@@ -1,0 +1,221 @@
+"""Cases of bad input: archives, classes and pictures."""
+
+import io
+import json
+import stat
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from builders.bad_input import Case, add_case, write_params
+from builders.pictures import class_folders, encode, noise, write_archive, write_raw
+from builders.splits import split_section
+
+PETS = class_folders({"cat": 5, "dog": 5})
+PICTURE = PETS["cat/000.png"]
+RAW = Path("data/raw")
+CASES: dict[str, Case] = {}
+case = partial(add_case, CASES)
+
+
+def split_params(**changes: Any) -> None:
+    fractions = {"train": 0.6, "val": 0.2, "test": 0.2}
+    write_params(split=split_section(fractions=fractions) | changes)
+
+
+# Archives
+
+
+def archive(write: Callable[[Path], object], name: str = "data.zip") -> None:
+    """Let `write` make what the download stage has brought."""
+    write_raw(RAW, {})
+    (RAW / "data.zip").unlink()
+    (RAW / "source.json").write_text(json.dumps({"source": "archive", "file": name}), "utf-8")
+    write(RAW / name)
+    split_params()
+
+
+def members(files: dict[str, bytes], name: str = "data.zip") -> None:
+    archive(lambda path: write_archive(path, files), name)
+
+
+@case("split", "an absolute path in a zip")
+def _(stack: ExitStack) -> None:
+    members({"/etc/cat/a.png": PICTURE})
+
+
+@case("split", "a path with `..` in a tar")
+def _(stack: ExitStack) -> None:
+    members({"cat/../../a.png": PICTURE}, "data.tar")
+
+
+@case("split", "an archive of nothing but links")
+def _(stack: ExitStack) -> None:
+    def write(path: Path) -> None:
+        with tarfile.open(path, "w") as content:
+            for name in ("cat/a.png", "dog/a.png"):
+                info = tarfile.TarInfo(name)
+                info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+                content.addfile(info)
+
+    archive(write, "data.tar")
+
+
+@case("split", "an archive of nothing but devices")
+def _(stack: ExitStack) -> None:
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as content:
+            device = zipfile.ZipInfo("cat/a.png")
+            device.create_system, device.external_attr = 3, (stat.S_IFCHR | 0o666) << 16
+            content.writestr(device, b"")
+
+    archive(write)
+
+
+@case("split", "a zip whose picture unpacks to gigabytes (a bomb)")
+def _(stack: ExitStack) -> None:
+    def write(path: Path) -> None:
+        write_archive(path, PETS)
+        content = bytearray(path.read_bytes())
+        # Bytes 24 to 28 of an entry in the table of contents: the size when unpacked.
+        struct.pack_into("<L", content, content.index(b"PK\x01\x02") + 24, 4_000_000_000)
+        path.write_bytes(content)
+
+    archive(write)
+
+
+@case("split", "a tar whose picture unpacks to gigabytes (a bomb)")
+def _(stack: ExitStack) -> None:
+    def write(path: Path) -> None:
+        info = tarfile.TarInfo("cat/a.png")
+        info.size = 1_000_000_000
+        classes = write_archive(path, PETS).read_bytes()
+        with path.open("wb") as file:
+            file.write(info.tobuf())
+            file.seek(512 + info.size)  # a hole: it takes no room
+            file.write(classes)
+
+    archive(write, "data.tar")
+
+
+@case("split", "a tar with a name of megabytes (a bomb)")
+def _(stack: ExitStack) -> None:
+    def write(path: Path) -> None:
+        info = tarfile.TarInfo("././@LongLink")
+        info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 30
+        path.write_bytes(info.tobuf())
+
+    archive(write, "data.tar")
+
+
+@case("split", "an archive with a password")
+def _(stack: ExitStack) -> None:
+    def write(path: Path) -> None:
+        write_archive(path, PETS)
+        content = path.read_bytes()
+        # The lowest of the flags says so, in each entry of the table of contents.
+        entry = content.index(b"PK\x01\x02")
+        path.write_bytes(content[: entry + 8] + b"\x01" + content[entry + 9 :])
+
+    archive(write)
+
+
+@case("split", "an archive that is cut short")
+def _(stack: ExitStack) -> None:
+    def write(path: Path) -> None:
+        content = write_archive(path, PETS).read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+
+    archive(write, "data.tar.gz")
+
+
+@case("split", "a name that an archive holds twice")
+def _(stack: ExitStack) -> None:
+    def write(path: Path) -> None:
+        with tarfile.open(path, "w") as content:
+            for picture in (PICTURE, PETS["dog/000.png"]):
+                info = tarfile.TarInfo("cat/a.png")
+                info.size = len(picture)
+                content.addfile(info, io.BytesIO(picture))
+
+    archive(write, "data.tar")
+
+
+@case("split", "text, or an archive of another kind")
+def _(stack: ExitStack) -> None:
+    archive(lambda path: path.write_bytes(b"<html>Please log in</html>"))
+
+
+@case("split", "an archive without pictures")
+def _(stack: ExitStack) -> None:
+    members({"cat/notes.txt": b"meow"})
+
+
+# Classes
+
+
+@case("split", "a picture in no folder")
+def _(stack: ExitStack) -> None:
+    members(PETS | {"a.png": PICTURE})
+
+
+@case("split", "one class")
+def _(stack: ExitStack) -> None:
+    members(class_folders({"cat": 5}))
+
+
+@case("split", "one picture in each class")
+def _(stack: ExitStack) -> None:
+    members(class_folders({"cat": 1, "dog": 1}))
+
+
+@case("split", "a class too small for the fractions")
+def _(stack: ExitStack) -> None:
+    members(class_folders({"cat": 3, "dog": 30}))
+    split_params(fractions={"train": 0.9, "val": 0.05, "test": 0.05})
+
+
+@case("split", "a folder test/ but no train/")
+def _(stack: ExitStack) -> None:
+    members(class_folders({"cat": 5, "dog": 5}, prefix="test/") | {"val/cat/a.png": PICTURE})
+
+
+@case("split", "`split.exclude_classes` names what is no class")
+def _(stack: ExitStack) -> None:
+    members(PETS)
+    split_params(exclude_classes=["bird"])
+
+
+# Pictures
+
+
+def picture(content: bytes, suffix: str = "png") -> None:
+    members(PETS | {f"cat/bad.{suffix}": content})
+
+
+@case("split", "a picture of 20,000 x 20,000 pixels")
+def _(stack: ExitStack) -> None:
+    picture(encode(Image.new("1", (20_000, 20_000))))
+
+
+@case("split", "a JPEG that is cut short")
+def _(stack: ExitStack) -> None:
+    content = encode(noise(64, 64), "JPEG")
+    picture(content[: len(content) // 2], "jpg")
+
+
+@case("split", "text named .png")
+def _(stack: ExitStack) -> None:
+    picture(b"this is no picture")
+
+
+@case("split", "an empty file named .png")
+def _(stack: ExitStack) -> None:
+    picture(b"")

@@ -1,0 +1,108 @@
+"""Cases of bad input: the model, the data and params.yaml."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from builders.bad_input import Case, add_case, write_params
+from builders.tiny import tiny_bundle, write_project
+
+CASES: dict[str, Case] = {}
+case = partial(add_case, CASES)
+
+
+# The model
+
+
+def trained(stage: str) -> None:
+    """A model and the data of three classes that it belongs to."""
+    write_project(Path())
+    tiny_bundle(Path("models"))
+    if stage == "evaluate":
+        section = {"batch_size": 9, "calibration_bins": 5, "reject_below": None}
+        write_params(evaluate=section | {"confused_pairs": 3})
+
+
+@case("evaluate", "no model")
+def _(stack: ExitStack) -> None:
+    trained("evaluate")
+    shutil.rmtree("models")
+
+
+@case("evaluate", "a model that is cut short")
+def _(stack: ExitStack) -> None:
+    trained("evaluate")
+    path = Path("models/model.safetensors")
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+@case("export", "the model file of another program")
+def _(stack: ExitStack) -> None:
+    trained("export")
+    Path("models/model.safetensors").write_bytes(b"PK\x03\x04 a pickle, say")
+
+
+@case("export", "a model description of another program")
+def _(stack: ExitStack) -> None:
+    trained("export")
+    Path("models/model.json").write_text('{"model_type": "resnet"}', "utf-8")
+
+
+@case("evaluate", "a model of other classes than the data")
+def _(stack: ExitStack) -> None:
+    trained("evaluate")
+    Path("data/split/classes.json").write_text('["red", "green", "violet"]', "utf-8")
+
+
+@case("evaluate", "no data")
+def _(stack: ExitStack) -> None:
+    trained("evaluate")
+    shutil.rmtree("data")
+
+
+@case("evaluate", "data that are cut short")
+def _(stack: ExitStack) -> None:
+    trained("evaluate")
+    path = Path("data/split/images.npy")
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+# params.yaml
+
+
+def text(content: str) -> Callable[[ExitStack], None]:
+    def prepare(stack: ExitStack) -> None:
+        Path("params.yaml").write_text(content, "utf-8")
+
+    return prepare
+
+
+DIGITS = "download:\n  source: digits\n  url: null\n  checksum: null\n  watch: data/.gitignore\n"
+for name, content in {
+    "params.yaml: empty": "",
+    "params.yaml: a list": "- download\n- split\n",
+    "params.yaml: a section is missing": "split: {}\n",
+    "params.yaml: an empty section": "download:\n",
+    "params.yaml: a section that is not known": f"{DIGITS}tarin: {{}}\n",
+    "params.yaml: a key that is not known": f"{DIGITS}  sourec: digits\n",
+    "params.yaml: a key twice": f"{DIGITS}  url: null\n",
+    "params.yaml: a tab": "download:\n\tsource: digits\n",
+    "params.yaml: a value of another type": DIGITS.replace("url: null", "url: 3"),
+    "params.yaml: `no`, which YAML takes for false": DIGITS.replace("source: digits", "source: no"),
+    "params.yaml: an object of Python": "download: !!python/object/apply:os.system [ls]\n",
+    "params.yaml: a date of the 99th month": f"{DIGITS}  day: 2026-99-99\n",
+    "params.yaml: lists in lists without an end": "download: " + "[" * 5000,
+    "params.yaml: a mapping that holds itself": "download: &a\n  source: *a\n",
+}.items():
+    case("download", name)(text(content))
+
+
+@case("download", "params.yaml: not UTF-8")
+def _(stack: ExitStack) -> None:
+    Path("params.yaml").write_bytes(DIGITS.encode("utf-16"))
+
+
+@case("download", "params.yaml: missing")
+def _(stack: ExitStack) -> None: ...

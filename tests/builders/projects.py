@@ -1,0 +1,98 @@
+"""Projects with a data set and a model that has learnt something of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from builders.tiny import tiny_params
+from classifier.data.dataset import Dataset, load_dataset
+from classifier.models.bundle import save_bundle
+from classifier.models.network import Classifier, build_classifier
+from classifier.processing.spec import BundleSpec
+
+CLASSES = ["ape, great", "bée", "Cat", "7"]
+SIZE, CROP = 12, 8
+AUGMENT = {"flip": 0.5, "crop_padding": 2, "brightness": 0.2, "padding": "edge"}
+
+
+def make_project(folder: Path, classes: list[str], pictures: int = 30) -> None:
+    """A data set of noisy coloured squares, and a model that has learnt something of them."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(pictures * len(classes)) % len(classes)
+    tints = generator.integers(60, 190, (len(classes), 1, 1, 3))[labels]
+    noise = generator.normal(0, 90, (len(labels), SIZE, SIZE, 3))
+    images = np.clip(tints + noise, 0, 255).astype(np.uint8)
+    manifest = pd.DataFrame(
+        {
+            "path": [f"{classes[label]}/{i}.png" for i, label in enumerate(labels)],
+            "class": [classes[label] for label in labels],
+            "label": labels,
+            "split": generator.choice(["train", "val", "test"], len(labels), p=[0.4, 0.1, 0.5]),
+            "width": SIZE,
+            "height": SIZE,
+            "sha256": "0" * 64,
+            "group": 0,
+        }
+    )
+    split = folder / "data/split"
+    split.mkdir(parents=True)
+    np.save(split / "images.npy", images)
+    manifest.to_csv(split / "manifest.csv", index=False)
+    (split / "classes.json").write_text(json.dumps(classes), "utf-8")
+    preprocessing = {"image_size": SIZE, "resize": "crop"}
+    (split / "preprocessing.json").write_text(json.dumps(preprocessing), "utf-8")
+    save_model(folder / "models", load_dataset(split), AUGMENT)
+
+
+def save_model(folder: Path, dataset: Dataset, augment: dict) -> None:
+    params = tiny_params(augment=augment)
+    torch.manual_seed(0)
+    spec = BundleSpec(
+        backbone="compact",
+        classes=dataset.classes,
+        image_size=SIZE,
+        resize="crop",
+        crop=CROP,
+        mean=(125.0, 125.0, 125.0),
+        std=(60.0, 60.0, 60.0),
+        temperature=1.5,
+        params=params.model_dump(mode="json"),
+    )
+    model = build_classifier(
+        params.model, classes=len(spec.classes), crop=CROP, mean=spec.mean, std=spec.std
+    ).eval()
+    fit_head(model, dataset)
+    save_bundle(model, spec, folder)
+
+
+@torch.no_grad()
+def fit_head(model: Classifier, dataset: Dataset) -> None:
+    """Least squares from the features of the training pictures to their classes."""
+    rows, margin = dataset.rows("train"), (SIZE - CROP) // 2
+    middle = slice(margin, margin + CROP)
+    features = model.features(torch.from_numpy(dataset.images[rows][:, middle, middle]))
+    targets = 4 * torch.eye(len(dataset.classes))[torch.from_numpy(dataset.labels[rows])]
+    centre = features.mean(dim=0)
+    scatter = (features - centre).T @ (features - centre)
+    ridge = 0.01 * scatter.trace() * torch.eye(len(centre))
+    weights = torch.linalg.solve(scatter + ridge, (features - centre).T @ targets)
+    linear = model.head.get_submodule("1")
+    assert isinstance(linear, torch.nn.Linear)
+    linear.weight.copy_(weights.T)
+    linear.bias.copy_(-centre @ weights)
+
+
+EVALUATE = {"batch_size": 7, "calibration_bins": 10, "reject_below": None, "confused_pairs": 4}
+TTA = {
+    "batch_size": 7,
+    "views": ["identity", "flip", "scale_1.2"],
+    "random_views": 2,
+    "seed": 3,
+    "merge": "probabilities",
+    "search": "none",
+    "candidates": ["flip", "shift_left_2", "shift_up_1"],
+    "max_views": 3,
+}

@@ -1,0 +1,272 @@
+"""Small builders that several tests share: a data set, train params, a network, a bundle."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from classifier.core.cache import cache_folder
+from classifier.data.augment import AugmentParams
+from classifier.data.dataset import SPLITS, Dataset, load_dataset
+from classifier.models.bundle import save_bundle
+from classifier.models.network import Classifier, ModelParams, build_classifier
+from classifier.processing.spec import BundleSpec
+from classifier.splitting.duplicates import Duplicates
+from classifier.splitting.fingerprints import SIDE
+from classifier.splitting.split import Outcome
+from classifier.training.batches import Ordering, Parts, PictureBatches
+from classifier.training.checkpoint import StateFolder
+from classifier.training.loop import Batches, fit
+from classifier.training.params import TrainParams
+from classifier.training.state import Progress
+from classifier.training.step import Loss
+
+CLASSES = ["red", "green", "blue"]
+IMAGE_SIZE = 8
+
+
+def write_split(folder: Path, *, image_size: int = IMAGE_SIZE, seed: int = 0) -> Dataset:
+    """Write and open what the split stage would: noise in which the class's colour prevails.
+
+    Of each class 12 training, 4 validation and 4 test pictures, their rows shuffled.
+    """
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(3), 20)
+    splits = np.tile(np.repeat(SPLITS, [12, 4, 4]), 3)
+    order = generator.permutation(60)
+    labels, splits = labels[order], splits[order]
+    images = generator.integers(0, 120, (60, image_size, image_size, 3), dtype=np.uint8)
+    images[np.arange(60), :, :, labels] += 100
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "images.npy", images)
+    manifest = pd.DataFrame(
+        {
+            "path": [f"{CLASSES[label]}/{row:02d}.png" for row, label in enumerate(labels)],
+            "class": [CLASSES[label] for label in labels],
+            "label": labels,
+            "split": splits,
+            "width": image_size,
+            "height": image_size,
+            "sha256": [f"{row:064x}" for row in range(60)],
+            "group": 0,
+        }
+    )
+    manifest.to_csv(folder / "manifest.csv", index=False)
+    (folder / "classes.json").write_text(json.dumps(CLASSES), "utf-8")
+    preprocessing = {"image_size": image_size, "resize": "crop"}
+    (folder / "preprocessing.json").write_text(json.dumps(preprocessing), "utf-8")
+    return load_dataset(folder)
+
+
+def tiny_section(**overrides: Any) -> dict[str, Any]:
+    """Section `train` for a short run on tiny pictures; nested mappings are merged into it."""
+    section: dict[str, Any] = {
+        "seed": 0,
+        "epochs": 3,
+        "batch_size": 8,
+        "accumulation": 1,
+        "processes": None,
+        "crop": None,
+        "progressive": [],
+        "precision": "fp32",
+        "label_smoothing": 0.0,
+        "class_weights": "none",
+        "sampling": "natural",
+        "ema_decay": None,
+        "linear_epochs": 0,
+        "monitor": "val_loss",
+        "patience": None,
+        "checkpoint_minutes": 5.0,
+        "checkpoint_epochs": None,
+        "tensorboard": False,
+        "model": {
+            "backbone": "compact",
+            "weights": None,
+            "stem": "standard",
+            "freeze": "none",
+            "head": {"hidden": None, "dropout": 0.0},
+            "normalize": "dataset",
+        },
+        "feature_views": 0,
+        "optimizer": {
+            "name": "adamw",
+            "lr": 0.01,
+            "momentum": 0.9,
+            "weight_decay": 0.01,
+            "fixed_norm": False,
+            "layer_decay": 1.0,
+            "aux_lr": 0.01,
+            "clip_norm": None,
+        },
+        "mix": {"mixup": 0.0, "cutmix": 0.0},
+        "adversarial_strength": 0.0,
+        "schedule": {"name": "cosine", "warmup_epochs": 0.5, "step_epochs": 1, "gamma": 0.1},
+        "augment": {
+            "flip": 0.5,
+            "alternate_flips": False,
+            "crop_padding": 1,
+            "crop_scale": None,
+            "crop_ratio": [0.75, 1.3333],
+            "rotation": 0.0,
+            "brightness": 0.0,
+            "contrast": 0.0,
+            "saturation": 0.0,
+            "padding": "zeros",
+        },
+    }
+    return _merged(section, overrides)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = base | changes
+    for key, change in changes.items():
+        if isinstance(change, dict) and isinstance(base.get(key), dict):
+            merged[key] = _merged(base[key], change)
+    return merged
+
+
+def tiny_params(**overrides: Any) -> TrainParams:
+    return TrainParams.model_validate(tiny_section(**overrides))
+
+
+def tiny_augment(**on: Any) -> AugmentParams:
+    """Everything off but what is named."""
+    off = {"flip": 0.0, "crop_padding": None}
+    return tiny_params(augment=off | on).augment
+
+
+def tiny_outcome(pictures: int, problems: Sequence[tuple[str, str]] = ()) -> Outcome:
+    """What splitting says of so many pictures, none of which is like another."""
+    nothing = Duplicates([], [], np.empty(0, np.int64), {})
+    prints = np.zeros((pictures, SIDE, SIDE), np.uint8)
+    return Outcome(list(problems), {}, nothing, np.full(pictures, "RGB"), prints)
+
+
+def tiny_model(params: ModelParams | None = None, *, crop: int = IMAGE_SIZE) -> Classifier:
+    """A network with random weights, the same in every call, in evaluation mode."""
+    torch.manual_seed(0)
+    model = build_classifier(
+        params or tiny_params().model,
+        classes=len(CLASSES),
+        crop=crop,
+        mean=(120.0, 110.0, 100.0),
+        std=(60.0, 61.0, 62.0),
+        load_weights=False,
+    )
+    return model.eval()
+
+
+def tiny_batches(dataset: Dataset, params: TrainParams) -> PictureBatches:
+    crop = dataset.preprocessing.image_size
+    return PictureBatches(
+        dataset,
+        params.augment,
+        crop=crop,
+        ordering=Ordering(params.seed, params.batch_size, params.sampling),
+        device=torch.device("cpu"),
+        side=lambda epoch: params.side(epoch, crop),
+        parts=Parts(0, params.accumulation, params.accumulation),
+    )
+
+
+def tiny_fit(
+    network: nn.Module,
+    batches: Batches,
+    params: TrainParams,
+    *,
+    class_weights: Tensor | None = None,
+    after_epoch: Callable[[list[dict[str, float]]], None] = lambda history: None,
+    run: str = "run",
+) -> Progress:
+    """Train, or go on where the last call with this name of a run ended."""
+    return fit(
+        network,
+        batches,
+        params,
+        loss=Loss(class_weights, params.label_smoothing),
+        device=torch.device("cpu"),
+        states=StateFolder(run),
+        after_epoch=lambda run: after_epoch(run.progress.history),
+    ).progress
+
+
+def weights_of(network: nn.Module) -> bytes:
+    """All that the network's state holds, to compare two of them."""
+    return save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
+
+
+def tiny_bundle(
+    folder: Path, *, image_size: int = IMAGE_SIZE, crop: int = IMAGE_SIZE, **model: Any
+) -> Classifier:
+    """Save a bundle of `tiny_model` to `folder`; `model` changes the section train.model."""
+    params = tiny_params(model=model)
+    network = tiny_model(params.model, crop=crop)
+    spec = BundleSpec(
+        backbone=params.model.backbone,
+        classes=CLASSES,
+        image_size=image_size,
+        resize="crop",
+        crop=crop,
+        mean=(120.0, 110.0, 100.0),
+        std=(60.0, 61.0, 62.0),
+        temperature=1.0,
+        params=params.model_dump(mode="json"),
+    )
+    save_bundle(network, spec, folder)
+    return network
+
+
+def write_project(folder: Path, train: dict[str, Any] | None = None, **export: Any) -> Path:
+    """A folder in which the train and export stages can run: params.yaml and data/split."""
+    write_split(folder / "data/split")
+    int8 = {
+        "methods": ["minmax"],
+        "calibration_pictures": 12,
+        "max_accuracy_drop": 1.0,
+        "min_speedup": None,
+    }
+    section = {"batch_size": 5, "max_logit_difference": 0.001, "mobile": False, "int8": int8}
+    sections = {"train": train or tiny_section(), "export": _merged(section, export)}
+    (folder / "params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+    return folder
+
+
+def contents(folder: Path, *, without: str = "") -> dict[str, bytes]:
+    """Every file below `folder` by its path in it, but those of the name `without`."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != without)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def start_train(folder: Path) -> "subprocess.Popen[str]":
+    """The train stage as a program of its own in a project's folder, on one thread."""
+    variables = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "stages.train"],
+        cwd=folder,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def saved_states() -> list[str]:
+    """The names of all states to resume in the cache folder, in ascending order."""
+    return sorted(path.name for path in cache_folder("resume").glob("*/*.state"))
+
+
+def wait_for_new_state(process: "subprocess.Popen[str]", before: list[str]) -> None:
+    """Return as soon as there are others than `before`, or the process has ended."""
+    while saved_states() == before and process.poll() is None:
+        time.sleep(0.001)

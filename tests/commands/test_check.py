@@ -1,0 +1,47 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from classifier.commands.check import check_params
+from classifier.core.errors import UserError
+
+DEFAULT = Path(__file__).parents[2] / "params.yaml"
+
+
+def changed(folder: Path, key: str, value: Any) -> Path:
+    """The default params with one value set, `key` being its full name."""
+    content = yaml.safe_load(DEFAULT.read_text("utf-8"))
+    *parents, last = key.split(".")
+    section = content
+    for name in parents:
+        section = section[name]
+    section[last] = value
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(content), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("train.crop", 9, "train.crop is 9, larger than split.image_size, 8"),
+        ("train.model.backbone", "resnet19", "train.model.backbone 'resnet19' is unknown"),
+        ("train.model.backbone", "alexnet", "alexnet cannot take pictures of 8x8"),
+        ("train.augment.crop_padding", 8, "train.augment.crop_padding is 8; it must be less"),
+        ("tta_evaluate.views", ["top_left"], "tta_evaluate.views: view 'top_left'"),
+        ("export.batch_size", 0, "export.batch_size is 0"),
+    ],
+)
+def test_what_would_fail_in_a_late_stage_is_refused_at_once(
+    tmp_path: Path, key: str, value: Any, sentence: str
+):
+    with pytest.raises(UserError) as caught:
+        check_params(changed(tmp_path, key, value))
+    assert sentence in str(caught.value)
+
+
+def test_an_unknown_section_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match="unknown section trian"):
+        check_params(changed(tmp_path, "trian", {}))

@@ -1,0 +1,79 @@
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from classifier.core.cache import cache_folder, locked, read_checked, write_checked
+
+
+def test_folder_lies_where_the_variable_says_and_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLASSIFIER_CACHE", str(tmp_path / "chosen"))
+    folder = cache_folder("resume")
+    assert folder == tmp_path / "chosen/resume"
+    assert folder.is_dir()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME is of Linux")
+@pytest.mark.parametrize("chosen", [None, ""])
+def test_without_the_variable_it_is_the_systems_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None
+) -> None:
+    monkeypatch.delenv("CLASSIFIER_CACHE", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CLASSIFIER_CACHE", chosen)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert cache_folder("resume") == tmp_path / "reproducible-image-classifier/resume"
+
+
+@pytest.mark.parametrize("content", [b"", b"content", bytes(5000)])
+def test_checked_content_comes_back(tmp_path: Path, content: bytes) -> None:
+    write_checked(tmp_path / "a/file", content)
+    assert read_checked(tmp_path / "a/file") == content
+
+
+def test_checked_content_that_is_missing_cut_or_changed_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert read_checked(path) is None
+    write_checked(path, b"content")
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:10], whole[:-1], whole + b"x", whole[:-1] + b"x"):
+        path.write_bytes(damaged)
+        assert read_checked(path) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is locked on Windows")
+def test_second_waits_until_the_first_has_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lock"
+    events: list[str] = []
+    waiting = threading.Event()
+
+    def second() -> None:
+        waiting.set()
+        with locked(path):
+            events.append("second is inside")
+
+    thread = threading.Thread(target=second)
+    with locked(path):
+        thread.start()
+        waiting.wait()
+        thread.join(timeout=0.2)
+        events.append("first leaves")
+    thread.join(timeout=10)
+    assert events == ["first leaves", "second is inside"]
+    assert f"waiting for another process that uses {path}" in capsys.readouterr().err
+
+
+def test_lock_is_free_again_after_an_exception(tmp_path: Path) -> None:
+    def failing() -> None:
+        with locked(tmp_path / "lock"):
+            raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            failing()

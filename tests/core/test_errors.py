@@ -1,0 +1,141 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from classifier.core.errors import UserError, describe_os_error
+from classifier.core.files import replacing
+from classifier.core.processes import run_program
+
+
+def test_success_ends_with_status_0() -> None:
+    with pytest.raises(SystemExit) as caught:
+        run_program(lambda: None)
+    assert caught.value.code == 0
+
+
+def test_user_error_becomes_one_sentence() -> None:
+    def main() -> None:
+        raise UserError("train.epochs is 0.")
+
+    with pytest.raises(SystemExit) as caught:
+        run_program(main)
+    # Python prints a text as code on standard error and ends with status 1.
+    assert caught.value.code == "error: train.epochs is 0."
+
+
+def test_os_error_becomes_the_systems_words_and_the_file(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    with pytest.raises(SystemExit) as caught:
+        run_program(lambda: print(missing.read_text()))
+    assert caught.value.code == f"error: No such file or directory: {missing}"
+
+
+def test_ctrl_c_becomes_one_sentence() -> None:
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="stopped by the keyboard; run the same command again"):
+        run_program(main)
+
+
+def test_sigterm_becomes_one_sentence_and_files_are_cleaned_up(tmp_path: Path) -> None:
+    def main() -> None:
+        with replacing(tmp_path / "model") as temporary:
+            temporary.write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="stopped by SIGTERM; run the same command again"):
+        run_program(main)
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+class _Collected:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)  # so that the signal arrives in here
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_sigterm_that_is_lost_while_garbage_is_collected_is_repeated() -> None:
+    def main() -> None:
+        garbage = _Collected()
+        del garbage
+        time.sleep(60)
+
+    with pytest.raises(SystemExit, match="stopped by SIGTERM"):
+        run_program(main)
+
+
+STAGE = """
+import time
+from classifier.core.processes import run_program
+
+def main():
+    print("started", flush=True)
+    time.sleep(60)
+
+run_program(main)
+"""
+
+
+@pytest.mark.parametrize(("set_here", "ends"), [({"DVC_STAGE": "train"}, True), ({}, False)])
+def test_stage_ends_with_the_dvc_that_runs_it(set_here: dict[str, str], ends: bool) -> None:
+    # A parent that starts the program, tells its number, and dies.
+    parent = (
+        "import os, subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {STAGE!r}], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"
+        "print(child.pid, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    started = subprocess.run(
+        [sys.executable, "-c", parent],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | set_here,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
+    child = int(started.stdout)
+    time.sleep(1.5)
+    assert _is_running(child) is not ends
+    if not ends:
+        os.kill(child, signal.SIGKILL)
+
+
+def _is_running(process: int) -> bool:
+    """Whether the process, no child of this one, is there and no mere zombie."""
+    stat = Path(f"/proc/{process}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_our_own_fault_keeps_its_traceback() -> None:
+    def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_program(main)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (
+            OSError(28, "No space left on device", "model.onnx"),
+            "No space left on device: model.onnx; the disk is full: free some space, and run the "
+            "same command again.",
+        ),
+        (OSError("the disk is gone"), "the disk is gone"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_os_error_is_described(error: OSError, sentence: str) -> None:
+    assert describe_os_error(error) == sentence

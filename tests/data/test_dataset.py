@@ -1,0 +1,81 @@
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders.tiny import CLASSES, write_split
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import SPLITS, load_dataset
+from classifier.processing.images import Preprocessing
+
+
+def test_data_set_is_what_the_folder_holds(tmp_path: Path) -> None:
+    write_split(tmp_path, image_size=6)
+    dataset = load_dataset(tmp_path)
+    np.testing.assert_array_equal(dataset.images, np.load(tmp_path / "images.npy"))
+    assert dataset.classes == CLASSES
+    assert dataset.preprocessing == Preprocessing(6, "crop")
+    names = [dataset.classes[label] for label in dataset.labels]
+    assert names == dataset.manifest["class"].to_list()
+
+
+def test_pictures_are_mapped_not_read(tmp_path: Path) -> None:
+    assert isinstance(write_split(tmp_path).images, np.memmap)
+
+
+def test_pictures_in_any_order_are_those_of_the_map(tmp_path: Path) -> None:
+    dataset = write_split(tmp_path)
+    rows = np.array([59, 3, 3, 0, 17])
+    expected = np.array(dataset.images)[rows]
+    np.testing.assert_array_equal(dataset.read(rows), expected)
+    in_memory = dataclasses.replace(dataset, images=np.array(dataset.images))
+    np.testing.assert_array_equal(in_memory.read(rows), expected)
+
+
+def test_file_that_has_become_shorter_is_told(tmp_path: Path) -> None:
+    dataset = write_split(tmp_path)
+    os.truncate(tmp_path / "images.npy", (tmp_path / "images.npy").stat().st_size - 1)
+    assert len(dataset.read(np.array([0]))) == 1
+    with pytest.raises(UserError, match=r"images\.npy has changed: run the split stage again"):
+        dataset.read(np.array([59]))
+
+
+def test_rows_of_the_splits_ascend_and_part_the_pictures(tmp_path: Path) -> None:
+    dataset = write_split(tmp_path)
+    rows = [dataset.rows(split) for split in SPLITS]
+    assert [len(part) for part in rows] == [36, 12, 12]
+    assert all((np.diff(part) > 0).all() for part in rows)
+    assert sorted(np.concatenate(rows)) == list(range(60))
+    assert set(dataset.manifest["split"].iloc[rows[1]]) == {"val"}
+
+
+def test_class_counts_are_those_of_the_split(tmp_path: Path) -> None:
+    dataset = write_split(tmp_path)
+    assert dataset.class_counts("train").tolist() == [12, 12, 12]
+    assert dataset.class_counts("test").tolist() == [4, 4, 4]
+
+
+def test_names_that_look_like_numbers_or_gaps_stay_text(tmp_path: Path) -> None:
+    write_split(tmp_path)
+    path = tmp_path / "manifest.csv"
+    path.write_text(path.read_text("utf-8").replace("red", "NA").replace("blue", "007"), "utf-8")
+    assert set(load_dataset(tmp_path).manifest["class"]) == {"NA", "007", "green"}
+
+
+@pytest.mark.parametrize(
+    "name", ["images.npy", "manifest.csv", "classes.json", "preprocessing.json"]
+)
+def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    write_split(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(UserError, match=rf"{name} is missing: run the split stage"):
+        load_dataset(tmp_path)
+
+
+def test_manifest_of_other_pictures_is_refused(tmp_path: Path) -> None:
+    write_split(tmp_path)
+    np.save(tmp_path / "images.npy", np.zeros((59, 8, 8, 3), np.uint8))
+    with pytest.raises(UserError, match="59 pictures but 60 manifest rows"):
+        load_dataset(tmp_path)

@@ -1,0 +1,106 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders.projects import CLASSES, make_project
+from builders.tiny import tiny_bundle
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import nn
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import Dataset
+from classifier.evaluation import class_gallery as class_sheet
+from classifier.evaluation.answers import Answers
+from classifier.evaluation.galleries import PICTURES, confident_mistakes, doubtful_hits
+from classifier.evaluation.grad_cam import NO_PLACES
+from classifier.models.bundle import Bundle, load_bundle
+from classifier.plotting.figures import write_png
+from classifier.processing.images import Preprocessing
+
+
+def answers(confidence: list[float], predicted: list[int], labels: list[int]) -> Answers:
+    """Of two classes; picture i is of the grey i."""
+    images = np.arange(len(labels), dtype=np.uint8)[:, None, None, None] * np.ones((1, 6, 6, 3))
+    manifest = pd.DataFrame({"label": labels, "split": "test"})
+    dataset = Dataset(
+        images.astype(np.uint8), manifest, ["a", "a long name of a class"], Preprocessing(6, "crop")
+    )
+    given = np.full((len(labels), 2), 0.0)
+    given[np.arange(len(labels)), predicted] = confidence
+    given[np.arange(len(labels)), 1 - np.array(predicted)] = 1 - np.array(confidence)
+    return Answers(dataset, np.arange(len(labels)), given)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    tiny_bundle(tmp_path / "models", image_size=6, crop=4)
+    return load_bundle(tmp_path / "models")
+
+
+def cells(figure: Figure) -> list[tuple[np.ndarray, str]]:
+    """The pictures and their captions."""
+    with_pictures = [axes for axes in figure.axes if axes.images]
+    arrays = [np.asarray(axes.images[0].get_array()) for axes in with_pictures]
+    assert all(array.shape == (4, 4, 3) for array in arrays)
+    return [(array, axes.get_title()) for array, axes in zip(arrays, with_pictures, strict=True)]
+
+
+def shown(figure: Figure) -> list[tuple[int, str]]:
+    """The greys of the pictures without their heat, and their captions."""
+    return [(int(array[0, 0, 0]), caption) for array, caption in cells(figure)[::2]]
+
+
+GIVEN = answers([0.6, 0.9, 0.7, 0.8, 0.95], [0, 0, 1, 1, 0], [1, 0, 0, 1, 1])
+
+
+def test_mistakes_come_with_the_most_confident_first(bundle: Bundle):
+    assert shown(confident_mistakes(GIVEN, bundle)) == [
+        (4, "a l…ass → a 95%"),
+        (2, "a → a l…ass 70%"),
+        (0, "a l…ass → a 60%"),
+    ]
+
+
+def test_hits_come_with_the_least_confident_first(bundle: Bundle):
+    assert shown(doubtful_hits(GIVEN, bundle)) == [(3, "a long n…a class 80%"), (1, "a 90%")]
+
+
+def test_beside_each_picture_stands_what_speaks_for_the_predicted_class(bundle: Bundle):
+    captions = [caption for _, caption in cells(confident_mistakes(GIVEN, bundle))]
+    assert captions[1::2] == ["for a", "for a long na… a class", "for a"]
+
+
+def test_where_there_is_no_heat_the_gallery_says_so(bundle: Bundle):
+    bundle.model.backbone, bundle.model.head = nn.Flatten(), nn.Linear(48, 3)
+    figure = confident_mistakes(GIVEN, bundle)
+    assert len([axes for axes in figure.axes if axes.images]) == 3
+    assert [text.get_text() for text in figure.texts] == [NO_PLACES.format(backbone="compact")]
+
+
+def test_a_gallery_holds_so_many_pictures_at_most(bundle: Bundle):
+    many = answers([0.9] * 100, [0] * 100, [1] * 100)
+    assert [grey for grey, _ in shown(confident_mistakes(many, bundle))] == list(range(PICTURES))
+
+
+def test_a_gallery_without_pictures_says_so(tmp_path: Path, bundle: Bundle):
+    perfect = answers([0.9] * 3, [0] * 3, [0] * 3)
+    figure = confident_mistakes(perfect, bundle)
+    write_png(figure, tmp_path / "a.png")
+    assert [text.get_text() for text in figure.texts] == ["no mistake"]
+
+
+def test_the_sheet_of_a_class_is_drawn_on_demand(tmp_path: Path, monkeypatch, capsys):
+    make_project(tmp_path, CLASSES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["class_sheet", "Cat"])
+    class_sheet.main()
+    assert capsys.readouterr().out.endswith("right; results/class_sheet.png\n")
+    with Image.open("results/class_sheet.png") as image:
+        assert image.width > 500
+    for argv in ([], ["dog"], ["Cat", "7"]):
+        monkeypatch.setattr(sys, "argv", ["class_sheet", *argv])
+        with pytest.raises(UserError, match="name one class; they are ape, great, bée, Cat, 7"):
+            class_sheet.main()

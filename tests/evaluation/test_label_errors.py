@@ -1,0 +1,71 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders.tiny import CLASSES, contents, tiny_bundle, write_split
+
+from classifier.core.errors import UserError
+from classifier.evaluation import label_errors as label_doubts
+from classifier.evaluation.label_errors import find_doubts, held_out_probabilities
+
+
+def test_wrong_labels_come_first_and_only_confident_ones_are_sure() -> None:
+    given = np.array(
+        [[0.9, 0.1, 0.0], [0.8, 0.1, 0.1], [0.1, 0.9, 0.0], [0.0, 0.2, 0.8], [0.45, 0.4, 0.15]]
+    )
+    rows, sure = find_doubts(given, np.array([0, 1, 1, 2, 1]))
+    assert rows.tolist() == [1, 4]
+    # On average, pictures of the first class are given it with 0.9.
+    assert sure.tolist() == [False, False]
+    rows, sure = find_doubts(given, np.array([0, 1, 1, 2, 0]))
+    assert rows.tolist() == [1]
+    assert sure.tolist() == [True]
+
+
+def test_duplicates_are_never_on_both_sides(tmp_path: Path) -> None:
+    """Of a pair with noise for features and two labels, neither tells the other's."""
+    dataset = write_split(tmp_path)
+    features = np.random.default_rng(0).normal(size=(60, 200))
+    features[1] = features[0]
+    labels = dataset.manifest["label"].to_numpy().copy()
+    labels[:2] = 0, 1
+    manifest = dataset.manifest.assign(label=labels)
+    alone, together = (
+        held_out_probabilities(features, replace(dataset, manifest=manifest.assign(group=group)))
+        for group in (np.zeros(60, np.int64), np.array([1, 1] + [0] * 58))
+    )
+    np.testing.assert_array_equal(together[0], together[1])
+    assert not np.array_equal(alone[0], alone[1])
+
+
+def test_program_finds_labels_that_were_exchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dataset = write_split(tmp_path / "data/split")
+    tiny_bundle(tmp_path / "models")
+    manifest = dataset.manifest.copy()
+    wrong = [3, 30, 45]
+    manifest.loc[wrong, "label"] = (manifest["label"][wrong] + 1) % 3
+    manifest["class"] = [CLASSES[label] for label in manifest["label"]]
+    manifest.to_csv("data/split/manifest.csv", index=False)
+    label_doubts.main()
+    table = pd.read_csv("results/label_doubts.csv")
+    expected = {(manifest["path"][row], dataset.manifest["class"][row]) for row in wrong}
+    assert set(zip(table["path"], table["suggested"], strict=True)) >= expected
+    assert set(table["path"][:3]) == set(manifest["path"][wrong])
+    first = contents(Path("results"))
+    label_doubts.main()
+    assert contents(Path("results")) == first
+    assert f"of 60 labels, {len(table)} are in doubt" in capsys.readouterr().out
+
+
+def test_class_that_cannot_be_held_out_is_refused(tmp_path: Path) -> None:
+    dataset = write_split(tmp_path)
+    few = dataset.manifest["label"].where(dataset.manifest.index % 20 > 0, 1).replace(0, 2)
+    few[:3] = 0
+    manifest = dataset.manifest.assign(label=few)
+    with pytest.raises(UserError, match="class red has 3 pictures"):
+        held_out_probabilities(np.zeros((60, 2)), replace(dataset, manifest=manifest))

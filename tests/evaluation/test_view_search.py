@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from builders.tiny import tiny_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from classifier.evaluation.view_search import greedy_views, milliseconds_a_picture
+from classifier.metrics.classification import cross_entropy
+from classifier.processing.softmax import merge_views
+from classifier.processing.views import named_view
+
+LABELS = np.arange(400) % 3
+
+
+def seen(*blur: float, seed: int = 0) -> np.ndarray:
+    """Logits of a view each: the truth, and noise of that strength."""
+    generator = np.random.default_rng(seed)
+    noise = [generator.normal(0, strength, (400, 3)) for strength in blur]
+    return np.stack([3 * np.eye(3)[LABELS] + of_view for of_view in noise]).astype(np.float32)
+
+
+def search(logits: np.ndarray, limit: int = 10) -> list[int]:
+    return greedy_views(logits, LABELS, temperature=1.0, merge="probabilities", limit=limit)
+
+
+def test_views_that_know_more_join_and_the_best_first():
+    assert search(seen(3, 2, 1))[:2] == [0, 2]
+    assert sorted(search(seen(3, 8, 1.5, 1.5, 8))) == [0, 2, 3]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_no_more_views_join_than_allowed(limit: int):
+    assert len(search(seen(3, 1, 1, 1, 1), limit)) == limit
+
+
+def test_views_that_say_the_same_do_not_join():
+    assert search(np.repeat(seen(2), 4, axis=0)) == [0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_views_that_differ_by_a_little_noise_do_not_join(seed: int):
+    first = seen(1.5)[0]
+    noise = np.random.default_rng(seed).normal(0, 0.3, (6, 400, 3)).astype(np.float32)
+    # That averaging the noise away helps is not known surely, but in one search of many.
+    assert len(search(np.stack([first, *(first + of_view for of_view in noise)]))) <= 3
+
+
+def test_the_found_views_lower_the_log_loss():
+    logits = seen(3, 3, 3, 3)
+    found = search(logits)
+    before, after = (
+        cross_entropy(merge_views(logits[views], 1.0, "probabilities"), LABELS)
+        for views in ([0], found)
+    )
+    assert after < before
+
+
+def test_more_views_cost_more():
+    images = np.zeros((64, 8, 8, 3), np.uint8)
+    views = [named_view(name, 8, 8) for name in ("identity", "flip", "shift_up_1", "shift_up_2")]
+    model, rows = tiny_model(), np.arange(64)
+    one, four = (milliseconds_a_picture(model, images, rows, of) for of in (views[:1], views))
+    assert 0 < one < four

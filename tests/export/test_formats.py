@@ -1,0 +1,169 @@
+import io
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from builders.tiny import tiny_bundle
+from PIL import Image
+from pydantic import ValidationError
+
+from classifier.export.formats import ONNX, PT2, TORCHSCRIPT, ExportParams, Format, compare, formats
+from classifier.models.bundle import load_bundle
+from classifier.models.network import Classifier
+from classifier.processing.images import model_input
+
+FORMATS = (ONNX, PT2, TORCHSCRIPT)
+REPOSITORY = Path(__file__).parents[2]
+CROP = 8
+
+
+class Exported(NamedTuple):
+    models: Path
+    network: Classifier
+    contents: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A bundle in its folder, its network, and the content of each format's file."""
+    folder = tmp_path_factory.mktemp("models")
+    network = tiny_bundle(folder, image_size=10, crop=CROP, head={"hidden": 5, "dropout": 0.5})
+    return Exported(folder, network, {form.name: form.write(network, CROP) for form in FORMATS})
+
+
+def noise(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, CROP, CROP, 3), dtype=np.uint8)
+
+
+def export_params(**changes: Any) -> ExportParams:
+    int8 = {"methods": [], "calibration_pictures": 1, "max_accuracy_drop": 0, "min_speedup": None}
+    given = {"batch_size": 1, "max_logit_difference": 0.1, "mobile": False, "int8": int8}
+    return ExportParams.model_validate(given | changes)
+
+
+def logits_of(network: Classifier, pictures: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return network(torch.from_numpy(pictures)).numpy()
+
+
+each_format = pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+
+
+@each_format
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_file_takes_bytes_of_any_number_of_pictures_and_agrees_with_the_model(
+    exported: Exported, form: Format, count: int
+) -> None:
+    pictures = noise(count)
+    logits = form.load(exported.contents[form.name])(pictures)
+    assert (logits.shape, logits.dtype) == ((count, 3), np.float32)
+    np.testing.assert_allclose(logits, logits_of(exported.network, pictures), atol=1e-4)
+
+
+@each_format
+def test_picture_file_gives_the_same_logits_in_library_bundle_and_exported_file(
+    tmp_path: Path, exported: Exported, form: Format
+) -> None:
+    y, x = np.mgrid[0:30, 0:40]
+    pixels = np.stack([x * 6, y * 8, (x + y) * 3], axis=2).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "picture.jpg")
+    bundle = load_bundle(exported.models)
+    pictures = model_input(tmp_path / "picture.jpg", bundle.spec.preprocessing, CROP)[None]
+    expected = logits_of(exported.network, pictures)
+    assert pictures.shape == (1, CROP, CROP, 3)
+    np.testing.assert_array_equal(logits_of(bundle.model, pictures), expected)
+    logits = form.load(exported.contents[form.name])(pictures)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+@each_format
+def test_file_holds_no_path_of_this_machine(exported: Exported, form: Format) -> None:
+    content = exported.contents[form.name]
+    places = (str(REPOSITORY), sys.prefix, str(Path.home()), "site-packages", 'models.py"')
+    assert not [place for place in places if place.encode() in content]
+
+
+def test_onnx_file_holds_no_stack_trace_and_no_source_line(exported: Exported) -> None:
+    proto = onnx.load_from_string(exported.contents["onnx"])
+    for initializer in proto.graph.initializer:
+        initializer.ClearField("raw_data")
+    text = str(proto)
+    assert "pictures" in text
+    assert not [word for word in (".py", "stack_trace", "forward", "File ") if word in text]
+
+
+# TorchScript counts the classes that a process has traced; of two processes its files are the same
+# (tests/test_export_stage.py).
+@pytest.mark.parametrize("form", [ONNX, PT2], ids=lambda form: form.name)
+def test_file_is_the_same_when_written_again(exported: Exported, form: Format) -> None:
+    assert form.write(exported.network, CROP) == exported.contents[form.name]
+
+
+def test_onnx_file_holds_no_metadata_and_lies_in_no_second_file(exported: Exported) -> None:
+    proto = onnx.load_from_string(exported.contents["onnx"])
+    for part in [proto, proto.graph, *proto.graph.node, *proto.graph.value_info]:
+        assert not part.metadata_props
+        assert not part.doc_string
+    external = onnx.TensorProto.EXTERNAL
+    assert not [one.name for one in proto.graph.initializer if one.data_location == external]
+
+
+def test_onnx_graph_computes_no_positions_in_memory(exported: Exported) -> None:
+    proto = onnx.load_from_string(exported.contents["onnx"])
+    kinds = {node.op_type for node in proto.graph.node}
+    assert "Conv" in kinds
+    assert not kinds & {"Gather", "Range", "Shape"}
+
+
+def test_onnx_input_is_named_and_typed(exported: Exported) -> None:
+    proto = onnx.load_from_string(exported.contents["onnx"])
+    (pictures,), (logits,) = proto.graph.input, proto.graph.output
+    assert (pictures.name, logits.name) == ("pictures", "logits")
+    kind = pictures.type.tensor_type
+    assert kind.elem_type == onnx.TensorProto.UINT8
+    assert [place.dim_value for place in kind.shape.dim[1:]] == [CROP, CROP, 3]
+    assert kind.shape.dim[0].dim_param
+
+
+@pytest.mark.parametrize("name", ["torchscript", "pt2"])
+def test_archive_holds_no_record_with_source_lines(exported: Exported, name: str) -> None:
+    with zipfile.ZipFile(io.BytesIO(exported.contents[name])) as archive:
+        assert not [record for record in archive.namelist() if record.endswith(".debug_pkl")]
+        texts = [archive.read(one) for one in archive.namelist() if one.endswith(".json")]
+    assert not [text for text in texts if b"stack_trace" in text or b".py" in text]
+
+
+def test_pt2_stores_weights_without_pickle(exported: Exported) -> None:
+    with zipfile.ZipFile(io.BytesIO(exported.contents["pt2"])) as archive:
+        (config,) = (one for one in archive.namelist() if one.endswith("weights_config.json"))
+        assert b'"use_pickle": false' in archive.read(config)
+        assert b'"use_pickle": true' not in archive.read(config)
+
+
+def test_phones_are_served_where_they_are_asked_for() -> None:
+    assert [form.file for form in formats(export_params())] == [one.file for one in FORMATS]
+    assert formats(export_params(mobile=True))[-1].file == "model.pte"
+
+
+def test_agreement_counts_labels_predictions_and_the_largest_difference() -> None:
+    expected = np.array([[2, 1], [2, 1], [2, 1], [1, 2]], np.float32)
+    logits = np.array([[2, 1], [2, 1.5], [1, 2], [1, 2]], np.float32)
+    agreement = compare(logits, expected, np.array([0, 1, 1, 1]))
+    assert agreement == (0.75, 0.75, 1.0)
+
+
+def test_agreement_with_what_is_no_number_is_no_number() -> None:
+    logits = np.array([[np.nan, 1]], np.float32)
+    agreement = compare(logits, np.zeros((1, 2), np.float32), np.array([0]))
+    assert np.isnan(agreement.max_logit_difference)
+
+
+@pytest.mark.parametrize("difference", [0.0, -1.0, float("inf"), float("nan")])
+def test_tolerance_that_is_none_is_refused(difference: float) -> None:
+    with pytest.raises(ValidationError, match="max_logit_difference"):
+        export_params(max_logit_difference=difference)

@@ -1,0 +1,40 @@
+import time
+
+import numpy as np
+
+from classifier.inference.latency import measure_in_turn, seconds_in_turn
+
+
+def test_slower_function_is_found_slower_and_calls_take_turns() -> None:
+    called: list[str] = []
+
+    def sleeping(name: str, seconds: float):
+        def predict(pictures: np.ndarray) -> np.ndarray:
+            called.append(name)
+            time.sleep(seconds)
+            return pictures
+
+        return predict
+
+    both = {"slow": sleeping("slow", 0.004), "fast": sleeping("fast", 0.0005)}
+    seconds = seconds_in_turn(both, np.zeros((1, 2, 2, 3), np.uint8), calls=2)
+    assert called[:9] == ["slow"] * 3 + ["fast"] * 3 + ["slow"] * 3
+    assert len(seconds["slow"]) == len(seconds["fast"]) == called.count("slow") * 2 / 3
+    assert np.median(seconds["slow"]) > np.median(seconds["fast"])
+
+
+def test_figures_are_of_one_picture_and_of_batches() -> None:
+    sizes: set[int] = set()
+
+    def predict(pictures: np.ndarray) -> np.ndarray:
+        sizes.add(len(pictures))
+        return pictures
+
+    (speed,) = measure_in_turn({"it": predict}, np.zeros((5, 2, 2, 3), np.uint8), 32).values()
+    assert sizes == {1, 32}
+    assert 0 < speed.milliseconds_p50 <= speed.milliseconds_p95
+    assert speed.images_per_second > 0
+
+
+def test_nothing_to_measure_takes_no_time() -> None:
+    assert measure_in_turn({}, np.zeros((1, 2, 2, 3), np.uint8)) == {}

@@ -1,0 +1,184 @@
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders.colours import CLASSES, CROP, IMAGE_SIZE, SPEC, picture_of, write_models
+from builders.pictures import encode, noise
+from builders.splits import split_up
+from builders.tiny import tiny_bundle
+
+from classifier.core.errors import UserError
+from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, load_onnx
+from classifier.inference.predict import Answer, Runtime, load_model
+from classifier.processing.images import center_crop
+from classifier.processing.softmax import merge_views, probabilities
+
+REPOSITORY = Path(__file__).parents[2]
+RUNTIMES: tuple[Runtime, Runtime] = ("onnx", "openvino")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_models(tmp_path_factory.mktemp("models"))
+
+
+def refusal(folder: Path, **options: object) -> str:
+    with pytest.raises(UserError) as caught:
+        load_model(folder, **options)  # pyright: ignore[reportArgumentType] (any of them)
+    return str(caught.value)
+
+
+def test_three_lines_give_the_class_of_a_file(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "sea.png").write_bytes(picture_of("blue"))
+    model = load_model(models)
+    answer = model.predict(str(tmp_path / "sea.png"))
+    assert (answer.label, answer.index) == ("blue", 2)
+    assert answer.probability == answer.probabilities[2] == answer.top(1)[0].probability
+    assert answer.probabilities.sum() == pytest.approx(1)
+
+
+def test_path_and_bytes_give_the_same_answer(models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(noise(30, 20)))
+    model = load_model(models)
+    answers = [model.predict(path), model.predict(path.read_bytes())]
+    assert answers[0].probabilities.tolist() == answers[1].probabilities.tolist()
+
+
+def test_pictures_are_decoded_exactly_as_the_split_stage_stores_them(
+    models: Path, tmp_path: Path
+) -> None:
+    # A TIFF header with one entry: orientation 6, to be turned a quarter.
+    turned = "49492a0008000000" + "0100" + "120103000100000006000000" + "00000000"
+    exif = b"Exif\0\0" + bytes.fromhex(turned)
+    members: dict[str, bytes] = {}
+    for number in range(6):
+        place = f"all/{'xy'[number % 2]}/{number}"
+        # Large JPEG files are scaled down by their decoder.
+        members[f"{place}-large.jpg"] = encode(noise(700, 500, number), "JPEG")
+        members[f"{place}-wide.jpg"] = encode(noise(900, 40, number), "JPEG", exif=exif)
+        members[f"{place}-grey.png"] = encode(noise(40, 30, number)[:, :, 0])
+        members[f"{place}-other.webp"] = encode(noise(60, 64, number), "WEBP")
+    dataset = split_up(tmp_path, members, image_size=IMAGE_SIZE)
+    model = load_model(models)
+    for path, stored in zip(dataset.manifest["path"], dataset.images, strict=True):
+        np.testing.assert_array_equal(model.decode(members[path]), stored)
+
+
+def test_views_are_merged_as_tta_json_says(models: Path, tmp_path: Path) -> None:
+    folder = write_models(tmp_path)
+    views = {"views": ["top_left", "bottom_right+flip"], "merge": "log_probabilities"}
+    (folder / "tta.json").write_text(json.dumps(views))
+    pixels = noise(IMAGE_SIZE, IMAGE_SIZE)
+    answer = load_model(folder, tta=True).answers(pixels[np.newaxis])[0]
+    predict = load_onnx((folder / "export" / ONNX_FILE).read_bytes())
+    corners = [pixels[:CROP, :CROP], pixels[-CROP:, -CROP:][:, ::-1]]
+    logits = np.stack([predict(np.ascontiguousarray(corner[np.newaxis])) for corner in corners])
+    expected = merge_views(logits, SPEC.temperature, "log_probabilities")[0]
+    assert answer.probabilities.tolist() == expected.tolist()
+
+
+def test_without_tta_the_centre_alone_is_seen_at_the_models_temperature(models: Path) -> None:
+    pixels = noise(IMAGE_SIZE, IMAGE_SIZE)[np.newaxis]
+    predict = load_onnx((models / "export" / ONNX_FILE).read_bytes())
+    logits = predict(np.ascontiguousarray(center_crop(pixels, CROP)))
+    expected = probabilities(logits, SPEC.temperature)[0]
+    assert load_model(models).answers(pixels)[0].probabilities.tolist() == expected.tolist()
+
+
+def test_int8_runs_the_other_file(models: Path) -> None:
+    float32, int8 = load_model(models), load_model(models, int8=True)
+    pixels = noise(IMAGE_SIZE, IMAGE_SIZE)[np.newaxis]
+    assert float32.version != int8.version
+    assert float32.answers(pixels)[0].probability != int8.answers(pixels)[0].probability
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_openvino_gives_the_same_answers_to_several_threads_at_once(
+    models: Path, int8: bool
+) -> None:
+    expected, model = (
+        load_model(models, runtime=runtime, int8=int8, threads=1) for runtime in RUNTIMES
+    )
+    assert model.version == expected.version
+    pictures = [noise(IMAGE_SIZE, IMAGE_SIZE, seed)[np.newaxis] for seed in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(model.answers, pictures))
+    for (answer,), picture in zip(answers, pictures, strict=True):
+        probabilities = expected.answers(picture)[0].probabilities
+        assert answer.probabilities == pytest.approx(probabilities, abs=1e-5)
+
+
+def test_openvino_that_is_not_installed_is_told(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UserError, match="install the extra `openvino`"):
+        load_model(models, runtime="openvino")
+
+
+def test_answer_below_the_threshold_is_unknown_and_keeps_its_probability() -> None:
+    answer = Answer(CLASSES, np.array([0.2, 0.5, 0.3]), reject_below=0.6)
+    assert (answer.label, answer.index, answer.probability) == ("unknown", None, 0.5)
+    assert answer.best.label == "green"
+    at_threshold = Answer(CLASSES, np.array([0.2, 0.5, 0.3]), reject_below=0.5)
+    assert (at_threshold.label, at_threshold.index) == ("green", 1)
+
+
+def test_top_is_sorted_and_no_longer_than_there_are_classes() -> None:
+    answer = Answer(CLASSES, np.array([0.3, 0.4, 0.3]))
+    assert [one.label for one in answer.top(5)] == ["green", "red", "blue"]
+    assert [one.index for one in answer.top(2)] == [1, 0]
+
+
+def test_torch_runs_the_bundle_itself(tmp_path: Path) -> None:
+    network = tiny_bundle(tmp_path / "models", image_size=IMAGE_SIZE, crop=8)
+    model = load_model(tmp_path / "models", runtime="torch")
+    pixels = noise(IMAGE_SIZE, IMAGE_SIZE)[np.newaxis]
+    seen = network(torch.from_numpy(center_crop(pixels, 8).copy()))
+    expected = seen.softmax(1).detach().numpy()[0]
+    np.testing.assert_allclose(model.answers(pixels)[0].probabilities, expected, atol=1e-6)
+
+
+def test_export_of_another_model_than_the_bundle_is_refused(tmp_path: Path) -> None:
+    folder = write_models(tmp_path)
+    (folder / "model.json").write_bytes((folder / "model.json").read_bytes() + b"\n")
+    assert "was made from another model" in refusal(folder)
+
+
+def test_export_alone_is_enough(tmp_path: Path) -> None:
+    folder = write_models(tmp_path)
+    (folder / "model.json").unlink()
+    assert load_model(folder).predict(picture_of("red")).label == "red"
+
+
+def test_damaged_and_missing_files_are_told_with_what_to_do(tmp_path: Path) -> None:
+    assert "run the export stage" in refusal(tmp_path / "nothing")
+    folder = write_models(tmp_path)
+    (folder / "tta.json").unlink()
+    assert "run the tta_evaluate stage" in refusal(folder, tta=True)
+    (folder / "export" / ONNX_FILE).write_bytes(b"x")
+    assert "is not what the export wrote" in refusal(folder)
+    manifest = json.loads((folder / "export/manifest.json").read_text())
+    del manifest["files"][INT8_FILE]
+    (folder / "export/manifest.json").write_text(json.dumps(manifest))
+    assert "use the float model" in refusal(folder, int8=True)
+
+
+def test_onnx_path_imports_nothing_heavy(models: Path) -> None:
+    code = (
+        "import sys; from classifier.inference.predict import load_model; import classifier.commands.predict\n"
+        f"load_model({str(models)!r}, tta=True)\n"
+        "heavy = {'torch', 'torchvision', 'pandas', 'matplotlib', 'sklearn', 'scipy', 'onnx'}\n"
+        "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

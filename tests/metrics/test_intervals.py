@@ -1,0 +1,137 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from classifier.metrics.classification import balanced_accuracy, class_scores
+from classifier.metrics.intervals import bootstrap, mcnemar, paired_gain, wilson
+
+
+def outcomes(both: int, corrected: int, spoiled: int, neither: int) -> tuple[np.ndarray, ...]:
+    before = np.repeat([True, False, True, False], [both, corrected, spoiled, neither])
+    after = np.repeat([True, True, False, False], [both, corrected, spoiled, neither])
+    return before, after
+
+
+def test_paired_gain_of_a_published_example():
+    # The airway reactivity data of Fagerland, Lydersen and Laake, Statistics in Medicine 33
+    # (2014) 2850-2875, who give -0.51 to -0.01 for this interval.
+    gain = paired_gain(*outcomes(1, 1, 7, 12))
+    assert (gain.corrected, gain.spoiled) == (1, 7)
+    assert gain.gain == pytest.approx(-6 / 21)
+    assert (gain.low, gain.high) == pytest.approx((-0.508, -0.013), abs=5e-4)
+    assert gain.p_value == pytest.approx(0.0703, abs=5e-5)
+    assert gain.is_certain
+
+
+def test_a_gain_without_any_disagreement_is_uncertain_still():
+    gain = paired_gain(*outcomes(95, 0, 0, 5))
+    assert gain.gain == 0
+    assert gain.high == -gain.low == pytest.approx(1.959964 * np.sqrt(2) / 102)
+    assert not gain.is_certain
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.tuples(*[st.integers(0, 40)] * 4).filter(lambda counts: sum(counts) > 0))
+def test_swapping_before_and_after_turns_the_gain_round(counts: tuple[int, int, int, int]):
+    before, after = outcomes(*counts)
+    gain, loss = paired_gain(before, after), paired_gain(after, before)
+    assert gain.gain == pytest.approx(after.mean() - before.mean())
+    assert (gain.low, gain.high) == pytest.approx((-loss.high, -loss.low))
+    assert -1 <= gain.low < gain.high <= 1
+
+
+def test_the_interval_covers_the_true_gain_in_95_of_100_samples():
+    generator = np.random.default_rng(0)
+    samples = generator.multinomial(100, [0.8, 0.07, 0.03, 0.1], size=2000)
+    intervals = [paired_gain(*outcomes(*sample)) for sample in samples]
+    covered = np.mean([gain.low <= 0.04 <= gain.high for gain in intervals])
+    assert 0.94 <= covered <= 0.97
+
+
+@settings(max_examples=50, deadline=None)
+@given(corrected=st.integers(0, 3000), spoiled=st.integers(0, 3000))
+def test_mcnemar_is_the_exact_binomial_test(corrected: int, spoiled: int):
+    total = corrected + spoiled
+    expected = binomtest(corrected, total).pvalue if total else 1.0
+    assert mcnemar(corrected, spoiled) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_a_gain_says_its_interval_and_p_value():
+    said = str(paired_gain(*outcomes(90, 2, 1, 7)))
+    assert said == "+0.0100 (95% interval -0.0331 to +0.0527, McNemar p = 1)"
+
+
+def noisy(
+    share: float, pictures: int, classes: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and predictions of which about `share` are right."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(pictures) % classes
+    wrong = (labels + generator.integers(1, classes, pictures)) % classes
+    return np.where(generator.random(pictures) < share, labels, wrong), labels
+
+
+def test_intervals_hold_the_measured_values_and_repeat():
+    predicted, labels = noisy(0.8, 200, 5)
+    intervals = bootstrap(predicted, labels, 5)
+    values = {
+        "accuracy": (predicted == labels).mean(),
+        "balanced_accuracy": balanced_accuracy(predicted, labels),
+        "macro_f1": class_scores(predicted, labels, 5).f1.mean(),
+    }
+    assert list(intervals) == list(values)
+    for name, value in values.items():
+        assert intervals[name].low < value < intervals[name].high
+    assert bootstrap(predicted, labels, 5) == intervals
+
+
+@pytest.mark.parametrize(("share", "pictures"), [(0.98, 300), (0.8, 60)])
+def test_intervals_cover_the_truth_in_about_95_of_100_samples(share: float, pictures: int):
+    covered = []
+    for seed in range(300):
+        intervals = bootstrap(*noisy(share, pictures, 3, seed), 3)
+        # Mistakes are spread evenly, so that the three measures agree in truth.
+        covered.append([low <= share <= high for low, high in intervals.values()])
+    assert (np.mean(covered, axis=0) > 0.91).all()
+
+
+def test_intervals_narrow_with_the_root_of_the_pictures():
+    small, large = (bootstrap(*noisy(0.8, size, 4), 4)["accuracy"] for size in (400, 6400))
+    assert (small.high - small.low) / (large.high - large.low) == pytest.approx(4, rel=0.1)
+
+
+def test_without_a_mistake_the_rule_of_three_holds():
+    labels = np.arange(100) % 4
+    for low, high in bootstrap(labels, labels, 4).values():
+        assert (low, high) == (0.97, 1)
+
+
+def test_pictures_of_one_class_all_taken_for_another_leave_room_too():
+    intervals = bootstrap(np.zeros(100, int), np.arange(100) % 2, 2)
+    assert intervals["accuracy"] == pytest.approx((0.47, 0.53))
+
+
+def test_classes_without_pictures_are_no_obstacle():
+    predicted, labels = noisy(0.7, 60, 3)
+    without, plain = bootstrap(predicted, labels, 6), bootstrap(predicted, labels, 3)
+    for name in ("accuracy", "balanced_accuracy"):
+        assert without[name] == pytest.approx(plain[name])
+    # As scikit-learn counts them: 0.
+    assert without["macro_f1"] == pytest.approx([bound / 2 for bound in plain["macro_f1"]])
+    assert all(math.isfinite(bound) for interval in without.values() for bound in interval)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_wilson_is_scipys_interval_of_a_share(hits: int, misses: int):
+    total = hits + misses
+    low, high = wilson(np.array([hits]), np.array([total]))
+    if total == 0:
+        expected = (0.0, 1.0)
+    else:
+        found = binomtest(hits, total).proportion_ci(method="wilson")
+        expected = (found.low, found.high)
+    assert (low[0], high[0]) == pytest.approx(expected, abs=1e-9)

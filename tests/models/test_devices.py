@@ -1,0 +1,52 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from classifier.models.devices import choose_device, compute_dtype, device_name, make_deterministic
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def restored_settings() -> Iterator[None]:
+    before = torch.get_deterministic_debug_mode()
+    yield
+    torch.set_deterministic_debug_mode(before)
+
+
+def test_device_is_cuda_where_there_is_one() -> None:
+    assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_operation_without_deterministic_algorithm_raises(restored_settings: None) -> None:
+    make_deterministic()
+    with pytest.raises(RuntimeError, match="deterministic"):
+        torch.zeros(2).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_named_precision_is_taken_whatever_the_hardware(precision, dtype) -> None:
+    assert compute_dtype(precision, CPU) == dtype
+
+
+@pytest.mark.parametrize(
+    ("avx512", "amx", "dtype"),
+    [
+        (False, False, torch.float32),
+        (True, False, torch.bfloat16),
+        (False, True, torch.bfloat16),
+    ],
+)
+def test_auto_is_bfloat16_only_where_the_processor_computes_in_it(
+    monkeypatch: pytest.MonkeyPatch, avx512: bool, amx: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert compute_dtype("auto", CPU) == dtype
+
+
+def test_processor_is_named_by_what_it_can_do() -> None:
+    assert device_name(CPU) == f"cpu {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,46 @@
+"""Each case of docs/bad-input.md: status 1, the sentence that stands there, nothing written."""
+
+import importlib
+import re
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from builders import bad_archives, bad_models, bad_sources
+from builders.tiny import contents
+
+from classifier.core.processes import run_program
+
+CASES = bad_sources.CASES | bad_archives.CASES | bad_models.CASES
+DOCUMENT = Path(__file__).parents[2] / "docs/bad-input.md"
+
+
+def documented() -> dict[str, str]:
+    """The sentence of each case; `…` stands for what differs from one machine to the other."""
+    cases = DOCUMENT.read_text("utf-8").partition("## What is no fault")[0]
+    return dict(re.findall(r"^\| (.+?) \| error: (.+) \|$", cases, re.M))
+
+
+def test_document_names_the_cases_that_are_tested() -> None:
+    assert sorted(documented()) == sorted(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_one_documented_sentence(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("no_proxy", "*")
+    stage = importlib.import_module(f"stages.{CASES[name].stage}")
+    with ExitStack() as stack:
+        CASES[name].prepare(stack)
+        before = contents(tmp_path)
+        with pytest.raises(SystemExit) as caught:
+            run_program(stage.main)
+    # Python prints a text as exit code on standard error and ends with status 1.
+    said = str(caught.value.code).replace(str(tmp_path), "…")
+    assert said.startswith("error: ")
+    assert "\n" not in said
+    parts = [re.escape(part) for part in documented().get(name, "").split("…")]
+    assert re.fullmatch(f"error: {'.+'.join(parts)}", said), said
+    assert contents(tmp_path) == before

@@ -1,0 +1,79 @@
+"""Experiments as the README tells: queue, show, diff, apply, branch, push and pull."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from builders.clones import ROOT, Clone
+
+pytestmark = pytest.mark.xdist_group("origin")
+
+
+@pytest.fixture(scope="module")
+def clone(origin: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which two experiments have run at once, from the queue."""
+    clone = origin.copied(tmp_path_factory.mktemp("experiments") / "project")
+    # Only the evaluate stage has to run for them.
+    clone.dvc("exp", "run", "--queue", "--set-param", "evaluate.calibration_bins=range(5,7)")
+    clone.dvc("queue", "start", "--jobs", "2")
+    deadline = time.monotonic() + 600
+    while (said := clone.dvc("queue", "status")).count("Success") < 2:
+        assert "Failed" not in said
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    return clone
+
+
+def names(clone: Clone) -> list[str]:
+    return sorted(clone.dvc("exp", "list", "--name-only").split())
+
+
+def make_show() -> list[str]:
+    """The command of `make show`, as a shell would split it."""
+    text = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", " ").replace("$$", "$")
+    (command,) = re.findall(r"^\t@dvc (exp show .+)$", text, re.M)
+    return [part.strip("'") for part in command.split()]
+
+
+def test_table_has_measures_first_and_then_what_differs(clone: Clone) -> None:
+    table = clone.dvc(*make_show(), "--md")
+    header, _, *rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()
+    ]
+    measures = ["val_accuracy", "val_loss", "accuracy", "tta_accuracy"]
+    assert header == ["Experiment", *measures, "evaluate.calibration_bins"]
+    assert sorted(row[-1] for row in rows) == ["15", "5", "6"]
+    assert all(re.fullmatch(r"[0-9.]+", cell) for row in rows for cell in row[1:])
+
+
+def test_two_experiments_are_compared(clone: Clone) -> None:
+    said = clone.dvc("exp", "diff", *names(clone), "--md")
+    assert re.search(r"params.yaml +\| evaluate.calibration_bins +\| \d +\| \d", said)
+
+
+def test_experiment_is_applied_and_becomes_a_branch(clone: Clone) -> None:
+    name = names(clone)[0]
+    clone.dvc("exp", "apply", name)
+    changed = clone.run("git", "diff", "--name-only").split()
+    assert {"params.yaml", "dvc.lock"} <= set(changed)
+    assert "Running stage" not in clone.dvc("repro")
+    clone.run("git", "checkout", "--quiet", ".")
+    clone.dvc("exp", "branch", name, "better")
+    assert "calibration_bins" in clone.run("git", "diff", "HEAD", "better", "--", "params.yaml")
+
+
+def test_experiments_travel_through_git_and_a_remote(clone: Clone, tmp_path: Path) -> None:
+    clone.run("git", "init", "--quiet", "--bare", str(tmp_path / "hub"))
+    clone.run("git", "remote", "add", "hub", str(tmp_path / "hub"))
+    clone.run("git", "push", "--quiet", "hub", "HEAD:main")
+    clone.dvc("remote", "add", "--local", "--default", "--force", "team", str(tmp_path / "team"))
+    name = names(clone)[0]
+    clone.dvc("exp", "push", "hub", name)
+    clone.run("git", "clone", "--quiet", "-b", "main", str(tmp_path / "hub"), str(tmp_path / "own"))
+    other = Clone(tmp_path / "own", tmp_path / "cache")
+    other.dvc("remote", "add", "--local", "--default", "team", str(tmp_path / "team"))
+    other.dvc("exp", "pull", "origin", name)
+    assert names(other) == [name]
+    other.dvc("exp", "apply", name)
+    assert "Running stage" not in other.dvc("repro", "--pull", "--allow-missing")

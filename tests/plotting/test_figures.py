@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from PIL import Image
+
+from classifier.plotting.figures import new_figure, picture_sheet, shorten, write_png
+
+
+def figure_with_a_line() -> Figure:
+    figure = new_figure(2, 1)
+    figure.subplots().plot([1, 2, 3])
+    return figure
+
+
+def test_png_has_the_figures_size_and_names_no_program(tmp_path: Path) -> None:
+    write_png(figure_with_a_line(), tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (220, 110)
+        assert "Software" not in image.info
+
+
+def test_same_figure_gives_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_png(figure_with_a_line(), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@settings(max_examples=50)
+@given(text=st.text(st.characters(exclude_characters="…"), max_size=40), length=st.integers(1, 30))
+def test_shortened_text_fits_and_keeps_both_ends(text: str, length: int) -> None:
+    short = shorten(text, length)
+    if len(text) <= length:
+        assert short == text
+    else:
+        head, tail = short.split("…")
+        assert len(short) == length
+        assert text.startswith(head)
+        assert text.endswith(tail)
+        assert 0 <= len(head) - len(tail) <= 1
+
+
+def test_sheet_shows_every_picture_with_its_caption() -> None:
+    pictures = [np.full((4, 4, 3), value, np.uint8) for value in (0, 100, 200)]
+    shown = [
+        axes for axes in picture_sheet(pictures, ["a", "b", "c"], columns=2).axes if axes.images
+    ]
+    assert [axes.get_title() for axes in shown] == ["a", "b", "c"]
+    for axes, picture in zip(shown, pictures, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), picture)
+
+
+def test_caption_with_dollars_is_no_formula(tmp_path: Path) -> None:
+    picture = np.zeros((4, 4, 3), np.uint8)
+    write_png(picture_sheet([picture], [r"$\frac{$"], columns=1), tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 0

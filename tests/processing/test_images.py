@@ -1,0 +1,299 @@
+import struct
+import subprocess
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders.pictures import encode, noise
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from classifier.core.errors import UserError
+from classifier.processing import images
+from classifier.processing.images import (
+    FORMATS,
+    MAX_PIXELS,
+    PICTURE_SUFFIXES,
+    Preprocessing,
+    Resize,
+    center_crop,
+    model_input,
+    read_picture,
+)
+
+RESIZES: tuple[Resize, ...] = ("crop", "pad", "stretch")
+CROP_8 = Preprocessing(8, "crop")
+LOSSLESS = {"PNG": {}, "WEBP": {"lossless": True}, "BMP": {}, "TIFF": {}, "PPM": {}}
+
+
+def pixels_of(
+    picture: Image.Image | np.ndarray, kind: str = "PNG", **options: object
+) -> np.ndarray:
+    return read_picture(encode(picture, kind, **options), CROP_8).pixels
+
+
+def flat(value: object, mode: str) -> Image.Image:
+    return Image.new(mode, (8, 8), value)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_square_rgb_picture_keeps_its_pixels(kind: str, resize: Resize) -> None:
+    pixels = noise(8, 8)
+    picture = read_picture(encode(pixels, kind, **LOSSLESS[kind]), Preprocessing(8, resize))
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    assert picture.pixels.dtype == np.uint8
+    assert (picture.width, picture.height) == (8, 8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 70), st.integers(1, 70), st.integers(1, 40), st.sampled_from(RESIZES),
+    st.sampled_from(["PNG", "JPEG"]),
+)  # fmt: skip
+def test_any_shape_becomes_a_square(
+    width: int, height: int, size: int, resize: Resize, kind: str
+) -> None:
+    content = encode(np.full((height, width, 3), 200, np.uint8), kind)
+    picture = read_picture(content, Preprocessing(size, resize))
+    assert picture.pixels.shape == (size, size, 3)
+    assert (picture.width, picture.height) == (width, height)
+    if resize != "pad":
+        assert abs(picture.pixels.astype(int) - 200).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
+    upright = np.zeros((48, 32, 3), np.uint8)  # quarters of four colours
+    upright[:24, :16], upright[:24, 16:], upright[24:, 16:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    turns = {
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: lambda a: a.transpose(1, 0, 2),
+        6: np.rot90,  # a camera held clockwise stores the picture turned counter-clockwise
+        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, 3),
+    }
+    stored = np.ascontiguousarray(turns[orientation](upright))
+    tags = Image.Exif()
+    tags[ExifTags.Base.Orientation] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encode(stored, kind, exif=tags, **options)
+    picture = read_picture(content, Preprocessing(32, "stretch"))
+    assert (picture.width, picture.height) == (32, 48)
+    expected = read_picture(encode(upright), Preprocessing(32, "stretch")).pixels
+    middles = np.s_[[6, 6, 26, 26], [6, 26, 6, 26]]
+    assert abs(picture.pixels[middles].astype(int) - expected[middles]).max() <= 6
+
+
+def test_grey_and_bilevel_become_rgb() -> None:
+    grey = noise(8, 8)[..., 0]
+    np.testing.assert_array_equal(pixels_of(grey), np.repeat(grey[..., None], 3, axis=2))
+    assert (pixels_of(flat(1, "1")) == 255).all()
+
+
+def test_palette_becomes_its_colours() -> None:
+    palette = flat((10, 200, 30), "RGB").quantize(4)
+    assert (pixels_of(palette) == (10, 200, 30)).all()
+    assert (pixels_of(palette, "GIF") == (10, 200, 30)).all()
+
+
+@pytest.mark.parametrize(
+    ("picture", "options", "expected"),
+    [
+        (flat((10, 200, 30, 255), "RGBA"), {}, (10, 200, 30)),
+        (flat((10, 200, 30, 0), "RGBA"), {}, (255, 255, 255)),
+        (flat((100, 0), "LA"), {}, (255, 255, 255)),
+        (flat((100, 255), "LA"), {}, (100, 100, 100)),
+        (flat((10, 200, 30), "RGB").quantize(4), {"transparency": 0}, (255, 255, 255)),
+        (flat((10, 200, 30), "RGB"), {"transparency": (10, 200, 30)}, (255, 255, 255)),
+        (flat((0, 0, 0, 128), "RGBA"), {}, (127, 127, 127)),
+    ],
+)
+def test_transparent_parts_become_white(
+    picture: Image.Image, options: dict[str, object], expected: tuple[int, ...]
+) -> None:
+    assert (pixels_of(picture, "PNG", **options) == expected).all()
+
+
+def test_cmyk_becomes_rgb() -> None:
+    pixels = pixels_of(flat((0, 255, 255, 0), "CMYK"), "JPEG")
+    assert abs(pixels.astype(int) - (255, 0, 0)).max() <= 4
+
+
+WIDE = [[0, 255, 256, 511], [4096, 32768, 65279, 65535]]
+
+
+@pytest.mark.parametrize(
+    ("grey", "kind"),
+    [
+        *((np.array(WIDE, np.uint16), kind) for kind in ("PNG", "TIFF", "PPM")),
+        (np.array([[-5, *WIDE[0][1:]], [*WIDE[1][:3], 9999999]], np.int32), "TIFF"),
+    ],
+)
+def test_sixteen_bit_values_are_scaled_not_clipped(grey: np.ndarray, kind: str) -> None:
+    content = encode(np.kron(grey, np.ones((4, 2), grey.dtype)), kind)
+    picture = read_picture(content, CROP_8)
+    expected = [[0, 0, 1, 1], [16, 128, 254, 255]]
+    np.testing.assert_array_equal(picture.pixels[::4, ::2, 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0.0, 0.5, 1.0, np.nan], [0, 128, 255, 0]), ([-3.0, 0.5, 100.4, 999.0], [0, 0, 100, 255])],
+)
+def test_floats_range_to_one_or_to_255(values: list[float], expected: list[int]) -> None:
+    grey = np.repeat(np.array([values], np.float32), 4, axis=0)
+    picture = read_picture(encode(grey, "TIFF"), Preprocessing(4, "crop"))
+    np.testing.assert_array_equal(picture.pixels[0, :, 1], expected)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_first_frame_of_an_animation_counts(kind: str) -> None:
+    frames = [flat(color, "RGB") for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert (read_picture(content, CROP_8).pixels == (255, 0, 0)).all()
+
+
+def test_crop_keeps_the_centre_pad_adds_black_stretch_keeps_all() -> None:
+    wide = np.zeros((8, 24, 3), np.uint8)
+    wide[:, :8, 0], wide[:, 8:16, 1], wide[:, 16:, 2] = 255, 255, 255
+    content = encode(wide)
+    crop, pad, stretch = (read_picture(content, Preprocessing(8, kind)).pixels for kind in RESIZES)
+    np.testing.assert_array_equal(crop[:, 1:-1], wide[:, 9:15])
+    assert [(pad[row] > 0).any() for row in range(8)] == [False] * 2 + [True] * 3 + [False] * 3
+    assert pad[3].argmax(axis=1).tolist() == stretch[3].argmax(axis=1).tolist()
+    assert stretch[3].argmax(axis=1).tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
+
+
+def test_fine_detail_is_averaged_not_picked() -> None:
+    board = np.indices((64, 64)).sum(axis=0) % 2 * 255
+    content = encode(board.astype(np.uint8))
+    inner = read_picture(content, CROP_8).pixels[1:-1, 1:-1]
+    assert abs(inner.astype(int) - 127).max() <= 3
+
+
+def test_large_jpeg_is_scaled_by_its_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, columns = np.mgrid[0:900, 0:1300]
+    smooth = np.stack([rows / 4, columns / 6, (rows + columns) / 9], axis=-1).astype(np.uint8)
+    sizes = []
+    to_rgb = images._to_rgb
+    monkeypatch.setattr(images, "_to_rgb", lambda image: sizes.append(image.size) or to_rgb(image))
+    for resize in RESIZES:
+        fast, exact = (
+            read_picture(encode(smooth, kind), Preprocessing(50, resize))
+            for kind in ("JPEG", "PNG")
+        )
+        assert (fast.width, fast.height) == (1300, 900)
+        assert abs(fast.pixels.astype(int) - exact.pixels)[2:-2, 2:-2].mean() < 2
+    assert sizes == [(163, 113), (1300, 900)] * 3
+
+
+def test_threads_get_the_same_pixels() -> None:
+    content = encode(noise(300, 200), "JPEG")
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: read_picture(content, CROP_8).pixels, range(40)))
+    assert all(np.array_equal(result, results[0]) for result in results)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG file that ends after having promised a size."""
+    chunk = b"IHDR" + struct.pack(">2L5B", width, height, 8, 2, 0, 0, 0)
+    end = struct.pack(">L", zlib.crc32(chunk))
+    data = b"\0\0\0\0IDAT" + struct.pack(">L", zlib.crc32(b"IDAT"))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">L", 13) + chunk + end + data
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [9_434, 10_000, 20_000, 2_000_000])
+def test_too_many_pixels_are_refused_by_the_header(side: int) -> None:
+    with pytest.raises(UserError, match=f"{MAX_PIXELS:,}"):
+        read_picture(png_header(side, side), CROP_8)
+    with pytest.raises(UserError, match="damaged"):  # this one is small enough to be decoded
+        read_picture(png_header(9_000, 9_000), CROP_8)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+def test_cut_file_is_refused_with_the_reason(kind: str) -> None:
+    content = encode(noise(60, 40), kind)
+    for length in (len(content) // 4, len(content) // 2, len(content) * 3 // 4):
+        with pytest.raises(UserError, match=r"damaged or cut short \(.+\)|no picture in a known"):
+            read_picture(content[:length], CROP_8)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"%PDF-1.7\n", b"\x89PNG\r\n\x1a\n"])
+def test_other_content_is_refused(content: bytes) -> None:
+    with pytest.raises(UserError, match=r"no picture in a known format \(JPEG, PNG"):
+        read_picture(content, CROP_8)
+
+
+@pytest.mark.parametrize("kind", ["ICO", "TGA", "PCX", "ICNS", "JPEG2000"])
+def test_formats_off_the_list_are_refused(kind: str) -> None:
+    with pytest.raises(UserError, match="no picture in a known format"):
+        read_picture(encode(noise(64, 64), kind), CROP_8)
+
+
+def test_picture_without_pixels_is_refused() -> None:
+    with pytest.raises(UserError):
+        read_picture(b"P6 0 0 255\n", CROP_8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "PPM", "BMP"]), st.data())
+def test_damage_gives_a_picture_or_a_plain_reason(kind: str, data: st.DataObject) -> None:
+    content = bytearray(encode(noise(12, 9), kind))
+    places = st.integers(0, len(content) - 1)
+    for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=4)):
+        content[place] = value
+    try:
+        outcome = str(read_picture(bytes(content), CROP_8).pixels.shape)
+    except UserError as error:
+        outcome = str(error)
+    assert outcome == "(8, 8, 3)" or outcome.startswith("it ")
+    assert " at 0x" not in outcome  # no memory addresses: the same words in every run
+
+
+def test_missing_file_is_not_taken_for_a_bad_picture(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_picture(tmp_path / "none.png", CROP_8)
+
+
+def test_center_crop_takes_the_middle_of_every_picture() -> None:
+    pictures = np.arange(2 * 3 * 5 * 5 * 3).reshape(2, 3, 5, 5, 3)
+    np.testing.assert_array_equal(center_crop(pictures, 3), pictures[:, :, 1:4, 1:4])
+    np.testing.assert_array_equal(center_crop(pictures, 2), pictures[:, :, 1:3, 1:3])
+    np.testing.assert_array_equal(center_crop(pictures, 5), pictures)
+
+
+def test_model_input_is_the_centre_of_the_stored_picture(tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(encode(noise(40, 30), "JPEG"))
+    for resize in RESIZES:
+        preprocessing = Preprocessing(16, resize)
+        stored = read_picture(path.read_bytes(), preprocessing).pixels
+        np.testing.assert_array_equal(model_input(path, preprocessing, 12), stored[2:14, 2:14])
+        np.testing.assert_array_equal(model_input(path.read_bytes(), preprocessing, 16), stored)
+
+
+def test_suffixes_are_those_of_the_known_formats() -> None:
+    known = Image.registered_extensions()
+    assert {known.get(suffix) for suffix in PICTURE_SUFFIXES - {".pnm"}} == set(FORMATS)
+
+
+def test_serving_loads_neither_torch_nor_pandas() -> None:
+    program = "import sys, classifier.processing.images; sys.exit(bool({'torch', 'pandas'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_multi_picture_jpeg_of_a_camera_is_read() -> None:
+    first, second = flat((200, 0, 0), "RGB"), flat((0, 200, 0), "RGB")
+    pixels = pixels_of(first, "MPO", save_all=True, append_images=[second])
+    assert abs(pixels.astype(int) - (200, 0, 0)).max() <= 4

@@ -1,0 +1,43 @@
+import pytest
+
+from classifier.report.formatting import (
+    few_test_pictures,
+    fraction,
+    knobs_that_are_on,
+    measure_name,
+)
+
+
+def test_knobs_that_change_nothing_are_left_out_but_the_seed_stays():
+    params = {
+        "seed": 0,
+        "epochs": 3,
+        "patience": None,
+        "progressive": [],
+        "model": {"freeze": "none", "head": {"hidden": 256, "dropout": 0.0}},
+    }
+    assert list(knobs_that_are_on(params)) == [
+        ("seed", "0"),
+        ("epochs", "3"),
+        ("model.head.hidden", "256"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("top3_accuracy", "top-3 accuracy"), ("macro_f1", "macro F1"), ("log_loss", "log loss")],
+)
+def test_measures_have_names_in_words(name: str, words: str):
+    assert measure_name(name) == words
+
+
+def test_an_empty_cell_stays_empty():
+    assert fraction("") == ""
+    assert fraction("0.5") == "0.5000"
+
+
+def test_classes_with_few_test_pictures_come_with_the_fewest_first():
+    rows = [
+        {"class": name, "test": size} for name, size in zip("abc", ("29", "30", "3"), strict=True)
+    ]
+    assert [row["class"] for row in few_test_pictures(rows)] == ["c", "a"]

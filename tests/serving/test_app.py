@@ -1,0 +1,283 @@
+import concurrent.futures
+import dataclasses
+import io
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders.colours import CLASSES, picture_of, write_models
+from builders.pictures import encode
+from builders.serving import served
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from classifier.inference.predict import Model, load_model
+from classifier.serving.app import build_app
+from classifier.serving.schemas import ModelCard, OneAnswer, SeveralAnswers
+
+KEY = "a-key-of-24-characters!!"
+RED, GREEN, BLUE = (picture_of(colour) for colour in CLASSES)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_models(tmp_path_factory.mktemp("models"))
+    (folder / "MODEL_CARD.md").write_text("# Colours\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(models: Path) -> Iterator[TestClient]:
+    small = served(models, max_body=100_000, max_pixels=10_000, max_pictures=4)
+    with TestClient(build_app(small)) as client:
+        yield client
+
+
+def form(*contents: bytes, field: str = "image") -> list[tuple[str, tuple[str, bytes]]]:
+    return [(field, (f"{number}.png", content)) for number, content in enumerate(contents)]
+
+
+def test_one_picture_of_a_form_is_answered_as_documented(client: TestClient, models: Path) -> None:
+    response = client.post("/predict", files=form(BLUE))
+    answer = OneAnswer.model_validate(response.json(), strict=True)
+    expected = load_model(models).predict(BLUE)
+    assert (answer.label, answer.index) == ("blue", 2)
+    assert answer.probability == pytest.approx(expected.probability, abs=1e-6)
+    assert list(answer.probabilities) == CLASSES
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert answer.model == load_model(models).version
+    assert answer.milliseconds > 0
+
+
+def test_picture_as_the_body_gives_the_same_answer(client: TestClient) -> None:
+    for kind in ("image/png", "application/octet-stream", "Image/JPEG"):
+        response = client.post("/predict", content=GREEN, headers={"content-type": kind})
+        assert OneAnswer.model_validate(response.json()).label == "green"
+
+
+def test_several_pictures_are_answered_in_order_bad_ones_among_them(client: TestClient) -> None:
+    response = client.post("/predict?top_k=1", files=form(BLUE, b"no picture", RED))
+    several = SeveralAnswers.model_validate(response.json(), strict=True)
+    first, second, third = response.json()["answers"]
+    assert [one.name for one in several.answers] == ["0.png", "1.png", "2.png"]
+    assert (first["label"], third["label"]) == ("blue", "red")
+    assert len(first["top"]) == 1
+    assert "no picture in a known format" in second["error"]
+
+
+def half_red(side: int = 20) -> bytes:
+    picture = Image.new("RGB", (side, side), "blue")
+    picture.paste("red", (0, 0, side // 2, side))
+    return encode(picture, "PNG")
+
+
+def test_heat_map_is_the_square_that_the_model_sees(client: TestClient) -> None:
+    response = client.post("/heatmap?index=0", files=form(half_red()))
+    assert response.headers["content-type"] == "image/png"
+    heat = np.asarray(Image.open(io.BytesIO(response.content))).astype(int)
+    assert heat.shape == (12, 12, 3)
+    left, right = heat[6, 1], heat[6, -2]
+    assert left[0] > left[2] + 60  # red or yellow
+    assert right.tolist() == [right[0]] * 3  # grey
+
+
+def test_heat_map_without_an_index_is_of_the_best_class(client: TestClient) -> None:
+    blue = client.post("/heatmap", content=BLUE, headers={"content-type": "image/png"})
+    assert blue.content == client.post("/heatmap?index=2", files=form(BLUE)).content
+
+
+@pytest.mark.parametrize(
+    ("index", "contents", "status", "reason"),
+    [
+        ("3", [RED], 422, "index: the model has 3 classes, from 0 on."),
+        ("-1", [RED], 422, "index: "),
+        ("0", [b"no picture"], 422, "0.png: it is no picture"),
+        ("0", [RED, BLUE], 400, "Send one picture for a heat map."),
+    ],
+)
+def test_heat_map_of_what_is_not_there_is_refused(
+    client: TestClient, index: str, contents: list[bytes], status: int, reason: str
+) -> None:
+    response = client.post(f"/heatmap?index={index}", files=form(*contents))
+    assert response.status_code == status
+    assert response.json()["error"].startswith(reason)
+
+
+def test_one_heat_map_is_drawn_at_a_time(models: Path) -> None:
+    model = load_model(models)
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow(pictures: np.ndarray) -> np.ndarray:
+        started.set()
+        assert go_on.wait(30)
+        return model.predictor(pictures)
+
+    waiting = dataclasses.replace(model, predictor=slow)
+    with (
+        TestClient(build_app(served(models, model=waiting))) as client,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        first = pool.submit(client.post, "/heatmap?index=0", files=form(RED))
+        assert started.wait(30)
+        second = client.post("/heatmap?index=0", files=form(RED))
+        assert (second.status_code, second.headers["retry-after"]) == (503, "1")
+        go_on.set()
+        assert first.result().status_code == 200
+
+
+def test_doubtful_picture_is_unknown(models: Path) -> None:
+    model = load_model(models, reject_below=0.9)
+    with TestClient(build_app(served(models, model=model))) as client:
+        answer = client.post("/predict", files=form(picture_of("grey"))).json()
+    assert (answer["label"], answer["index"]) == ("unknown", None)
+    OneAnswer.model_validate(answer)
+
+
+def test_model_tells_classes_hashes_and_card(client: TestClient) -> None:
+    card = ModelCard.model_validate(client.get("/model").json(), strict=True)
+    assert card.classes == CLASSES
+    assert card.files["model.onnx"].startswith(card.model)
+    assert card.card == "# Colours\n"
+    assert card.description["crop"] == 12
+
+
+def test_health_says_live_and_ready(client: TestClient) -> None:
+    assert client.get("/health/live").json() == {"status": "live"}
+    assert client.get("/health/ready").json() == {"status": "ready"}
+
+
+def test_metrics_count_requests_and_pictures(models: Path) -> None:
+    with TestClient(build_app(served(models))) as client:
+        client.post("/predict", files=form(RED, RED, b"bad"))
+        client.get("/nothing")
+        text = client.get("/metrics").text
+    assert 'classifier_pictures_total{label="red"} 2.0' in text
+    assert 'classifier_pictures_total{label=""} 1.0' in text
+    assert 'classifier_requests_total{status="404"} 1.0' in text
+    assert 'classifier_stage_seconds_count{stage="decoding"} 2.0' in text
+    assert "classifier_request_seconds_count 1.0" in text
+
+
+def raw(kind: str, content: bytes = RED) -> dict[str, object]:
+    return {"content": content, "headers": {"content-type": kind}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason"),
+    [
+        ({"files": form(b"")}, 422, "it is empty"),
+        (raw("image/png", b""), 422, "it is empty"),
+        ({"files": form(RED[:60])}, 422, "damaged or cut short"),
+        ({"files": form(b"<svg xmlns='http://www.w3.org/2000/svg'/>")}, 422, "no picture in a"),
+        ({"files": form(b"%PDF-1.7")}, 422, "no picture in a known format"),
+        ({"files": form(picture_of("red", 101))}, 422, "10,000 is the limit"),
+        ({"files": form(bytes(100_001))}, 413, "100,000 is the limit"),
+        ({"files": form(*[RED] * 5)}, 400, "Too many files"),
+        ({"files": form(RED, field="photo")}, 400, "files as the field 'image'"),
+        ({"data": {"image": "text"}, "files": form(RED)}, 400, "files as the field 'image'"),
+        ({"data": {"image": "text"}}, 415, "multipart/form-data with the field 'image'"),
+        (raw("multipart/form-data"), 400, "Missing boundary"),
+        (raw("multipart/form-data; boundary=x"), 400, "cannot be read"),
+        (raw("text/plain"), 415, "multipart/form-data with the field 'image'"),
+        ({"content": RED}, 415, "multipart/form-data with the field 'image'"),
+    ],
+)
+def test_bad_request_is_refused_with_a_reason(
+    client: TestClient, request_: dict[str, object], status: int, reason: str
+) -> None:
+    response = client.post("/predict", **request_)  # pyright: ignore[reportArgumentType] (any)
+    assert (response.status_code, list(response.json())) == (status, ["error"])
+    assert reason in response.json()["error"]
+
+
+def test_body_without_a_declared_size_is_cut_at_the_limit(client: TestClient) -> None:
+    response = client.post(
+        "/predict", content=(bytes(1000) for _ in range(200)), headers={"content-type": "image/png"}
+    )
+    assert (response.status_code, "100,000" in response.json()["error"]) == (413, True)
+
+
+@pytest.mark.parametrize("top_k", ["0", "x", "1001", ""])
+def test_parameter_out_of_range_is_refused(client: TestClient, top_k: str) -> None:
+    response = client.post("/predict", params={"top_k": top_k}, files=form(RED))
+    assert response.status_code == 422
+    assert response.json()["error"].startswith("top_k: ")
+
+
+def test_wrong_method_and_path_are_refused_as_json(client: TestClient) -> None:
+    assert client.get("/predict").json() == {"error": "Method Not Allowed."}
+    assert client.get("/predict").headers["allow"] == "POST"
+    assert client.get("/nothing").json() == {"error": "Not Found."}
+
+
+class Stuck(Model):
+    """Takes a second for a picture."""
+
+    def decode(self, content, max_pixels=0):
+        concurrent.futures.wait([concurrent.futures.Future()], 1)
+        return super().decode(content)
+
+
+def stuck_client(models: Path, **limits: Any) -> TestClient:
+    model = Stuck(**vars(load_model(models, threads=1)))
+    return TestClient(build_app(served(models, model, None, **limits)))
+
+
+def test_full_queue_answers_503_and_when_to_try_again(models: Path) -> None:
+    with stuck_client(models, max_waiting=2) as client:
+        response = client.post("/predict", files=form(*[RED] * 3))
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert "Too many pictures are waiting" in response.json()["error"]
+
+
+def test_answer_that_takes_too_long_is_a_503(models: Path) -> None:
+    with stuck_client(models, answer_seconds=0.05) as client:
+        response = client.post("/predict", files=form(RED))
+        assert response.status_code == 503
+        assert "no answer after 0.05 seconds" in response.json()["error"]
+
+
+def test_uploads_that_would_fill_the_memory_are_refused(models: Path) -> None:
+    with TestClient(build_app(served(models, max_buffered=100))) as client:
+        response = client.post("/predict", files=form(RED))
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+
+
+def test_key_is_asked_for_where_there_is_one(models: Path) -> None:
+    with TestClient(build_app(served(models, api_key=KEY))) as client:
+        for path in ("/model", "/metrics"):
+            assert client.get(path).status_code == 401
+        for given in ("", "Bearer", "Bearer wrong", f"Basic {KEY}", f"Bearer {KEY}x"):
+            response = client.post("/predict", files=form(RED), headers={"authorization": given})
+            assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer")
+        headers = {"authorization": f"Bearer {KEY}"}
+        assert client.post("/predict", files=form(RED), headers=headers).status_code == 200
+        assert client.get("/model", headers=headers).status_code == 200
+        # The page asks for the key itself, and health checks have none.
+        for path in ("/", "/docs", "/health/live", "/health/ready"):
+            assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_need_nothing_from_elsewhere_and_may_load_nothing(
+    client: TestClient, path: str
+) -> None:
+    response = client.get(path)
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert not re.search(r"""(src|href)=["'](https?:)?//""", response.text)
+    assert "<script src" not in response.text
+
+
+def test_every_answer_has_security_headers(client: TestClient) -> None:
+    for path in ("/", "/health/live", "/nothing"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert "default-src 'none'" in headers["content-security-policy"]

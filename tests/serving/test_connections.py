@@ -1,0 +1,140 @@
+"""Clients that are slow, cut off, or do not speak HTTP, each against a server on a real socket."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from builders.colours import picture_of, write_models
+from builders.serving import exchange, running, served
+
+HEADER = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+PICTURE = picture_of("red")
+WHOLE = HEADER + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    models = write_models(tmp_path_factory.mktemp("models"))
+    limits = {"max_body": 100_000, "upload_seconds": 0.5, "header_bytes": 8192}
+    with running(served(models, max_connections=20, **limits)) as url:
+        yield url
+        # Whatever a test did, the server is as well as before.
+        assert label(exchange(url, WHOLE)) == "red"
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+def reason(answer: bytes) -> str:
+    """The reason of an answer whose body must be JSON and say no more."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/json" in head.lower()
+    content = json.loads(body)
+    assert list(content) == ["error"]
+    return content["error"]
+
+
+def label(answer: bytes) -> str:
+    return json.loads(answer.partition(b"\r\n\r\n")[2])["label"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_request_in_pieces_is_answered(url: str, size: int) -> None:
+    pieces = [WHOLE[start : start + size] for start in range(0, len(WHOLE), size)]
+    assert label(exchange(url, *pieces)) == "red"
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /pre", HEADER, WHOLE[:-5]])
+def test_request_that_does_not_come_to_its_end_is_answered_in_time(url: str, sent: bytes) -> None:
+    started = time.perf_counter()
+    answer = exchange(url, sent)
+    assert status(answer) == 408
+    assert "not complete after 0.5 seconds" in reason(answer)
+    assert time.perf_counter() - started < 5
+
+
+def test_trickle_does_not_extend_the_deadline(url: str) -> None:
+    pieces = [WHOLE[place : place + 1] for place in range(40)]
+    assert status(exchange(url, *pieces, pause=0.05)) == 408
+
+
+def test_connection_that_is_kept_has_a_new_deadline_for_each_request(url: str) -> None:
+    with httpx.Client(base_url=url) as client:
+        for _ in range(4):
+            assert client.post("/predict", files={"image": PICTURE}).status_code == 200
+            time.sleep(0.25)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\r\n\r\n\r\nnonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 2\r\n\r\n",
+        HEADER + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_not_http_is_a_400_with_a_reason(url: str, sent: bytes) -> None:
+    answer = exchange(url, sent)
+    assert status(answer) == 400
+    assert "header of at most 8,192 bytes" in reason(answer)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"Long: " + b"a" * 9_000 + b"\r\n", b"A: b\r\n" * 101, b"A: b\r\n" * 5_000],
+)
+def test_huge_header_is_refused(url: str, header: bytes) -> None:
+    sent = b"GET /health/live HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n"
+    answer = exchange(url, sent)
+    assert status(answer) == 431
+    assert "100 fields with 8,192 bytes are the limit" in reason(answer)
+    in_pieces = exchange(url, *[sent[at : at + 3000] for at in range(0, len(sent), 3000)])
+    assert status(in_pieces) in (400, 431)
+
+
+def test_body_that_is_too_large_is_refused_before_it_is_sent(url: str) -> None:
+    answer = exchange(url, HEADER + b"Content-Length: 99999999\r\n\r\n")
+    assert status(answer) == 413
+    assert "99,999,999 bytes" in reason(answer)
+
+
+def test_client_that_sends_all_of_a_large_body_reads_why_it_is_refused(url: str) -> None:
+    response = httpx.post(f"{url}/predict", files={"image": bytes(3_000_000)})
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize("sent", [b"POST", HEADER, WHOLE[:-5], WHOLE])
+def test_client_that_goes_away_leaves_no_trace(
+    url: str, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(sent)
+    assert label(exchange(url, WHOLE)) == "red"
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_too_many_connections_are_told_so(url: str) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    others = [socket.create_connection((host, int(port))) for _ in range(20)]
+    try:
+        answer = exchange(url, b"")
+        assert status(answer) == 503
+        assert "Too many connections" in reason(answer)
+    finally:
+        for connection in others:
+            connection.close()
+    time.sleep(0.1)
+
+
+def test_several_requests_at_once_on_one_connection_are_all_answered(url: str) -> None:
+    answers = exchange(url, WHOLE * 3)
+    assert answers.count(b"HTTP/1.1 200") == 3

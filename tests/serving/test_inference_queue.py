@@ -1,0 +1,140 @@
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders.colours import CLASSES, picture_of, write_models
+
+from classifier.core.errors import UserError
+from classifier.inference.predict import Model, load_model
+from classifier.serving.inference_queue import BusyError, Workers, useful_batch_size
+
+
+class Gated(Model):
+    """Decodes only while its gate is open, and notes how many pictures the model gets at once."""
+
+    gate: threading.Event
+    sizes: list[int]
+
+    def decode(self, content, max_pixels=0):
+        assert self.gate.wait(10)
+        if content == b"fault":
+            raise RuntimeError("a fault of ours")
+        return super().decode(content, max_pixels or 10**6)
+
+    def answers(self, pictures):
+        self.sizes.append(len(pictures))
+        return super().answers(pictures)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Gated:
+    gated = Gated(**vars(load_model(write_models(tmp_path), threads=1)))
+    object.__setattr__(gated, "gate", threading.Event())
+    object.__setattr__(gated, "sizes", [])
+    return gated
+
+
+def start(model: Model, *, threads: int = 1, capacity: int = 8, batch_size: int = 1) -> Workers:
+    workers = Workers(
+        model, threads=threads, capacity=capacity, max_pixels=10**6, batch_size=batch_size
+    )
+    workers.start()
+    return workers
+
+
+def wait_until_taken(workers: Workers) -> None:
+    while workers.waiting:
+        time.sleep(0.001)
+
+
+def test_each_future_gets_the_answer_of_its_picture(model: Gated) -> None:
+    model.gate.set()
+    workers = start(model, threads=3, batch_size=2)
+    futures = workers.submit([picture_of(colour) for colour in CLASSES])
+    assert [future.result(10).answer.label for future in futures] == CLASSES
+    workers.close()
+
+
+def test_full_queue_refuses_all_or_nothing(model: Gated) -> None:
+    workers = start(model, capacity=2)
+    first = workers.submit([picture_of("red")])
+    wait_until_taken(workers)
+    waiting = workers.submit([picture_of("red")])
+    assert workers.has_room
+    with pytest.raises(BusyError) as caught:
+        workers.submit([picture_of("red")] * 2)
+    assert caught.value.retry_after >= 1
+    assert workers.waiting == 1
+    model.gate.set()
+    assert [future.result(10).answer.label for future in first + waiting] == ["red"] * 2
+    workers.close()
+
+
+def test_closing_answers_what_was_accepted_and_takes_no_more(model: Gated) -> None:
+    workers = start(model)
+    futures = workers.submit([picture_of("blue")] * 3)
+    closing = threading.Thread(target=workers.close)
+    closing.start()
+    while workers.has_room:
+        time.sleep(0.001)
+    with pytest.raises(BusyError):
+        workers.submit([picture_of("blue")])
+    model.gate.set()
+    assert [future.result(10).answer.label for future in futures] == ["blue"] * 3
+    closing.join(10)
+
+
+def test_bad_picture_and_fault_reach_who_waits_and_the_thread_lives_on(model: Gated) -> None:
+    model.gate.set()
+    workers = start(model)
+    bad, fault, good = workers.submit([b"no picture", b"fault", picture_of("green")])
+    with pytest.raises(UserError, match="no picture in a known format"):
+        bad.result(10)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        fault.result(10)
+    assert good.result(10).answer.label == "green"
+    workers.close()
+
+
+def test_picture_that_nobody_waits_for_is_not_computed(model: Gated) -> None:
+    workers = start(model)
+    workers.submit([picture_of("red")])
+    wait_until_taken(workers)
+    given_up, wanted = workers.submit([picture_of("red")] * 2)
+    assert given_up.cancel()
+    model.gate.set()
+    assert wanted.result(10).answer.label == "red"
+    assert sum(model.sizes) == 2
+    workers.close()
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1, 1, 1, 1, 1]), (4, [1, 4])])
+def test_waiting_pictures_share_a_call_where_that_is_allowed(
+    model: Gated, batch_size: int, sizes: list[int]
+) -> None:
+    workers = start(model, batch_size=batch_size)
+    first = workers.submit([picture_of("red")])
+    wait_until_taken(workers)
+    rest = workers.submit([picture_of("red")] * 4)
+    model.gate.set()
+    for future in first + rest:
+        future.result(10)
+    assert model.sizes == sizes
+    workers.close()
+
+
+@pytest.mark.parametrize(("fixed", "each", "expected"), [(1.0, 0.0, 4), (0.0, 1.0, 1)])
+def test_batches_are_on_only_where_they_measure_better(
+    fixed: float, each: float, expected: int
+) -> None:
+    """fixed, each: seconds of a call, and of every picture in it."""
+    now = 0.0
+
+    def predict(pictures: np.ndarray) -> np.ndarray:
+        nonlocal now
+        now += fixed + each * len(pictures)
+        return pictures
+
+    assert useful_batch_size(predict, np.zeros((4, 2, 2, 3), np.uint8), lambda: now) == expected

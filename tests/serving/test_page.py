@@ -1,0 +1,174 @@
+"""The page in a real browser: headless Chromium, driven by Playwright."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from builders.colours import picture_of, write_models
+from builders.serving import running, served
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+KEY = "a-key-of-24-characters!!"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to test with")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def url(models: Path) -> Iterator[str]:
+    with running(served(models, max_pixels=1_000_000)) as url:
+        yield url
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    """The page, which must not complain to the console, nor ask anybody but the server."""
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    complaints: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(url)
+    yield page
+    # The browser itself writes down every answer that is a refusal.
+    assert [text for text in complaints if "status of" not in text] == []
+    assert [address for address in asked if not address.startswith((url, "blob:"))] == []
+    page.close()
+
+
+def file(name: str, content: bytes) -> dict[str, object]:
+    return {"name": name, "mimeType": "image/png", "buffer": content}
+
+
+def choose(page: Page, *files: dict[str, object]) -> None:
+    page.locator("#files").set_input_files(list(files))  # pyright: ignore[reportArgumentType]
+
+
+def test_chosen_pictures_are_answered_with_thumbnails_and_bars(page: Page, tmp_path: Path) -> None:
+    expect(page.locator("#about")).to_contain_text("It tells apart: red, green, blue.")
+    choose(page, file("sea.png", picture_of("blue", 300)), file("rose.png", picture_of("red", 300)))
+    items = page.locator(".item")
+    expect(items).to_have_count(2)
+    # The newest first.
+    expect(items.nth(0).locator("h2")).to_have_text("red, 100.0%")
+    expect(items.nth(1).locator("h2")).to_have_text("blue, 100.0%")
+    expect(items.nth(0).locator("tr")).to_have_count(3)
+    assert items.nth(0).locator("progress").nth(0).evaluate("bar => bar.value") > 0.99
+    assert items.nth(0).locator("img").evaluate("image => image.naturalWidth") == 300
+    page.screenshot(path=tmp_path / "answers.png", full_page=True)
+
+
+def test_heat_map_takes_the_place_of_the_picture_and_gives_it_back(
+    page: Page, tmp_path: Path
+) -> None:
+    choose(page, file("sea.png", picture_of("blue", 300)))
+    button = page.get_by_role("button", name="What speaks for blue")
+    thumbnail = page.locator(".item img")
+    for width, pressed in ((12, "true"), (300, "false"), (12, "true")):
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", pressed)
+        expect(thumbnail).to_have_js_property("naturalWidth", width)
+    page.screenshot(path=tmp_path / "heat.png", full_page=True)
+
+
+def test_rejected_file_is_told_in_words_and_the_next_is_answered(
+    page: Page, tmp_path: Path
+) -> None:
+    choose(page, file("notes.png", b"no picture"), file("leaf.png", picture_of("green")))
+    items = page.locator(".item")
+    expect(items.nth(0).locator("h2")).to_have_text("green, 100.0%")
+    expect(items.nth(1).locator("h2.problem")).to_contain_text(
+        "notes.png: it is no picture in a known format"
+    )
+    page.screenshot(path=tmp_path / "rejected.png", full_page=True)
+
+
+def test_page_fits_a_narrow_screen(browser: Browser, url: str, tmp_path: Path) -> None:
+    page = browser.new_page(viewport={"width": 320, "height": 640}, has_touch=True)
+    page.goto(url)
+    choose(page, file(f"{'long name ' * 9}.png", picture_of("blue", 200)))
+    expect(page.locator(".item h2")).to_have_text("blue, 100.0%")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.screenshot(path=tmp_path / "narrow.png", full_page=True)
+    page.close()
+
+
+def test_keyboard_is_enough(page: Page) -> None:
+    # The browser must have heard that a chooser is expected before one opens.
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "files"
+        page.keyboard.press("Space")
+    chooser.value.set_files([file("a.png", picture_of("red"))])  # pyright: ignore
+    expect(page.locator(".item h2")).to_have_text("red, 100.0%")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "clear"
+    page.keyboard.press("Enter")
+    expect(page.locator(".item")).to_have_count(0)
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_picture_is_dropped_or_pasted(page: Page, event: str) -> None:
+    page.evaluate(
+        """([event, bytes]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "a.png", { type: "image/png" }));
+            document.dispatchEvent(event === "drop"
+                ? new DragEvent("drop", { dataTransfer: data, bubbles: true })
+                : new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+        }""",
+        [event, list(picture_of("green"))],
+    )
+    expect(page.locator(".item h2")).to_have_text("green, 100.0%")
+
+
+def test_key_is_asked_for_and_used(browser: Browser, models: Path) -> None:
+    with running(served(models, api_key=KEY)) as url:
+        page = browser.new_page()
+        page.goto(url)
+        page.get_by_label("API key").fill(KEY)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.locator("#about")).to_contain_text("It tells apart")
+        expect(page.locator("#keyform")).to_be_hidden()
+        choose(page, file("a.png", picture_of("red")))
+        expect(page.locator(".item h2")).to_have_text("red, 100.0%")
+        page.close()
+
+
+def test_name_of_a_file_is_never_markup(page: Page) -> None:
+    choose(page, file("<img src=x onerror=alert(1)>.png", b"no picture"))
+    expect(page.locator(".item h2")).to_contain_text("<img src=x")
+    assert page.locator(".item img").count() == 1
+
+
+def test_server_that_is_gone_is_told(browser: Browser, models: Path) -> None:
+    page = browser.new_page()
+    with running(served(models)) as url:
+        page.goto(url)
+        expect(page.locator("#about")).to_contain_text("It tells apart")
+    choose(page, file("a.png", picture_of("red")))
+    expect(page.locator(".item h2")).to_have_text("The server cannot be reached.")
+    page.close()
+
+
+def test_api_page_lists_every_path(browser: Browser, url: str, tmp_path: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"{url}/docs")
+    expect(page.locator("h2")).to_have_count(5)
+    expect(page.locator("body")).not_to_contain_text("undefined")
+    expect(page.locator("body")).to_contain_text(re.compile(r"POST /predict"))
+    page.screenshot(path=tmp_path / "docs.png", full_page=True)
+    page.close()

@@ -1,0 +1,211 @@
+import hashlib
+import io
+import json
+import unicodedata
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders.pictures import class_folders, write_archive
+from builders.web import Server, serving
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from classifier.core.config import validate_section
+from classifier.core.errors import UserError
+from classifier.core.files import sha256_of
+from classifier.sources import acquire as sources
+from classifier.sources.acquire import CIFAR10_CHECKSUM, CIFAR10_URL, DownloadParams, acquire
+
+INERT = "data/.gitignore"
+SHA256 = "sha256:" + "0123456789abcdef" * 4
+PETS = class_folders({"black cat": 2, "dog": 1})
+
+
+def download_params(**changes: Any) -> DownloadParams:
+    section = {"source": "digits", "url": None, "checksum": None, "watch": INERT} | changes
+    return validate_section("download", DownloadParams, {"download": section}, Path("params.yaml"))
+
+
+def folder_params(folder: Path) -> DownloadParams:
+    return download_params(source="folder", url=str(folder), watch=str(folder))
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {},
+        {"source": "cifar10"},
+        {"source": "cifar10", "url": "file:///data/cifar.tar.gz", "checksum": SHA256},
+        {"source": "archive", "url": "https://host/a.zip", "checksum": SHA256},
+        {"source": "archive", "url": "a.zip", "checksum": "md5:" + "0" * 32},
+        {"source": "archive", "url": "file:///a/b.zip", "watch": "/a/b.zip"},
+        {"source": "archive", "url": "./photos/a.zip", "watch": "photos/a.zip"},
+        {"source": "folder", "url": "../photos", "watch": "../photos/"},
+    ],
+)
+def test_consistent_params_are_taken(section: dict[str, Any]) -> None:
+    download_params(**section)
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ({"url": "a.zip"}, ": the digits come with scikit-learn"),
+        ({"checksum": SHA256}, "set download.url and download.checksum to null"),
+        ({"source": "cifar10", "url": "a.tar.gz"}, "download.checksum go together"),
+        ({"source": "cifar10", "checksum": SHA256}, "download.checksum go together"),
+        ({"source": "archive"}, "the source archive needs download.url"),
+        ({"source": "folder"}, "the source folder needs download.url"),
+        ({"source": "archive", "url": "http://host/a.zip"}, "run `sha256sum FILE`"),
+        ({"source": "archive", "url": "a.zip"}, "its own path as download.watch"),
+        ({"source": "archive", "url": "a.zip", "watch": "b.zip"}, "its own path as download.watch"),
+        ({"source": "folder", "url": "photos"}, "set download.watch to 'photos' too"),
+        ({"source": "folder", "url": "http://host/photos"}, "a folder is named by its path"),
+        (
+            {"source": "folder", "url": "photos", "watch": "photos", "checksum": SHA256},
+            "a folder has no checksum",
+        ),
+        ({"source": "archive", "url": "s3://bucket/a.zip"}, "is no http, https or file address"),
+        ({"source": "archive", "url": "~/a.zip"}, "download.url: '~/a.zip' starts with ~"),
+        ({"source": "archive", "url": "file://host/a.zip"}, "of another computer"),
+        ({"watch": "~/photos"}, "download.watch: '~/photos' starts with ~"),
+        ({"checksum": "0" * 64}, "download.checksum: '000"),
+        ({"source": "imagenet"}, "download.source is 'imagenet'"),
+        ({"url": ""}, "download.url is ''"),
+    ],
+)
+def test_contradictions_are_refused_with_a_sentence(section: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        download_params(**section)
+    assert sentence in str(caught.value)
+
+
+def test_digits_are_those_of_scikit_learn(tmp_path: Path) -> None:
+    file = acquire(download_params(), tmp_path / "raw")
+    assert file == tmp_path / "raw/digits.zip"
+    values, classes = (np.asarray(part) for part in load_digits(return_X_y=True))
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        assert names == sorted(names)
+        assert Counter(name.split("/")[1] for name in names) == Counter(map(str, classes))
+        for name in names[::100]:
+            picture = Image.open(io.BytesIO(archive.read(name)))
+            assert (picture.mode, picture.size) == ("L", (8, 8))
+            expected = np.rint(values[int(name[-8:-4])].reshape(8, 8) * 255 / 16)
+            np.testing.assert_array_equal(np.asarray(picture), expected)
+        assert len(names) == 1797
+
+
+def test_description_says_what_the_file_is(tmp_path: Path) -> None:
+    archive, raw = write_archive(tmp_path / "my pets.zip", PETS), tmp_path / "raw"
+    acquire(download_params(source="archive", url=str(archive), watch=str(archive)), raw)
+    assert sorted(path.name for path in raw.iterdir()) == ["my pets.zip", "source.json"]
+    assert (raw / "my pets.zip").read_bytes() == archive.read_bytes()
+    assert json.loads((raw / "source.json").read_bytes()) == {
+        "source": "archive",
+        "url": str(archive),
+        "file": "my pets.zip",
+        "checksum": f"sha256:{sha256_of(archive)}",
+        "bytes": archive.stat().st_size,
+    }
+
+
+def test_nothing_of_a_run_with_other_params_is_left(tmp_path: Path) -> None:
+    archive, raw = write_archive(tmp_path / "pets.zip", PETS), tmp_path / "raw"
+    acquire(download_params(source="archive", url=str(archive), watch=str(archive)), raw)
+    acquire(download_params(), raw)
+    assert sorted(path.name for path in raw.iterdir()) == ["digits.zip", "source.json"]
+
+
+@pytest.mark.parametrize("name", ["my%20pets.tar.gz", "source.json"])
+def test_web_archive_is_downloaded_under_its_name(tmp_path: Path, name: str) -> None:
+    archive = write_archive(tmp_path / "pets.tar.gz", PETS)
+    server = Server(archive.read_bytes())
+    with serving(server, f"{name}?version=2"):
+        checksum = f"sha256:{sha256_of(archive)}"
+        params = download_params(source="archive", url=server.address, checksum=checksum)
+        file = acquire(params, tmp_path / "raw")
+    assert file.name == {"my%20pets.tar.gz": "my pets.tar.gz", "source.json": "archive"}[name]
+    assert file.read_bytes() == archive.read_bytes()
+    description = json.loads((tmp_path / "raw/source.json").read_bytes())
+    assert (description["url"], description["file"]) == (server.address, file.name)
+
+
+def test_cifar10_is_the_public_archive_unless_another_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def download(url: str, file: Path, checksum: object, cache: Path) -> None:
+        calls.append((url, str(checksum), cache.name))
+        file.parent.mkdir()
+        file.write_bytes(b"an archive")
+
+    monkeypatch.setattr(sources, "download", download)
+    file = acquire(download_params(source="cifar10"), tmp_path / "raw")
+    assert calls == [(CIFAR10_URL, CIFAR10_CHECKSUM, "downloads")]
+    assert file.name == "cifar-10-python.tar.gz"
+    local = tmp_path / "mine.tar.gz"
+    local.write_bytes(b"mine")
+    checksum = f"sha256:{hashlib.sha256(b'mine').hexdigest()}"
+    params = download_params(source="cifar10", url=local.as_uri(), checksum=checksum)
+    assert acquire(params, tmp_path / "raw").read_bytes() == b"mine"
+
+
+def test_folder_becomes_a_zip_of_its_pictures(tmp_path: Path) -> None:
+    others = {"notes.txt": b"x", ".hidden/a.png": b"x", "dog/.DS_Store": b"x", "dog/b.mp4": b"x"}
+    shouting = {"dog/Z.JPG": b"shouting"}
+    write_files(tmp_path / "my pets", PETS | others | shouting)
+    file = acquire(folder_params(tmp_path / "my pets"), tmp_path / "raw")
+    with zipfile.ZipFile(file) as archive:
+        assert archive.namelist() == sorted(PETS | shouting)
+        assert {name: archive.read(name) for name in archive.namelist()} == PETS | shouting
+        assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+
+
+def test_same_folder_elsewhere_gives_the_same_bytes(tmp_path: Path) -> None:
+    files = PETS | {"Zürich/a.png": b"x"}
+    write_files(tmp_path / "one", files)
+    # macOS stores the name of such a folder decomposed.
+    write_files(
+        tmp_path / "two",
+        {unicodedata.normalize("NFD", name): files[name] for name in reversed(files)},
+    )
+    results = [
+        acquire(folder_params(tmp_path / name), tmp_path / f"raw of {name}").read_bytes()
+        for name in ("one", "two")
+    ]
+    assert results[0] == results[1]
+
+
+def test_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    write_files(tmp_path, {"pets/dog/a.png": b"x", "elsewhere/b.png": b"y"})
+    (tmp_path / "pets/dog/b.png").symlink_to("a.png")
+    file = acquire(folder_params(tmp_path / "pets"), tmp_path / "raw")
+    with zipfile.ZipFile(file) as archive:
+        assert archive.namelist() == ["dog/a.png", "dog/b.png"]
+    (tmp_path / "pets/dog/c.png").symlink_to(tmp_path / "elsewhere/b.png")
+    with pytest.raises(UserError, match=r"c.png is a link to .+elsewhere/b.png"):
+        acquire(folder_params(tmp_path / "pets"), tmp_path / "raw")
+    (tmp_path / "pets/dog/c.png").unlink()
+    (tmp_path / "pets/cat").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="put the pictures themselves there"):
+        acquire(folder_params(tmp_path / "pets"), tmp_path / "raw")
+
+
+def test_folder_that_is_missing_or_holds_no_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no folder .+: correct download\.url"):
+        acquire(folder_params(tmp_path / "none"), tmp_path / "raw")
+    write_files(tmp_path / "empty", {"readme.txt": b"x"})
+    with pytest.raises(UserError, match="no picture files lie below"):
+        acquire(folder_params(tmp_path / "empty"), tmp_path / "raw")

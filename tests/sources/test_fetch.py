@@ -1,0 +1,291 @@
+import errno
+import hashlib
+import io
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from builders.web import Handler, Server, serving
+
+from classifier.core.cache import cache_folder
+from classifier.core.errors import UserError
+from classifier.sources import fetch as fetching
+from classifier.sources.fetch import (
+    Checksum,
+    copy_file,
+    download,
+    is_web_address,
+    local_path,
+    parse_checksum,
+    partial_path,
+)
+
+CONTENT = bytes(range(256)) * 4096  # 1 MiB
+RIGHT = Checksum("sha256", hashlib.sha256(CONTENT).hexdigest())
+WRONG = Checksum("sha256", "0" * 64)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    behaviour = Server(CONTENT)
+    with serving(behaviour):
+        yield behaviour
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "FIRST_PAUSE", 0.001)
+
+
+@pytest.fixture
+def cache() -> Path:
+    return cache_folder("downloads")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "raw/data.zip"
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Suffixes of what lies in the cache but for locks, which hold nothing."""
+    return sorted(path.suffix for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def test_download_is_verified_and_leaves_nothing_behind(
+    server: Server, target: Path, cache: Path
+) -> None:
+    download(server.address, target, RIGHT, cache)
+    assert target.read_bytes() == CONTENT
+    assert list(target.parent.iterdir()) == [target]
+    assert leftovers(cache) == []
+
+
+def test_cut_connections_are_resumed(server: Server, target: Path, cache: Path) -> None:
+    server.sends = [300_000, 300_000, 10]
+    download(server.address, target, RIGHT, cache)
+    assert target.read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=300000-", "bytes=600000-", "bytes=600010-"]
+
+
+def interrupt(_: float) -> None:
+    raise KeyboardInterrupt
+
+
+def test_next_process_goes_on_where_the_last_stopped(
+    server: Server, target: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.sends = [400_000]
+    with monkeypatch.context() as patch:
+        patch.setattr("time.sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            download(server.address, target, RIGHT, cache)
+    assert not target.exists()
+    assert leftovers(cache) == [".json", ".part"]
+    download(server.address, target, RIGHT, cache)
+    assert target.read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=400000-"]
+
+
+def test_server_without_ranges_starts_over(server: Server, target: Path, cache: Path) -> None:
+    server.ranges, server.sends = False, [500_000]
+    download(server.address, target, RIGHT, cache)
+    assert target.read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=500000-"]
+
+
+def test_file_that_changed_meanwhile_is_taken_from_its_start(
+    server: Server, target: Path, cache: Path
+) -> None:
+    partial_path(server.address, RIGHT, cache).write_bytes(b"old" * 1000)
+    note = partial_path(server.address, RIGHT, cache).with_suffix(".json")
+    note.write_text('{"validator": "\\"zero\\""}', "utf-8")
+    download(server.address, target, RIGHT, cache)
+    assert target.read_bytes() == CONTENT
+    assert server.asked == ["bytes=3000-"]
+
+
+def test_whole_file_in_the_cache_is_not_downloaded_again(
+    server: Server, target: Path, cache: Path
+) -> None:
+    partial_path(server.address, RIGHT, cache).write_bytes(CONTENT)
+    download(server.address, target, RIGHT, cache)
+    assert target.read_bytes() == CONTENT
+    assert server.asked == []
+
+
+def test_more_in_the_cache_than_the_server_has_is_thrown_away(
+    server: Server, target: Path, cache: Path
+) -> None:
+    partial_path(server.address, RIGHT, cache).write_bytes(CONTENT + b"more")
+    download(server.address, target, RIGHT, cache)
+    assert target.read_bytes() == CONTENT
+
+
+def test_wrong_checksum_names_both_and_removes_the_file(
+    server: Server, target: Path, cache: Path
+) -> None:
+    with pytest.raises(UserError, match=r"set download\.checksum to the first") as caught:
+        download(server.address, target, WRONG, cache)
+    assert str(RIGHT) in str(caught.value)
+    assert str(WRONG) in str(caught.value)
+    assert not target.exists()
+    assert leftovers(cache) == []
+
+
+def test_passing_trouble_of_the_server_is_waited_out(
+    server: Server, target: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answers = [503, 429, 500]
+    download(server.address, target, RIGHT, cache)
+    assert target.read_bytes() == CONTENT
+    assert "503 Service Unavailable; trying again in 0.001 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_attempts_without_progress_come_to_an_end(
+    server: Server, target: Path, cache: Path, ranges: bool
+) -> None:
+    server.ranges, server.sends = ranges, [70_000] + [0 if ranges else 70_000] * 20
+    with pytest.raises(UserError, match=r"cut after 70,000 of 1,048,576 .+ are kept"):
+        download(server.address, target, RIGHT, cache)
+    assert len(server.asked) == 1 + fetching.ATTEMPTS - 1
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_refusal_is_a_sentence_at_once(
+    server: Server, target: Path, cache: Path, status: int
+) -> None:
+    server.answers = [status]
+    with pytest.raises(UserError, match=f"the server answers {status} .+; correct download.url"):
+        download(server.address, target, RIGHT, cache)
+    assert len(server.asked) == 1
+
+
+def test_redirect_loop_is_a_sentence(server: Server, target: Path, cache: Path) -> None:
+    server.answers = [302] * 50
+    with pytest.raises(UserError, match="redirects in a circle"):
+        download(server.address, target, RIGHT, cache)
+
+
+def test_no_network_is_a_sentence(target: Path, cache: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot be downloaded \(Connection refused\)"):
+        download("http://127.0.0.1:9/data.zip", target, RIGHT, cache)
+
+
+def test_silent_server_is_a_sentence(
+    server: Server, target: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "TIMEOUT", 0.05)
+    monkeypatch.setattr(Handler, "do_GET", lambda self: threading.Event().wait(0.3))
+    with pytest.raises(UserError, match=r"cannot be downloaded \(timed out\)"):
+        download(server.address, target, RIGHT, cache)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:port/a.zip", "http://[::1/a.zip"])
+def test_impossible_address_is_a_sentence(target: Path, cache: Path, url: str) -> None:
+    with pytest.raises(UserError, match="no valid web address"):
+        download(url, target, RIGHT, cache)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_full_disk_is_a_sentence(server: Server, target: Path, cache: Path) -> None:
+    # From the first answer on, as the whole of /dev/full can never be read.
+    server.before = lambda: partial_path(server.address, RIGHT, cache).symlink_to("/dev/full")
+    with pytest.raises(UserError, match=f"the disk is full: free some space for {cache} and"):
+        download(server.address, target, RIGHT, cache)
+
+
+def test_other_trouble_with_the_disk_is_not_taken_for_a_full_one(
+    server: Server, target: Path, cache: Path
+) -> None:
+    target.parent.write_bytes(b"a file in the folder's place")
+    with pytest.raises(OSError, match=r".*") as caught:
+        download(server.address, target, RIGHT, cache)
+    assert caught.value.errno in (errno.EEXIST, errno.ENOTDIR)
+
+
+def test_spaces_and_letters_of_an_address_are_quoted(
+    server: Server, target: Path, cache: Path
+) -> None:
+    download(server.address.replace("%20", " ü "), target, RIGHT, cache)
+    assert target.read_bytes() == CONTENT
+
+
+def test_proxy_of_the_environment_is_used(
+    server: Server, target: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.address.partition("/data")[0])
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setattr("urllib.request._opener", None)  # reads the environment once a process
+    download("http://pictures.invalid/data.zip", target, RIGHT, cache)
+    assert target.read_bytes() == CONTENT
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_bar_counts_bytes_from_where_the_download_goes_on(
+    server: Server, target: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    server.sends = [524_288]
+    download(server.address, target, RIGHT, cache)
+    first, second = terminal.getvalue().split("trying again")
+    assert re.search(r"data set.zip:   0%.* 0.00/1.00M ", first)
+    assert re.search(r"data set.zip:  50%.* 512k/1.00M ", second)
+    assert re.search(r"data set.zip: 100%.* 1.00M/1.00M ", second)
+
+
+@pytest.mark.parametrize(
+    "checksum", [None, RIGHT, Checksum("md5", hashlib.md5(CONTENT).hexdigest())]
+)
+def test_local_file_is_copied(tmp_path: Path, target: Path, checksum: Checksum | None) -> None:
+    source = tmp_path / "source.zip"
+    source.write_bytes(CONTENT)
+    copy_file(source, target, checksum)
+    assert target.read_bytes() == source.read_bytes() == CONTENT
+
+
+def test_local_file_of_another_checksum_stays_and_nothing_is_copied(
+    tmp_path: Path, target: Path
+) -> None:
+    source = tmp_path / "source.zip"
+    source.write_bytes(CONTENT)
+    with pytest.raises(UserError, match=str(RIGHT)):
+        copy_file(source, target, WRONG)
+    assert source.read_bytes() == CONTENT
+    assert list(target.parent.iterdir()) == []
+
+
+def test_missing_file_and_folder_are_sentences(tmp_path: Path, target: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no file .+none\.zip: correct download\.url"):
+        copy_file(tmp_path / "none.zip", target, None)
+    with pytest.raises(UserError, match=r"set download\.source to folder"):
+        copy_file(tmp_path, target, None)
+
+
+def test_checksums_are_read_in_letters_of_any_case() -> None:
+    assert parse_checksum("sha256:" + "AB" * 32) == Checksum("sha256", "ab" * 32)
+    assert str(parse_checksum("md5:" + "0" * 32)) == "md5:" + "0" * 32
+
+
+@pytest.mark.parametrize("text", ["", "sha256:", "sha256:" + "0" * 63, "md5:" + "0" * 64, "0" * 64])
+def test_other_checksums_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="64 hexadecimal digits, or md5: and 32"):
+        parse_checksum(text)
+
+
+def test_addresses_and_paths_are_told_apart() -> None:
+    assert is_web_address("HTTPS://host/a.zip")
+    assert not is_web_address("file:///a.zip")
+    assert local_path("file:///a%20b/c.zip") == local_path("file://localhost/a%20b/c.zip")
+    assert local_path("file:///a%20b/c.zip") == Path("/a b/c.zip")
+    assert local_path("a%20b/c.zip") == Path("a%20b/c.zip")
+    with pytest.raises(ValueError, match="another computer"):
+        local_path("file://host/c.zip")

@@ -1,0 +1,275 @@
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders.pictures import cifar_members, class_folders, encode, noise, write_raw
+from builders.splits import split_params, split_up
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import Dataset, load_dataset
+from classifier.processing.images import read_picture
+from classifier.splitting.split import split
+
+PETS = class_folders({"black cat": 12, "dog": 20, "Zürich, eel": 10}, prefix="pets/")
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_row_i_describes_picture_i(tmp_path: Path) -> None:
+    members = PETS | {"pets/dog/wide.jpg": encode(noise(40, 30), "JPEG"), "pets/readme.txt": b"x"}
+    dataset = split_up(tmp_path, members)
+    manifest = dataset.manifest
+    columns = ["path", "class", "label", "split", "width", "height", "sha256", "group"]
+    assert list(manifest.columns) == columns
+    assert manifest["path"].tolist() == sorted(set(members) - {"pets/readme.txt"})
+    assert dataset.images.shape == (43, 8, 8, 3)
+    assert dataset.images.dtype == np.uint8
+    assert dataset.classes == ["Zürich, eel", "black cat", "dog"]
+    for row, path in enumerate(manifest["path"]):
+        picture = read_picture(members[path], dataset.preprocessing)
+        np.testing.assert_array_equal(dataset.images[row], picture.pixels)
+        expected = (
+            path,
+            path.split("/")[1],
+            dataset.classes.index(path.split("/")[1]),
+            manifest["split"][row],
+            picture.width,
+            picture.height,
+            hashlib.sha256(members[path]).hexdigest(),
+            0,
+        )
+        assert tuple(manifest.loc[row]) == expected
+    assert set(manifest["split"]) == {"train", "val", "test"}
+
+
+def test_files_are_as_the_contract_says(tmp_path: Path) -> None:
+    split_up(tmp_path, PETS, resize="pad")
+    files = files_of(tmp_path / "split")
+    assert list(files) == ["classes.json", "images.npy", "manifest.csv", "preprocessing.json"]
+    assert json.loads(files["classes.json"]) == ["Zürich, eel", "black cat", "dog"]
+    assert json.loads(files["preprocessing.json"]) == {"image_size": 8, "resize": "pad"}
+    with (tmp_path / "split/manifest.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.reader(file))) == 1 + len(PETS)
+    assert b"\r" not in files["manifest.csv"]
+
+
+def test_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    split_up(tmp_path / "one", PETS)
+    split_up(tmp_path / "two", dict(reversed(PETS.items())))  # packed in another order
+    assert files_of(tmp_path / "one/split") == files_of(tmp_path / "two/split")
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"fractions": {"train": 0.5, "val": 0.25, "test": 0.25}}]
+)
+def test_seed_and_fractions_change_nothing_but_the_manifest(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    split_up(tmp_path, PETS)
+    before = files_of(tmp_path / "split")
+    split_up(tmp_path, PETS, **change)
+    after = files_of(tmp_path / "split")
+    assert {name for name in before if before[name] != after[name]} == {"manifest.csv"}
+
+
+def test_small_and_excluded_classes_are_left_out(tmp_path: Path) -> None:
+    members = PETS | class_folders({"ant": 9, "bee": 11}, prefix="pets/")
+    raw = write_raw(tmp_path / "raw", members)
+    params = split_params(min_images_per_class=10, exclude_classes=["bee", "Zu\u0308rich, eel"])
+    outcome = split(raw, tmp_path / "split", params)
+    assert outcome.dropped == {"ant": 9}
+    assert load_dataset(tmp_path / "split").classes == ["black cat", "dog"]
+
+
+def test_folders_of_splits_are_honoured(tmp_path: Path) -> None:
+    members = class_folders({"cat": 16, "dog": 8}, prefix="data/train/")
+    members |= class_folders({"cat": 2, "dog": 3}, prefix="data/test/")
+    manifest = split_up(tmp_path, members).manifest
+    counts = manifest.groupby(["class", "split"]).size().to_dict()
+    assert counts == {
+        ("cat", "train"): 14,
+        ("cat", "val"): 2,
+        ("cat", "test"): 2,
+        ("dog", "train"): 7,
+        ("dog", "val"): 1,
+        ("dog", "test"): 3,
+    }
+    in_test = manifest["path"].str.startswith("data/test/")
+    assert (in_test == (manifest["split"] == "test")).all()
+
+
+def test_cifar10_keeps_its_test_batch(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", cifar_members(train=24, test=9), source="cifar10")
+    split(raw, tmp_path / "split", split_params(image_size=32))
+    dataset = load_dataset(tmp_path / "split")
+    assert dataset.classes == ["airplane", "cat", "ship"]
+    assert [len(dataset.rows(name)) for name in ("train", "val", "test")] == [42, 6, 9]
+    tested = dataset.manifest["path"][dataset.rows("test")]
+    assert tested.str.contains("/test_batch_").all()
+
+
+BAD = {
+    "pets/dog/005.png": PETS["pets/dog/005.png"][:60],
+    "pets/black cat/000.png": b"no picture",
+}
+
+
+def test_bad_picture_stops_with_its_name_and_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^pets/dog/005.png cannot be used: it is damaged .+ skip"):
+        split_up(tmp_path, PETS | {"pets/dog/005.png": BAD["pets/dog/005.png"]})
+    assert list((tmp_path / "split").iterdir()) == []
+
+
+def test_skipped_pictures_leave_no_gap(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", PETS | BAD)
+    outcome = split(raw, tmp_path / "split", split_params(on_bad_image="skip"))
+    assert [path for path, _ in outcome.problems] == sorted(BAD)
+    assert "no picture in a known format" in outcome.problems[0][1]
+    assert "damaged or cut short" in outcome.problems[1][1]
+    split_up(tmp_path / "good", {name: PETS[name] for name in PETS if name not in BAD})
+    assert files_of(tmp_path / "split") == files_of(tmp_path / "good/split")
+
+
+def test_class_that_skipping_makes_too_small_is_left_out(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", PETS | BAD | class_folders({"owl": 12}, prefix="pets/"))
+    params = split_params(on_bad_image="skip", min_images_per_class=12)
+    assert split(raw, tmp_path / "split", params).dropped == {"Zürich, eel": 10, "black cat": 11}
+    dataset = load_dataset(tmp_path / "split")
+    assert dataset.classes == ["dog", "owl"]
+    assert len(dataset.images) == 19 + 12
+
+
+def test_class_that_is_too_small_for_the_fractions_is_refused_at_once(tmp_path: Path) -> None:
+    members = PETS | BAD | class_folders({"ant": 3}, prefix="pets/")
+    with pytest.raises(UserError, match=r"not in every split \(ant: train 2, val 0, test 1\)"):
+        split_up(tmp_path, members)
+
+
+def test_split_without_download_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"source\.json is missing: run the download stage first"):
+        split(tmp_path / "raw", tmp_path / "split", split_params())
+
+
+def test_unfinished_split_is_not_taken_for_whole(tmp_path: Path) -> None:
+    """By a later stage, where an earlier split had ended well."""
+    split_up(tmp_path, PETS)
+    with pytest.raises(UserError, match="cannot be used"):
+        split_up(tmp_path, PETS | BAD)
+    with pytest.raises(UserError, match="run the split stage first"):
+        load_dataset(tmp_path / "split")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"seed": -1}, "split.seed is -1"),
+        ({"image_size": 0}, "split.image_size is 0"),
+        ({"image_size": 5000}, "split.image_size is 5000"),
+        ({"resize": "squash"}, "split.resize is 'squash'"),
+        ({"min_images_per_class": 2}, "split.min_images_per_class is 2"),
+        ({"exclude_classes": [3]}, "split.exclude_classes.0 is 3"),
+        ({"on_bad_image": "ignore"}, "split.on_bad_image is 'ignore'"),
+        ({"duplicates": "find"}, "split.duplicates is 'find'"),
+        ({"duplicate_similarity": 0.3}, "split.duplicate_similarity is 0.3"),
+        (
+            {"fractions": {"train": 0.7, "val": 0.1, "test": 0.1}},
+            "split.fractions: train, val and test must add up to 1, not to 0.9",
+        ),
+        ({"fractions": {"train": 0.8, "val": 0.0, "test": 0.2}}, "split.fractions.val is 0.0"),
+    ],
+)
+def test_params_out_of_range_are_refused(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        split_params(**change)
+    assert sentence in str(caught.value)
+
+
+COPIED = encode(noise(8, 8, 1))
+# Another file with the same pixels.
+COPY = encode(noise(8, 8, 1), "BMP")
+
+
+def with_copies(prefix: str, other: str) -> dict[str, bytes]:
+    copies = {f"{prefix}dog/copy.bmp": COPY, f"{other}dog/picture.png": COPIED}
+    return copies | {f"{prefix}black cat/copy.png": COPIED}
+
+
+def groups_of(dataset: Dataset) -> dict[str, int]:
+    manifest = dataset.manifest[dataset.manifest["group"] > 0]
+    return dict(zip(manifest["path"], manifest["group"], strict=True))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_fall_into_one_split_across_classes(tmp_path: Path, seed: int) -> None:
+    dataset = split_up(tmp_path, PETS | with_copies("pets/", "pets/"), seed=seed)
+    expected = ["pets/black cat/copy.png", "pets/dog/copy.bmp", "pets/dog/picture.png"]
+    assert groups_of(dataset) == dict.fromkeys(expected, 1)
+    manifest = dataset.manifest
+    assert len(set(manifest["split"][manifest["group"] == 1])) == 1
+
+
+def test_kept_copies_change_no_split(tmp_path: Path) -> None:
+    copies = with_copies("pets/", "pets/")
+    kept = split_up(tmp_path, PETS | copies, duplicates="keep")
+    others = {name: encode(noise(8, 8, 50 + i)) for i, name in enumerate(copies)}
+    alone = split_up(tmp_path / "alone", PETS | others)
+    assert groups_of(kept)
+    assert not groups_of(alone)
+    assert kept.manifest["split"].tolist() == alone.manifest["split"].tolist()
+
+
+def test_dropped_copies_leave_one_and_no_gap(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", PETS | with_copies("pets/", "pets/"))
+    outcome = split(raw, tmp_path / "split", split_params(duplicates="drop"))
+    assert [pair.kind for pair in outcome.duplicates.pairs] == ["pixels", "file"]
+    split_up(tmp_path / "alone", PETS | {"pets/black cat/copy.png": COPIED})
+    assert files_of(tmp_path / "split") == files_of(tmp_path / "alone/split")
+
+
+def test_given_splits_keep_their_copies_and_dropping_spares_the_test_split(tmp_path: Path) -> None:
+    members = class_folders({"black cat": 16, "dog": 8}, prefix="data/train/")
+    members |= class_folders({"black cat": 2, "dog": 3}, prefix="data/test/")
+    members |= with_copies("data/train/", "data/test/")
+    dataset = split_up(tmp_path, members)
+    assert dataset.leaked("test").sum() == 1
+    assert len(dataset.images) == len(members)
+    dropped = split_up(tmp_path / "dropped", members, duplicates="drop")
+    gone = {"data/train/dog/copy.bmp", "data/train/black cat/copy.png"}
+    assert set(members) - set(dropped.manifest["path"]) == gone
+    assert not dropped.leaked("test").any()
+
+
+PEAK_OF = """
+import resource, sys
+from pathlib import Path
+from builders.splits import split_params
+from classifier.splitting import split
+params = split_params(image_size=256, duplicates="keep")
+for name in ("few", "many"):
+    split(Path(sys.argv[1], name), Path(sys.argv[1], "split"), params)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in KiB on Linux alone")
+def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path) -> None:
+    picture = encode(noise(16, 16))
+    for name, size in (("few", 20), ("many", 250)):
+        members = {f"{kind}/{i}.png": picture for kind in ("cat", "dog") for i in range(size)}
+        write_raw(tmp_path / name, members)
+    command = [sys.executable, "-c", PEAK_OF, str(tmp_path)]
+    output = subprocess.run(
+        command, cwd=Path(__file__).parent, check=True, capture_output=True, text=True
+    ).stdout
+    few, many = (int(peak) / 1024 for peak in output.split())
+    written = (tmp_path / "split/images.npy").stat().st_size / 2**20
+    assert written > 90
+    assert many - few < 10  # MiB

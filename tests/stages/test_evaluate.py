@@ -1,0 +1,235 @@
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from builders.projects import CLASSES, CROP, make_project
+from builders.projects import EVALUATE as PARAMS
+from builders.tiny import contents
+
+from classifier.core.config import load_section
+from classifier.core.errors import UserError
+from classifier.data.dataset import load_dataset
+from classifier.models.bundle import load_bundle
+from classifier.processing.images import center_crop
+from classifier.processing.softmax import probabilities
+from stages import evaluate
+
+RESULTS = Path("results/evaluate")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with params, data and model."""
+    make_project(tmp_path, CLASSES)
+    monkeypatch.chdir(tmp_path)
+    write_params({})
+    return tmp_path
+
+
+def write_params(changes: dict) -> None:
+    Path("params.yaml").write_text(yaml.safe_dump({"evaluate": PARAMS | changes}), "utf-8")
+
+
+def read_csv(name: str) -> pd.DataFrame:
+    return pd.read_csv(RESULTS / name, dtype={"actual": str, "predicted": str, "class": str})
+
+
+def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
+    evaluate.main()
+    assert sorted(path.name for path in RESULTS.iterdir()) == [
+        "confident_mistakes.png",
+        "confused_pairs.csv",
+        "confusion_matrix.png",
+        "coverage.csv",
+        "coverage.png",
+        "doubtful_hits.png",
+        "measures.csv",
+        "metrics.json",
+        "per_class.csv",
+        "per_class.png",
+        "predictions.csv",
+        "reliability.png",
+        "timing.json",
+    ]
+    metrics = json.loads((RESULTS / "metrics.json").read_text())
+    # Of four classes, five cannot be the best.
+    assert list(metrics) == [
+        "accuracy",
+        "macro_f1",
+        "balanced_accuracy",
+        "top3_accuracy",
+        "log_loss",
+        "ece",
+    ]
+    assert 0.3 < metrics["accuracy"] < metrics["top3_accuracy"] < 1
+    assert json.loads((RESULTS / "timing.json").read_text())["images_per_second"] > 0
+
+
+def test_predictions_are_the_models_own_on_the_centre_of_each_test_picture(project: Path):
+    evaluate.main()
+    dataset, bundle = load_dataset(Path("data/split")), load_bundle()
+    rows = dataset.rows("test")
+    with torch.no_grad():
+        pictures = center_crop(dataset.images[rows], CROP)
+        given = probabilities(bundle.model(torch.from_numpy(pictures.copy())).numpy(), 1.5)
+    table = read_csv("predictions.csv")
+    assert table["path"].tolist() == dataset.manifest["path"].to_numpy()[rows].tolist()
+    assert table["predicted"].tolist() == [CLASSES[label] for label in given.argmax(axis=1)]
+    assert table["confidence"].to_numpy() == pytest.approx(given.max(axis=1), abs=1e-5)
+
+
+def test_the_files_agree_with_each_other(project: Path):
+    evaluate.main()
+    metrics = json.loads((RESULTS / "metrics.json").read_text())
+    predictions, classes = read_csv("predictions.csv"), read_csv("per_class.csv")
+    assert (predictions["actual"] == predictions["predicted"]).mean() == pytest.approx(
+        metrics["accuracy"], abs=1e-6
+    )
+    assert classes["recall"].mean() == pytest.approx(metrics["balanced_accuracy"], abs=1e-6)
+    assert classes["f1"].mean() == pytest.approx(metrics["macro_f1"], abs=1e-6)
+    assert classes["class"].tolist() == CLASSES
+    assert classes["test"].sum() == len(predictions)
+    pairs = read_csv("confused_pairs.csv")
+    assert len(pairs) == PARAMS["confused_pairs"]
+    first = pairs.iloc[0]
+    taken = (predictions["actual"] == first["actual"]) & (
+        predictions["predicted"] == first["predicted"]
+    )
+    assert taken.sum() == first["count"] == pairs["count"].max()
+
+
+def test_a_second_run_writes_the_same_bytes(project: Path):
+    evaluate.main()
+    first = contents(RESULTS, without="timing.json")
+    evaluate.main()
+    assert contents(RESULTS, without="timing.json") == first
+
+
+def measures() -> pd.DataFrame:
+    return pd.read_csv(RESULTS / "measures.csv", index_col="measure")
+
+
+def test_measures_have_all_of_the_metrics_and_the_intervals(project: Path):
+    evaluate.main()
+    metrics, table = json.loads((RESULTS / "metrics.json").read_text()), measures()
+    assert table.loc[list(metrics), "value"].tolist() == list(metrics.values())
+    for name in ("accuracy", "macro_f1", "balanced_accuracy"):
+        low, value, high = (float(table[column][name]) for column in ("low", "value", "high"))
+        assert 0 < low < value < high < 1
+    assert math.isnan(table["low"]["log_loss"])
+    assert math.isnan(table["high"]["log_loss"])
+
+
+def test_what_was_before_calibration_is_measured_at_temperature_1(project: Path):
+    evaluate.main()
+    before = measures()["value"]
+    path = Path("models/model.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"temperature": 1.0}))
+    evaluate.main()
+    after = measures()["value"]
+    for name in ("log_loss", "ece"):
+        assert after[name] == after[f"{name}_uncalibrated"] == before[f"{name}_uncalibrated"]
+        assert before[name] != before[f"{name}_uncalibrated"]
+
+
+def test_answers_under_the_threshold_become_unknown(project: Path, capsys):
+    write_params({"reject_below": 0.5})
+    evaluate.main()
+    predictions, metrics = (
+        read_csv("predictions.csv"),
+        json.loads((RESULTS / "metrics.json").read_text()),
+    )
+    doubtful = predictions["confidence"].to_numpy() < 0.5
+    assert 0 < doubtful.sum() < len(predictions)
+    assert set(predictions["answer"][doubtful]) == {"unknown"}
+    kept = predictions[~doubtful].astype(str)
+    assert kept["answer"].tolist() == kept["predicted"].tolist()
+    assert metrics["coverage"] == pytest.approx(1 - doubtful.mean(), abs=1e-6)
+    right = kept["answer"] == kept["actual"]
+    assert metrics["answered_accuracy"] == pytest.approx(right.mean(), abs=1e-6)
+    assert metrics["answered_accuracy"] > metrics["accuracy"]
+    assert len(metrics) == 8
+    assert f"{metrics['coverage']:.1%} of the pictures are answered" in capsys.readouterr().out
+
+
+def test_where_every_answer_is_rejected_there_is_no_accuracy_of_the_rest(project: Path):
+    write_params({"reject_below": 1.0})
+    evaluate.main()
+    metrics = json.loads((RESULTS / "metrics.json").read_text())
+    assert metrics["coverage"] == 0
+    assert "answered_accuracy" not in metrics
+
+
+def test_accuracy_with_its_interval_and_the_most_confused_pairs_are_printed(project, capsys):
+    evaluate.main()
+    first, second, *others = capsys.readouterr().out.splitlines()
+    table, pictures = measures(), len(read_csv("predictions.csv"))
+    value, low, high = table.loc["accuracy"]
+    assert first.startswith(
+        f"accuracy {value:.4f} on {pictures} test pictures (95% {low:.4f} to {high:.4f}), macro F1"
+    )
+    before, after = table.loc[["ece_uncalibrated", "ece"], "value"]
+    assert second.startswith(f"calibration error from {before:.4f} to {after:.4f}, log loss from")
+    worst = read_csv("confused_pairs.csv").iloc[0]
+    assert len(others) == evaluate.PAIRS_PRINTED
+    assert f"{worst['actual']} taken for {worst['predicted']}: {worst['count']} of its" in others[0]
+
+
+@pytest.mark.parametrize(("classes", "tops"), [(2, []), (3, []), (5, [3]), (6, [3, 5])], ids=str)
+def test_top_accuracies_are_given_where_there_are_more_classes(
+    classes, tops, tmp_path, monkeypatch
+):
+    make_project(tmp_path, [f"class {i}" for i in range(classes)], pictures=12)
+    monkeypatch.chdir(tmp_path)
+    write_params({})
+    evaluate.main()
+    assert [name for name in measures().index if name.startswith("top")] == [
+        f"top{best}_accuracy" for best in tops
+    ]
+
+
+def test_data_of_other_classes_than_the_models_stop_the_stage(project: Path):
+    Path("data/split/classes.json").write_text(json.dumps(CLASSES[::-1]), "utf-8")
+    with pytest.raises(UserError, match="run the train stage again"):
+        evaluate.main()
+    assert not RESULTS.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"batch_size": 0}, r"evaluate\.batch_size is 0: .*greater than or equal to 1"),
+        ({"calibration_bins": 2.5}, r"evaluate\.calibration_bins is 2\.5"),
+        ({"reject_below": 1.2}, r"evaluate\.reject_below is 1\.2: .*less than or equal to 1"),
+        ({"confused_pairs": -1}, r"evaluate\.confused_pairs is -1"),
+        ({"pairs": 3}, r"evaluate\.pairs is unknown"),
+    ],
+)
+def test_wrong_params_are_refused_by_name(project, changes, sentence):
+    write_params(changes)
+    with pytest.raises(UserError, match=sentence):
+        load_section("evaluate", evaluate.EvaluateParams)
+
+
+def test_accuracy_without_leaks_leaves_out_pictures_with_duplicates_in_training(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = Path("data/split/manifest.csv")
+    manifest = pd.read_csv(path)
+    tests = manifest.index[manifest["split"] == "test"]
+    # A group of two test pictures is no leak; one with a training picture is.
+    manifest.loc[tests[:2], "group"] = 1
+    manifest.loc[[*tests[2:9], manifest.index[manifest["split"] == "train"][0]], "group"] = 2
+    manifest.to_csv(path, index=False)
+    evaluate.main()
+    predictions = read_csv("predictions.csv")
+    rest = predictions.drop(range(2, 9))
+    value = measures()["value"]
+    right = (rest["actual"] == rest["predicted"]).mean()
+    assert value["accuracy_without_leaks"] == pytest.approx(right, abs=1e-6)
+    assert value["leaked_share"] == pytest.approx(7 / len(predictions), abs=1e-6)
+    assert "of the test pictures that have duplicates in training" in capsys.readouterr().out

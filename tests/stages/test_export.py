@@ -1,0 +1,190 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from builders.tiny import contents, tiny_bundle, write_project
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import load_dataset
+from classifier.export.formats import TORCHSCRIPT
+from classifier.inference.manifest import read_exported, read_manifest
+from classifier.inference.onnx_runtime import Predictor, load_onnx
+from stages import export
+
+REPOSITORY = Path(__file__).parents[2]
+FILES = ["model.onnx", "model.pt2", "model.torchscript.pt", "model.int8.onnx"]
+
+
+def run_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.chdir(folder)
+    export.main()
+
+
+def start_program(folder: Path, hash_seed: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    environment["PYTHONHASHSEED"] = hash_seed
+    command = [sys.executable, "-m", "stages.export"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def make_project(folder: Path, **params: Any) -> Path:
+    write_project(folder, **params)
+    tiny_bundle(folder / "models")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the stage has run."""
+    folder = make_project(tmp_path_factory.mktemp("project"))
+    with pytest.MonkeyPatch.context() as patch:
+        run_in(folder, patch)
+    return folder
+
+
+def test_stage_writes_a_file_for_each_format_and_the_description(exported: Path) -> None:
+    written = contents(exported / "models/export")
+    assert list(written) == [
+        "golden.json",
+        "golden.npy",
+        "manifest.json",
+        "model.int8.onnx",
+        "model.json",
+        "model.onnx",
+        "model.pt2",
+        "model.torchscript.pt",
+    ]
+    assert written["model.json"] == (exported / "models/model.json").read_bytes()
+    results = ["formats.csv", "int8_attempts.csv", "metrics.json", "timing.json"]
+    assert list(contents(exported / "results/export")) == results
+
+
+def test_manifest_vouches_for_every_other_file(exported: Path) -> None:
+    folder = exported / "models/export"
+    entries = read_manifest(folder)
+    assert set(entries) == set(contents(folder)) - {"manifest.json"}
+    for file, content in contents(folder, without="manifest.json").items():
+        assert read_exported(folder, file) == content
+    assert entries["model.pt2"].input == "uint8 (N, 8, 8, 3), RGB"
+    assert entries["model.pt2"].output == "float32 (N, 3), logits"
+
+
+def test_table_says_how_each_file_agrees(exported: Path) -> None:
+    table = pd.read_csv(exported / "results/export/formats.csv").set_index("file")
+    dataset = load_dataset(exported / "data/split")
+    rows = dataset.rows("test")
+    network = tiny_bundle(exported.parent / "again")
+    predicted = network(torch.from_numpy(dataset.images[rows])).argmax(1).numpy()
+    assert list(table.index) == FILES
+    for file, row in table.iterrows():
+        content = (exported / "models/export" / str(file)).read_bytes()
+        assert row["sha256"] == hashlib.sha256(content).hexdigest()
+        assert row["megabytes"] == len(content) / 1e6
+        assert row["accuracy"] == pytest.approx((predicted == dataset.labels[rows]).mean())
+        assert row["top1_agreement"] == 1
+        assert 0 <= row["max_logit_difference"] < 1e-2
+
+
+def test_metrics_are_few_and_those_of_the_table(exported: Path) -> None:
+    metrics = json.loads((exported / "results/export/metrics.json").read_text("utf-8"))
+    table = pd.read_csv(exported / "results/export/formats.csv").set_index("format")
+    assert len(metrics) <= 8
+    for name in ("onnx", "int8"):
+        assert metrics[f"{name}_accuracy"] == table.loc[name, "accuracy"]
+        assert metrics[f"{name}_megabytes"] == table.loc[name, "megabytes"]
+
+
+def test_attempt_is_judged_on_the_validation_split(exported: Path) -> None:
+    (attempt,) = pd.read_csv(exported / "results/export/int8_attempts.csv").to_dict("records")
+    dataset = load_dataset(exported / "data/split")
+    rows = dataset.rows("val")
+    predict = load_onnx((exported / "models/export/model.int8.onnx").read_bytes(), 1)
+    right = predict(dataset.images[rows]).argmax(1) == dataset.labels[rows]
+    assert attempt["calibration"] == "minmax"
+    assert attempt["val_accuracy"] == pytest.approx(right.mean())
+    assert attempt["published"]
+
+
+def test_golden_pictures_are_of_the_test_split_with_each_file_s_answers(exported: Path) -> None:
+    folder = exported / "models/export"
+    pictures = np.load(folder / "golden.npy")
+    golden = json.loads((folder / "golden.json").read_text("utf-8"))
+    dataset = load_dataset(exported / "data/split")
+    known = {image.tobytes() for image in dataset.images[dataset.rows("test")]}
+    assert {picture.tobytes() for picture in pictures} <= known
+    assert list(golden["probabilities"]) == FILES
+    for answers in golden["probabilities"].values():
+        assert np.shape(answers) == (8, 3)
+        np.testing.assert_allclose(np.sum(answers, axis=1), 1, atol=1e-5)
+
+
+def test_int8_file_that_is_too_slow_is_not_published_and_none_of_an_earlier_run_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_project(tmp_path, int8={"min_speedup": 1e6})
+    stale = folder / "models/export/model.int8.onnx"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of an earlier run")
+    run_in(folder, monkeypatch)
+    assert "No int8 file: minmax" in capsys.readouterr().out
+    assert not stale.exists()
+    assert "model.int8.onnx" not in read_manifest(folder / "models/export")
+    metrics = json.loads((folder / "results/export/metrics.json").read_text("utf-8"))
+    assert not [name for name in metrics if name.startswith("int8")]
+
+
+def test_speeds_are_in_the_timing_alone(exported: Path) -> None:
+    timing = json.loads((exported / "results/export/timing.json").read_text("utf-8"))
+    for name in ("pytorch", "onnx", "pt2", "torchscript", "int8"):
+        assert timing[f"{name}_images_per_second"] > 0
+        assert 0 < timing[f"{name}_milliseconds_p50"] <= timing[f"{name}_milliseconds_p95"]
+
+
+def test_file_that_disagrees_fails_the_stage_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_and_differ(content: bytes) -> Predictor:
+        predict = TORCHSCRIPT.load(content)
+
+        def differ(pictures: np.ndarray) -> np.ndarray:
+            return predict(pictures) + np.float32(0.25)
+
+        return differ
+
+    folder = make_project(tmp_path, max_logit_difference=0.2)
+    wrong = TORCHSCRIPT._replace(load=load_and_differ)
+    monkeypatch.setattr(export, "formats", lambda params: [wrong])
+    with pytest.raises(UserError) as caught:
+        run_in(folder, monkeypatch)
+    sentence = str(caught.value)
+    assert "model.torchscript.pt differs" in sentence
+    assert "0.25" in sentence
+    assert "export.max_logit_difference allows 0.2" in sentence
+    assert not (folder / "models/export").exists()
+    assert not (folder / "results").exists()
+
+
+def test_missing_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"models/model\.json is missing: run the train stage"):
+        run_in(write_project(tmp_path), monkeypatch)
+
+
+def test_programs_give_the_same_bytes_in_two_folders(tmp_path: Path) -> None:
+    folders = [make_project(tmp_path / name) for name in ("a", "b")]
+    programs = [start_program(folder, seed) for folder, seed in zip(folders, "12", strict=True)]
+    ended = [(program.communicate(), program.returncode) for program in programs]
+    assert [(texts[1], code) for texts, code in ended] == [("", 0), ("", 0)]
+    first, second = (contents(folder, without="timing.json") for folder in folders)
+    assert {f"models/export/{file}" for file in FILES} <= set(first)
+    assert first == second

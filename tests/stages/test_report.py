@@ -1,0 +1,252 @@
+import csv
+import hashlib
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from builders.projects import EVALUATE, TTA, make_project
+from builders.splits import LIMITS
+from builders.tiny import tiny_outcome
+from PIL import Image
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import load_dataset
+from classifier.splitting.check_report import write_integrity
+from classifier.splitting.class_report import write_split_report
+from classifier.splitting.split import CheckParams
+from stages import evaluate, report, tta_evaluate
+
+ROOT = Path(__file__).parents[2]
+CLASSES = ["<script>ape</script>", "bée | *co*", "`Cat`"]
+PAGE, CARD = Path("results/report.html"), Path("models/MODEL_CARD.md")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with all that the stage reads, and the verdict of tta_evaluate."""
+    folder = tmp_path_factory.mktemp("project")
+    make_project(folder, CLASSES, pictures=40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("CLASSIFIER_CACHE", str(folder / "cache"))
+        sections = {"evaluate": EVALUATE | {"reject_below": 0.5}, "tta_evaluate": TTA}
+        Path("params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+        problems = [("a|b/<i>.png", "it is damaged & cut short")]
+        dataset = load_dataset(Path("data/split"))
+        outcome = tiny_outcome(len(dataset.images), problems)
+        write_split_report(Path("results/split"), dataset, outcome)
+        write_integrity(Path("results/split"), dataset, outcome, CheckParams.model_validate(LIMITS))
+        evaluate.main()
+        write_the_rest(folder)
+        said: list[str] = []
+        patch.setattr(tta_evaluate, "print", said.append, raising=False)
+        tta_evaluate.main()
+    return folder, next(line for line in said if line.startswith("Test-time"))
+
+
+def write_the_rest(folder: Path) -> None:
+    """What download, train and export leave."""
+    source = {
+        "source": "archive",
+        "url": f"{folder}/photos.zip",
+        "file": "photos.zip",
+        "checksum": f"sha256:{'ab' * 32}",
+        "bytes": 1234567,
+    }
+    training = {
+        "val_accuracy": 0.9,
+        "val_loss": 0.3,
+        "epochs": 7,
+        "best_epoch": 5,
+        "parameters": 1000,
+        "trainable_parameters": 10,
+    }
+    write("data/raw/source.json", json.dumps(source))
+    write("results/train/metrics.json", json.dumps(training))
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    for name in ("curves", "augmentations"):
+        Image.fromarray(noise).save(f"results/train/{name}.png")
+    write(
+        "results/export/formats.csv",
+        "format,file,megabytes,accuracy,top1_agreement,max_logit_difference,sha256\n"
+        f"onnx,model.onnx,1.5,0.75,1.0,4.3e-06,{'0' * 64}\n",
+    )
+    write(
+        "results/export/int8_attempts.csv",
+        "calibration,excluded_layers,val_accuracy,val_accuracy_drop,megabytes,published\n"
+        "minmax,,0.5,0.4,0.4,False\nentropy,conv1 conv2,0.9,0.0,0.5,True\n",
+    )
+    write("models/export/model.onnx", b"onnx")
+
+
+def write(path: str, content: str | bytes) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.fixture
+def project(
+    ran: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, str]:
+    """A copy of it, the current folder, and the verdict."""
+    folder = shutil.copytree(ran[0], tmp_path / "copy")
+    monkeypatch.chdir(folder)
+    return folder, ran[1]
+
+
+class Page(HTMLParser):
+    """The elements of a page in their order, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def every(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag in tags]
+
+
+def read_page() -> Page:
+    report.main()
+    return Page(PAGE.read_text("utf-8"))
+
+
+def test_page_is_whole_and_needs_nothing_from_outside(project: tuple[Path, str]):
+    page = read_page()
+    assert page.open == []
+    assert not page.every("script", "link", "iframe", "object", "base")
+    sources = [str(image["src"]) for image in page.every("img")]
+    assert len(sources) == 12
+    assert all(source.startswith("data:image/") for source in sources)
+    assert [source for source in sources if source.startswith("data:image/webp")]
+    assert "url(" not in PAGE.read_text("utf-8")
+    anchors = {element["id"] for _, element in page.elements if "id" in element}
+    links = [str(link["href"]) for link in page.every("a")]
+    assert len(links) == 9
+    assert {link.removeprefix("#") for link in links} == anchors
+
+
+def test_pictures_have_descriptions_and_tables_have_headings(project: tuple[Path, str]):
+    page = read_page()
+    assert page.every("html") == [{"lang": "en"}]
+    assert all(len(str(image["alt"])) > 30 for image in page.every("img"))
+    assert len(page.every("table")) == len(page.every("caption")) >= 7
+    assert {cell["scope"] for cell in page.every("th")} == {"col", "row"}
+    assert "prefers-color-scheme: dark" in PAGE.read_text("utf-8")
+
+
+def test_names_from_outside_are_text(project: tuple[Path, str]):
+    page = read_page()
+    assert all(name in page.text for name in [*CLASSES, "a|b/<i>.png"])
+    lines = CARD.read_text("utf-8").splitlines()
+    assert [line for line in lines if line.startswith(r"| \<script\>ape\</script\> |")]
+    assert [line for line in lines if line.startswith(r"| bée \| \*co\* |")]
+
+
+def test_numbers_are_those_of_the_stages(project: tuple[Path, str]):
+    page, card = read_page(), CARD.read_text("utf-8")
+    with Path("results/evaluate/measures.csv").open() as file:
+        measures = {row["measure"]: row for row in csv.DictReader(file)}
+    value, low, high = (float(measures["accuracy"][key]) for key in ("value", "low", "high"))
+    assert f"accuracy{value:.4f}{low:.4f} to {high:.4f}" in page.text
+    assert f"| accuracy | {value:.4f} | {low:.4f} to {high:.4f} |" in card
+    coverage, accuracy = (
+        float(measures[key]["value"]) for key in ("coverage", "answered_accuracy")
+    )
+    assert f"{coverage:.1%} are answered, {accuracy:.4f} of them rightly" in page.text
+    assert "7 epochs, of which number 5 was kept" in page.text
+
+
+def test_both_say_what_the_stage_said_of_test_time_augmentation(project: tuple[Path, str]):
+    assert project[1] in read_page().text
+    plain = re.sub(r"\\(.)", r"\1", CARD.read_text("utf-8"))
+    assert project[1] in plain
+
+
+def test_a_second_run_gives_the_same_bytes_without_a_path_of_this_machine(
+    project: tuple[Path, str],
+):
+    report.main()
+    first = PAGE.read_bytes(), CARD.read_bytes()
+    report.main()
+    assert (PAGE.read_bytes(), CARD.read_bytes()) == first
+    for content in first:
+        assert b"photos.zip" in content
+        assert str(project[0].parent).encode() not in content
+
+
+def test_card_names_the_data_the_files_and_the_classes_with_few_pictures(
+    project: tuple[Path, str],
+):
+    report.main()
+    card = CARD.read_text("utf-8")
+    assert "ab" * 32 in card
+    for name in ("model.json", "model.safetensors", "tta.json", "export/model.onnx"):
+        content = (Path("models") / name).read_bytes()
+        line = f"| `{name}` | {len(content):,} | {hashlib.sha256(content).hexdigest()} |"
+        assert line in card.splitlines()
+    assert "fewer than 30 test pictures" in card
+    assert re.search(r"\| torch \| \d+\.\d+\.\d+ \|", card)
+    for table in re.findall(r"(?:^\|.*\n)+", card, flags=re.M):
+        columns = {len(re.split(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(columns) == 1
+
+
+@contextmanager
+def opened_below(folder: Path) -> Iterator[set[str]]:
+    """The files below `folder` that are opened to be read inside, by their paths in it."""
+    seen: set[str] = set()
+    watching = [True]
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and watching and isinstance(arguments[0], str | Path):
+            path = Path(arguments[0]).absolute()
+            if path.is_relative_to(folder) and path.is_file() and arguments[1] in ("r", "rb"):
+                seen.add(path.relative_to(folder).as_posix())
+
+    # A hook cannot be taken away again.
+    sys.addaudithook(watch)
+    yield seen
+    watching.clear()
+
+
+def test_stage_reads_exactly_what_dvc_yaml_says(project: tuple[Path, str]):
+    with opened_below(project[0]) as seen:
+        report.main()
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]["report"]
+    data = {dep for dep in declared["deps"] if dep.startswith(("data/", "models/", "results/"))}
+    temporary = {path for path in seen if path.endswith(".tmp")}
+    exported = {path for path in seen if path.startswith("models/export/")}
+    assert exported == {"models/export/model.onnx"}
+    assert seen - temporary - exported | {"models/export"} == data
+    assert declared["outs"] == [CARD.as_posix(), PAGE.as_posix()]
+
+
+def test_missing_file_is_told(project: tuple[Path, str]):
+    Path("results/evaluate/measures.csv").unlink()
+    with pytest.raises(UserError, match=r"results/evaluate/measures\.csv is missing: `dvc repro`"):
+        report.main()
+    assert not PAGE.exists()

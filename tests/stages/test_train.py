@@ -1,0 +1,258 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from builders.tiny import CLASSES, contents, tiny_params, tiny_section, write_project
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import load_dataset
+from classifier.data.image_statistics import channel_statistics
+from classifier.metrics.temperature import fit_temperature
+from classifier.models.bundle import load_bundle
+from classifier.models.network import IMAGENET_MEAN, IMAGENET_STD
+from classifier.models.prediction import predict_logits
+from classifier.processing.views import named_view
+from classifier.training.step import Loss
+from stages import train
+
+REPOSITORY = Path(__file__).parents[2]
+OUTPUTS = ("models", "results")
+LIVE = ("lr", "train_accuracy", "train_loss", "val_accuracy", "val_loss")
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    """What the stage wrote, but timing.json."""
+    return {
+        f"{part}/{name}": content
+        for part in OUTPUTS
+        for name, content in contents(folder / part, without="timing.json").items()
+    }
+
+
+def run_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Run the stage there on one thread, as the programs below do: more give other bits."""
+    patch.chdir(folder)
+    patch.setenv("CLASSIFIER_CACHE", str(folder / "cache"))
+    torch.set_num_threads(1)
+    train.main()
+
+
+def run_program(folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "PYTHONPATH": str(REPOSITORY),
+        "CLASSIFIER_CACHE": str(folder / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "stages.train"]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "results/train/metrics.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the stage has run."""
+    folder = write_project(tmp_path_factory.mktemp("project"))
+    with pytest.MonkeyPatch.context() as patch:
+        run_in(folder, patch)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project that no stage has run in."""
+    return write_project(tmp_path / "project")
+
+
+def test_stage_writes_the_bundle_and_its_story(trained: Path) -> None:
+    assert list(contents(trained / "models")) == ["model.json", "model.safetensors"]
+    assert list(contents(trained / "results")) == [
+        "train/augmentations.png",
+        "train/curves.png",
+        "train/history.csv",
+        "train/live/metrics.json",
+        *(f"train/live/plots/metrics/live_{name}.tsv" for name in LIVE),
+        "train/metrics.json",
+        "train/timing.json",
+    ]
+
+
+def test_metrics_are_flat_and_those_of_the_best_epoch(trained: Path) -> None:
+    metrics = metrics_of(trained)
+    history = pd.read_csv(trained / "results/train/history.csv")
+    best = history.set_index("epoch").loc[metrics["best_epoch"]]
+    assert len(metrics) <= 8
+    assert all(isinstance(value, int | float) for value in metrics.values())
+    assert metrics["epochs"] == len(history) == 3
+    assert best["val_loss"] == history["val_loss"].min()
+    for name in ("val_loss", "val_accuracy", "train_loss", "train_accuracy"):
+        assert metrics[name] == pytest.approx(best[name], abs=1e-6)
+
+
+def test_metrics_count_the_parameters(trained: Path) -> None:
+    model = load_bundle(trained / "models").model
+    count = sum(weight.numel() for weight in model.parameters())
+    metrics = metrics_of(trained)
+    assert (metrics["parameters"], metrics["trainable_parameters"]) == (count, count)
+
+
+def test_bundle_describes_the_run_and_has_learned(trained: Path) -> None:
+    bundle, dataset = load_bundle(trained / "models"), load_dataset(trained / "data/split")
+    rows = dataset.rows("test")
+    logits = bundle.model(torch.from_numpy(dataset.images[rows]))
+    assert (logits.argmax(1).numpy() == dataset.labels[rows]).all()
+    assert (bundle.spec.classes, bundle.spec.crop) == (CLASSES, 8)
+    section = tiny_section()
+    for unimportant in ("checkpoint_minutes", "checkpoint_epochs", "tensorboard", "processes"):
+        del section[unimportant]
+    assert bundle.spec.params == section
+    statistics = channel_statistics(dataset.images, dataset.rows("train"))
+    assert (bundle.spec.mean, bundle.spec.std) == statistics
+
+
+def test_the_temperature_is_that_of_the_models_answers_on_the_validation_split(
+    trained: Path,
+) -> None:
+    bundle, dataset = load_bundle(trained / "models"), load_dataset(trained / "data/split")
+    rows, centre = dataset.rows("val"), named_view("identity", 8, 8)
+    (logits,) = predict_logits(bundle.model, dataset.images, rows, [centre], batch_size=5)
+    expected = fit_temperature(logits, dataset.labels[rows])
+    assert bundle.spec.temperature == pytest.approx(expected, rel=1e-3)
+    assert bundle.spec.temperature != 1.0
+
+
+def test_finished_run_leaves_no_state_behind(trained: Path) -> None:
+    assert contents(trained / "cache") == {}
+
+
+def test_program_prints_a_line_an_epoch_and_the_temperature_and_gives_the_same_bytes(
+    project: Path, trained: Path
+) -> None:
+    done = run_program(project)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        ["epoch", "1"],
+        ["epoch", "2"],
+        ["epoch", "3"],
+        ["temperature", f"{load_bundle(trained / 'models').spec.temperature:.4f},"],
+    ]
+    assert outputs(project) == outputs(trained)
+
+
+def test_program_ends_with_1_and_one_line_where_the_crop_is_too_large(tmp_path: Path) -> None:
+    folder = write_project(tmp_path, tiny_section(crop=9))
+    done = run_program(folder)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: train.crop is 9, larger than")
+    assert "split.image_size 8" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epohcs": 1}, "train.epohcs is unknown"),
+        ({"model": {"backbone": "resnet19"}}, "train.model.backbone 'resnet19' is unknown"),
+        ({"model": {"backbone": "alexnet"}}, "alexnet cannot take pictures of 8x8"),
+    ],
+)
+def test_wrong_params_are_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], said: str
+) -> None:
+    folder = write_project(tmp_path, tiny_section(**changes))
+    with pytest.raises(UserError, match=said):
+        run_in(folder, monkeypatch)
+    assert not [part for part in OUTPUTS if (folder / part).exists()]
+
+
+def test_missing_data_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(project / "data")
+    with pytest.raises(UserError, match=r"data/split/images\.npy is missing"):
+        run_in(project, monkeypatch)
+
+
+def test_run_killed_when_all_was_trained_ends_in_the_same_files(
+    project: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "save_bundle", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run_in(project, patch)
+    # DVC deletes a stage's outputs before it runs the stage again.
+    for part in OUTPUTS:
+        shutil.rmtree(project / part, ignore_errors=True)
+    run_in(project, monkeypatch)
+    assert outputs(project) == outputs(trained)
+
+
+def test_description_follows_the_params(project: Path) -> None:
+    dataset = load_dataset(project / "data/split")
+    spec = train.describe(tiny_params(crop=6, model={"normalize": "imagenet"}), dataset)
+    assert (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    assert (spec.image_size, spec.crop) == (8, 6)
+
+
+@pytest.mark.parametrize("choice", ["none", "balanced"])
+def test_loss_weighs_the_classes_as_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choice: str
+) -> None:
+    given: list[torch.Tensor | None] = []
+
+    def note(*_: object, loss: Loss, **others: object) -> None:
+        given.append(loss.weights)
+        raise KeyboardInterrupt
+
+    folder = write_project(tmp_path, tiny_section(class_weights=choice))
+    path = folder / "data/split/manifest.csv"
+    manifest = pd.read_csv(path)
+    in_training = manifest[manifest["split"] == "train"].groupby("label").head(2)
+    manifest.loc[in_training.index[in_training["label"] == 0], "split"] = "test"
+    manifest.to_csv(path, index=False)
+    monkeypatch.setattr(train, "fit", note)
+    with pytest.raises(KeyboardInterrupt):
+        run_in(folder, monkeypatch)
+    if choice == "none":
+        assert given == [None]
+    else:
+        # 34 training pictures: 10 of the first class, 12 of the others.
+        assert given[0] is not None
+        assert given[0].tolist() == pytest.approx([34 / 30, 34 / 36, 34 / 36])
+
+
+def test_checkpoints_of_single_epochs_are_models_to_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Path
+) -> None:
+    folder = write_project(tmp_path, tiny_section(epochs=5, checkpoint_epochs=2, ema_decay=0.5))
+    run_in(folder, monkeypatch)
+    kept = sorted((folder / "cache/checkpoints").glob("*/*"))
+    assert [path.name for path in kept] == ["epoch-002", "epoch-004"]
+    dataset = load_dataset(folder / "data/split")
+    rows = dataset.rows("val")
+    with torch.no_grad():
+        logits = load_bundle(kept[1]).model(torch.from_numpy(dataset.images[rows]))
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(dataset.labels[rows]))
+    history = pd.read_csv(folder / "results/train/history.csv")
+    assert loss.item() == pytest.approx(history["val_loss"][3], rel=1e-4)
+
+
+def test_how_often_checkpoints_are_kept_changes_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Path
+) -> None:
+    folder = write_project(tmp_path, tiny_section(checkpoint_epochs=1))
+    run_in(folder, monkeypatch)
+    assert outputs(folder) == outputs(trained)

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+
+from classifier.core.errors import UserError
+from classifier.sweep.search_space import Choices, Range, read_space, suggest, with_values
+
+ROOT = Path(__file__).parents[2]
+PARAMS = (ROOT / "params.yaml").read_text("utf-8")
+
+
+def read(folder: Path, text: str) -> dict[str, Range | Choices]:
+    (folder / "sweep.yaml").write_text(text, "utf-8")
+    return read_space(folder / "sweep.yaml")
+
+
+def test_ranges_and_choices_are_read(tmp_path: Path) -> None:
+    space = read(tmp_path, "train.seed: {low: 0, high: 9}\ntrain.crop: {choices: [null, 8]}\n")
+    assert space == {
+        "train.seed": Range(low=0, high=9),
+        "train.crop": Choices(choices=[None, 8]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "must give each knob low and high"),
+        ("{}", "names no knobs"),
+        ("train.seed: 3", "must give each knob low and high"),
+        ("train.seed: {low: 3, high: 3}", "low must be less than high"),
+        ("train.seed: {low: 0, high: 3, log: true}", "greater than 0 with log"),
+        ("train.seed: {choices: [3]}", "must give each knob"),
+        ("train.seed: [", "must give each knob"),
+        ("split.seed: {low: 0, high: 3}", "split.seed is no knob of section train"),
+    ],
+)
+def test_other_spaces_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        read(tmp_path, text)
+
+
+def test_missing_space_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"sweep\.yaml is missing"):
+        read_space(tmp_path / "sweep.yaml")
+
+
+def test_suggested_values_lie_in_the_space() -> None:
+    space = {
+        "train.optimizer.lr": Range(low=0.001, high=0.1, log=True),
+        "train.batch_size": Range(low=16, high=64),
+        "train.model.head.hidden": Choices(choices=[None, 64]),
+    }
+    study = optuna.create_study()
+    for _ in range(20):
+        values = suggest(study.ask(), space)
+        rate, size = values["train.optimizer.lr"], values["train.batch_size"]
+        assert isinstance(rate, float)
+        assert 0.001 <= rate <= 0.1
+        assert rate == float(f"{rate:.4g}")
+        assert isinstance(size, int)
+        assert 16 <= size <= 64
+        assert values["train.model.head.hidden"] in (None, 64)
+
+
+def test_params_keep_all_but_the_values() -> None:
+    changed = with_values(PARAMS, {"train.optimizer.lr": 0.0125, "train.crop": 6})
+    lines = [
+        (old, new)
+        for old, new in zip(PARAMS.splitlines(), changed.splitlines(), strict=True)
+        if old != new
+    ]
+    assert lines == [("  crop: null", "  crop: 6"), ("    lr: 0.004", "    lr: 0.0125")]
+    assert yaml.safe_load(changed)["train"]["optimizer"]["lr"] == 0.0125
+
+
+@pytest.mark.parametrize("name", ["train.optimiser.lr", "train.lr", "train.seed.lr"])
+def test_knob_that_is_not_in_the_params_is_named(name: str) -> None:
+    with pytest.raises(UserError, match=f"sweep.yaml names {name}, which does not stand"):
+        with_values(PARAMS, {name: 1})
+
+
+def test_every_knob_of_the_space_that_comes_along_is_there() -> None:
+    space = read_space(ROOT / "sweep.yaml")
+    study = optuna.create_study()
+    for preset in (ROOT / "presets").glob("*.yaml"):
+        with_values(preset.read_text("utf-8"), suggest(study.ask(), space))

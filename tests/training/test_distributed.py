@@ -1,0 +1,154 @@
+"""Two processes on one processor train as one does."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from builders.tiny import (
+    saved_states,
+    start_train,
+    tiny_params,
+    tiny_section,
+    wait_for_new_state,
+    write_project,
+)
+from safetensors.numpy import load_file
+from torch import nn
+
+from classifier.models.network import build_classifier
+from classifier.training.distributed import Processes, processes_to_start, share_batch_norm
+
+
+def train(folder: Path, *, processes: int, **changes: Any) -> str:
+    """Run the stage; what it printed."""
+    if not folder.exists():
+        write_project(folder, tiny_section(processes=processes, **changes))
+    process = start_train(folder)
+    said, error = process.communicate()
+    assert process.returncode == 0, error
+    return said
+
+
+def assert_about_equal(first: Path, second: Path) -> None:
+    """The weights and the history, but for rounding."""
+    theirs, ours = (load_file(folder / "models/model.safetensors") for folder in (first, second))
+    for name, tensor in theirs.items():
+        assert ours[name] == pytest.approx(tensor, abs=2e-4), name
+    one, two = (pd.read_csv(folder / "results/train/history.csv") for folder in (first, second))
+    pd.testing.assert_frame_equal(one, two, atol=2e-4)
+
+
+# With plain gradient descent, differences in rounding stay differences in rounding.
+PLAIN = {
+    "optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.5},
+    "checkpoint_minutes": 1e-9,
+    "epochs": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which one process has trained."""
+    folder = tmp_path_factory.mktemp("alone") / "project"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLASSIFIER_CACHE", str(folder.parent / "cache"))
+        train(folder, processes=1, **PLAIN)
+    return folder
+
+
+@pytest.mark.xdist_group("distributed")
+def test_two_processes_give_what_one_gives(tmp_path: Path, alone: Path) -> None:
+    said = train(tmp_path / "together", processes=2, **PLAIN)
+    assert_about_equal(alone, tmp_path / "together")
+    # The second process is silent.
+    assert sum(line.startswith("epoch ") for line in said.splitlines()) == 4
+
+
+@pytest.mark.xdist_group("distributed")
+def test_run_of_one_process_goes_on_in_two_and_says_so(tmp_path: Path, alone: Path) -> None:
+    folder = tmp_path / "project"
+    write_project(folder, tiny_section(processes=1, **PLAIN))
+    process = start_train(folder)
+    wait_for_new_state(process, [])
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    write_project(folder, tiny_section(processes=2, **PLAIN))
+    said = train(folder, processes=2)
+    assert "Going on at epoch 1" in said
+    assert "Batches were divided otherwise before" in said
+    assert_about_equal(alone, folder)
+
+
+def start_endless(folder: Path) -> "subprocess.Popen[str]":
+    """Two processes that would train for long, and have saved a state."""
+    write_project(folder, tiny_section(processes=2, **(PLAIN | {"epochs": 100000})))
+    process = start_train(folder)
+    wait_for_new_state(process, [])
+    assert process.poll() is None
+    return process
+
+
+@pytest.mark.xdist_group("distributed")
+def test_killed_stage_leaves_no_process_behind(tmp_path: Path) -> None:
+    process = start_endless(tmp_path / "project")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    # Two seconds after the last of them has ended, no state is written any more.
+    latest = None
+    for _ in range(20):
+        time.sleep(2)
+        now = saved_states()
+        if now == latest:
+            break
+        latest = now
+    else:
+        pytest.fail("The workers train on.")
+
+
+@pytest.mark.xdist_group("distributed")
+def test_stopped_stage_stops_its_processes_and_keeps_the_state(tmp_path: Path) -> None:
+    process = start_endless(tmp_path / "project")
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 1
+    assert "run the same command again to go on" in error
+    assert "Traceback" not in error
+
+
+def test_frozen_batch_norm_stays_frozen_when_it_is_shared() -> None:
+    model = build_classifier(
+        tiny_params(
+            model={"backbone": "resnet18", "weights": "IMAGENET1K_V1", "freeze": "layer2"}
+        ).model,
+        classes=3,
+        crop=32,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        load_weights=False,
+    )
+    share_batch_norm(model, Processes(0, 2), torch.device("cpu"))
+    norms = {n: m for n, m in model.train().named_modules() if isinstance(m, nn.BatchNorm2d)}
+    assert not norms["backbone.bn1"].training
+    assert type(norms["backbone.bn1"]) is nn.BatchNorm2d
+    assert norms["backbone.layer4.0.bn1"].training
+    assert type(norms["backbone.layer4.0.bn1"]) is not nn.BatchNorm2d
+
+
+@pytest.mark.parametrize(
+    ("gpus", "wanted", "started"), [(0, None, 1), (4, None, 4), (4, 2, 2), (0, 3, 3)]
+)
+def test_one_process_a_gpu_unless_another_number_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, wanted: int | None, started: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert processes_to_start(wanted) == started
+
+
+def test_lone_process_writes() -> None:
+    assert Processes().first
+    assert not Processes(rank=1, count=2).first

@@ -1,0 +1,132 @@
+"""Pretrained networks in the train stage: the head alone, and all layers after it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torchvision
+from builders.tiny import contents, tiny_section, write_project
+
+from classifier.core.errors import UserError
+from classifier.models.bundle import load_bundle
+from classifier.models.features import FeatureExtractor
+from classifier.processing.views import View
+from stages import train
+
+ROOT = Path(__file__).parents[2]
+NAME, WEIGHTS = "shufflenet_v2_x0_5", "IMAGENET1K_V1"
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Random weights, where torchvision looks for those of ImageNet."""
+    torch.manual_seed(5)
+    network = torchvision.models.get_model(NAME)
+    file = Path(torchvision.models.get_model_weights(NAME)[WEIGHTS].url).name
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    torch.save(network.state_dict(), tmp_path / "hub/checkpoints" / file)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    return network.state_dict()
+
+
+def project(folder: Path, *, model: dict[str, Any] | None = None, **changes: Any) -> Path:
+    network = {"backbone": NAME, "weights": WEIGHTS, **(model or {})}
+    return write_project(folder, tiny_section(model=network, **changes))
+
+
+def run_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.chdir(folder)
+    torch.set_num_threads(1)
+    train.main()
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {
+        **contents(folder / "models"),
+        **contents(folder / "results", without="timing.json"),
+    }
+
+
+def test_frozen_backbone_is_in_the_bundle_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: dict[str, torch.Tensor]
+) -> None:
+    folder = project(tmp_path / "project", model={"freeze": "backbone"})
+    run_in(folder, monkeypatch)
+    bundle = load_bundle(folder / "models")
+    for key, value in bundle.model.backbone.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), pretrained[key].numpy())
+    metrics = pd.read_json(folder / "results/train/metrics.json", typ="series")
+    assert metrics["trainable_parameters"] == 1024 * 3 + 3
+
+
+def test_second_run_of_a_frozen_backbone_gives_the_same_without_torchvision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: dict[str, torch.Tensor]
+) -> None:
+    folder = project(tmp_path / "project", model={"freeze": "backbone"}, feature_views=1)
+    run_in(folder, monkeypatch)
+    first = outputs(folder)
+    # Neither torchvision nor PyTorch's compiler, which take seconds to import.
+    program = (
+        "import sys, torch; torch.set_num_threads(1); from stages import train; train.main(); "
+        "assert not {'torchvision', 'torch._dynamo'} & set(sys.modules)"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert outputs(folder) == first
+
+
+def test_the_temperature_of_a_frozen_backbone_needs_no_features_but_those_of_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: dict[str, torch.Tensor]
+) -> None:
+    computed: list[str] = []
+    compute = FeatureExtractor._compute
+
+    def note(self: FeatureExtractor, images: Any, rows: np.ndarray, view: View) -> np.ndarray:
+        computed.append(f"{len(rows)} {view.name}")
+        return compute(self, images, rows, view)
+
+    monkeypatch.setattr(FeatureExtractor, "_compute", note)
+    folder = project(tmp_path / "project", model={"freeze": "backbone"})
+    run_in(folder, monkeypatch)
+    assert computed == ["12 identity", "36 identity"]
+    assert load_bundle(folder / "models").spec.temperature != 1.0
+
+
+def test_head_is_trained_before_the_other_layers_join_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: dict[str, torch.Tensor]
+) -> None:
+    alone = project(tmp_path / "alone", model={"freeze": "backbone"}, epochs=2)
+    constant = {"name": "constant", "warmup_epochs": 0.0}
+    both = project(tmp_path / "both", linear_epochs=2, epochs=1, schedule=constant)
+    write_schedule = tiny_section(
+        model={"backbone": NAME, "weights": WEIGHTS, "freeze": "backbone"},
+        epochs=2,
+        schedule=constant,
+    )
+    write_project(alone, write_schedule)
+    run_in(alone, monkeypatch)
+    run_in(both, monkeypatch)
+    history = pd.read_csv(both / "results/train/history.csv")
+    head_alone = pd.read_csv(alone / "results/train/history.csv")
+    assert history["epoch"].to_list() == [1, 2, 3]
+    pd.testing.assert_frame_equal(history[:2], head_alone)
+    # Then the backbone has moved.
+    state = load_bundle(both / "models").model.backbone.state_dict()
+    assert any((state[key] != pretrained[key]).any() for key in state if key.endswith("weight"))
+
+
+def test_frozen_backbone_is_refused_under_torchrun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: dict[str, torch.Tensor]
+) -> None:
+    folder = project(tmp_path / "project", model={"freeze": "backbone"})
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    with pytest.raises(UserError, match="start the stage without torchrun"):
+        run_in(folder, monkeypatch)

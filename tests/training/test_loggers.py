@@ -1,0 +1,299 @@
+import json
+import random
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders.tiny import contents, tiny_batches, tiny_model, tiny_params, weights_of, write_split
+from torch import Tensor, nn
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import Dataset
+from classifier.training.checkpoint import StateFolder
+from classifier.training.distributed import Processes
+from classifier.training.loggers import LiveLog, TensorBoardLog
+from classifier.training.loop import fit
+from classifier.training.optimization import build_optimizers
+from classifier.training.state import Progress, Row, Run
+from classifier.training.step import Loss
+
+HISTORY: list[Row] = [
+    {"epoch": epoch, "lr": 0.1 / epoch, "val_loss": 2 / epoch, "val_accuracy": 1 - 1 / epoch}
+    for epoch in range(1, 6)
+]
+CPU = torch.device("cpu")
+SHEET = np.full((4, 6, 3), 200, dtype=np.uint8)
+
+
+def test_live_files_hold_the_last_row_and_the_history_of_each_column(tmp_path: Path) -> None:
+    log = LiveLog(tmp_path)
+    for epochs in (1, 2, 3):
+        log.update(HISTORY[:epochs])
+        found = contents(tmp_path)
+        assert list(found) == [
+            "metrics.json",
+            "plots/metrics/live_lr.tsv",
+            "plots/metrics/live_val_accuracy.tsv",
+            "plots/metrics/live_val_loss.tsv",
+        ]
+        lines = found["plots/metrics/live_val_loss.tsv"].decode().splitlines()
+        rows = [f"{epoch}\t{round(2 / epoch, 8)}" for epoch in range(1, epochs + 1)]
+        assert lines == ["step\tlive_val_loss", *rows]
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {
+        "live_lr": 0.03333333,
+        "live_val_loss": 0.66666667,
+        "live_val_accuracy": 0.66666667,
+        "step": 3,
+    }
+
+
+@pytest.mark.parametrize("done", [1, 4, 5])
+def test_live_files_of_a_run_that_was_killed_and_resumed_are_those_of_a_whole_one(
+    tmp_path: Path, done: int
+) -> None:
+    whole, killed = LiveLog(tmp_path / "whole"), LiveLog(tmp_path / "killed")
+    for epochs in range(1, 6):
+        whole.update(HISTORY[:epochs])
+    for epochs in range(1, done + 1):
+        killed.update(HISTORY[:epochs])
+    with (tmp_path / "killed/plots/metrics/live_lr.tsv").open("a") as file:
+        file.write("6\t0.0")
+    resumed = LiveLog(tmp_path / "killed")
+    for epochs in range(done, 6):
+        resumed.update(HISTORY[:epochs])
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_live_log_is_silent_and_leaves_a_git_repository_and_the_network_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    monkeypatch.chdir(tmp_path)
+    git = contents(Path(".git"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("DVC_STUDIO_TOKEN", "secret")
+        monkeypatch.setenv("DVC_STUDIO_REPO_URL", "git@example.org:a/b.git")
+        monkeypatch.setenv("DVC_STUDIO_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        log = LiveLog(Path("results/live"))
+        log.update(HISTORY[:1])
+        log.update(HISTORY[:2])
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert capfd.readouterr() == ("", "")
+    assert contents(Path(".git")) == git
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".git", "results"]
+
+
+def test_live_log_tells_editors_of_each_epoch_through_dvcs_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    log = LiveLog(Path("live"))
+    mark = tmp_path / ".dvc/tmp/exps/run/DVCLIVE_STEP_COMPLETED"
+    for epochs in (1, 2):
+        log.update(HISTORY[:epochs])
+        assert json.loads(mark.read_text())["step"] == epochs
+    assert [path for path in (tmp_path / ".dvc").rglob("*") if path.is_file()] == [mark]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return write_split(tmp_path / "split")
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    """A folder for event files, where there is TensorBoard to write and read them."""
+    pytest.importorskip("tensorboard", reason="the extra `tensorboard` is not installed")
+    return tmp_path / "events"
+
+
+def read(folder: Path) -> dict[str, dict[int, float]]:
+    """Every scalar by tag and step; a step that stands twice fails."""
+    from tensorboard.backend.event_processing.event_accumulator import (  # noqa: PLC0415
+        EventAccumulator,
+    )
+
+    everything = {"scalars": 0, "histograms": 0, "images": 0}
+    accumulator = EventAccumulator(str(folder), size_guidance=everything).Reload()
+    found = {}
+    for tag in accumulator.Tags()["scalars"]:
+        found[tag] = {event.step: event.value for event in accumulator.Scalars(tag)}
+        assert len(found[tag]) == len(accumulator.Scalars(tag))
+    for tag in accumulator.Tags()["histograms"]:
+        found[tag] = {e.step: e.histogram_value.num for e in accumulator.Histograms(tag)}
+    for tag in accumulator.Tags()["images"]:
+        found[tag] = {event.step: event.width for event in accumulator.Images(tag)}
+    return found
+
+
+def make_run(network: nn.Module, epochs: int = 1) -> Run:
+    """A run as it stands after `epochs`, with gradients."""
+    optimizers = build_optimizers(tiny_params().optimizer, network)
+    progress = Progress(history=HISTORY[:epochs])
+    return Run(network, network, optimizers, {}, StateFolder("run"), Processes(), 1, progress)
+
+
+def pictures(dataset: Dataset) -> Tensor:
+    return torch.from_numpy(dataset.images[dataset.rows("val")])
+
+
+def trained_weights(dataset: Dataset, folder: Path | None, key: str) -> tuple[bytes, list[Row]]:
+    """What three epochs with dropout lead to, with and without a log."""
+    params = tiny_params(model={"head": {"hidden": 8, "dropout": 0.5}}, checkpoint_minutes=1e-9)
+    network = tiny_model(params.model)
+    log = TensorBoardLog(folder) if folder else None
+
+    def after_epoch(run: Run) -> None:
+        if log:
+            log.update(run, pictures(dataset), SHEET)
+
+    run = fit(
+        network,
+        tiny_batches(dataset, params),
+        params,
+        loss=Loss(),
+        device=CPU,
+        states=StateFolder(key),
+        after_epoch=after_epoch,
+    )
+    return weights_of(network), run.progress.history
+
+
+def test_watched_run_ends_in_the_same_bits_and_is_told_of_in_every_epoch(
+    dataset: Dataset, events: Path
+) -> None:
+    watched = trained_weights(dataset, events, "watched")
+    assert watched == trained_weights(dataset, None, "unwatched")
+    found = read(events)
+    assert found.pop("augmentations") == {1: 6}
+    for row in watched[1]:
+        for name in ("lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"):
+            assert found[f"history/{name}"][int(row["epoch"])] == pytest.approx(row[name])
+    of_layers = {"weights", "weights_norm", "gradients", "gradients_norm"}
+    of_outputs = {"activation_mean", "activation_std", "activation_zeros"}
+    assert {tag.split("/")[0] for tag in found} == {"history"} | of_layers | of_outputs
+    for tag, points in found.items():
+        assert list(points) == [1, 2, 3], tag
+
+
+def draw_from_generators() -> tuple[float, float, float]:
+    """What every global generator gives next; it is put back."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    drawn = torch.rand(1).item(), np.random.random(), random.random()
+    torch.set_rng_state(states[0])
+    np.random.set_state(states[1])
+    random.setstate(states[2])
+    return drawn
+
+
+def test_update_changes_neither_network_nor_mode_nor_any_random_generator(
+    dataset: Dataset, events: Path
+) -> None:
+    network = tiny_model().train()
+    network.backbone.get_submodule("0").eval()
+    modes = [module.training for module in network.modules()]
+    run, before = make_run(network), weights_of(network)
+    generators = draw_from_generators()
+    TensorBoardLog(events).update(run, pictures(dataset), None)
+    assert draw_from_generators() == generators
+    assert weights_of(network) == before
+    assert [module.training for module in network.modules()] == modes
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+class Two(nn.Module):
+    """Two layers whose activations are easily computed otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.backbone = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.ReLU())
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.backbone(pictures.float()))
+
+
+def test_figures_of_each_layer_are_those_of_its_weights_gradients_and_outputs(
+    dataset: Dataset, events: Path
+) -> None:
+    network, shown = Two(), pictures(dataset)
+    network(shown).square().mean().backward()
+    TensorBoardLog(events).update(make_run(network), shown, None)
+    found = {tag: points[1] for tag, points in read(events).items()}
+    linear = network.backbone[1]
+    assert isinstance(linear, nn.Linear)
+    parameters = list(linear.parameters())
+    gradients = torch.cat(
+        [weight.grad.flatten() for weight in parameters if weight.grad is not None]
+    )
+    with torch.no_grad():
+        weights = torch.cat([weight.flatten() for weight in parameters])
+        outputs, logits = linear(shown.float().flatten(1)), network(shown)
+    expected = {
+        "weights_norm/backbone.1": weights.norm(),
+        "gradients_norm/backbone.1": gradients.norm(),
+        "activation_mean/backbone.1": outputs.mean(),
+        "activation_std/backbone.1": outputs.std(),
+        "activation_zeros/backbone.1": (outputs.relu() == 0).float().mean(),
+        "activation_mean/head": logits.mean(),
+        "weights/backbone.1": 192 * 4 + 4,
+        "gradients/head": 4 * 3 + 3,
+    }
+    assert {tag: found[tag] for tag in expected} == {
+        tag: pytest.approx(float(value), rel=1e-5) for tag, value in expected.items()
+    }
+
+
+def test_resumed_run_takes_back_what_comes_again_and_has_no_gradients_at_first(
+    dataset: Dataset, events: Path
+) -> None:
+    def live(epochs: int, log: TensorBoardLog, *, resumed: bool = False) -> None:
+        network = Two()
+        if not resumed:
+            network(pictures(dataset)).square().mean().backward()
+        log.update(make_run(network, epochs), pictures(dataset), None)
+
+    killed, again = TensorBoardLog(events), TensorBoardLog(events)
+    for epochs in (1, 2, 3):
+        live(epochs, killed)
+    live(2, again, resumed=True)
+    live(3, again)
+    live(4, again)
+    found = read(events)
+    assert list(found["history/val_loss"]) == [1, 2, 3, 4]
+    assert list(found["weights_norm/head"]) == [1, 2, 3, 4]
+    assert list(found["gradients_norm/head"]) == [1, 3, 4]
+
+
+def test_head_that_is_trained_alone_is_one_layer(dataset: Dataset, events: Path) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        features = model.features(pictures(dataset))
+        expected = float(model.head(features).mean())
+    TensorBoardLog(events).update(make_run(model.head), features, None)
+    assert read(events)["activation_mean/head"][1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradients_that_are_not_finite_stop_nothing(dataset: Dataset, events: Path) -> None:
+    network = Two()
+    network.head.weight.grad = torch.full_like(network.head.weight, torch.inf)
+    TensorBoardLog(events).update(make_run(network), pictures(dataset), None)
+    found = read(events)
+    assert found["gradients_norm/head"] == {1: np.inf}
+    assert "gradients/head" not in found
+
+
+def test_missing_tensorboard_is_told_with_the_extra_that_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
+    with pytest.raises(UserError, match=r"train\.tensorboard .* extra tensorboard"):
+        TensorBoardLog(tmp_path)

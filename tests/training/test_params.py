@@ -1,0 +1,78 @@
+"""Knobs that contradict each other are refused in a sentence that names them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from builders.tiny import tiny_params, tiny_section, write_split
+from pydantic import ValidationError
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import Dataset
+from classifier.training.distributed import Processes
+from classifier.training.params import WITHOUT_EFFECT, TrainParams
+from classifier.training.setup import describe, prepare_learning, prepare_model
+
+FROZEN = {"backbone": "resnet18", "weights": "IMAGENET1K_V1", "freeze": "backbone"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"feature_views": 2}, r"train\.feature_views is 2, but train\.model\.freeze is none"),
+        ({"linear_epochs": 2}, r"train\.linear_epochs .* needs train\.model\.weights"),
+        ({"linear_epochs": 2, "model": FROZEN}, r"train\.model\.freeze other than backbone"),
+        ({"adversarial_strength": 2.0, "model": FROZEN}, r"train\.adversarial_strength changes"),
+        ({"mix": {"cutmix": 1.0}, "model": FROZEN}, r"train\.mix\.cutmix needs pictures"),
+        (
+            {
+                "progressive": [
+                    {"until_epoch": 2, "side": 4},
+                    {"until_epoch": 1, "side": 6},
+                ]
+            },
+            r"train\.progressive .* \[2, 1\]; they must ascend",
+        ),
+        ({"augment": {"alternate_flips": True, "flip": 0.3}}, r"set flip: 0\.5"),
+    ],
+)
+def test_contradictions_are_named(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        tiny_params(**changes)
+
+
+def test_views_may_be_of_the_head_that_is_trained_first() -> None:
+    model = {"backbone": "resnet18", "weights": "IMAGENET1K_V1"}
+    assert tiny_params(feature_views=2, linear_epochs=1, model=model).feature_views == 2
+
+
+def test_pictures_are_small_up_to_the_epochs_named_and_full_afterwards() -> None:
+    sides = [{"until_epoch": 1, "side": 3}, {"until_epoch": 3, "side": 5}]
+    params = tiny_params(progressive=sides)
+    assert [params.side(epoch, crop=8) for epoch in range(1, 6)] == [3, 5, 5, 8, 8]
+
+
+def test_progressive_side_above_the_crop_is_refused(tmp_path: Path) -> None:
+    dataset = write_split(tmp_path)
+    params = tiny_params(progressive=[{"until_epoch": 1, "side": 9}])
+    with pytest.raises(UserError, match=r"train\.progressive has a side of 9.*crop, 8"):
+        _prepare(params, dataset)
+
+
+def test_parts_of_single_pictures_are_refused(tmp_path: Path) -> None:
+    dataset = write_split(tmp_path)
+    # 36 pictures in two batches of 18, in parts of two and one.
+    params = tiny_params(batch_size=35, accumulation=11)
+    with pytest.raises(UserError, match=r"batch of 18 pictures in 11 parts"):
+        _prepare(params, dataset)
+
+
+def test_knobs_without_effect_are_knobs() -> None:
+    assert set(tiny_section()) >= WITHOUT_EFFECT
+
+
+def _prepare(params: TrainParams, dataset: Dataset) -> None:
+    device = torch.device("cpu")
+    model = prepare_model(params, dataset, describe(params, dataset), device)
+    prepare_learning(params, model, dataset, device, Processes())
