@@ -1,15 +1,15 @@
-"""Seconds and peak memory of the download and split stages for one archive of pictures.
+"""Seconds and peak memory of the download and split stages for one archive of images.
 
     python benchmarks/acquire.py --archive cifar-10-python.tar.gz --source cifar10
     python benchmarks/acquire.py --archive cifar-10-png.zip [--every 2]
     python benchmarks/acquire.py --archive boats.zip --image-size 256 --min-images-per-class 40
 
-With `--every 2` only every second picture is packed and measured: the memory that `split` needs
-must not grow with the pictures, only with their names. Measured on two cores, Python 3.11:
+With `--every 2` only every second image is packed and measured: the memory that `split` needs
+must not grow with the images, only with their names. Measured on two cores, Python 3.11:
 
 | archive | download | split | peak memory of split |
 | --- | --- | --- | --- |
-| CIFAR-10's own batches, 60,000 pictures | 2 s | 21 s | 326 MiB (a batch of 10,000 at a time) |
+| CIFAR-10's own batches, 60,000 images | 2 s | 21 s | 326 MiB (a batch of 10,000 at a time) |
 | zip of the same as PNG files | 1 s | 13 s | 150 MiB |
 | every second of them | 1 s | 7 s | 139 MiB |
 | every fourth of them | 1 s | 5 s | 130 MiB |
@@ -54,7 +54,7 @@ def main() -> None:
             "checksum": f"sha256:{sha256_of(archive)}",
         }
         params["split"] |= {
-            "image_size": arguments.image_size,
+            "stored_size": arguments.stored_size,
             "min_images_per_class": arguments.min_images_per_class,
         }
         (Path(folder) / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")

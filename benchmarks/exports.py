@@ -1,14 +1,14 @@
 """Every way to run a trained project's model on this processor: size, accuracy, speed.
 
     python benchmarks/exports.py path/to/project
-    python benchmarks/exports.py path/to/project --png exports.png --pictures 500
+    python benchmarks/exports.py path/to/project --png exports.png --images 500
 
 The project must have run up to the export stage; `OMP_NUM_THREADS` sets the threads of PyTorch and
 of ONNX Runtime. Beside the exported files it measures eager PyTorch in float32 and bfloat16, and
 `quantize_dynamic` on the linear layers, which is often said to make networks about three times as
 fast on processors: a convolutional network has its work elsewhere. OpenVINO runs the ONNX files
-too, where it is installed. All are measured in turn. It prints a Markdown table; the picture shows
-accuracy against the milliseconds of one picture.
+too, where it is installed. All are measured in turn. It prints a Markdown table; the image shows
+accuracy against the milliseconds of one image.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from classifier.core.processes import run_program
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import load_trained
 from classifier.export.formats import EXECUTORCH, ONNX, PT2, TORCHSCRIPT, run_onnx
-from classifier.export.torch_export import eager
 from classifier.inference.latency import Speed, measure_in_turn
 from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, Predictor
 from classifier.inference.openvino_runtime import load_openvino
+from classifier.inference.torch_runtime import eager
 from classifier.models.network import Classifier
 from classifier.plotting.figures import new_figure, write_png
 from classifier.processing.images import center_crop
@@ -57,19 +57,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("project", type=Path)
     parser.add_argument("--png", type=Path, default=Path("exports.png"))
-    parser.add_argument("--pictures", type=int, help="of the test split; all unless told")
+    parser.add_argument("--images", type=int, help="of the test split; all unless told")
     options = parser.parse_args()
     bundle, dataset = load_trained(options.project / "models", options.project / "data/split")
-    rows = dataset.rows("test")[: options.pictures]
+    rows = dataset.rows("test")[: options.images]
     ways = eager_ways(bundle.model) | exported_ways(options.project / "models/export")
-    crop = bundle.spec.crop
-    correct = {name: accuracy(way.predict, dataset, rows, crop) for name, way in ways.items()}
-    pictures = np.ascontiguousarray(center_crop(dataset.images[rows[:BATCH]], crop))
+    input_size = bundle.spec.input_size
+    correct = {name: accuracy(way.predict, dataset, rows, input_size) for name, way in ways.items()}
+    images = np.ascontiguousarray(center_crop(dataset.images[rows[:BATCH]], input_size))
     predictors = {name: way.predict for name, way in ways.items()}
-    speeds = measure_in_turn(predictors, pictures, BATCH)
+    speeds = measure_in_turn(predictors, images, BATCH)
     table = [Row(name, way.megabytes, correct[name], speeds[name]) for name, way in ways.items()]
-    print(f"{bundle.spec.backbone} at {crop}x{crop}, {torch.get_num_threads()} threads, ", end="")
-    print(f"{len(rows)} test pictures\n\n{markdown(table)}")
+    print(
+        f"{bundle.spec.backbone} at {input_size}x{input_size}, {torch.get_num_threads()} threads, ",
+        end="",
+    )
+    print(f"{len(rows)} test images\n\n{markdown(table)}")
     draw(table, options.png)
 
 
@@ -117,17 +120,17 @@ def exported_ways(folder: Path) -> dict[str, Way]:
     return ways
 
 
-def accuracy(predict: Predictor, dataset: Dataset, rows: np.ndarray, crop: int) -> float:
+def accuracy(predict: Predictor, dataset: Dataset, rows: np.ndarray, input_size: int) -> float:
     batches = np.array_split(rows, -(-len(rows) // BATCH))
     answers = [
-        predict(np.ascontiguousarray(center_crop(dataset.images[batch], crop))).argmax(axis=1)
+        predict(np.ascontiguousarray(center_crop(dataset.images[batch], input_size))).argmax(axis=1)
         for batch in batches
     ]
     return float(np.mean(np.concatenate(answers) == dataset.labels[rows]))
 
 
 def markdown(table: list[Row]) -> str:
-    head = "| | MB | accuracy | ms, median | ms, 95% | pictures/s | times as fast as float32 |"
+    head = "| | MB | accuracy | ms, median | ms, 95% | images/s | times as fast as float32 |"
     lines = [head, "| --- | --- | --- | --- | --- | --- | --- |"]
     first = table[0].speed.milliseconds_p50
     for row in table:
@@ -140,7 +143,7 @@ def markdown(table: list[Row]) -> str:
 
 
 def draw(table: list[Row], path: Path) -> None:
-    """Accuracy against the milliseconds of one picture."""
+    """Accuracy against the milliseconds of one image."""
     figure = new_figure(8, 5)
     axes = figure.subplots()
     # A legend, since ways of equal accuracy lie on one line, where names would overlap.
@@ -158,7 +161,7 @@ def draw(table: list[Row], path: Path) -> None:
     space = max(0.005, 0.1 * (max(accuracies) - min(accuracies)))
     axes.set_ylim(min(accuracies) - space, max(accuracies) + space)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    axes.set_xlabel("milliseconds for one picture, median")
+    axes.set_xlabel("milliseconds for one image, median")
     axes.set_ylabel("test accuracy")
     axes.grid(alpha=0.3)
     write_png(figure, path)

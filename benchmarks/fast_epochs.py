@@ -2,9 +2,9 @@
 
     python benchmarks/fast_epochs.py --rounds 6
 
-airbench94 (arXiv 2404.00498) trains eight epochs on whole pictures in batches of 1,000, and
+airbench94 (arXiv 2404.00498) trains eight epochs on whole images in batches of 1,000, and
 averages six views. A step of it, a step of the preset at each of its sides, and a view of some
-pictures are timed in turn, on noise; each plan's seconds are their means times how many of them it
+images are timed in turn, on noise; each plan's seconds are their means times how many of them it
 has. Both run on this engine, so that it is the plans that are compared, not programs.
 """
 
@@ -25,15 +25,20 @@ from classifier.models.prediction import predict_logits
 from classifier.processing.views import named_view
 from classifier.training.params import TrainParams
 
-SIDE, PICTURES, TEST, JUDGED = 32, 50_000, 10_000, 1_000
-RECIPE = {"progressive": [], "batch_size": 1_000, "accumulation": 4, "epochs": 8}
+SIDE, IMAGES, TEST, JUDGED = 32, 50_000, 10_000, 1_000
+RECIPE = {
+    "progressive_resizing": [],
+    "batch_size": 1_000,
+    "grad_accumulation_steps": 4,
+    "epochs": 8,
+}
 RECIPE_VIEWS = 6
 
 
 class Plan(NamedTuple):
-    """How many pictures are trained on in every epoch, with what, and how many views are judged."""
+    """How many images are trained on in every epoch, with what, and how many views are judged."""
 
-    pictures: float
+    images: float
     params: TrainParams
     views: int
 
@@ -51,14 +56,14 @@ def main() -> None:
     train, share = content["train"], content["split"]["fractions"]["train"]
     views = len(content["tta_evaluate"]["views"])
     plans = {
-        "preset": Plan(share * PICTURES, TrainParams.model_validate(train), views),
-        "recipe": Plan(PICTURES, TrainParams.model_validate(train | RECIPE), RECIPE_VIEWS),
+        "preset": Plan(share * IMAGES, TrainParams.model_validate(train), views),
+        "recipe": Plan(IMAGES, TrainParams.model_validate(train | RECIPE), RECIPE_VIEWS),
     }
     make_deterministic()
     seconds, view = measure(plans, rounds)
     totals = {}
     for name, plan in plans.items():
-        steps = plan.pictures / plan.params.batch_size
+        steps = plan.images / plan.params.batch_size
         training = sum(n * steps * seconds[name, side] for side, n in plan.epochs.items())
         told = ", ".join(
             f"{n} of {steps * seconds[name, side]:.1f} s at {side}"
@@ -72,7 +77,7 @@ def main() -> None:
 
 
 def measure(plans: dict[str, Plan], rounds: int) -> tuple[dict[tuple[str, int], float], float]:
-    """Seconds of a step of each plan at each side, and of a view of `JUDGED` pictures."""
+    """Seconds of a step of each plan at each side, and of a view of `JUDGED` images."""
     with tempfile.TemporaryDirectory() as folder:
         steps = {
             (name, side): step_of(plan.params, side, Path(folder, f"{name}{side}"), rounds)
@@ -102,7 +107,7 @@ def step_of(params: TrainParams, side: int, folder: Path, rounds: int) -> Callab
 
 
 def view_of(params: TrainParams, folder: Path) -> Callable[[], object]:
-    """A function that shows the network a view of `JUDGED` pictures."""
+    """A function that shows the network a view of `JUDGED` images."""
     folder.mkdir()
     dataset = noise(folder, JUDGED, SIDE)
     model, view = bench(params, dataset).model, named_view("shift_left_1", SIDE, SIDE)

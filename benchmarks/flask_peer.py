@@ -1,4 +1,4 @@
-"""The endpoint that tutorials show: Flask, Pillow, torchvision's transforms, PyTorch, a picture a
+"""The endpoint that tutorials show: Flask, Pillow, torchvision's transforms, PyTorch, an image a
 request. A peer for `benchmarks/serving.py`, which starts it.
 
     python benchmarks/flask_peer.py path/to/models --port 5000
@@ -21,8 +21,8 @@ def build(models: Path) -> Flask:
     spec, network = bundle.spec, bundle.model
     transform = transforms.Compose(
         [
-            transforms.Resize(spec.image_size),
-            transforms.CenterCrop(spec.crop),
+            transforms.Resize(spec.stored_size),
+            transforms.CenterCrop(spec.input_size),
             transforms.ToTensor(),
             transforms.Normalize(
                 [value / 255 for value in spec.mean], [value / 255 for value in spec.std]
@@ -36,8 +36,8 @@ def build(models: Path) -> Flask:
         image = Image.open(io.BytesIO(request.files["image"].read())).convert("RGB")
         with torch.no_grad():
             # The network normalises by itself what it is given as a whole; here, transforms do.
-            picture = torch.as_tensor(transform(image))
-            logits = network.head(network.backbone(picture.unsqueeze(0)))
+            decoded = torch.as_tensor(transform(image))
+            logits = network.head(network.backbone(decoded.unsqueeze(0)))
         probabilities = torch.softmax(logits[0] / spec.temperature, 0)
         index = int(probabilities.argmax())
         return jsonify(label=spec.classes[index], probability=float(probabilities[index]))

@@ -1,7 +1,7 @@
 """What single knobs of section `train` change, on data that is split already, seed after seed.
 
     TORCH_HOME=… python benchmarks/knobs.py PROJECT --seeds 5
-    python benchmarks/knobs.py PROJECT --pictures 5000 --change= --change mix.mixup=0.2
+    python benchmarks/knobs.py PROJECT --images 5000 --change= --change mix.mixup=0.2
 
 PROJECT is a folder with params.yaml and data/split. Every line is the preset with one change, or
 several joined by commas; accuracy is that on the test split. Features of a frozen backbone are
@@ -47,7 +47,7 @@ HEAD = [
     "sampling=balanced",
     "mix.mixup=0.2",
     "ema_decay=0.98",
-    "optimizer.clip_norm=1.0",
+    "optimizer.max_grad_norm=1.0",
     "optimizer.name=adamw,optimizer.weight_decay=0.01",
     "optimizer.name=sgd,optimizer.lr=0.02",
     "schedule.name=cosine",
@@ -60,14 +60,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("project", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--pictures", type=int, help="at most so many training pictures")
+    parser.add_argument("--images", type=int, help="at most so many training images")
     parser.add_argument("--change", action="append", default=[])
     options = parser.parse_args()
     os.chdir(options.project)
     make_deterministic()
     results: dict[str, list[float]] = {}
     for seed in range(options.seeds):
-        dataset = resplit(load_dataset(Path("data/split")), seed, options.pictures)
+        dataset = resplit(load_dataset(Path("data/split")), seed, options.images)
         for change in options.change or HEAD:
             results.setdefault(change, []).append(accuracy(dataset, seed, change))
             done = " ".join(f"{value:.3f}" for value in results[change])
@@ -75,22 +75,22 @@ def main() -> None:
             print(f"{change or 'preset':60} {mean}  ({done})", flush=True)
 
 
-def resplit(dataset: Dataset, seed: int, pictures: int | None) -> Dataset:
-    """The data set with its pictures assigned anew, each class in the same proportions."""
+def resplit(dataset: Dataset, seed: int, images: int | None) -> Dataset:
+    """The data set with its images assigned anew, each class in the same proportions."""
     generator = np.random.default_rng(seed)
     manifest = dataset.manifest.copy()
     for _, rows in manifest.groupby("label").groups.items():
         split = manifest.loc[rows, "split"].to_numpy()
         manifest.loc[rows, "split"] = generator.permutation(split)
-    if pictures is not None:
+    if images is not None:
         training = np.flatnonzero(manifest["split"] == "train")
-        left_out = generator.permutation(training)[pictures:]
+        left_out = generator.permutation(training)[images:]
         manifest.loc[left_out, "split"] = "none"
     return Dataset(dataset.images, pd.DataFrame(manifest), dataset.classes, dataset.preprocessing)
 
 
 class RandAugmented:
-    """Batches of pictures, changed once more."""
+    """Batches of images, changed once more."""
 
     def __init__(self, batches: Batches, magnitude: int) -> None:
         self._batches, self._change = batches, RandAugment(magnitude=magnitude)
@@ -101,10 +101,10 @@ class RandAugmented:
         for parts in self._batches.training_batches(epoch, first):
             yield [part._replace(inputs=self._changed(part.inputs)) for part in parts]
 
-    def _changed(self, pictures: Tensor) -> Tensor:
-        planes = pictures.round().to(torch.uint8).permute(0, 3, 1, 2)
+    def _changed(self, images: Tensor) -> Tensor:
+        planes = images.round().to(torch.uint8).permute(0, 3, 1, 2)
         changed = torch.stack([self._change(single) for single in planes])
-        return changed.permute(0, 2, 3, 1).to(pictures.dtype)
+        return changed.permute(0, 2, 3, 1).to(images.dtype)
 
 
 def read_changes(change: str) -> dict[str, str]:
@@ -124,7 +124,7 @@ def changed(section: dict[str, Any], changes: dict[str, str], seed: int) -> Trai
 
 
 def accuracy(dataset: Dataset, seed: int, change: str) -> float:
-    """Of the test pictures, after training with this change."""
+    """Of the test images, after training with this change."""
     changes = read_changes(change)
     magnitude = changes.pop("randaugment", None)
     params = changed(read_params(Path("params.yaml"))["train"], changes, seed)
@@ -134,7 +134,7 @@ def accuracy(dataset: Dataset, seed: int, change: str) -> float:
     states = StateFolder("knobs")
     states.clear()
     loss = prepare_loss(params, dataset, device)
-    if params.linear_epochs:
+    if params.linear_probe_epochs:
         StateFolder("knobs-head").clear()
         train_head(model, params, dataset, loss, device, "knobs")
     network, batches = prepare_learning(params, model, dataset, device, Processes())
@@ -143,7 +143,7 @@ def accuracy(dataset: Dataset, seed: int, change: str) -> float:
     with one_thread():
         fit(network, batches, params, loss=loss, device=device, states=states)
     rows = dataset.rows("test")
-    centre = named_view("identity", spec.image_size, spec.crop)
+    centre = named_view("identity", spec.stored_size, spec.input_size)
     (logits,) = predict_logits(model, dataset.images, rows, [centre], batch_size=64)
     return float((logits.argmax(1) == dataset.labels[rows]).mean())
 

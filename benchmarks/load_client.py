@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_BOUNDARY = "a-boundary-that-no-picture-has"
+_BOUNDARY = "a-boundary-that-no-image-has"
 _HEADERS = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/plain_recipe.py boats.zip data/split --seed 0
 
-Unpacks the archive, takes the split from `manifest.csv`, decodes and augments every picture in
+Unpacks the archive, takes the split from `manifest.csv`, decodes and augments every image in
 every epoch with torchvision's transforms in two workers, runs a frozen MobileNetV2 in float32, and
 stops after three epochs without a lower validation loss. Prints a line of JSON.
 """
@@ -50,8 +50,8 @@ class Photos(Dataset[tuple[Tensor, int]]):
         return len(self._paths)
 
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        with Image.open(self._folder / self._paths[place]) as picture:
-            return self._change(picture.convert("RGB")), self._labels[place]
+        with Image.open(self._folder / self._paths[place]) as image:
+            return self._change(image.convert("RGB")), self._labels[place]
 
 
 def main() -> None:
@@ -94,9 +94,9 @@ def train(loaders: dict[str, DataLoader], classes: int, epochs: int) -> tuple[nn
     best_weights = network.state_dict()
     for epoch in range(1, epochs + 1):
         network.train()
-        for pictures, labels in loaders["train"]:
+        for images, labels in loaders["train"]:
             optimizer.zero_grad()
-            nn.functional.cross_entropy(network(pictures), labels).backward()
+            nn.functional.cross_entropy(network(images), labels).backward()
             optimizer.step()
         loss, _ = judge(network, loaders["val"])
         if loss < best_loss:
@@ -113,8 +113,8 @@ def judge(network: nn.Module, loader: DataLoader) -> tuple[float, float]:
     """Mean loss and accuracy."""
     network.eval()
     loss, correct, size = 0.0, 0, 0
-    for pictures, labels in loader:
-        logits = network(pictures)
+    for images, labels in loader:
+        logits = network(images)
         loss += nn.functional.cross_entropy(logits, labels, reduction="sum").item()
         correct += int((logits.argmax(1) == labels).sum())
         size += len(labels)

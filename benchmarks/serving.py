@@ -1,10 +1,10 @@
 """What serving costs over classifying the same files, and what a plain endpoint would cost.
 
-    python benchmarks/serving.py path/to/project photos.zip --pictures 300 --requests 10000
+    python benchmarks/serving.py path/to/project photos.zip --images 300 --requests 10000
 
 The project must have run up to the export stage. The client runs on the same machine, so its own
 processor time stands beside each figure. It prints Markdown tables: the processor time of
-`classify` against decoding and inference timed alone; pictures a second and latencies of `serve`
+`classify` against decoding and inference timed alone; images a second and latencies of `serve`
 and of the Flask endpoint in `flask_peer.py` at saturation and at half of it; memory of `serve` over
 many requests.
 """
@@ -31,7 +31,7 @@ from load_client import Load, load
 from classifier.core.errors import UserError
 from classifier.core.processes import run_program
 from classifier.inference.batch import BATCH_SIZE, worker_count
-from classifier.inference.image_files import expand_names, read_pictures
+from classifier.inference.image_files import expand_names, read_images
 from classifier.inference.predict import Model, load_model
 
 FLASK_PORT, SERVE_PORT = 5017, 8017
@@ -48,20 +48,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("project", type=Path)
     parser.add_argument("photos", help="a folder or an archive")
-    parser.add_argument("--pictures", type=int, default=300, help="how many of them to use")
+    parser.add_argument("--images", type=int, default=300, help="how many of them to use")
     parser.add_argument("--requests", type=int, default=1000, help="at saturation")
     parser.add_argument("--seconds", type=float, default=20.0, help="of the load at half of it")
     parser.add_argument("--int8", action="store_true", help="serve and classify in eight bits")
     parser.add_argument("--runtime", choices=("onnx", "openvino"), default="onnx")
     options = parser.parse_args()
     models = options.project / "models"
-    found = itertools.islice(read_pictures(expand_names([options.photos], [])), options.pictures)
+    found = itertools.islice(read_images(expand_names([options.photos], [])), options.images)
     files = [
         one.content.read_bytes() if isinstance(one.content, Path) else one.content
         for one in found
         if not isinstance(one.content, UserError)
     ]
-    print(f"{len(files)} pictures, {worker_count()} threads, {CONNECTIONS} connections\n")
+    print(f"{len(files)} images, {worker_count()} threads, {CONNECTIONS} connections\n")
     how = ["--runtime", options.runtime, *(["--int8"] if options.int8 else [])]
     model = load_model(models, runtime=options.runtime, int8=options.int8, threads=1)
     classified = measure_classify(models, model, files, how)
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def measure_classify(models: Path, model: Model, files: Sequence[bytes], how: list[str]) -> float:
-    """Pictures a second of `classify`, without its start; prints what they cost."""
+    """Images a second of `classify`, without its start; prints what they cost."""
     decoding, inference = costs_alone(model, files)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{number:05d}.jpg") for number in range(len(files))]
@@ -86,7 +86,7 @@ def measure_classify(models: Path, model: Model, files: Sequence[bytes], how: li
     wall, cpu = whole.wall - start.wall, whole.cpu - start.cpu
     rate = (len(files) - 1) / wall
     alone = (decoding + inference) * (len(files) - 1) / len(files)
-    print("| | pictures/s | processor ms a picture | start, s |\n| --- | --- | --- | --- |")
+    print("| | images/s | processor ms an image | start, s |\n| --- | --- | --- | --- |")
     print(f"| decoding alone | | {1e3 * decoding / len(files):.2f} | |")
     print(f"| inference alone | | {1e3 * inference / len(files):.2f} | |")
     print(f"| classify | {rate:.1f} | {1e3 * cpu / (len(files) - 1):.2f} | {start.wall:.2f} |")
@@ -97,11 +97,11 @@ def measure_classify(models: Path, model: Model, files: Sequence[bytes], how: li
 def costs_alone(model: Model, files: Sequence[bytes]) -> tuple[float, float]:
     """Seconds of processor time of decoding all files, and of the model on them in batches."""
     begun = time.process_time()
-    pictures = np.stack([model.decode(content) for content in files])
+    images = np.stack([model.decode(content) for content in files])
     decoding = time.process_time() - begun
     begun = time.process_time()
-    for first in range(0, len(pictures), BATCH_SIZE):
-        model.answers(pictures[first : first + BATCH_SIZE])
+    for first in range(0, len(images), BATCH_SIZE):
+        model.answers(images[first : first + BATCH_SIZE])
     return decoding, time.process_time() - begun
 
 
@@ -127,7 +127,7 @@ def children_cpu() -> float:
 def measure_server(
     name: str, port: int, files: Sequence[bytes], options: argparse.Namespace, pid: int
 ) -> float:
-    """Print latencies at saturation and at half of it; returns pictures a second at saturation."""
+    """Print latencies at saturation and at half of it; returns images a second at saturation."""
     load(port, files, count=50, rate=math.inf, connections=CONNECTIONS)
     before = resident_megabytes(pid)
     spent = processor_seconds(pid)

@@ -3,11 +3,11 @@
     python benchmarks/throughput.py --preset cifar10-fast
     python benchmarks/throughput.py --preset photos --backbone mobilenet_v2 --batch 32
 
-Pictures are noise of the preset's size. The two are timed in turn, a step each, so that both see
-the same disturbances; the first step is not counted. `--pictures` above what memory holds, on a
+Images are noise of the preset's size. The two are timed in turn, a step each, so that both see
+the same disturbances; the first step is not counted. `--images` above what memory holds, on a
 machine or in a control group with less memory, shows the memory map being streamed:
 
-    python benchmarks/throughput.py --pictures 1400000 --folder /var/tmp --batch 512 --steps 40
+    python benchmarks/throughput.py --images 1400000 --folder /var/tmp --batch 512 --steps 40
 """
 
 import argparse
@@ -26,7 +26,7 @@ from classifier.data.dataset import Dataset
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.models.network import Classifier, build_classifier
 from classifier.processing.images import Preprocessing
-from classifier.training.batches import Batch, Ordering, Parts, PictureBatches
+from classifier.training.batches import Batch, ImageBatches, Ordering, Parts
 from classifier.training.checkpoint import StateFolder
 from classifier.training.distributed import Processes
 from classifier.training.optimization import build_optimizers
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--stem", default="standard")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--pictures", type=int)
+    parser.add_argument("--images", type=int)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--steps", type=int, default=12)
     options = parser.parse_args()
@@ -56,12 +56,12 @@ def main() -> None:
         section["model"] |= model | {"weights": None, "freeze": "none"}
         section |= {"feature_views": 0, "ema_decay": None}
     if options.batch:
-        section |= {"batch_size": options.batch, "accumulation": 1}
+        section |= {"batch_size": options.batch, "grad_accumulation_steps": 1}
     params = TrainParams.model_validate(section)
     make_deterministic()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        count = options.pictures or (options.steps + 1) * params.batch_size
-        dataset = noise(Path(folder), count, content["split"]["image_size"])
+        count = options.images or (options.steps + 1) * params.batch_size
+        dataset = noise(Path(folder), count, content["split"]["stored_size"])
         pipeline, resident = measure(params, dataset, options.steps)
     print(
         f"{params.model.backbone}, batches of {params.batch_size}: {pipeline:.0f} images a second, "
@@ -95,20 +95,20 @@ class Bench(NamedTuple):
 
 
 def bench(params: TrainParams, dataset: Dataset, side: int | None = None) -> Bench:
-    """The preset's network on this machine, its pictures reduced to `side`, from random weights."""
+    """The preset's network on this machine, its images reduced to `side`, from random weights."""
     device = choose_device()
-    crop = params.crop or dataset.images.shape[1]
+    input_size = params.input_size or dataset.images.shape[1]
     model = build_classifier(
-        params.model, classes=CLASSES, crop=crop, mean=(120.0,) * 3, std=(60.0,) * 3
+        params.model, classes=CLASSES, input_size=input_size, mean=(120.0,) * 3, std=(60.0,) * 3
     ).to(device)
-    batches = PictureBatches(
+    batches = ImageBatches(
         dataset,
         params.augment,
-        crop=crop,
+        input_size=input_size,
         ordering=Ordering(params.seed, params.batch_size),
         device=device,
-        side=lambda _: side or crop,
-        parts=Parts(0, params.accumulation, params.accumulation),
+        side=lambda _: side or input_size,
+        parts=Parts(0, params.grad_accumulation_steps, params.grad_accumulation_steps),
     )
     run = Run(
         network=model.train(),
@@ -117,7 +117,7 @@ def bench(params: TrainParams, dataset: Dataset, side: int | None = None) -> Ben
         average={},
         states=StateFolder("benchmark"),
         processes=Processes(),
-        accumulation=params.accumulation,
+        grad_accumulation_steps=params.grad_accumulation_steps,
     )
 
     def step(parts: list[Batch]) -> float:

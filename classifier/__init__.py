@@ -1,1 +1,1 @@
-"""From pictures to a trustworthy image classifier; the stages in `stages/` are its programs."""
+"""From images to a trustworthy image classifier; the stages in `stages/` are its programs."""

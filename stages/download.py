@@ -1,4 +1,4 @@
-"""Get the pictures that `download.source` names, verified, as one file in data/raw/."""
+"""Get the images that `download.source` names, verified, as one file in data/raw/."""
 
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ def main() -> None:
     params = load_section("download", DownloadParams)
     file = acquire(params, RAW)
     size = file.stat().st_size
-    print(f"download: {file} holds the pictures of {params.source}, {size / 1e6:.1f} MB")
+    print(f"download: {file} holds the images of {params.source}, {size / 1e6:.1f} MB")
     write_timing("download", started, megabytes=round(size / 1e6, 1))
 
 

@@ -1,4 +1,4 @@
-"""Judge the trained model by the test split, each picture shown as in validation."""
+"""Judge the trained model by the test split, each image shown as in validation."""
 
 import time
 from pathlib import Path
@@ -62,7 +62,7 @@ def main() -> None:
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     rows = dataset.rows("test")
-    view = named_view("identity", bundle.spec.image_size, bundle.spec.crop)
+    view = named_view("identity", bundle.spec.stored_size, bundle.spec.input_size)
     asked = time.perf_counter()
     logits = predict_logits(
         bundle.model, dataset.images, rows, [view], batch_size=params.batch_size
@@ -86,7 +86,7 @@ def main() -> None:
     print("\n".join(describe(values, intervals, len(rows))))
     most = pairs.head(PAIRS_PRINTED)
     for actual, predicted, count, share in most.itertuples(index=False, name=None):
-        print(f"  {actual} taken for {predicted}: {count} of its pictures, {share:.1%}")
+        print(f"  {actual} taken for {predicted}: {count} of its images, {share:.1%}")
 
 
 def measure(answers: Answers, table: pd.DataFrame) -> dict[str, float]:
@@ -108,7 +108,7 @@ def measure(answers: Answers, table: pd.DataFrame) -> dict[str, float]:
 
 
 def measure_without_leaks(answers: Answers) -> dict[str, float]:
-    """`accuracy_without_leaks`: of the test pictures that have no duplicate in training.
+    """`accuracy_without_leaks`: of the test images that have no duplicate in training.
 
     Nothing where all or none of them have one.
     """
@@ -124,7 +124,7 @@ def measure_without_leaks(answers: Answers) -> dict[str, float]:
 def write_confidence(raw: Answers, answers: Answers, params: EvaluateParams) -> dict[str, float]:
     """Measure how far the confidence can be believed, and draw it.
 
-    raw, answers: before and after calibration. Of the pictures that `evaluate.reject_below` leaves,
+    raw, answers: before and after calibration. Of the images that `evaluate.reject_below` leaves,
     `coverage` is the share and `answered_accuracy` the accuracy, missing where none is left.
     """
     before, after = (
@@ -150,11 +150,11 @@ def write_confidence(raw: Answers, answers: Answers, params: EvaluateParams) -> 
     return values
 
 
-def describe(values: dict[str, float], intervals: dict[str, Interval], pictures: int) -> list[str]:
+def describe(values: dict[str, float], intervals: dict[str, Interval], images: int) -> list[str]:
     """The most important measures, in lines."""
     accuracy, f1 = values["accuracy"], values["macro_f1"]
     lines = [
-        f"accuracy {accuracy:.4f} on {pictures} test pictures (95% {intervals['accuracy']}), "
+        f"accuracy {accuracy:.4f} on {images} test images (95% {intervals['accuracy']}), "
         f"macro F1 {f1:.4f} (95% {intervals['macro_f1']})",
         f"calibration error from {values['ece_uncalibrated']:.4f} to {values['ece']:.4f}, "
         f"log loss from {values['log_loss_uncalibrated']:.4f} to {values['log_loss']:.4f} by the "
@@ -163,12 +163,12 @@ def describe(values: dict[str, float], intervals: dict[str, Interval], pictures:
     if "leaked_share" in values:
         lines.append(
             f"accuracy {values['accuracy_without_leaks']:.4f} without the "
-            f"{values['leaked_share']:.1%} of the test pictures that have duplicates in training"
+            f"{values['leaked_share']:.1%} of the test images that have duplicates in training"
         )
     if "coverage" in values:
         accuracy = values.get("answered_accuracy")
         among = "" if accuracy is None else f", with accuracy {accuracy:.4f}"
-        lines.append(f"{values['coverage']:.1%} of the pictures are answered{among}")
+        lines.append(f"{values['coverage']:.1%} of the images are answered{among}")
     return lines
 
 

@@ -26,11 +26,11 @@ from classifier.export.export_report import (
 )
 from classifier.export.formats import INT8_NAME, ExportParams, compare, formats, run_onnx
 from classifier.export.int8_search import Int8Params, Int8Search, Search
-from classifier.export.torch_export import eager
-from classifier.inference.golden import EXPECTED, PICTURES, choose_golden
+from classifier.inference.golden import EXPECTED, IMAGES, choose_golden
 from classifier.inference.latency import measure_in_turn, seconds_in_turn
 from classifier.inference.manifest import MANIFEST, manifest_content
 from classifier.inference.onnx_runtime import INT8_FILE, Predictor
+from classifier.inference.torch_runtime import eager
 from classifier.models.bundle import Bundle
 from classifier.models.devices import make_deterministic
 from classifier.models.prediction import predict_logits
@@ -50,21 +50,23 @@ class Judge:
     dataset: Dataset
     batch_size: int
 
-    def pictures(self, rows: np.ndarray) -> np.ndarray:
-        """What a model takes: uint8 `(n, crop, crop, 3)`."""
-        return np.ascontiguousarray(center_crop(self.dataset.images[rows], self.bundle.spec.crop))
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        """What a model takes: uint8 `(n, input_size, input_size, 3)`."""
+        return np.ascontiguousarray(
+            center_crop(self.dataset.images[rows], self.bundle.spec.input_size)
+        )
 
     def logits(self, predict: Predictor, split: Split) -> np.ndarray:
-        """float32 `(n, classes)`, of the split's pictures in batches."""
+        """float32 `(n, classes)`, of the split's images in batches."""
         rows = self.dataset.rows(split)
         batches = np.array_split(rows, -(-len(rows) // self.batch_size))
-        return np.concatenate([predict(self.pictures(batch)) for batch in batches])
+        return np.concatenate([predict(self.images(batch)) for batch in batches])
 
     @cached_property
     def expected(self) -> np.ndarray:
         """The trained model's logits of the test split: float32 `(n, classes)`."""
         spec, rows = self.bundle.spec, self.dataset.rows("test")
-        identity = named_view("identity", spec.image_size, spec.crop)
+        identity = named_view("identity", spec.stored_size, spec.input_size)
         return predict_logits(
             self.bundle.model, self.dataset.images, rows, [identity], batch_size=self.batch_size
         )[0]
@@ -88,7 +90,7 @@ def main() -> None:
     judge = Judge(*load_trained(MODELS, DATA), params.batch_size)
     exported: list[Exported] = []
     for form in formats(params):
-        content = form.write(judge.bundle.model, judge.bundle.spec.crop)
+        content = form.write(judge.bundle.model, judge.bundle.spec.input_size)
         one = judge.measured(form.name, form.file, content, form.load(content))
         check(one, params.max_logit_difference)
         exported.append(one)
@@ -97,7 +99,7 @@ def main() -> None:
     if search.chosen is not None:
         content = search.chosen.content
         exported.append(judge.measured(INT8_NAME, INT8_FILE, content, run_onnx(content)))
-    golden = judge.pictures(judge.dataset.rows("test")[choose_golden(judge.expected)])
+    golden = judge.images(judge.dataset.rows("test")[choose_golden(judge.expected)])
     write_export(judge, exported, golden)
     write_csv(RESULTS / "formats.csv", formats_table(exported))
     write_csv(RESULTS / "int8_attempts.csv", attempts_table(search))
@@ -117,34 +119,32 @@ def check(one: Exported, limit: float) -> None:
 
 
 def search_int8(judge: Judge, onnx: Exported, params: Int8Params) -> Search:
-    """Look for an eight-bit file, calibrated on pictures from all over the training split."""
+    """Look for an eight-bit file, calibrated on images from all over the training split."""
     rows = judge.dataset.rows("train")
-    count = min(params.calibration_pictures, len(rows))
-    pictures = judge.pictures(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
+    count = min(params.calibration_images, len(rows))
+    images = judge.images(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
 
     def speedup(content: bytes) -> float:
         both = {"float": onnx.predict, "int8": run_onnx(content)}
-        seconds = seconds_in_turn(both, pictures[:1])
+        seconds = seconds_in_turn(both, images[:1])
         return float(np.median(seconds["float"]) / np.median(seconds["int8"]))
 
     threads = torch.get_num_threads()
-    return Int8Search(onnx.content, pictures, judge.validation_accuracy, threads).run(
-        params, speedup
-    )
+    return Int8Search(onnx.content, images, judge.validation_accuracy, threads).run(params, speedup)
 
 
 def write_export(judge: Judge, exported: list[Exported], golden: np.ndarray) -> None:
-    """Write the models and what travels with them: description, golden pictures, manifest."""
+    """Write the models and what travels with them: description, golden images, manifest."""
     spec = judge.bundle.spec
     buffer = io.BytesIO()
     np.save(buffer, golden, allow_pickle=False)
     answers = golden_answers(exported, golden, spec.classes, spec.temperature)
     others = {
         DESCRIPTION: (MODELS / DESCRIPTION).read_bytes(),
-        PICTURES: buffer.getvalue(),
+        IMAGES: buffer.getvalue(),
         EXPECTED: json_bytes(answers),
     }
-    entries = entries_of(exported, others, spec.crop, len(spec.classes))
+    entries = entries_of(exported, others, spec.input_size, len(spec.classes))
     files = {one.file: one.content for one in exported} | others
     files[MANIFEST] = json_bytes(manifest_content(entries))
     EXPORT.mkdir(parents=True, exist_ok=True)
@@ -155,17 +155,15 @@ def write_export(judge: Judge, exported: list[Exported], golden: np.ndarray) -> 
         write_bytes(EXPORT / name, content)
 
 
-def measure_speeds(
-    judge: Judge, exported: list[Exported], pictures: np.ndarray
-) -> dict[str, float]:
+def measure_speeds(judge: Judge, exported: list[Exported], images: np.ndarray) -> dict[str, float]:
     """Milliseconds and images a second of PyTorch itself and of every file, in turn."""
     predictors = {"pytorch": eager(judge.bundle.model)}
     predictors |= {one.name: one.predict for one in exported}
-    speeds = measure_in_turn(predictors, pictures)
+    speeds = measure_in_turn(predictors, images)
     for name, speed in speeds.items():
         print(
-            f"{name}: {speed.milliseconds_p50:.2f} ms for a picture, "
-            f"{speed.images_per_second:.0f} pictures a second in batches of 32"
+            f"{name}: {speed.milliseconds_p50:.2f} ms for an image, "
+            f"{speed.images_per_second:.0f} images a second in batches of 32"
         )
     return {
         f"{name}_{key}": round(value, 3)

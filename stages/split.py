@@ -1,4 +1,4 @@
-"""Decode the pictures of data/raw/ once, and sort them into train, val and test, in data/split/."""
+"""Decode the images of data/raw/ once, and sort them into train, val and test, in data/split/."""
 
 import time
 from pathlib import Path
@@ -22,10 +22,10 @@ def main() -> None:
     dataset = load_dataset(DATA)
     write_split_report(RESULTS, dataset, outcome)
     images, classes = len(dataset.images), len(dataset.classes)
-    print(f"split: {images:,} pictures of {classes} classes, {len(outcome.problems)} skipped")
+    print(f"split: {images:,} images of {classes} classes, {len(outcome.problems)} skipped")
     if outcome.dropped:
         sizes = ", ".join(f"{name} {size}" for name, size in outcome.dropped.items())
-        print(f"split: dropped classes below {params.min_images_per_class} pictures: {sizes}")
+        print(f"split: dropped classes below {params.min_images_per_class} images: {sizes}")
     for line in describe_duplicates(dataset, outcome.duplicates):
         print(f"split: {line}")
     warnings = write_integrity(RESULTS, dataset, outcome, params.checks)

@@ -83,11 +83,11 @@ def train(
     key = run_key(spec.params, DATA, model.state_dict(), device)
     if processes.any(processes.share(key) != key, device):
         raise UserError(
-            "The processes differ in their parameters, pictures, code, versions or devices: start "
+            "The processes differ in their parameters, images, code, versions or devices: start "
             "all of them from the same commit, with the same data, on machines of one kind."
         )
     story = Story(model, params, spec, cache_folder("checkpoints") / key, RESULTS)
-    if params.linear_epochs:
+    if params.linear_probe_epochs:
         story.earlier = train_head(model, params, dataset, loss, device, key)
     if not model.backbone_is_frozen:
         share_batch_norm(model, processes, device)
@@ -123,10 +123,10 @@ def calibrated(
 ) -> BundleSpec:
     """`spec` with the temperature that fits the trained model's answers on the validation split."""
     rows = dataset.rows("val")
-    centre = named_view("identity", spec.image_size, spec.crop)
+    centre = named_view("identity", spec.stored_size, spec.input_size)
     (logits,) = predict_logits(model, dataset.images, rows, [centre], batch_size=batch_size)
     temperature = fit_temperature(logits, dataset.labels[rows])
-    print(f"temperature {temperature:.4f}, fitted on {len(rows)} validation pictures")
+    print(f"temperature {temperature:.4f}, fitted on {len(rows)} validation images")
     return spec.model_copy(update={"temperature": temperature})
 
 
@@ -143,11 +143,11 @@ def train_head(
     A head that fits the backbone moves it less when both go on together, which keeps more of what
     it learnt before: linear probing, then fine-tuning (Kumar et al., arXiv 2202.10054).
     """
-    schedule = params.schedule.model_copy(update={"name": "constant", "warmup_epochs": 0.0})
+    lr_scheduler = params.lr_scheduler.model_copy(update={"name": "constant", "warmup_epochs": 0.0})
     mixing = MixParams(mixup=0.0, cutmix=0.0)
     changes = {
-        "epochs": params.linear_epochs,
-        "schedule": schedule,
+        "epochs": params.linear_probe_epochs,
+        "lr_scheduler": lr_scheduler,
         "mix": mixing,
         "adversarial_strength": 0.0,
     }

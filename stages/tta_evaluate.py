@@ -1,6 +1,6 @@
-"""Judge the model by the test split, several views of each picture merged into one answer.
+"""Judge the model by the test split, several views of each image merged into one answer.
 
-What one view, the centre, gives on the same pictures stands beside it, so that the difference
+What one view, the centre, gives on the same images stands beside it, so that the difference
 can be told from chance.
 """
 
@@ -22,7 +22,7 @@ from classifier.data.dataset import Dataset
 from classifier.evaluation.answer_report import write_report, write_table
 from classifier.evaluation.answers import Answers, load_trained
 from classifier.evaluation.tta_report import compare_classes, compare_sets
-from classifier.evaluation.view_search import greedy_views, milliseconds_a_picture
+from classifier.evaluation.view_search import greedy_views, milliseconds_a_image
 from classifier.metrics.classification import cross_entropy
 from classifier.metrics.intervals import PairedGain, paired_gain
 from classifier.metrics.tta_verdict import CENTRE, tta_verdict
@@ -64,13 +64,13 @@ class TtaParams(Params):
             raise ValueError("search is greedy and candidates is empty; name views to try.")
         return self
 
-    def check_fit(self, *, image_size: int, crop: int, augment: AugmentParams) -> None:
+    def check_fit(self, *, stored_size: int, input_size: int, augment: AugmentParams) -> None:
         """Raise UserError for views that these sizes or this training augmentation do not allow."""
         tried = self.candidates if self.search == "greedy" else []
         for key, names in (("views", self.views), ("candidates", tried)):
             for name in names:
                 try:
-                    named_view(name, image_size, crop)
+                    named_view(name, stored_size, input_size)
                 except UserError as error:
                     raise UserError(f"tta_evaluate.{key}: {error}") from None
         if self.random_views and not (augment.moves_pixels or augment.changes_colour):
@@ -86,7 +86,7 @@ def main() -> None:
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     spec, rows = bundle.spec, dataset.rows("test")
-    centre = named_view(CENTRE, spec.image_size, spec.crop)
+    centre = named_view(CENTRE, spec.stored_size, spec.input_size)
     sets = {"configured": build_views(params, spec, len(dataset.images))}
     if params.search == "greedy":
         sets["greedy"] = search_views(params, bundle, dataset, centre)
@@ -108,19 +108,19 @@ def main() -> None:
     write_results(before, after, gain)
     write_choice(views, params)
     plain, several = (
-        milliseconds_a_picture(bundle.model, dataset.images, rows[: params.batch_size], of)
+        milliseconds_a_image(bundle.model, dataset.images, rows[: params.batch_size], of)
         for of in ([centre], views)
     )
     write_timing(
         "tta_evaluate",
         started,
         images_per_second=round(speed, 1),
-        milliseconds_a_picture=several,
-        milliseconds_a_picture_before=plain,
+        milliseconds_a_image=several,
+        milliseconds_a_image_before=plain,
     )
     accuracies = (float(before.right.mean()), float(after.right.mean()))
     print(tta_verdict(*accuracies, gain, [view.name for view in views]))
-    print(f"milliseconds a picture: {plain:.3f} before, {several:.3f} with these views")
+    print(f"milliseconds an image: {plain:.3f} before, {several:.3f} with these views")
 
 
 def show(
@@ -145,7 +145,7 @@ def search_views(params: TtaParams, bundle: Bundle, dataset: Dataset, centre: Vi
     """The centre, and those of the candidates that lower the log loss of the validation split."""
     spec, rows = bundle.spec, dataset.rows("val")
     names = [name for name in params.candidates if name != CENTRE]
-    views = [centre, *(named_view(name, spec.image_size, spec.crop) for name in names)]
+    views = [centre, *(named_view(name, spec.stored_size, spec.input_size) for name in names)]
     chosen = greedy_views(
         predict_logits(bundle.model, dataset.images, rows, views, batch_size=params.batch_size),
         dataset.labels[rows],
@@ -184,18 +184,18 @@ def write_choice(views: list[View], params: TtaParams) -> None:
 
 
 def build_views(params: TtaParams, spec: BundleSpec, size: int) -> list[View]:
-    """The views that are merged: those named, then the random ones. size: pictures in the data set.
+    """The views that are merged: those named, then the random ones. size: images in the data set.
 
     Raises UserError as `TtaParams.check_fit` does.
     """
     augment = AugmentParams.model_validate(spec.params["augment"])
-    params.check_fit(image_size=spec.image_size, crop=spec.crop, augment=augment)
-    named = [named_view(name, spec.image_size, spec.crop) for name in params.views]
+    params.check_fit(stored_size=spec.stored_size, input_size=spec.input_size, augment=augment)
+    named = [named_view(name, spec.stored_size, spec.input_size) for name in params.views]
     return named + [
         random_view(
             augment,
-            image_size=spec.image_size,
-            crop=spec.crop,
+            stored_size=spec.stored_size,
+            input_size=spec.input_size,
             seed=params.seed,
             number=number,
             size=size,

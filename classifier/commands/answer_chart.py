@@ -1,15 +1,15 @@
-"""Pictures beside bars of their most probable classes."""
+"""Images beside bars of their most probable classes."""
 
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
 from classifier.inference.batch import Outcome
-from classifier.plotting.figures import BLUE, GREY, draw_picture, new_figure, shorten
+from classifier.plotting.figures import BLUE, GREY, draw_image, new_figure, shorten
 
 
 def answer_figure(outcomes: Sequence[Outcome], top_k: int) -> Figure:
-    """A row for each picture, as the model sees it, and its `top_k` classes; grey if rejected."""
+    """A row for each image, as the model sees it, and its `top_k` classes; grey if rejected."""
     assert outcomes
     figure = new_figure(8, 2.3 * len(outcomes))
     rows = figure.subplots(len(outcomes), 2, squeeze=False, width_ratios=(1, 2))
@@ -17,7 +17,7 @@ def answer_figure(outcomes: Sequence[Outcome], top_k: int) -> Figure:
         answer = outcome.answer
         assert answer is not None
         assert outcome.pixels is not None
-        draw_picture(left, outcome.pixels, outcome.name.replace("\\", "/").rsplit("/", 1)[-1])
+        draw_image(left, outcome.pixels, outcome.name.replace("\\", "/").rsplit("/", 1)[-1])
         best = answer.top(top_k)
         names = [shorten(candidate.label, 24).replace("$", r"\$") for candidate in best]
         values = [candidate.probability for candidate in best]

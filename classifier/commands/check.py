@@ -50,23 +50,23 @@ def check_params(path: Path) -> None:
     assert isinstance(split, SplitParams)
     assert isinstance(train, TrainParams)
     assert isinstance(tta, TtaParams)
-    if train.crop is not None and train.crop > split.image_size:
+    if train.input_size is not None and train.input_size > split.stored_size:
         raise UserError(
-            f"{path}: train.crop is {train.crop}, larger than split.image_size, "
-            f"{split.image_size}: lower the one or raise the other."
+            f"{path}: train.input_size is {train.input_size}, larger than split.stored_size, "
+            f"{split.stored_size}: lower the one or raise the other."
         )
-    crop = train.crop or split.image_size
-    train.augment.check_fit(crop)
+    input_size = train.input_size or split.stored_size
+    train.augment.check_fit(input_size)
     model = build_classifier(
         train.model,
         classes=2,
-        crop=crop,
+        input_size=input_size,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         load_weights=False,
     )
-    check_input_size(model, train.model.backbone, crop)
-    tta.check_fit(image_size=split.image_size, crop=crop, augment=train.augment)
+    check_input_size(model, train.model.backbone, input_size)
+    tta.check_fit(stored_size=split.stored_size, input_size=input_size, augment=train.augment)
 
 
 if __name__ == "__main__":

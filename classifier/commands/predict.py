@@ -1,9 +1,9 @@
-"""Tell what is on pictures.
+"""Tell what is on images.
 
     classify photo.jpg holiday/ 'scans/*.png' more.zip
     find . -name '*.jpg' | classify - --json
 
-Prints a line for each picture as a table, as JSON objects or as CSV. What cannot be read is told
+Prints a line for each image as a table, as JSON objects or as CSV. What cannot be read is told
 on standard error, and the exit status is then 1.
 """
 
@@ -20,11 +20,11 @@ from typing import NoReturn, TextIO
 from classifier.core.errors import UserError
 from classifier.core.processes import run_program
 from classifier.inference.batch import Outcome, classify_all
-from classifier.inference.image_files import count_pictures, expand_names, read_pictures
+from classifier.inference.image_files import count_images, expand_names, read_images
 from classifier.inference.predict import Answer, Model, load_model
 from classifier.processing.softmax import UNKNOWN
 
-# So many pictures, at most, are drawn by --plot.
+# So many images, at most, are drawn by --plot.
 _MOST_DRAWN = 12
 # From so many on, a bar shows how far it is, unless the lines themselves do.
 _MANY = 20
@@ -34,7 +34,7 @@ Writer = Callable[[str, Answer], None]
 
 def main() -> None:
     options = _parser().parse_args()
-    # What is wrong with a picture is told by name.
+    # What is wrong with an image is told by name.
     warnings.filterwarnings("ignore", module="PIL")
     model = load_model(
         options.models,
@@ -44,9 +44,9 @@ def main() -> None:
         reject_below=options.reject,
         threads=1,
     )
-    paths = expand_names(options.pictures, sys.stdin)
-    count = count_pictures(paths)
-    outcomes = classify_all(model, read_pictures(paths), count=count)
+    paths = expand_names(options.images, sys.stdin)
+    count = count_images(paths)
+    outcomes = classify_all(model, read_images(paths), count=count)
     try:
         drawn, failed = _write_all(_with_bar(outcomes, count), _writer(model, options), options)
         sys.stdout.flush()
@@ -89,7 +89,7 @@ def _with_bar(outcomes: Iterator[Outcome], count: int | None) -> Iterator[Outcom
         return outcomes
     from tqdm import tqdm  # noqa: PLC0415 (of use only here)
 
-    return iter(tqdm(outcomes, total=count, unit="pictures"))
+    return iter(tqdm(outcomes, total=count, unit="images"))
 
 
 def _writer(model: Model, options: argparse.Namespace) -> Writer:
@@ -146,7 +146,7 @@ def _rounded(probability: float) -> float:
 
 def _plot(outcomes: list[Outcome], path: Path, top_k: int) -> None:
     if not outcomes:
-        raise UserError(f"{path} is not drawn: no picture could be read.")
+        raise UserError(f"{path} is not drawn: no image could be read.")
     # Matplotlib takes longer to import than everything else.
     from classifier.commands.answer_chart import answer_figure  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415
@@ -156,13 +156,13 @@ def _plot(outcomes: list[Outcome], path: Path, top_k: int) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="classify", description="Tell what is on pictures, with a model that you trained."
+        prog="classify", description="Tell what is on images, with a model that you trained."
     )
     add = parser.add_argument
     add(
-        "pictures",
+        "images",
         nargs="+",
-        metavar="PICTURE",
+        metavar="IMAGE",
         help="a file, a folder, a quoted pattern ('scans/**/*.png'), a zip or tar archive, "
         "or - for paths on standard input, one a line",
     )
@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         help="answer `unknown` where no class has at least this probability, such as 0.8",
     )
     add("--tta", action="store_true", help="average over the views that models/tta.json names")
-    add("--plot", type=Path, metavar="PNG", help="draw the first pictures beside their classes")
+    add("--plot", type=Path, metavar="PNG", help="draw the first images beside their classes")
     add("--models", type=Path, default=Path("models"), help="the model's folder (default: models)")
     add("--int8", action="store_true", help="run the eight-bit file")
     add("--runtime", choices=("onnx", "openvino", "torch"), default="onnx", help="default: onnx")

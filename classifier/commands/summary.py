@@ -1,4 +1,4 @@
-"""Program: the last run on a screen, its metrics as a table and the paths of its pictures.
+"""Program: the last run on a screen, its metrics as a table and the paths of its images.
 
 `python -m classifier.commands.summary`
 """
@@ -21,7 +21,7 @@ def main() -> None:
             for name, value in json.loads(path.read_text("utf-8")).items():
                 number = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
                 print(f"  {name:<34}{number:>12}")
-    print("\npictures")
+    print("\nimages")
     for stage in STAGES:
         for path in sorted((RESULTS / stage).glob("*.png")):
             print(f"  {path.as_posix()}")

@@ -1,9 +1,9 @@
 """Random augmentation of whole batches, with no hidden state.
 
-What happens to a picture is a function of (seed, epoch, index of the picture): `draw_table` draws
+What happens to an image is a function of (seed, epoch, index of the image): `draw_table` draws
 the parameters of a whole epoch at once, `augment` applies the rows of a batch. So the result does
 not depend on the order of batches, on workers or on the number of processes, and a resumed run
-needs no generator's state. Flip, crop, scale and rotation compose into one affine map per picture
+needs no generator's state. Flip, crop, scale and rotation compose into one affine map per image
 and one bilinear sampling (flips and shifts by whole pixels are copied, which is faster); colour is
 arithmetic.
 """
@@ -47,7 +47,7 @@ class AugmentParams(Params):
     def _every_second_is_a_half(self) -> "AugmentParams":
         if self.alternate_flips and self.flip != 0.5:
             raise ValueError(
-                f"train.augment.alternate_flips mirrors every picture in every second epoch, but "
+                f"train.augment.alternate_flips mirrors every image in every second epoch, but "
                 f"train.augment.flip is {self.flip:g}; set flip: 0.5 or alternate_flips: false."
             )
         return self
@@ -69,17 +69,17 @@ class AugmentParams(Params):
             )
         return self
 
-    def check_fit(self, crop: int) -> None:
-        """Raise UserError where the padding is so wide that a crop may miss the picture."""
-        if self.crop_padding is not None and self.crop_padding >= crop:
+    def check_fit(self, input_size: int) -> None:
+        """Raise UserError where the padding is so wide that a crop may miss the image."""
+        if self.crop_padding is not None and self.crop_padding >= input_size:
             raise UserError(
                 f"train.augment.crop_padding is {self.crop_padding}; it must be less than the side "
-                f"of the crop, {crop} (train.crop, or else split.image_size)."
+                f"of the crop, {input_size} (train.input_size, or else split.stored_size)."
             )
 
     @property
     def resamples(self) -> bool:
-        """Whether pixels of the result lie between pixels of the picture."""
+        """Whether pixels of the result lie between pixels of the image."""
         return bool(self.rotation or self.crop_scale)
 
     @property
@@ -92,7 +92,7 @@ class AugmentParams(Params):
 
 
 class Table(NamedTuple):
-    """One epoch's parameters, row i for picture i.
+    """One epoch's parameters, row i for image i.
 
     maps: float32 `(N, 2, 3)`, from output to input coordinates, both -1..1 (`affine_grid`).
     colours: float32 `(N, 3)`, factors of brightness, contrast, saturation.
@@ -104,18 +104,18 @@ class Table(NamedTuple):
     corners: Tensor
 
     def rows(self, rows: np.ndarray, device: torch.device) -> "Table":
-        """The rows of a batch, on the device of its pictures."""
+        """The rows of a batch, on the device of its images."""
         index = torch.from_numpy(rows)
         return Table(*(part[index].to(device) for part in self))
 
 
 def draw_table(
-    params: AugmentParams, *, seed: int, epoch: int, size: int, image_size: int, crop: int
+    params: AugmentParams, *, seed: int, epoch: int, size: int, stored_size: int, input_size: int
 ) -> Table:
-    """Draw the parameters of `size` pictures, stored with side `image_size`, for one epoch."""
+    """Draw the parameters of `size` images, stored with side `stored_size`, for one epoch."""
     flip, left, top, area, ratio, angle, *colour = generator(seed, epoch).random((size, 9)).T
     width, height, center_x, center_y = _windows(
-        params, np.stack([left, top, area, ratio]), image_size, crop
+        params, np.stack([left, top, area, ratio]), stored_size, input_size
     )
     mirrored = flip < params.flip
     if params.alternate_flips:
@@ -133,7 +133,7 @@ def draw_table(
     strengths = np.array([params.brightness, params.contrast, params.saturation])
     colours = 1 + strengths * (2 * np.stack(colour, axis=1) - 1)
     centers = np.stack([center_x, center_y], axis=1)
-    corners = np.rint(((centers + 1) * image_size - crop) / 2)
+    corners = np.rint(((centers + 1) * stored_size - input_size) / 2)
     return Table(
         torch.from_numpy(maps.astype(np.float32)),
         torch.from_numpy(colours.astype(np.float32)),
@@ -142,7 +142,7 @@ def draw_table(
 
 
 def _alternating(seed: int, epoch: int, size: int) -> np.ndarray:
-    """Which pictures are mirrored: half of them by lot at first, then all others in turn.
+    """Which images are mirrored: half of them by lot at first, then all others in turn.
 
     Both sides are seen in any two epochs (Jordan, arXiv 2404.00498, section 3.6).
     """
@@ -150,73 +150,83 @@ def _alternating(seed: int, epoch: int, size: int) -> np.ndarray:
 
 
 def _windows(
-    params: AugmentParams, draws: np.ndarray, image_size: int, crop: int
+    params: AugmentParams, draws: np.ndarray, stored_size: int, input_size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Width, height and centre of the region that each picture shows, as parts of the picture."""
+    """Width, height and centre of the region that each image shows, as parts of the image."""
     left, top, area, ratio = draws
     if params.crop_scale is not None:
-        # Szegedy et al., arXiv 1409.4842. A side that would leave the picture is cut to its length
-        # instead of drawn again, so that every picture takes the same number of draws.
+        # Szegedy et al., arXiv 1409.4842. A side that would leave the image is cut to its length
+        # instead of drawn again, so that every image takes the same number of draws.
         area = params.crop_scale[0] + area * (params.crop_scale[1] - params.crop_scale[0])
         low, high = (math.log(bound) for bound in params.crop_ratio)
         aspect = np.exp(low + ratio * (high - low))
         width = np.minimum(np.sqrt(area * aspect), 1.0)
         height = np.minimum(np.sqrt(area / aspect), 1.0)
         return width, height, (2 * left - 1) * (1 - width), (2 * top - 1) * (1 - height)
-    side = np.full(len(left), crop / image_size)
+    side = np.full(len(left), input_size / stored_size)
     if params.crop_padding is None:
-        offset = np.full(len(left), center_window(image_size, crop).start)
-        return side, side, _center(offset, image_size, crop), _center(offset, image_size, crop)
-    places = image_size - crop + 2 * params.crop_padding + 1
+        offset = np.full(len(left), center_window(stored_size, input_size).start)
+        return (
+            side,
+            side,
+            _center(offset, stored_size, input_size),
+            _center(offset, stored_size, input_size),
+        )
+    places = stored_size - input_size + 2 * params.crop_padding + 1
     offset_x = np.floor(left * places) - params.crop_padding
     offset_y = np.floor(top * places) - params.crop_padding
-    return side, side, _center(offset_x, image_size, crop), _center(offset_y, image_size, crop)
+    return (
+        side,
+        side,
+        _center(offset_x, stored_size, input_size),
+        _center(offset_y, stored_size, input_size),
+    )
 
 
-def _center(offset: np.ndarray, image_size: int, crop: int) -> np.ndarray:
+def _center(offset: np.ndarray, stored_size: int, input_size: int) -> np.ndarray:
     """From a window's first pixel to its centre in -1..1."""
-    return (2 * offset + crop) / image_size - 1
+    return (2 * offset + input_size) / stored_size - 1
 
 
-def augment(pictures: Tensor, table: Table, params: AugmentParams, crop: int) -> Tensor:
-    """Augmented pictures, float32 `(B, crop, crop, 3)` in 0..255.
+def augment(images: Tensor, table: Table, params: AugmentParams, input_size: int) -> Tensor:
+    """Augmented images, float32 `(B, input_size, input_size, 3)` in 0..255.
 
-    pictures: uint8 `(B, S, S, 3)`. table: the rows of these pictures, on the same device.
+    images: uint8 `(B, S, S, 3)`. table: the rows of these images, on the same device.
     """
     if params.resamples:
-        planes = pictures.permute(0, 3, 1, 2).float()
-        grid = _grid(table.maps, crop)
+        planes = images.permute(0, 3, 1, 2).float()
+        grid = _grid(table.maps, input_size)
         planes = grid_sample(planes, grid, "bilinear", PADDING[params.padding], align_corners=False)
     else:
-        planes = _copy_windows(pictures, table, params, crop).permute(0, 3, 1, 2)
+        planes = _copy_windows(images, table, params, input_size).permute(0, 3, 1, 2)
     if params.changes_colour:
         planes = _change_colours(planes, table.colours)
     return planes.permute(0, 2, 3, 1)
 
 
-def _grid(maps: Tensor, crop: int) -> Tensor:
-    """Where in -1..1 each pixel comes from: `(B, crop, crop, 2)`.
+def _grid(maps: Tensor, input_size: int) -> Tensor:
+    """Where in -1..1 each pixel comes from: `(B, input_size, input_size, 2)`.
 
     The same as PyTorch's `affine_grid` without `align_corners`, in a fraction of its time.
     """
-    centers = (2 * torch.arange(crop, device=maps.device) + 1) / crop - 1
+    centers = (2 * torch.arange(input_size, device=maps.device) + 1) / input_size - 1
     across = maps[:, :, :1] * centers
     down = maps[:, :, 1:2] * centers + maps[:, :, 2:]
     return across.transpose(1, 2)[:, None] + down.transpose(1, 2)[:, :, None]
 
 
-def _copy_windows(pictures: Tensor, table: Table, params: AugmentParams, crop: int) -> Tensor:
+def _copy_windows(images: Tensor, table: Table, params: AugmentParams, input_size: int) -> Tensor:
     """The windows at `table.corners`, mirrored where `table.maps` are: float32, as `augment`."""
-    count, side = pictures.shape[:2]
-    steps = torch.arange(crop, device=pictures.device)
+    count, side = images.shape[:2]
+    steps = torch.arange(input_size, device=images.device)
     backwards = table.maps[:, 0, :1] < 0
     across = table.corners[:, :1] + torch.where(backwards, steps.flip(0), steps)
     down = table.corners[:, 1:] + steps
-    first = torch.arange(count, device=pictures.device)[:, None, None] * side
+    first = torch.arange(count, device=images.device)[:, None, None] * side
     rows = first + _inside(down, side, params)[:, :, None]
     pixels = rows * side + _inside(across, side, params)[:, None, :]
-    windows = pictures.reshape(-1, 3).index_select(0, pixels.flatten())
-    windows = windows.view(count, crop, crop, 3).float()
+    windows = images.reshape(-1, 3).index_select(0, pixels.flatten())
+    windows = windows.view(count, input_size, input_size, 3).float()
     if params.padding == "zeros" and params.crop_padding:
         windows *= (_within(down, side)[:, :, None] & _within(across, side)[:, None, :])[..., None]
     return windows
@@ -238,7 +248,7 @@ def _change_colours(planes: Tensor, factors: Tensor) -> Tensor:
     """Scale brightness, then contrast about the mean grey, then saturation about each grey.
 
     planes: float `(B, 3, H, W)`. The three are linear, so that together they are one matrix and one
-    offset a picture; what leaves 0..255 is cut off after the last of them.
+    offset an image; what leaves 0..255 is cut off after the last of them.
     """
     brightness, contrast, saturation = factors[:, :, None, None].unbind(1)
     luminance = torch.tensor(_LUMINANCE, device=planes.device)
@@ -251,20 +261,22 @@ def _change_colours(planes: Tensor, factors: Tensor) -> Tensor:
 
 
 def random_view(
-    params: AugmentParams, *, image_size: int, crop: int, seed: int, number: int, size: int
+    params: AugmentParams, *, stored_size: int, input_size: int, seed: int, number: int, size: int
 ) -> View:
-    """View `number` of the pictures as the training augmentation shows them.
+    """View `number` of the images as the training augmentation shows them.
 
-    size: pictures in the data set; a picture's view depends on (seed, number, its row) alone.
+    size: images in the data set; an image's view depends on (seed, number, its row) alone.
     """
-    table = draw_table(params, seed=seed, epoch=number, size=size, image_size=image_size, crop=crop)
-    return _RandomView(params, crop, seed, number, table)
+    table = draw_table(
+        params, seed=seed, epoch=number, size=size, stored_size=stored_size, input_size=input_size
+    )
+    return _RandomView(params, input_size, seed, number, table)
 
 
 @dataclass(frozen=True)
 class _RandomView:
     params: AugmentParams
-    crop: int
+    input_size: int
     seed: int
     number: int
     table: Table = field(repr=False)
@@ -273,6 +285,6 @@ class _RandomView:
     def name(self) -> str:
         return f"random_{self.number}"
 
-    def __call__(self, pictures: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
+    def __call__(self, images: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
         drawn = self.table.rows(rows, torch.device("cpu"))
-        return augment(torch.from_numpy(pictures), drawn, self.params, self.crop).numpy()
+        return augment(torch.from_numpy(images), drawn, self.params, self.input_size).numpy()

@@ -1,4 +1,4 @@
-"""What the split stage writes and every later stage reads: pictures, manifest, classes."""
+"""What the split stage writes and every later stage reads: images, manifest, classes."""
 
 import json
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Dataset:
-    """Decoded pictures and what is known of each; row i of the manifest describes picture i.
+    """Decoded images and what is known of each; row i of the manifest describes image i.
 
     images: uint8 `(N, S, S, 3)`, memory-mapped, so that only the rows in use are in memory.
-    manifest: columns `path, class, label, split, width, height, sha256, group`; pictures that show
+    manifest: columns `path, class, label, split, width, height, sha256, group`; images that show
     the same have the same group, others 0.
     """
 
@@ -32,15 +32,15 @@ class Dataset:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Class index of every picture: int64 `(N,)`."""
+        """Class index of every image: int64 `(N,)`."""
         return self.manifest["label"].to_numpy(np.int64)
 
     def rows(self, split: Split) -> np.ndarray:
-        """Ascending indices of the pictures in `split`: int64 `(n,)`."""
+        """Ascending indices of the images in `split`: int64 `(n,)`."""
         return np.flatnonzero(self.manifest["split"].to_numpy() == split)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """The pictures of these rows, in any order: uint8 `(n, S, S, 3)`.
+        """The images of these rows, in any order: uint8 `(n, S, S, 3)`.
 
         Of a memory map, each comes from the file in one piece. Rows in random order that are
         touched in the map bring their neighbours along, which costs a disk far more time. Raises
@@ -49,23 +49,23 @@ class Dataset:
         images = self.images
         if not isinstance(images, np.memmap) or images.filename is None:
             return images[rows]
-        pictures = np.empty((len(rows), *images.shape[1:]), images.dtype)
+        chosen = np.empty((len(rows), *images.shape[1:]), images.dtype)
         size = images[0].nbytes
         with Path(images.filename).open("rb", buffering=0) as file:
-            for picture, row in zip(pictures, rows.tolist(), strict=True):
+            for image, row in zip(chosen, rows.tolist(), strict=True):
                 file.seek(images.offset + row * size)
-                if file.readinto(picture.data) != size:
+                if file.readinto(image.data) != size:
                     raise UserError(f"{images.filename} has changed: run the split stage again.")
-        return pictures
+        return chosen
 
     def leaked(self, split: Split) -> np.ndarray:
-        """Which of the pictures in `split` have a duplicate in train: bool `(n,)`."""
+        """Which of the images in `split` have a duplicate in train: bool `(n,)`."""
         groups = self.manifest["group"].to_numpy(np.int64)
         shown = np.unique(groups[self.rows("train")])
         return np.isin(groups[self.rows(split)], shown[shown > 0])
 
     def class_counts(self, split: Split) -> np.ndarray:
-        """Pictures of each class in `split`: int64 `(classes,)`."""
+        """Images of each class in `split`: int64 `(classes,)`."""
         return np.bincount(self.labels[self.rows(split)], minlength=len(self.classes))
 
 
@@ -87,7 +87,7 @@ def load_dataset(folder: Path) -> Dataset:
         ) from None
     if len(images) != len(manifest):
         raise UserError(
-            f"{folder} holds {len(images)} pictures but {len(manifest)} manifest rows: "
+            f"{folder} holds {len(images)} images but {len(manifest)} manifest rows: "
             "run the split stage again."
         )
     return Dataset(images, manifest, classes, Preprocessing(**preprocessing))

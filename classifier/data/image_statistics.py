@@ -1,11 +1,11 @@
-"""What training has to know of the pictures beforehand: channel means and class weights."""
+"""What training has to know of the images beforehand: channel means and class weights."""
 
 import numpy as np
 from PIL import Image
 
 from classifier.data.dataset import Dataset
 
-_PICTURES_AT_ONCE = 256
+_IMAGES_AT_ONCE = 256
 Channels = tuple[float, float, float]
 
 
@@ -15,10 +15,10 @@ def channel_statistics(images: np.ndarray, rows: np.ndarray) -> tuple[Channels, 
     images: uint8 `(N, S, S, 3)`, read in parts. Sums of integers: exact in any order.
     """
     counts = np.zeros((3, 256), dtype=np.int64)
-    for start in range(0, len(rows), _PICTURES_AT_ONCE):
-        pictures = images[rows[start : start + _PICTURES_AT_ONCE]]
-        # As one tall picture, of which Pillow counts all channels in one pass.
-        tall = Image.fromarray(pictures.reshape(-1, images.shape[2], 3))
+    for start in range(0, len(rows), _IMAGES_AT_ONCE):
+        chosen = images[rows[start : start + _IMAGES_AT_ONCE]]
+        # As one tall image, of which Pillow counts all channels in one pass.
+        tall = Image.fromarray(chosen.reshape(-1, images.shape[2], 3))
         counts += np.reshape(tall.histogram(), (3, 256))
     levels = np.arange(256)
     size = counts.sum(axis=1)
@@ -35,9 +35,9 @@ def _three(values: np.ndarray) -> Channels:
 
 
 def balanced_weights(dataset: Dataset) -> np.ndarray:
-    """Weights of the classes in inverse proportion to their training pictures: float32 `(K,)`.
+    """Weights of the classes in inverse proportion to their training images: float32 `(K,)`.
 
-    As scikit-learn's `class_weight="balanced"`: pictures / (classes * pictures of the class). A
+    As scikit-learn's `class_weight="balanced"`: images / (classes * images of the class). A
     class without any has no weight.
     """
     counts = dataset.class_counts("train")

@@ -63,7 +63,7 @@ def _cell(value: object) -> object:
 
 
 def predictions_table(answers: Answers, reject_below: float | None = None) -> pd.DataFrame:
-    """A row a picture: `path, actual, predicted, confidence`.
+    """A row an image: `path, actual, predicted, confidence`.
 
     With reject_below also `answer`: the predicted class, or `unknown` under that confidence.
     """
@@ -92,7 +92,7 @@ def measures_table(values: dict[str, float], intervals: dict[str, Interval]) -> 
 
 def per_class_table(answers: Answers) -> pd.DataFrame:
     """A row a class: `class, precision, precision_low, precision_high, recall, recall_low,
-    recall_high, f1`, and its pictures in `train, val, test`.
+    recall_high, f1`, and its images in `train, val, test`.
 
     low, high: of a 95% interval.
     """
@@ -117,7 +117,7 @@ def per_class_table(answers: Answers) -> pd.DataFrame:
 def confused_pairs_table(answers: Answers, limit: int) -> pd.DataFrame:
     """The pairs of classes that are confused most often, at most `limit`, the most frequent first.
 
-    Columns `actual, predicted, count, share`, the share being that of the actual class's pictures.
+    Columns `actual, predicted, count, share`, the share being that of the actual class's images.
     """
     counts = _counts(answers)
     shares = _row_shares(counts)
@@ -137,7 +137,7 @@ def confused_pairs_table(answers: Answers, limit: int) -> pd.DataFrame:
 
 
 def confusion_figure(answers: Answers) -> Figure:
-    """The confusion matrix: colour is the share of the actual class, numbers are pictures.
+    """The confusion matrix: colour is the share of the actual class, numbers are images.
 
     Of more classes than _MOST_ALPHABETIC, those that are taken for each other stand together.
     """
@@ -167,7 +167,7 @@ def confusion_figure(answers: Answers) -> Figure:
 
 
 def recall_figure(dataset: Dataset, recalls: dict[str, np.ndarray]) -> Figure:
-    """Bars of each class's recall beside its number of training pictures, the largest class first.
+    """Bars of each class's recall beside its number of training images, the largest class first.
 
     recalls: one or two sets of bars by name, such as before and after: float `(classes,)` each.
     """
@@ -188,7 +188,7 @@ def recall_figure(dataset: Dataset, recalls: dict[str, np.ndarray]) -> Figure:
     left.set_ylim(len(order) - 0.5, -0.5)
     left.set_xlabel("recall on the test split")
     right.barh(places, counts[order], 0.8, color=GREEN)
-    right.set_xlabel("training pictures")
+    right.set_xlabel("training images")
     right.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     _name_ticks(left.yaxis, [shorten(dataset.classes[label], 28) for label in order])
     if len(recalls) > 1:

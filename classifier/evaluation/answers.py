@@ -14,9 +14,9 @@ from classifier.models.bundle import Bundle, load_bundle
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says about some pictures of a data set.
+    """What a model says about some images of a data set.
 
-    rows: int64 `(n,)`, the pictures. probabilities: float64 `(n, classes)`.
+    rows: int64 `(n,)`, the images. probabilities: float64 `(n, classes)`.
     """
 
     dataset: Dataset
@@ -40,7 +40,7 @@ class Answers:
 
     @cached_property
     def right(self) -> np.ndarray:
-        """Which pictures are classified correctly: bool `(n,)`."""
+        """Which images are classified correctly: bool `(n,)`."""
         return self.predicted == self.labels
 
 
@@ -61,7 +61,7 @@ def load_trained(
         )
     if bundle.spec.preprocessing != dataset.preprocessing:
         raise UserError(
-            f"The model in {models} was trained on pictures made by {bundle.spec.preprocessing}, "
+            f"The model in {models} was trained on images made by {bundle.spec.preprocessing}, "
             f"those of {split} by {dataset.preprocessing}: run the train stage again."
         )
     return bundle, dataset

@@ -9,12 +9,12 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from classifier.metrics.calibration import Coverage, Reliability
 from classifier.plotting.figures import BLUE, GREY, ORANGE, new_figure
 
-# So many rows at most show the shape of the curve, of however many pictures.
+# So many rows at most show the shape of the curve, of however many images.
 _STEPS = 100
 
 
 def reliability_figure(parts: dict[str, Reliability]) -> Figure:
-    """Accuracy of each bin of confidence against the diagonal, above the pictures in it.
+    """Accuracy of each bin of confidence against the diagonal, above the images in it.
 
     parts: by name, side by side, such as before and after calibration.
     """
@@ -27,7 +27,7 @@ def reliability_figure(parts: dict[str, Reliability]) -> Figure:
         above.set_title(f"{name}: ECE {part.calibration_error:.4f}")
         _draw_counts(below, part.counts)
     grid[0, 0].set_ylabel("accuracy")
-    grid[1, 0].set_ylabel("pictures")
+    grid[1, 0].set_ylabel("images")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     # The numbers above the bars need room.
@@ -59,7 +59,7 @@ def _draw_counts(axes: Axes, counts: np.ndarray) -> None:
 
 
 def coverage_table(curve: Coverage) -> pd.DataFrame:
-    """`coverage, accuracy, threshold` at each percent of the pictures, or at each picture."""
+    """`coverage, accuracy, threshold` at each percent of the images, or at each image."""
     size = len(curve.coverage)
     steps = min(size, _STEPS)
     places = -(-np.arange(1, steps + 1) * size // steps) - 1
@@ -72,7 +72,7 @@ def coverage_figure(curve: Coverage, reject_below: float | None) -> Figure:
     axes = figure.subplots()
     axes.plot(curve.coverage, curve.accuracy, color=BLUE, drawstyle="steps-post")
     axes.set_title(f"area {curve.area:.4f}")
-    axes.set_xlabel("share of the pictures that are answered, the most confident first")
+    axes.set_xlabel("share of the images that are answered, the most confident first")
     axes.set_ylabel("accuracy of these")
     axes.set_xlim(0, 1.01)
     axes.set_ylim(top=1 + 0.05 * max(0.01, 1 - curve.accuracy.min()))

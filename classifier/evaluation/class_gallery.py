@@ -1,4 +1,4 @@
-"""Program: the test pictures of a class with what the model says of each, and why; mistakes first.
+"""Program: the test images of a class with what the model says of each, and why; mistakes first.
 
 `python -m classifier.evaluation.class_gallery CLASS` writes `results/class_sheet.png`.
 """
@@ -28,23 +28,23 @@ def main() -> None:
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     spec, rows = bundle.spec, chosen_rows(dataset, sys.argv[1:])
-    centre = named_view("identity", spec.image_size, spec.crop)
+    centre = named_view("identity", spec.stored_size, spec.input_size)
     (logits,) = predict_logits(bundle.model, dataset.images, rows, [centre], batch_size=_BATCH)
     answers = Answers(dataset, rows, probabilities(logits, spec.temperature))
     # Mistakes first, the surest before the others; then hits, the least sure before the others.
     order = np.argsort(np.where(answers.right, 2 + answers.confidence, 1 - answers.confidence))
-    write_png(sheet(answers, order[:_MOST], bundle, "no test picture"), SHEET)
+    write_png(sheet(answers, order[:_MOST], bundle, "no test image"), SHEET)
     print(f"{int(answers.right.sum())} of {len(rows)} right; {SHEET.as_posix()}")
 
 
 def chosen_rows(dataset: Dataset, arguments: list[str]) -> np.ndarray:
-    """Test pictures of the one class that is named: int64 `(n,)`; raises UserError for others."""
+    """Test images of the one class that is named: int64 `(n,)`; raises UserError for others."""
     if len(arguments) != 1 or arguments[0] not in dataset.classes:
         raise UserError(f"name one class; they are {', '.join(dataset.classes)}.")
     rows = dataset.rows("test")
     rows = rows[dataset.labels[rows] == dataset.classes.index(arguments[0])]
     if len(rows) == 0:
-        raise UserError(f"{arguments[0]!r} has no test pictures.")
+        raise UserError(f"{arguments[0]!r} has no test images.")
     return rows
 
 

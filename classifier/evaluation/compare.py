@@ -1,4 +1,4 @@
-"""Program: whether one run's predictions are better than another's, on the same pictures.
+"""Program: whether one run's predictions are better than another's, on the same images.
 
 `python -m classifier.evaluation.compare before/predictions.csv after/predictions.csv`
 """
@@ -22,12 +22,12 @@ def main() -> None:
 
 
 def compare(before: Path, after: Path) -> str:
-    """The comparison in one sentence; raises UserError unless both are of the same pictures."""
+    """The comparison in one sentence; raises UserError unless both are of the same images."""
     old, new = _read(before), _read(after)
     if len(old) != len(new) or not old.index.equals(new.index):
         common = len(old.index.intersection(new.index))
         raise UserError(
-            f"{before} and {after} are of different test pictures ({len(old)} and {len(new)}, "
+            f"{before} and {after} are of different test images ({len(old)} and {len(new)}, "
             f"{common} in common): compare runs of the same split."
         )
     if not old["actual"].equals(new["actual"]):
@@ -36,7 +36,7 @@ def compare(before: Path, after: Path) -> str:
     gain = paired_gain(was, now)
     verdict = "distinguishable" if gain.is_certain else "not distinguishable"
     return (
-        f"accuracy from {was.mean():.4f} to {now.mean():.4f} on {len(was)} pictures (corrected: "
+        f"accuracy from {was.mean():.4f} to {now.mean():.4f} on {len(was)} images (corrected: "
         f"{gain.corrected}, spoiled: {gain.spoiled}); the gain, {gain}, is {verdict} from zero."
     )
 
@@ -52,7 +52,7 @@ def _read(path: Path) -> pd.DataFrame:
         columns = ", ".join(_COLUMNS)
         raise UserError(f"{path} is no predictions.csv with the columns {columns}.") from None
     if table.empty or table["path"].duplicated().any():
-        raise UserError(f"{path} names no pictures, or a picture twice; it is no predictions.csv.")
+        raise UserError(f"{path} names no images, or an image twice; it is no predictions.csv.")
     return table.set_index("path").sort_index()
 
 

@@ -1,4 +1,4 @@
-"""Sheets of pictures with what the model says about them and where it looks, to see why it errs."""
+"""Sheets of images with what the model says about them and where it looks, to see why it errs."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -7,10 +7,10 @@ from classifier.evaluation.answers import Answers
 from classifier.evaluation.grad_cam import NO_PLACES, heat_maps
 from classifier.inference.occlusion import blend
 from classifier.models.bundle import Bundle
-from classifier.plotting.figures import new_figure, picture_sheet, shorten
+from classifier.plotting.figures import image_sheet, new_figure, shorten
 from classifier.processing.images import center_crop
 
-PICTURES = 12
+IMAGES = 12
 _COLUMNS = 6
 
 
@@ -21,38 +21,38 @@ def confident_mistakes(answers: Answers, bundle: Bundle) -> Figure:
     """
     wrong = np.flatnonzero(~answers.right)
     order = np.argsort(-answers.confidence[wrong], kind="stable")
-    return sheet(answers, wrong[order][:PICTURES], bundle, "no mistake")
+    return sheet(answers, wrong[order][:IMAGES], bundle, "no mistake")
 
 
 def doubtful_hits(answers: Answers, bundle: Bundle) -> Figure:
     """The right answers of which the model is the least sure; see `sheet`."""
     right = np.flatnonzero(answers.right)
     order = np.argsort(answers.confidence[right], kind="stable")
-    return sheet(answers, right[order][:PICTURES], bundle, "no right answer")
+    return sheet(answers, right[order][:IMAGES], bundle, "no right answer")
 
 
 def sheet(answers: Answers, places: np.ndarray, bundle: Bundle, otherwise: str) -> Figure:
-    """The pictures of these answers, each under its class, the predicted one if another, and how
+    """The images of these answers, each under its class, the predicted one if another, and how
     sure the model is; beside each what speaks for the predicted class, where the network can tell.
 
     places: int `(m,)`, indices into the answers. bundle: the model that gave them. otherwise: a
-    line that stands there without pictures.
+    line that stands there without images.
     """
     if len(places) == 0:
         figure = new_figure(4, 1)
         figure.text(0.5, 0.5, otherwise, ha="center", va="center")
         return figure
     images, rows = answers.dataset.images, answers.rows[places]
-    pictures = np.ascontiguousarray(center_crop(images[rows], bundle.spec.crop))
+    shown = np.ascontiguousarray(center_crop(images[rows], bundle.spec.input_size))
     captions = [_caption(answers, place) for place in places]
-    heat = heat_maps(bundle, pictures, answers.predicted[places])
+    heat = heat_maps(bundle, shown, answers.predicted[places])
     if heat is None:
         note = NO_PLACES.format(backbone=bundle.spec.backbone)
-        return picture_sheet(list(pictures), captions, _COLUMNS, note)
+        return image_sheet(list(shown), captions, _COLUMNS, note)
     names = [answers.dataset.classes[label] for label in answers.predicted[places]]
-    pairs = np.stack([pictures, blend(pictures, heat)], axis=1).reshape(-1, *pictures.shape[1:])
+    pairs = np.stack([shown, blend(shown, heat)], axis=1).reshape(-1, *shown.shape[1:])
     told = zip(captions, (f"for {shorten(name, 18)}" for name in names), strict=True)
-    return picture_sheet(list(pairs), [caption for both in told for caption in both], _COLUMNS)
+    return image_sheet(list(pairs), [caption for both in told for caption in both], _COLUMNS)
 
 
 def _caption(answers: Answers, place: int) -> str:

@@ -1,4 +1,4 @@
-"""Which places of a picture speak for a class: Grad-CAM.
+"""Which places of an image speak for a class: Grad-CAM.
 
 Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
 localization", arXiv 1610.02391.
@@ -21,20 +21,20 @@ _FEWEST = 4
 _AT_ONCE = 8
 
 
-def heat_maps(bundle: Bundle, pictures: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """How much each place of a picture speaks for a class: float32 `(N, crop, crop)` in 0..1.
+def heat_maps(bundle: Bundle, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
+    """How much each place of an image speaks for a class: float32 `(N, input_size, input_size)` in 0..1.
 
-    pictures: uint8 `(N, crop, crop, 3)`. labels: int `(N,)`, the class to explain of each picture,
+    images: uint8 `(N, input_size, input_size, 3)`. labels: int `(N,)`, the class to explain of each image,
     such as the predicted one. In each map the hottest place has 1; where nothing speaks for the
     class, all of it is 0. The maps are as coarse as the network's last grid of at least 4x4 places,
     smoothed between. None, as NO_PLACES tells, where no grid stands at the end of the network, but
     tokens, as in vision transformers.
     """
-    side = pictures.shape[1]
+    side = images.shape[1]
     parts = [torch.zeros(0, side, side)]
-    for start in range(0, len(pictures), _AT_ONCE):
+    for start in range(0, len(images), _AT_ONCE):
         chosen = slice(start, start + _AT_ONCE)
-        coarse = _coarse_maps(bundle.model, pictures[chosen], labels[chosen])
+        coarse = _coarse_maps(bundle.model, images[chosen], labels[chosen])
         if coarse is None:
             return None
         smooth = interpolate(coarse[:, None], (side, side), mode="bilinear")[:, 0]
@@ -43,18 +43,18 @@ def heat_maps(bundle: Bundle, pictures: np.ndarray, labels: np.ndarray) -> np.nd
     return torch.cat(parts).numpy()
 
 
-def _coarse_maps(model: Classifier, pictures: np.ndarray, labels: np.ndarray) -> Tensor | None:
+def _coarse_maps(model: Classifier, images: np.ndarray, labels: np.ndarray) -> Tensor | None:
     """Maps of at least 0 as large as the last grid of places: float32 `(n, h, w)`."""
     model.eval()
     with torch.enable_grad():
-        inputs = model.normalize(torch.from_numpy(pictures).to(model.mean.device))
+        inputs = model.normalize(torch.from_numpy(images).to(model.mean.device))
         # The gradient has to come this far, also where no layer is trained.
         places, features = _run_to_last_places(model.backbone, inputs.requires_grad_())
         if places is None or places.ndim != 4 or places.shape[2] != places.shape[3]:
             return None
         logits = model.head(features)
         chosen = torch.from_numpy(labels).to(logits.device)
-        # No picture's logits depend on another's, so one gradient serves all.
+        # No image's logits depend on another's, so one gradient serves all.
         (slopes,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), places)
     weights = slopes.mean(dim=(2, 3), keepdim=True)
     return (weights * places.detach()).sum(dim=1).relu().float().cpu()
@@ -64,7 +64,7 @@ def _run_to_last_places(backbone: nn.Module, inputs: Tensor) -> tuple[Tensor | N
     """The last output of a layer that knows of places, and the backbone's: `(n, features)`.
 
     The former is a grid `(n, channels, h, w)`, or tokens, `(n, tokens, channels)` or with their
-    places kept apart `(n, h, w, channels)`: of square pictures a grid is a square.
+    places kept apart `(n, h, w, channels)`: of square images a grid is a square.
     """
     last: list[Tensor] = []
 
@@ -84,7 +84,7 @@ def _run_to_last_places(backbone: nn.Module, inputs: Tensor) -> tuple[Tensor | N
 
 
 def _in_a_row(network: nn.Module) -> Iterator[nn.Module]:
-    """The layers that see all that is known of a picture, and not a branch of it."""
+    """The layers that see all that is known of an image, and not a branch of it."""
     for layer in network.children():
         yield layer
         if isinstance(layer, nn.Sequential | nn.ModuleList):

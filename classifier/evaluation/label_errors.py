@@ -1,13 +1,13 @@
-"""Program: the pictures whose class is probably wrong, for a person to look at.
+"""Program: the images whose class is probably wrong, for a person to look at.
 
 `python -m classifier.evaluation.label_errors` writes `results/label_doubts.csv` and
 `results/label_doubts.png`.
 
-A logistic regression on the features of the trained model's backbone says of every picture, in all
-three splits, how probable each class is, having learnt from other pictures only; duplicates are
+A logistic regression on the features of the trained model's backbone says of every image, in all
+three splits, how probable each class is, having learnt from other images only; duplicates are
 never on both sides. What it says is judged by confident learning (Northcutt et al., arXiv
 1911.00068). Features of a frozen backbone have seen no label; those of a network that was trained
-here have seen its training pictures' labels, so that fewer of these come into doubt.
+here have seen its training images' labels, so that fewer of these come into doubt.
 """
 
 from pathlib import Path
@@ -26,22 +26,22 @@ from classifier.core.processes import run_program
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import load_trained
 from classifier.models.devices import choose_device, make_deterministic
-from classifier.models.features import FeatureExtractor
-from classifier.plotting.figures import new_figure, picture_sheet, shorten, write_png
+from classifier.models.extractor import FeatureExtractor
+from classifier.plotting.figures import image_sheet, new_figure, shorten, write_png
 from classifier.processing.views import named_view
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 FOLDS = 5
 SHOWN = 30
 _COLUMNS = 6
-# Weak: features are many, pictures few.
+# Weak: features are many, images few.
 _REGULARISATION = 0.01
 
 
 def main() -> None:
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
-    centre = named_view("identity", bundle.spec.image_size, bundle.spec.crop)
+    centre = named_view("identity", bundle.spec.stored_size, bundle.spec.input_size)
     rows = np.arange(len(dataset.images))
     (features,) = FeatureExtractor(bundle.model).features(dataset.images, rows, [centre])
     given = held_out_probabilities(features, dataset)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def held_out_probabilities(features: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Probabilities of the classes by models that did not see the picture: float64 `(N, classes)`.
+    """Probabilities of the classes by models that did not see the image: float64 `(N, classes)`.
 
     features: `(N, features)`. Raises UserError where a class is too small to be held out.
     """
@@ -64,7 +64,7 @@ def held_out_probabilities(features: np.ndarray, dataset: Dataset) -> np.ndarray
     if smallest < FOLDS:
         name = dataset.classes[int(np.bincount(labels).argmin())]
         raise UserError(
-            f"class {name} has {smallest} pictures, {FOLDS} are needed: raise "
+            f"class {name} has {smallest} images, {FOLDS} are needed: raise "
             "split.min_images_per_class."
         )
     # Whoever is in no group is one by himself.
@@ -87,7 +87,7 @@ def find_doubts(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
     given: held-out probabilities `(N, classes)`. labels: int `(N,)`. Results: int64, bool `(m,)`.
     The doubt is how much more probable the other class is than the label (the normalised margin of
     arXiv 1911.00068). It is sure where the other class is at least as probable as it is on average
-    for the pictures that carry its label (equations 1 and 2 there).
+    for the images that carry its label (equations 1 and 2 there).
     """
     everyone = np.arange(len(labels))
     usual = np.array([given[labels == label, label].mean() for label in range(given.shape[1])])
@@ -121,7 +121,7 @@ def doubts_table(dataset: Dataset, given: np.ndarray) -> pd.DataFrame:
 
 
 def draw_doubts(dataset: Dataset, table: pd.DataFrame) -> Figure:
-    """The first SHOWN pictures, each under its number, its class and the one that is suggested."""
+    """The first SHOWN images, each under its number, its class and the one that is suggested."""
     if table.empty:
         figure = new_figure(4, 1)
         figure.text(0.5, 0.5, "no label is in doubt", ha="center", va="center")
@@ -134,7 +134,7 @@ def draw_doubts(dataset: Dataset, table: pd.DataFrame) -> Figure:
             zip(shown["class"], shown["suggested"], strict=True), 1
         )
     ]
-    return picture_sheet([dataset.images[place] for place in places], captions, _COLUMNS)
+    return image_sheet([dataset.images[place] for place in places], captions, _COLUMNS)
 
 
 if __name__ == "__main__":

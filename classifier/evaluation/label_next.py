@@ -1,11 +1,11 @@
-"""Program: which pictures of a folder would teach the trained model most, if they had a label.
+"""Program: which images of a folder would teach the trained model most, if they had a label.
 
 `python -m classifier.evaluation.label_next FOLDER` writes `results/label_next.csv` and
 `results/label_next.png`.
 
-BADGE (Ash et al., arXiv 1906.03671): a picture stands for the gradient that it would give the last
+BADGE (Ash et al., arXiv 1906.03671): an image stands for the gradient that it would give the last
 layer if the model's own answer were right, which is long where the model is unsure and points where
-the picture is different; k-means++ then chooses pictures with long gradients that are far apart.
+the image is different; k-means++ then chooses images with long gradients that are far apart.
 """
 
 import sys
@@ -24,8 +24,8 @@ from classifier.core.processes import run_program
 from classifier.core.random import generator
 from classifier.models.bundle import Bundle, load_bundle
 from classifier.models.devices import choose_device, make_deterministic
-from classifier.plotting.figures import picture_sheet, shorten, write_png
-from classifier.processing.images import PICTURE_SUFFIXES, model_input
+from classifier.plotting.figures import image_sheet, shorten, write_png
+from classifier.processing.images import IMAGE_SUFFIXES, model_input
 from classifier.processing.softmax import probabilities
 
 MODELS, RESULTS = Path("models"), Path("results")
@@ -36,7 +36,7 @@ _BATCH = 32
 
 
 class Unlabelled(NamedTuple):
-    """Pictures without labels, and what the model makes of them.
+    """Images without labels, and what the model makes of them.
 
     features: float32 `(n, features)`. given: probabilities float64 `(n, classes)`.
     """
@@ -48,7 +48,7 @@ class Unlabelled(NamedTuple):
 
 def main() -> None:
     if len(sys.argv) != 2:
-        raise UserError("name the folder of the pictures that have no label yet.")
+        raise UserError("name the folder of the images that have no label yet.")
     make_deterministic()
     folder = Path(sys.argv[1])
     bundle = load_bundle(MODELS, choose_device())
@@ -58,23 +58,23 @@ def main() -> None:
     write_csv(RESULTS / "label_next.csv", table)
     write_png(draw_chosen(pool, bundle, order), RESULTS / "label_next.png")
     print(
-        f"label these {len(order)} of {len(pool.paths)} pictures next: results/label_next.csv, the "
+        f"label these {len(order)} of {len(pool.paths)} images next: results/label_next.csv, the "
         "first in results/label_next.png"
     )
 
 
 def look_at(folder: Path, bundle: Bundle) -> Unlabelled:
-    """The pictures below `folder`, sorted by path; those that cannot be read are named and left.
+    """The images below `folder`, sorted by path; those that cannot be read are named and left.
 
     Raises UserError where there are none.
     """
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: name one that holds pictures.")
-    suffixed = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+        raise UserError(f"there is no folder {folder}: name one that holds images.")
+    suffixed = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     files = sorted(path for path in suffixed if path.is_file())
     paths: list[Path] = []
     features, logits = [], []
-    for start in tqdm(range(0, len(files), _BATCH), "pictures", leave=False, disable=None):
+    for start in tqdm(range(0, len(files), _BATCH), "images", leave=False, disable=None):
         read = [(path, _read(path, bundle)) for path in files[start : start + _BATCH]]
         readable = [(path, pixels) for path, pixels in read if pixels is not None]
         if not readable:
@@ -86,27 +86,27 @@ def look_at(folder: Path, bundle: Bundle) -> Unlabelled:
             features.append(seen.float().cpu().numpy())
             logits.append(bundle.model.head(seen).float().cpu().numpy())
     if not paths:
-        raise UserError(f"no pictures that can be read lie below {folder}: name another folder.")
+        raise UserError(f"no images that can be read lie below {folder}: name another folder.")
     given = probabilities(np.concatenate(logits), bundle.spec.temperature)
     return Unlabelled(paths, np.concatenate(features), given)
 
 
 def _read(path: Path, bundle: Bundle) -> np.ndarray | None:
     try:
-        return model_input(path, bundle.spec.preprocessing, bundle.spec.crop)
+        return model_input(path, bundle.spec.preprocessing, bundle.spec.input_size)
     except UserError as error:
         print(f"left out: {path}: {error}", file=sys.stderr)
         return None
 
 
 def choose(features: np.ndarray, given: np.ndarray, number: int) -> np.ndarray:
-    """At most `number` pictures, in the order in which they were chosen: int64.
+    """At most `number` images, in the order in which they were chosen: int64.
 
-    features: `(n, features)`. given: probabilities `(n, classes)`. A picture's gradient is the
+    features: `(n, features)`. given: probabilities `(n, classes)`. An image's gradient is the
     outer product of (probabilities - answer) and features, of which only scalar products are
     needed. The first is the longest; each other is drawn with a chance that grows with the square
-    of its distance to those that were chosen, and to a gradient of zero: pictures of which the
-    model is sure teach nothing. The same arguments give the same pictures.
+    of its distance to those that were chosen, and to a gradient of zero: images of which the
+    model is sure teach nothing. The same arguments give the same images.
     """
     errors = given.copy()
     errors[np.arange(len(given)), given.argmax(axis=1)] -= 1
@@ -140,14 +140,16 @@ def ranking(pool: Unlabelled, folder: Path, classes: list[str], order: np.ndarra
 
 
 def draw_chosen(pool: Unlabelled, bundle: Bundle, order: np.ndarray) -> Figure:
-    """The first SHOWN of the chosen pictures, each under what the model takes it for."""
+    """The first SHOWN of the chosen images, each under what the model takes it for."""
     spec, shown = bundle.spec, order[:SHOWN]
-    pictures = [model_input(pool.paths[place], spec.preprocessing, spec.crop) for place in shown]
+    images = [
+        model_input(pool.paths[place], spec.preprocessing, spec.input_size) for place in shown
+    ]
     captions = [
         f"{shorten(spec.classes[given.argmax()], 16)} {given.max():.0%}"
         for given in pool.given[shown]
     ]
-    return picture_sheet(pictures, captions, _COLUMNS)
+    return image_sheet(images, captions, _COLUMNS)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Program: how accurate the trained model stays on pictures that are changed to mislead it.
+"""Program: how accurate the trained model stays on images that are changed to mislead it.
 
 `python -m classifier.evaluation.robustness` writes `results/robustness.csv` and `results/robustness.png`.
 
-Each value of a test picture, 0 to 255, may be moved by so much, the strength. Two attackers know
+Each value of a test image, 0 to 255, may be moved by so much, the strength. Two attackers know
 the network: FGSM takes one step, PGD ten from a random start (see `classifier.training.adversarial`).
 """
 
@@ -29,8 +29,8 @@ DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 # Steps of each attack; more than one start at random.
 ATTACKS = {"FGSM": 1, "PGD": 10}
-# More test pictures than this are represented by as many of them.
-MOST_PICTURES = 1000
+# More test images than this are represented by as many of them.
+MOST_IMAGES = 1000
 _BATCH = 32
 
 
@@ -45,29 +45,29 @@ def main() -> None:
 
 
 def measure_robustness(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
-    """Accuracy under each attack and strength: columns `attack, strength, accuracy, pictures`.
+    """Accuracy under each attack and strength: columns `attack, strength, accuracy, images`.
 
-    The strength 0 stands for the pictures as they are.
+    The strength 0 stands for the images as they are.
     """
     rows = dataset.rows("test")
-    rows = rows[:: -(-len(rows) // MOST_PICTURES)]
+    rows = rows[:: -(-len(rows) // MOST_IMAGES)]
     cases = [(name, strength) for name in ATTACKS for strength in (0.0, *STRENGTHS)]
     right = dict.fromkeys(cases, 0)
     device = bundle.model.mean.device
     for start in tqdm(range(0, len(rows), _BATCH), "robustness", leave=False, disable=None):
         chosen = rows[start : start + _BATCH]
-        stored = np.array(center_crop(dataset.images[chosen], bundle.spec.crop))
-        pictures = torch.from_numpy(stored).to(device).float()
+        stored = np.array(center_crop(dataset.images[chosen], bundle.spec.input_size))
+        images = torch.from_numpy(stored).to(device).float()
         targets = torch.from_numpy(dataset.labels[chosen]).to(device)
         draws = generator(start, 11).uniform(-1, 1, stored.shape).astype(np.float32)
         noise = torch.from_numpy(draws).to(device)
         for name, strength in cases:
-            moved = pictures
+            moved = images
             if strength:
                 steps = ATTACKS[name]
                 moved = attack(
                     bundle.model,
-                    pictures,
+                    images,
                     targets,
                     strength=strength,
                     steps=steps,
@@ -77,7 +77,7 @@ def measure_robustness(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
                 predicted = bundle.model(moved).argmax(dim=1)
             right[name, strength] += int((predicted == targets).sum())
     table = [(*case, hits / len(rows), len(rows)) for case, hits in right.items()]
-    return pd.DataFrame(table, columns=["attack", "strength", "accuracy", "pictures"])
+    return pd.DataFrame(table, columns=["attack", "strength", "accuracy", "images"])
 
 
 def draw_robustness(table: pd.DataFrame) -> Figure:
@@ -87,7 +87,7 @@ def draw_robustness(table: pd.DataFrame) -> Figure:
     for (name, part), colour in zip(table.groupby("attack"), (BLUE, ORANGE), strict=True):
         axes.plot(part["strength"], part["accuracy"], "o-", color=colour, label=name)
     axes.set_xlabel("largest change of a value, of 255")
-    axes.set_ylabel(f"accuracy on {table['pictures'].iloc[0]} test pictures")
+    axes.set_ylabel(f"accuracy on {table['images'].iloc[0]} test images")
     axes.set_ylim(-0.02, 1.02)
     axes.grid(alpha=0.3)
     axes.legend()

@@ -1,4 +1,4 @@
-"""What several views gain over the centre of each picture, as tables."""
+"""What several views gain over the centre of each image, as tables."""
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ def compare_sets(
 def compare_classes(before: Answers, after: Answers) -> pd.DataFrame:
     """`per_class_table` of `after`, with columns `before, after, corrected, spoiled`.
 
-    `before` and `after` are recalls, the other two are numbers of pictures.
+    `before` and `after` are recalls, the other two are numbers of images.
     """
     table, labels = per_class_table(after), after.labels
     scores = class_scores(before.predicted, labels, len(table))

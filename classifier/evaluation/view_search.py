@@ -1,8 +1,8 @@
-"""Which views are worth averaging: a greedy search on validation pictures; and what they cost.
+"""Which views are worth averaging: a greedy search on validation images; and what they cost.
 
 After Molchanov et al., "Greedy policy search", arXiv 2002.09103, which adds the view that raises
 the log-likelihood most, and Shanmugam et al., "Better aggregation in test-time augmentation", arXiv
-2011.11156, by which views that help some pictures harm others.
+2011.11156, by which views that help some images harm others.
 """
 
 import time
@@ -52,16 +52,16 @@ def _surprise(
 
 
 @torch.no_grad()
-def milliseconds_a_picture(
+def milliseconds_a_image(
     model: Classifier, images: np.ndarray, rows: np.ndarray, views: Sequence[View]
 ) -> float:
     """What an answer costs, without any cache: the quickest of three batches of `rows`."""
     seconds = []
     device = model.mean.device
-    pictures = images[rows]
+    chosen = images[rows]
     for _ in range(3):
         begun = time.perf_counter()
         for view in views:
-            model(torch.from_numpy(view(pictures, rows)).to(device)).cpu()
+            model(torch.from_numpy(view(chosen, rows)).to(device)).cpu()
         seconds.append(time.perf_counter() - begun)
     return round(1000 * min(seconds) / len(rows), 4)

@@ -12,27 +12,27 @@ from classifier.inference.onnx_runtime import Predictor
 from classifier.models.network import Classifier
 
 
-def to_executorch(model: Classifier, crop: int) -> bytes:
-    """The model as a `.pte` file that takes one picture, uint8 `(1, crop, crop, 3)`.
+def to_executorch(model: Classifier, input_size: int) -> bytes:
+    """The model as a `.pte` file that takes one image, uint8 `(1, input_size, input_size, 3)`.
 
     Memory is planned when the file is written, so a larger batch would cost every phone its
     memory. Raises UserError where the extra `mobile` is not installed.
     """
     exir = _part_of_executorch("executorch.exir")
     xnnpack = _part_of_executorch("executorch.backends.xnnpack.partition.xnnpack_partitioner")
-    picture = torch.zeros(1, crop, crop, 3, dtype=torch.uint8)
-    program = torch.export.export(Plain(model), (picture,))
+    image = torch.zeros(1, input_size, input_size, 3, dtype=torch.uint8)
+    program = torch.export.export(Plain(model), (image,))
     lowered = exir.to_edge_transform_and_lower(program, partitioner=[xnnpack.XnnpackPartitioner()])
     return bytes(lowered.to_executorch().buffer)
 
 
 def load_executorch(content: bytes) -> Predictor:
-    """Run a `.pte` file on this machine, a picture at a time."""
+    """Run a `.pte` file on this machine, an image at a time."""
     runtime = _part_of_executorch("executorch.runtime").Runtime.get()
     method = runtime.load_program(content).load_method("forward")
 
-    def predict(pictures: np.ndarray) -> np.ndarray:
-        answers = [method.execute((torch.from_numpy(one[None]),))[0] for one in pictures]
+    def predict(images: np.ndarray) -> np.ndarray:
+        answers = [method.execute((torch.from_numpy(one[None]),))[0] for one in images]
         return np.concatenate([answer.numpy() for answer in answers])
 
     return predict

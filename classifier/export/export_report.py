@@ -7,7 +7,7 @@ import pandas as pd
 
 from classifier.export.formats import INT8_NAME, ONNX, Agreement
 from classifier.export.int8_search import Search
-from classifier.inference.golden import EXPECTED, PICTURES, golden_content
+from classifier.inference.golden import EXPECTED, IMAGES, golden_content
 from classifier.inference.manifest import Entry, describe
 from classifier.inference.onnx_runtime import Predictor
 from classifier.processing.softmax import probabilities
@@ -78,23 +78,23 @@ def export_metrics(exported: list[Exported], search: Search) -> dict[str, float]
 
 
 def golden_answers(
-    exported: list[Exported], pictures: np.ndarray, classes: list[str], temperature: float
+    exported: list[Exported], images: np.ndarray, classes: list[str], temperature: float
 ) -> dict[str, Any]:
-    """What `golden.json` holds: the answers of each file to the golden pictures."""
-    answers = {one.file: probabilities(one.predict(pictures), temperature) for one in exported}
+    """What `golden.json` holds: the answers of each file to the golden images."""
+    answers = {one.file: probabilities(one.predict(images), temperature) for one in exported}
     return golden_content(classes, temperature, answers)
 
 
 def entries_of(
-    exported: list[Exported], others: dict[str, bytes], crop: int, classes: int
+    exported: list[Exported], others: dict[str, bytes], input_size: int, classes: int
 ) -> dict[str, Entry]:
     """The manifest's entries: of the models, and of the files that travel beside them."""
-    formats = {PICTURES: "NumPy array", EXPECTED: "JSON"}
+    formats = {IMAGES: "NumPy array", EXPECTED: "JSON"}
     entries = {
         one.file: describe(
             one.content,
             one.name,
-            takes=f"uint8 ({_batch(one)}, {crop}, {crop}, 3), RGB",
+            takes=f"uint8 ({_batch(one)}, {input_size}, {input_size}, 3), RGB",
             gives=f"float32 ({_batch(one)}, {classes}), logits",
             tolerance=_INT8_TOLERANCE if one.name == INT8_NAME else _TOLERANCE,
         )

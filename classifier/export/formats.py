@@ -1,6 +1,6 @@
 """The model as files that run without this project, and how they compare with it.
 
-All take pictures as uint8 `(N, crop, crop, 3)`, RGB, and give float32 logits `(N, classes)`;
+All take images as uint8 `(N, input_size, input_size, 3)`, RGB, and give float32 logits `(N, classes)`;
 normalisation is inside, so that no caller can get the mean or the order of channels wrong.
 """
 
@@ -15,8 +15,9 @@ from classifier.core.config import Params
 from classifier.export.executorch_export import load_executorch, to_executorch
 from classifier.export.int8_search import Int8Params
 from classifier.export.onnx_export import to_onnx
-from classifier.export.torch_export import load_pt2, load_torchscript, to_pt2, to_torchscript
+from classifier.export.torch_export import to_pt2, to_torchscript
 from classifier.inference.onnx_runtime import ONNX_FILE, Predictor, load_onnx
+from classifier.inference.torch_runtime import load_pt2, load_torchscript
 from classifier.models.network import Classifier
 
 
@@ -57,7 +58,7 @@ def formats(params: ExportParams) -> list[Format]:
 
 
 class Agreement(NamedTuple):
-    """How an exported file compares with the model that it came from, on the same pictures."""
+    """How an exported file compares with the model that it came from, on the same images."""
 
     accuracy: float
     top1_agreement: float

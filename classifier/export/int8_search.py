@@ -28,15 +28,15 @@ from classifier.export.quantization import (
 from classifier.inference.onnx_runtime import Predictor, load_onnx
 
 Method = Literal["minmax", "percentile", "entropy", "exclude"]
-# The scan asks which layers matter more than others: a few pictures tell.
-_SCAN_PICTURES = 16
+# The scan asks which layers matter more than others: a few images tell.
+_SCAN_IMAGES = 16
 
 
 class Int8Params(Params):
     """Section `export.int8`."""
 
     methods: list[Method]
-    calibration_pictures: int = Field(ge=1)
+    calibration_images: int = Field(ge=1)
     max_accuracy_drop: float = Field(ge=0, le=1)
     min_speedup: float | None = Field(gt=0)
 
@@ -82,19 +82,19 @@ class Search(NamedTuple):
 class Int8Search:
     """Quantises one ONNX file in several ways and measures each.
 
-    pictures: uint8 `(n, crop, crop, 3)` of the training split, to calibrate with.
-    accuracy: of a function of pictures, on the validation split.
+    images: uint8 `(n, input_size, input_size, 3)` of the training split, to calibrate with.
+    accuracy: of a function of images, on the validation split.
     """
 
     def __init__(
         self,
         content: bytes,
-        pictures: np.ndarray,
+        images: np.ndarray,
         accuracy: Callable[[Predictor], float],
         threads: int,
     ) -> None:
         self._model: onnx.ModelProto = prepare(content)
-        self._pictures, self._accuracy, self._threads = pictures, accuracy, threads
+        self._images, self._accuracy, self._threads = images, accuracy, threads
         self._expected = accuracy(load_onnx(content, threads))
         self._ranges: dict[Calibration, TensorsData] = {}
         self._attempts: list[Attempt] = []
@@ -120,7 +120,7 @@ class Int8Search:
         before = [f"{attempt.name} lost {attempt.drop:.4f}" for attempt in self._attempts[:-1]]
         tried = f" after {', '.join(before)}" if before else ""
         lost = f"changes the validation accuracy by {0 - passed.drop:+.4f}"
-        speed = f"is {speedup:.2f} times as fast as ONNX in float here, for one picture"
+        speed = f"is {speedup:.2f} times as fast as ONNX in float here, for one image"
         # Other ranges would not change the graph, and with it the time that it takes.
         if params.min_speedup is not None and speedup < params.min_speedup:
             reason = f"No int8 file: {passed.name} {lost}{tried}, but {speed}; "
@@ -130,9 +130,7 @@ class Int8Search:
         return Search(self._attempts, passed, reason)
 
     def _calibrated(self, calibration: Calibration) -> Attempt:
-        self._ranges[calibration] = calibrate(
-            self._model, self._pictures, calibration, self._threads
-        )
+        self._ranges[calibration] = calibrate(self._model, self._images, calibration, self._threads)
         return self._attempt(calibration, [])
 
     def _excluding(self, params: Int8Params) -> Attempt:
@@ -140,8 +138,8 @@ class Int8Search:
         best = min(self._attempts, key=lambda attempt: attempt.drop, default=None)
         tried = best or self._calibrated("minmax")
         calibration, count = tried.calibration, len(layers(self._model))
-        pictures = self._pictures[:_SCAN_PICTURES]
-        scan = scan_layers(self._model, self._ranges[calibration], pictures, self._threads)
+        images = self._images[:_SCAN_IMAGES]
+        scan = scan_layers(self._model, self._ranges[calibration], images, self._threads)
         excluded = 1
         while tried.drop > params.max_accuracy_drop and excluded <= count / 2:
             tried = self._attempt(calibration, [entry.layer for entry in scan[:excluded]])

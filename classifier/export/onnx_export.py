@@ -11,7 +11,7 @@ from classifier.models.network import Classifier
 
 
 class Plain(nn.Module):
-    """The same function, with pictures and weights in the order `(N, 3, H, W)` in memory too.
+    """The same function, with images and weights in the order `(N, 3, H, W)` in memory too.
 
     From PyTorch's channels-last order exporters make gathers that compute positions in memory,
     which no runtime can fuse or quantise.
@@ -22,16 +22,16 @@ class Plain(nn.Module):
         self.model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
         self.eval()
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        normalized = self.model.normalize(pictures).contiguous()
+    def forward(self, images: Tensor) -> Tensor:
+        normalized = self.model.normalize(images).contiguous()
         return self.model.head(self.model.backbone(normalized))
 
 
-def to_onnx(model: Classifier, crop: int) -> bytes:
+def to_onnx(model: Classifier, input_size: int) -> bytes:
     """The model as one ONNX file for batches of any size, the same bytes for the same model."""
     program = torch.onnx.export(
         Plain(model),
-        (example(crop),),
+        (example(input_size),),
         input_names=[INPUT],
         output_names=[OUTPUT],
         dynamic_shapes=({0: torch.export.Dim("batch")},),
@@ -54,6 +54,6 @@ def onnx_bytes(proto: onnx.ModelProto) -> bytes:
     return proto.SerializeToString(deterministic=True)
 
 
-def example(crop: int) -> Tensor:
-    """Pictures to export with; two, since exporters take a batch of one for a constant."""
-    return torch.zeros(2, crop, crop, 3, dtype=torch.uint8)
+def example(input_size: int) -> Tensor:
+    """Images to export with; two, since exporters take a batch of one for a constant."""
+    return torch.zeros(2, input_size, input_size, 3, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""An ONNX model in eight bits: static, per channel, calibrated on pictures.
+"""An ONNX model in eight bits: static, per channel, calibrated on images.
 
 Activations are uint8 and weights int8, each channel of a layer with a scale of its own (Jacob et
 al., 1712.05877), written as pairs of QuantizeLinear and DequantizeLinear (QDQ) that ONNX Runtime
@@ -59,9 +59,9 @@ def prepare(content: bytes) -> onnx.ModelProto:
 
 
 def calibrate(
-    model: onnx.ModelProto, pictures: np.ndarray, calibration: Calibration, threads: int
+    model: onnx.ModelProto, images: np.ndarray, calibration: Calibration, threads: int
 ) -> TensorsData:
-    """The range of every activation. pictures: uint8 `(N, crop, crop, 3)`."""
+    """The range of every activation. images: uint8 `(N, input_size, input_size, 3)`."""
     method, options = _METHODS[calibration]
     with tempfile.TemporaryDirectory() as folder, _quietly():
         path, augmented = Path(folder) / "model.onnx", Path(folder) / "augmented.onnx"
@@ -74,8 +74,8 @@ def calibrate(
         )
         # The same as its own, but with as many threads as were asked for.
         calibrator.infer_session = plain_session(augmented.read_bytes(), threads)
-        for start in range(0, len(pictures), _BATCH):
-            calibrator.collect_data(_OneBatch(pictures[start : start + _BATCH]))
+        for start in range(0, len(images), _BATCH):
+            calibrator.collect_data(_OneBatch(images[start : start + _BATCH]))
         return calibrator.compute_data()
 
 
@@ -111,13 +111,13 @@ def layers(model: onnx.ModelProto) -> list[str]:
 
 
 def scan_layers(
-    model: onnx.ModelProto, ranges: TensorsData, pictures: np.ndarray, threads: int
+    model: onnx.ModelProto, ranges: TensorsData, images: np.ndarray, threads: int
 ) -> list[Sensitivity]:
     """Every layer, the most sensitive first: each is quantised alone and its effect measured."""
-    expected = load_onnx(model.SerializeToString(), threads)(pictures)
+    expected = load_onnx(model.SerializeToString(), threads)(images)
     errors = []
     for layer in layers(model):
-        logits = load_onnx(quantize(model, ranges, only=[layer]), threads)(pictures)
+        logits = load_onnx(quantize(model, ranges, only=[layer]), threads)(images)
         errors.append(Sensitivity(layer, float(np.sqrt(np.mean((logits - expected) ** 2)))))
     return sorted(errors, key=lambda entry: -entry.error)
 
@@ -125,8 +125,8 @@ def scan_layers(
 class _OneBatch(CalibrationDataReader):
     """A batch as ONNX Runtime asks for it: once, and then nothing."""
 
-    def __init__(self, pictures: np.ndarray) -> None:
-        self._batches = iter([{INPUT: pictures}])
+    def __init__(self, images: np.ndarray) -> None:
+        self._batches = iter([{INPUT: images}])
 
     def get_next(self) -> dict[str, np.ndarray]:
         return next(self._batches, {})

@@ -3,11 +3,9 @@
 import io
 import warnings
 
-import numpy as np
 import torch
 
 from classifier.export.onnx_export import example
-from classifier.inference.onnx_runtime import Predictor
 from classifier.models.network import Classifier
 
 # What the exporter writes beside each operation: source lines, with this machine's paths.
@@ -16,10 +14,10 @@ _ORIGIN = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "fro
 _NOT_COPIED = ("version", ".data/version", ".data/serialization_id")
 
 
-def to_pt2(model: Classifier, crop: int) -> bytes:
+def to_pt2(model: Classifier, input_size: int) -> bytes:
     """The model as torch.export writes it, the same bytes for the same model."""
     program = torch.export.export(
-        model.eval(), (example(crop),), dynamic_shapes=({0: torch.export.Dim("batch")},)
+        model.eval(), (example(input_size),), dynamic_shapes=({0: torch.export.Dim("batch")},)
     )
     for part in program.graph_module.modules():
         if isinstance(part, torch.fx.GraphModule):
@@ -35,39 +33,14 @@ def to_pt2(model: Classifier, crop: int) -> bytes:
     return _repeatable(buffer)
 
 
-def load_pt2(content: bytes) -> Predictor:
-    """Run a `.pt2` file on the processor; only of one whose hash is known (`read_exported`)."""
-    return _predictor(torch.export.load(io.BytesIO(content)).module())
-
-
-def to_torchscript(model: Classifier, crop: int) -> bytes:
+def to_torchscript(model: Classifier, input_size: int) -> bytes:
     """The model as TorchScript, for hosts that have it already: PyTorch itself deprecates it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        traced = torch.jit.freeze(torch.jit.trace(model, example(crop)))
+        traced = torch.jit.freeze(torch.jit.trace(model, example(input_size)))
         buffer = io.BytesIO()
         torch.jit.save(traced, buffer)
     return _repeatable(buffer)
-
-
-def load_torchscript(content: bytes) -> Predictor:
-    """Run TorchScript on the processor; only of a file whose hash is known (`read_exported`)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return _predictor(torch.jit.load(io.BytesIO(content)))
-
-
-def eager(model: Classifier) -> Predictor:
-    """The model as it was trained, as the other formats are: a function of arrays."""
-    return _predictor(model)
-
-
-def _predictor(module: torch.nn.Module) -> Predictor:
-    @torch.no_grad()
-    def predict(pictures: np.ndarray) -> np.ndarray:
-        return module(torch.from_numpy(pictures)).float().numpy()
-
-    return predict
 
 
 def _repeatable(archive: io.BytesIO) -> bytes:

@@ -1,4 +1,4 @@
-"""Classify many pictures: decoding and inference side by side on all cores.
+"""Classify many images: decoding and inference side by side on all cores.
 
 Every thread reads a batch, decodes it and runs the model on it, with a runtime that uses no
 threads of its own. So no core waits for another one, and there is no queue to tune.
@@ -21,9 +21,9 @@ BATCH_SIZE = 16
 
 
 class Outcome(NamedTuple):
-    """What became of a picture: `answer`, or where that is None, `problem` in words.
+    """What became of an image: `answer`, or where that is None, `problem` in words.
 
-    pixels: the decoded picture, uint8 `(S, S, 3)`; None with a problem.
+    pixels: the decoded image, uint8 `(S, S, 3)`; None with a problem.
     """
 
     name: str
@@ -43,17 +43,17 @@ def worker_count() -> int:
 
 
 def classify_all(
-    model: Model, pictures: Iterable[Found], *, count: int | None = None, workers: int = 0
+    model: Model, images: Iterable[Found], *, count: int | None = None, workers: int = 0
 ) -> Generator[Outcome, None, None]:
-    """The outcomes in the order of the pictures, which are read as they are needed.
+    """The outcomes in the order of the images, which are read as they are needed.
 
-    model: with one thread a call (`load_model(threads=1)`). count: how many pictures there are,
+    model: with one thread a call (`load_model(threads=1)`). count: how many images there are,
     where that is known. workers: 0 for `worker_count()`.
     """
     workers = workers or worker_count()
-    # Few pictures are shared out, so that all cores have some.
+    # Few images are shared out, so that all cores have some.
     size = BATCH_SIZE if count is None else max(1, min(BATCH_SIZE, -(-count // workers)))
-    waiting = iter(pictures)
+    waiting = iter(images)
     with ThreadPoolExecutor(workers) as pool:
         running = deque(
             pool.submit(_classify_batch, model, batch)
@@ -70,8 +70,8 @@ def classify_all(
                 future.cancel()
 
 
-def _batches(pictures: Iterator[Found], size: int) -> Iterator[list[Found]]:
-    while batch := list(islice(pictures, size)):
+def _batches(images: Iterator[Found], size: int) -> Iterator[list[Found]]:
+    while batch := list(islice(images, size)):
         yield batch
 
 
@@ -88,7 +88,7 @@ def _classify_batch(model: Model, batch: list[Found]) -> list[Outcome]:
 
 
 def _decode(model: Model, found: Found) -> np.ndarray | str:
-    """The picture's pixels, or why there are none."""
+    """The image's pixels, or why there are none."""
     if isinstance(found.content, UserError):
         return str(found.content)
     try:

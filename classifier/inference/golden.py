@@ -1,6 +1,6 @@
-"""Golden pictures: inputs that travel with an export, and what each file must answer to them.
+"""Golden images: inputs that travel with an export, and what each file must answer to them.
 
-`golden.npy` holds the pictures, uint8 `(n, crop, crop, 3)`, and `golden.json` the probabilities
+`golden.npy` holds the images, uint8 `(n, input_size, input_size, 3)`, and `golden.json` the probabilities
 that each file gave where it was made. ONNX Runtime and NumPy are all that this needs.
 """
 
@@ -17,14 +17,14 @@ from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.onnx_runtime import Predictor
 from classifier.processing.softmax import probabilities
 
-PICTURES, EXPECTED = "golden.npy", "golden.json"
+IMAGES, EXPECTED = "golden.npy", "golden.json"
 COUNT = 8
 
 
 def choose_golden(logits: np.ndarray, count: int = COUNT) -> np.ndarray:
-    """Indices of pictures from the least to the most confident: int64 `(<= count,)`.
+    """Indices of images from the least to the most confident: int64 `(<= count,)`.
 
-    logits: float32 `(N, classes)`. Softmax hides an error where the model is certain, so pictures
+    logits: float32 `(N, classes)`. Softmax hides an error where the model is certain, so images
     that it doubts belong among them.
     """
     ordered = np.sort(logits, axis=1)
@@ -68,13 +68,13 @@ def compare_answers(answers: np.ndarray, expected: np.ndarray, tolerance: float)
 
 @dataclass(frozen=True)
 class Golden:
-    """The golden pictures of an export and what is expected of its files.
+    """The golden images of an export and what is expected of its files.
 
-    pictures: uint8 `(n, crop, crop, 3)`. expected: by file, probabilities float64 `(n, classes)`.
+    images: uint8 `(n, input_size, input_size, 3)`. expected: by file, probabilities float64 `(n, classes)`.
     tolerances: by file, of a probability.
     """
 
-    pictures: np.ndarray
+    images: np.ndarray
     temperature: float
     expected: dict[str, np.ndarray]
     tolerances: dict[str, float]
@@ -84,10 +84,10 @@ class Golden:
 
         Raises UserError where it does not.
         """
-        answers = probabilities(predict(self.pictures), self.temperature)
+        answers = probabilities(predict(self.images), self.temperature)
         replay = compare_answers(answers, self.expected[file], self.tolerances[file])
         found = (
-            f"{len(self.pictures)} golden pictures, largest difference of a probability "
+            f"{len(self.images)} golden images, largest difference of a probability "
             f"{replay.largest_difference:.2g} (allowed {replay.tolerance:g})"
         )
         if replay.passed:
@@ -96,11 +96,11 @@ class Golden:
 
 
 def read_golden(folder: Path) -> Golden:
-    """The golden pictures of the export in `folder`; raises UserError as `read_exported` does."""
+    """The golden images of the export in `folder`; raises UserError as `read_exported` does."""
     content = json.loads(read_exported(folder, EXPECTED))
     entries = read_manifest(folder).items()
     return Golden(
-        pictures=np.load(io.BytesIO(read_exported(folder, PICTURES)), allow_pickle=False),
+        images=np.load(io.BytesIO(read_exported(folder, IMAGES)), allow_pickle=False),
         temperature=content["temperature"],
         expected={file: np.array(rows) for file, rows in content["probabilities"].items()},
         tolerances={file: one.tolerance for file, one in entries if one.tolerance is not None},

@@ -1,4 +1,4 @@
-"""Find the pictures that a user names: files, folders, patterns, archives, paths from a stream."""
+"""Find the images that a user names: files, folders, patterns, archives, paths from a stream."""
 
 import glob
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
-from classifier.processing.images import PICTURE_SUFFIXES
+from classifier.processing.images import IMAGE_SUFFIXES
 from classifier.sources.archives import is_hidden, list_members, read_members
 
 STANDARD_INPUT = "-"
@@ -15,7 +15,7 @@ ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".xz", ".txz"})
 
 
 class Found(NamedTuple):
-    """A picture by its name, and where its bytes are: a path, themselves, or why they cannot be."""
+    """An image by its name, and where its bytes are: a path, themselves, or why they cannot be."""
 
     name: str
     content: Path | bytes | UserError
@@ -39,15 +39,15 @@ def expand_names(names: Iterable[str], standard_input: Iterable[str]) -> list[Pa
     return paths
 
 
-def count_pictures(paths: Iterable[Path]) -> int | None:
-    """How many pictures `read_pictures` will find; None where counting takes reading it all."""
+def count_images(paths: Iterable[Path]) -> int | None:
+    """How many images `read_images` will find; None where counting takes reading it all."""
     count = 0
     for path in paths:
         if not _is_archive(path):
             count += 1
         elif path.suffix.lower() == ".zip":
             try:
-                count += sum(_is_picture(member.name) for member in list_members(path))
+                count += sum(_is_image(member.name) for member in list_members(path))
             except (UserError, OSError):
                 count += 1
         else:
@@ -55,14 +55,14 @@ def count_pictures(paths: Iterable[Path]) -> int | None:
     return count
 
 
-def read_pictures(paths: Iterable[Path]) -> Iterator[Found]:
-    """The pictures in their order; of archives, which are not extracted, the members' bytes.
+def read_images(paths: Iterable[Path]) -> Iterator[Found]:
+    """The images in their order; of archives, which are not extracted, the members' bytes.
 
     What cannot be read is found too, with the reason, and does not end the search.
     """
     for path in paths:
         if path.is_dir():
-            yield Found(str(path), UserError("no picture files lie in this folder."))
+            yield Found(str(path), UserError("no image files lie in this folder."))
         elif not _is_archive(path):
             yield Found(str(path), path)
         else:
@@ -72,31 +72,31 @@ def read_pictures(paths: Iterable[Path]) -> Iterator[Found]:
 def _members(path: Path) -> Iterator[Found]:
     empty = True
     try:
-        for name, content in read_members(path, _is_picture):
+        for name, content in read_members(path, _is_image):
             empty = False
             yield Found(f"{path}/{name}", content)
     except UserError as error:
         yield Found(str(path), error)
     else:
         if empty:
-            yield Found(str(path), UserError("no picture files lie in this archive."))
+            yield Found(str(path), UserError("no image files lie in this archive."))
 
 
 def _files(path: Path) -> list[Path]:
-    """The picture files below a folder; the path itself where it is none, or holds none."""
+    """The image files below a folder; the path itself where it is none, or holds none."""
     if not path.is_dir():
         return [path]
     files = [
         Path(parent, name)
         for parent, _, names in os.walk(path)
         for name in names
-        if _is_picture(name) and not is_hidden(Path(parent, name).relative_to(path).as_posix())
+        if _is_image(name) and not is_hidden(Path(parent, name).relative_to(path).as_posix())
     ]
     return sorted(files) or [path]
 
 
-def _is_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in PICTURE_SUFFIXES
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _is_archive(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""How fast functions of pictures are, measured in turn. NumPy is all that this needs."""
+"""How fast functions of images are, measured in turn. NumPy is all that this needs."""
 
 import time
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ _SECONDS = 4.0
 
 
 class Speed(NamedTuple):
-    """Milliseconds of one picture alone, at the median and the 95th percentile, and the rate
-    of pictures a second in batches."""
+    """Milliseconds of one image alone, at the median and the 95th percentile, and the rate
+    of images a second in batches."""
 
     milliseconds_p50: float
     milliseconds_p95: float
@@ -23,13 +23,13 @@ class Speed(NamedTuple):
 
 
 def measure_in_turn(
-    predictors: Mapping[str, Predictor], pictures: np.ndarray, batch_size: int = 32
+    predictors: Mapping[str, Predictor], images: np.ndarray, batch_size: int = 32
 ) -> dict[str, Speed]:
-    """Of every function its speed. pictures: uint8 `(N, crop, crop, 3)`, repeated as needed.
+    """Of every function its speed. images: uint8 `(N, input_size, input_size, 3)`, repeated as needed.
 
-    A picture alone is timed some fifty times, a batch seven.
+    An image alone is timed some fifty times, a batch seven.
     """
-    batch = np.ascontiguousarray(np.resize(pictures, (batch_size, *pictures.shape[1:])))
+    batch = np.ascontiguousarray(np.resize(images, (batch_size, *images.shape[1:])))
     single = seconds_in_turn(predictors, batch[:1])
     many = seconds_in_turn(predictors, batch, calls=1)
     return {
@@ -43,7 +43,7 @@ def measure_in_turn(
 
 
 def seconds_in_turn(
-    predictors: Mapping[str, Predictor], pictures: np.ndarray, calls: int = 7
+    predictors: Mapping[str, Predictor], images: np.ndarray, calls: int = 7
 ) -> dict[str, list[float]]:
     """Seconds of each counted call.
 
@@ -55,10 +55,10 @@ def seconds_in_turn(
     started = time.perf_counter()
     for _ in range(_ROUNDS):
         for name, predict in predictors.items():
-            predict(pictures)
+            predict(images)
             for _ in range(calls):
                 begun = time.perf_counter()
-                predict(pictures)
+                predict(images)
                 seconds[name].append(time.perf_counter() - begun)
         if time.perf_counter() - started > _SECONDS * len(predictors):
             break

@@ -17,7 +17,7 @@ MANIFEST = "manifest.json"
 
 
 class Entry(NamedTuple):
-    """One file. tolerance: of a probability of the golden pictures; None where none is replayed."""
+    """One file. tolerance: of a probability of the golden images; None where none is replayed."""
 
     format: str
     sha256: str

@@ -1,4 +1,4 @@
-"""Which places of a picture speak for a class, by covering them one after the other; NumPy only.
+"""Which places of an image speak for a class, by covering them one after the other; NumPy only.
 
 Zeiler and Fergus, "Visualizing and understanding convolutional networks", arXiv 1311.2901. Nothing
 is asked of the network but answers, so that it explains whatever file answers here, in eight bits
@@ -9,7 +9,7 @@ import numpy as np
 
 from classifier.inference.onnx_runtime import Predictor
 
-# Squares a side that are covered in turn; each is twice as wide as its share of the picture.
+# Squares a side that are covered in turn; each is twice as wide as its share of the image.
 _GRID = 8
 # Several at once are faster, and few need little memory.
 _AT_ONCE = 8
@@ -19,15 +19,15 @@ _KEPT = 0.3
 
 
 def occlusion_map(
-    predictor: Predictor, picture: np.ndarray, index: int, fill: tuple[float, float, float]
+    predictor: Predictor, image: np.ndarray, index: int, fill: tuple[float, float, float]
 ) -> np.ndarray:
-    """How much the answer for a class loses without each place: float32 `(crop, crop)` in 0..1.
+    """How much the answer for a class loses without each place: float32 `(input_size, input_size)` in 0..1.
 
-    picture: uint8 `(crop, crop, 3)`. index: of the class. fill: the colour that covers a place, in
-    0..255, such as the mean of the training pictures. The loss is that of the class's log odds; the
+    image: uint8 `(input_size, input_size, 3)`. index: of the class. fill: the colour that covers a place, in
+    0..255, such as the mean of the training images. The loss is that of the class's log odds; the
     place that costs the most has 1. Where covering costs nothing anywhere, all of it is 0.
     """
-    side = len(picture)
+    side = len(image)
     centres = (np.arange(_GRID) + 0.5) * side / _GRID
     low = np.maximum(np.floor(centres - side / _GRID), 0).astype(int)
     high = np.minimum(np.ceil(centres + side / _GRID), side).astype(int)
@@ -36,10 +36,10 @@ def occlusion_map(
         for row in range(_GRID)
         for column in range(_GRID)
     ]
-    covered = np.repeat(picture[np.newaxis], len(squares), axis=0)
+    covered = np.repeat(image[np.newaxis], len(squares), axis=0)
     for variant, square in zip(covered, squares, strict=True):
         variant[square] = np.rint(fill)
-    before = _log_odds(predictor(picture[np.newaxis]), index)[0]
+    before = _log_odds(predictor(image[np.newaxis]), index)[0]
     parts = np.split(covered, range(_AT_ONCE, len(covered), _AT_ONCE))
     after = np.concatenate([_log_odds(predictor(part), index) for part in parts])
     lost, times = np.zeros((2, side, side))
@@ -50,12 +50,12 @@ def occlusion_map(
     return (heat / max(heat.max(), np.finfo(float).tiny)).astype(np.float32)
 
 
-def blend(pictures: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The pictures in grey, warm places in red and hot ones in yellow: uint8 `(N, H, W, 3)`.
+def blend(images: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The images in grey, warm places in red and hot ones in yellow: uint8 `(N, H, W, 3)`.
 
-    pictures: uint8 `(N, H, W, 3)`. heat: float `(N, H, W)` in 0..1.
+    images: uint8 `(N, H, W, 3)`. heat: float `(N, H, W)` in 0..1.
     """
-    grey = pictures.mean(axis=3, keepdims=True)
+    grey = images.mean(axis=3, keepdims=True)
     colour = np.stack([np.interp(heat, (0, 0.5, 1), levels) for levels in _COLOURS], axis=-1)
     share = (1 - _KEPT) * heat[..., None]
     return np.rint(grey * (1 - share) + colour * share).astype(np.uint8)

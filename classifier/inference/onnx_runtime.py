@@ -9,9 +9,9 @@ import onnxruntime
 from classifier.core.errors import UserError
 from classifier.inference.manifest import read_exported
 
-# Pictures uint8 `(N, crop, crop, 3)` → logits float32 `(N, classes)`.
+# Images uint8 `(N, input_size, input_size, 3)` → logits float32 `(N, classes)`.
 Predictor = Callable[[np.ndarray], np.ndarray]
-INPUT, OUTPUT = "pictures", "logits"
+INPUT, OUTPUT = "images", "logits"
 ONNX_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 
 
@@ -19,8 +19,8 @@ def load_onnx(content: bytes, threads: int = 0) -> Predictor:
     """The file as a function; threads: 0 leaves their number to ONNX Runtime, one a core."""
     session = _session(content, threads, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
 
-    def predict(pictures: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run([OUTPUT], {INPUT: pictures})[0])
+    def predict(images: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run([OUTPUT], {INPUT: images})[0])
 
     return predict
 

@@ -35,9 +35,9 @@ def load_openvino(content: bytes, threads: int = 0) -> Predictor:
     openvino.Tensor(np.zeros(1, np.uint8))
     own = threading.local()
 
-    def predict(pictures: np.ndarray) -> np.ndarray:
+    def predict(images: np.ndarray) -> np.ndarray:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
-        return np.array(own.request.infer({INPUT: pictures})[OUTPUT])
+        return np.array(own.request.infer({INPUT: images})[OUTPUT])
 
     return predict

@@ -23,7 +23,7 @@ from classifier.core.errors import UserError
 from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Predictor, load_exported
 from classifier.inference.openvino_runtime import load_openvino
-from classifier.processing.images import MAX_PIXELS, read_picture
+from classifier.processing.images import MAX_PIXELS, read_image
 from classifier.processing.softmax import UNKNOWN, Merge, merge_views
 from classifier.processing.spec import DESCRIPTION, BundleSpec
 from classifier.processing.views import View, named_view
@@ -34,7 +34,7 @@ EXPORT, CHOICE = "export", "tta.json"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A class that a picture may be of, and how probable that is."""
+    """A class that an image may be of, and how probable that is."""
 
     label: str
     index: int
@@ -43,7 +43,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says about a picture. probabilities: of every class, float64 `(classes,)`.
+    """What a model says about an image. probabilities: of every class, float64 `(classes,)`.
 
     reject_below: the probability that the best class must have, or the answer is `unknown`.
     """
@@ -90,8 +90,8 @@ class Answer:
 class Model:
     """A trained model that is ready to answer; threads may share it.
 
-    predictor: pictures uint8 `(N, crop, crop, 3)` → logits float32 `(N, classes)`.
-    views: what the model is shown of each picture, merged as `merge` says.
+    predictor: images uint8 `(N, input_size, input_size, 3)` → logits float32 `(N, classes)`.
+    views: what the model is shown of each image, merged as `merge` says.
     version: 12 digits that tell one trained model, in its format, from another.
     """
 
@@ -102,22 +102,22 @@ class Model:
     merge: Merge
     reject_below: float
 
-    def predict(self, picture: str | Path | bytes) -> Answer:
-        """The answer for a picture: its file's path, or the bytes of the file.
+    def predict(self, image: str | Path | bytes) -> Answer:
+        """The answer for an image: its file's path, or the bytes of the file.
 
-        Raises UserError where it is no picture that can be read, OSError where there is no file.
+        Raises UserError where it is no image that can be read, OSError where there is no file.
         """
-        content = Path(picture) if isinstance(picture, str) else picture
+        content = Path(image) if isinstance(image, str) else image
         return self.answers(self.decode(content)[np.newaxis])[0]
 
     def decode(self, content: Path | bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """A picture as training stored them: uint8 `(S, S, 3)`; raises as `predict` does."""
-        return read_picture(content, self.spec.preprocessing, max_pixels).pixels
+        """An image as training stored them: uint8 `(S, S, 3)`; raises as `predict` does."""
+        return read_image(content, self.spec.preprocessing, max_pixels).pixels
 
-    def answers(self, pictures: np.ndarray) -> list[Answer]:
-        """The answers for decoded pictures, uint8 `(N, S, S, 3)`."""
-        rows = np.arange(len(pictures))
-        shown = (np.ascontiguousarray(view(pictures, rows)) for view in self.views)
+    def answers(self, images: np.ndarray) -> list[Answer]:
+        """The answers for decoded images, uint8 `(N, S, S, 3)`."""
+        rows = np.arange(len(images))
+        shown = (np.ascontiguousarray(view(images, rows)) for view in self.views)
         logits = np.stack([self.predictor(seen) for seen in shown])
         merged = merge_views(logits, self.spec.temperature, self.merge)
         return [Answer(self.spec.classes, row, self.reject_below) for row in merged]
@@ -149,7 +149,7 @@ def load_model(
         file = INT8_FILE if int8 else ONNX_FILE
         spec, predictor, version = _load_export(folder, file, runtime, threads)
     names, merge = _read_choice(folder / CHOICE) if tta else (["identity"], "probabilities")
-    views = [named_view(name, spec.image_size, spec.crop) for name in names]
+    views = [named_view(name, spec.stored_size, spec.input_size) for name in names]
     return Model(spec, predictor, version, views, merge, reject_below)
 
 
@@ -189,7 +189,7 @@ def _load_bundle(folder: Path, threads: int) -> tuple[BundleSpec, Predictor, str
     import torch  # noqa: PLC0415
 
     from classifier.core.files import sha256_of  # noqa: PLC0415
-    from classifier.export.torch_export import eager  # noqa: PLC0415
+    from classifier.inference.torch_runtime import eager  # noqa: PLC0415
     from classifier.models.bundle import WEIGHTS, load_bundle  # noqa: PLC0415
     from classifier.models.devices import choose_device  # noqa: PLC0415
 

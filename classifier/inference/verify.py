@@ -1,11 +1,11 @@
-"""Replay the golden pictures of an export on this machine.
+"""Replay the golden images of an export on this machine.
 
     python -m classifier.inference.verify models/export
 
 ONNX Runtime and NumPy are all that it needs. Every file's hash is compared with the manifest's,
 and every ONNX file must give the probabilities that it gave where it was made: of float models to
 0.001, of eight-bit ones, whose kernels differ between processors, to 0.1. It prints a line for
-each file, with the milliseconds that it takes here for a picture, and ends with status 1 where
+each file, with the milliseconds that it takes here for an image, and ends with status 1 where
 one fails. TorchScript, `.pt2` and `.pte` files are hashed but not opened.
 """
 
@@ -23,7 +23,7 @@ from classifier.inference.onnx_runtime import Predictor, load_exported
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m classifier.inference.verify",
-        description="Replay the golden pictures of an export.",
+        description="Replay the golden images of an export.",
     )
     parser.add_argument("folder", type=Path, help="such as models/export")
     folder = parser.parse_args().folder
@@ -43,8 +43,8 @@ def main() -> None:
         except UserError as error:
             failed.append(file)
             print(f"FAILED  {file}: {error}")
-    for file, speed in measure_in_turn(predictors, golden.pictures).items():
-        print(f"here    {file}: {speed.milliseconds_p50:.2f} ms for a picture")
+    for file, speed in measure_in_turn(predictors, golden.images).items():
+        print(f"here    {file}: {speed.milliseconds_p50:.2f} ms for an image")
     if failed:
         raise UserError(
             f"{len(failed)} of {len(entries)} files failed ({', '.join(failed)}): do not use them "

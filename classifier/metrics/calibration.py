@@ -11,7 +11,7 @@ import numpy as np
 class Reliability(NamedTuple):
     """Answers by their confidence, in bins of equal width from 0 to 1: `(bins,)` each.
 
-    counts: int64, pictures. confidence, accuracy: float64, means; NaN in an empty bin.
+    counts: int64, images. confidence, accuracy: float64, means; NaN in an empty bin.
     """
 
     counts: np.ndarray
@@ -20,7 +20,7 @@ class Reliability(NamedTuple):
 
     @property
     def calibration_error(self) -> float:
-        """The expected calibration error: distance of confidence and accuracy, by pictures."""
+        """The expected calibration error: distance of confidence and accuracy, by images."""
         distances = np.nan_to_num(np.abs(self.accuracy - self.confidence))
         return float((self.counts * distances).sum() / self.counts.sum())
 

@@ -20,7 +20,7 @@ class ClassScores(NamedTuple):
 
 
 def top_accuracy(probabilities: np.ndarray, labels: np.ndarray, best: int) -> float:
-    """Share of pictures whose class is among the `best` most probable ones.
+    """Share of images whose class is among the `best` most probable ones.
 
     probabilities: `(n, classes)`. labels: int `(n,)`. Of equally probable classes the first count,
     so that `best=1` agrees with `argmax`.
@@ -51,5 +51,5 @@ def class_scores(predicted: np.ndarray, labels: np.ndarray, classes: int) -> Cla
 
 
 def confusion_counts(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Pictures of each true class (row) by predicted class (column): int64 `(classes, classes)`."""
+    """Images of each true class (row) by predicted class (column): int64 `(classes, classes)`."""
     return confusion_matrix(labels, predicted, labels=np.arange(classes))

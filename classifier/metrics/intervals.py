@@ -25,11 +25,11 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class PairedGain:
-    """What replacing one prediction by another did to the same pictures.
+    """What replacing one prediction by another did to the same images.
 
     gain: accuracy after minus accuracy before, with its 95% interval from `low` to `high`.
     p_value: how often chance alone would part the two at least so far (McNemar's exact test).
-    corrected, spoiled: pictures that became right, and wrong.
+    corrected, spoiled: images that became right, and wrong.
     """
 
     gain: float
@@ -58,9 +58,9 @@ def bootstrap(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[s
     and Tibshirani, "An introduction to the bootstrap", 1993, chapter 14. Plain percentiles are too
     narrow on the side of the mistakes where there are few, as there should be.
 
-    Pictures are drawn again within each class: the split stage fixed how many there are of each,
+    Images are drawn again within each class: the split stage fixed how many there are of each,
     and otherwise rare classes would be missing from resamples, which pulls macro F1 down. To draw
-    pictures is to draw from a row of the confusion matrix: the work does not grow with their
+    images is to draw from a row of the confusion matrix: the work does not grow with their
     number.
     """
     counts = confusion_counts(predicted, labels, classes)
@@ -72,7 +72,7 @@ def bootstrap(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[s
     def f1(hits: np.ndarray, taken: np.ndarray) -> np.ndarray:
         return (2 * hits / np.maximum(support + taken, 1)).mean(axis=-1)
 
-    # What a picture of a class (row) adds to the measure when it is taken for another (column).
+    # What an image of a class (row) adds to the measure when it is taken for another (column).
     diagonal = np.eye(classes)
     of_recall = diagonal / (np.maximum(support, 1) * there.sum())[:, None]
     of_f1 = (diagonal * (2 / sizes)[:, None] - 2 * own / sizes**2) / classes
@@ -89,10 +89,10 @@ def bootstrap(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[s
 
 
 def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the intervals of shares `hits / total`: float64 `(n,)` each; 0 and 1 of no pictures.
+    """Ends of the intervals of shares `hits / total`: float64 `(n,)` each; 0 and 1 of no images.
 
     hits, total: int `(n,)`. Wilson, "Probable inference, the law of succession, and statistical
-    inference", Journal of the American Statistical Association 22 (1927) 209-212: of few pictures
+    inference", Journal of the American Statistical Association 22 (1927) 209-212: of few images
     too, and of a share of 0 or 1, it keeps close to its 95%.
     """
     reach = NormalDist().inv_cdf(0.975)
@@ -128,7 +128,7 @@ def _bca(value: float, drawn: np.ndarray, effects: np.ndarray, counts: np.ndarra
 
 
 def _draw(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each resample and class, pictures hit and pictures taken for it: `(resamples, classes)`.
+    """Of each resample and class, images hit and images taken for it: `(resamples, classes)`.
 
     counts: confusion matrix, int64 `(classes, classes)`.
     """
@@ -145,11 +145,11 @@ def _draw(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def paired_gain(before: np.ndarray, after: np.ndarray) -> PairedGain:
-    """Compare two predictions of the same pictures; before, after: bool `(n,)`, True where right.
+    """Compare two predictions of the same images; before, after: bool `(n,)`, True where right.
 
     The interval is the adjusted Wald interval of Bonett and Price, "Adjusted Wald confidence
     interval for a difference of binomial proportions based on paired data", Journal of Educational
-    and Behavioral Statistics 37 (2012) 479-488: it adds one picture to each of the two kinds of
+    and Behavioral Statistics 37 (2012) 479-488: it adds one image to each of the two kinds of
     disagreement, and so keeps its coverage where there are few of them.
     """
     corrected, spoiled = int((~before & after).sum()), int((before & ~after).sum())

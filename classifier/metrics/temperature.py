@@ -11,9 +11,9 @@ import numpy as np
 
 from classifier.processing.softmax import probabilities
 
-# Outside these bounds the fit says more about the pictures than about the network.
+# Outside these bounds the fit says more about the images than about the network.
 LOWEST, HIGHEST = 0.05, 20.0
-# What is known before a picture is seen: the logarithm is about 0, give or take so much.
+# What is known before an image is seen: the logarithm is about 0, give or take so much.
 _SPREAD = 0.5
 
 
@@ -25,7 +25,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     The cross-entropy of a split without a mistake falls without end as the temperature does, and
     that of a small split is close to it by chance. So a normal prior around 0 for the logarithm of
     the temperature is added: it decides where there is little to see, and gives way to a few dozen
-    pictures that say otherwise.
+    images that say otherwise.
     """
     if len(labels) == 0:
         return 1.0

@@ -1,4 +1,4 @@
-"""Whether several views of a picture are worth their cost, as a sentence."""
+"""Whether several views of an image are worth their cost, as a sentence."""
 
 from classifier.metrics.intervals import PairedGain
 

@@ -1,4 +1,4 @@
-"""A network that learns 32 x 32 pictures in eight to ten passes over them.
+"""A network that learns 32 x 32 images in eight to ten passes over them.
 
 After airbench94 (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498): a
 first layer that whitens patches and stands still, convolutions that begin as the identity, batch
@@ -17,7 +17,7 @@ _SMALLEST_VARIANCE = 5e-4
 
 
 class WhitenedNet(nn.Module):
-    """Pictures normalised to `(N, 3, H, W)`, H and W of at least 16 → `(N, features)`."""
+    """Images normalised to `(N, 3, H, W)`, H and W of at least 16 → `(N, features)`."""
 
     features = _WIDTHS[-1]
 
@@ -29,16 +29,16 @@ class WhitenedNet(nn.Module):
         blocks = [_block(*pair) for pair in zip(widths, _WIDTHS, strict=False)]
         self.blocks = nn.Sequential(nn.GELU(), *blocks)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.blocks(self.whiten(pictures)).amax(dim=(2, 3)) * _SCALE
+    def forward(self, images: Tensor) -> Tensor:
+        return self.blocks(self.whiten(images)).amax(dim=(2, 3)) * _SCALE
 
     @torch.no_grad()
-    def learn_patches(self, pictures: Tensor) -> None:
-        """Set the first layer to the principal directions of the pictures' patches, and back.
+    def learn_patches(self, images: Tensor) -> None:
+        """Set the first layer to the principal directions of the images' patches, and back.
 
-        Its outputs then are uncorrelated and of variance one. pictures: as `forward` takes them.
+        Its outputs then are uncorrelated and of variance one. images: as `forward` takes them.
         """
-        patches = nn.functional.unfold(pictures.float(), _PATCH).transpose(1, 2).flatten(0, 1)
+        patches = nn.functional.unfold(images.float(), _PATCH).transpose(1, 2).flatten(0, 1)
         variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
         scaled = directions.T / (variances + _SMALLEST_VARIANCE).sqrt()[:, None]
         filters = scaled.view(-1, 3, _PATCH, _PATCH)

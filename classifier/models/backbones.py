@@ -11,21 +11,21 @@ from classifier.core.errors import UserError
 
 
 def build_backbone(
-    name: str, *, weights: str | None, load_weights: bool, small_stem: bool, crop: int
+    name: str, *, weights: str | None, load_weights: bool, small_stem: bool, input_size: int
 ) -> tuple[nn.Module, int]:
-    """torchvision's model `name` for pictures of side `crop`, and the number of its features.
+    """torchvision's model `name` for images of side `input_size`, and the number of its features.
 
     weights: torchvision's name of the pretrained weights that the network has; with load_weights
     False they are not read, but the network is made as if they were.
     Raises UserError for an unknown name and where weights cannot be downloaded; AssertionError or
-    ValueError, as torchvision does, where a transformer cannot take pictures of side `crop`.
+    ValueError, as torchvision does, where a transformer cannot take images of side `input_size`.
     """
     _check_names(name, weights)
     try:
         if weights is not None and load_weights:
             backbone = torchvision.models.get_model(name, weights=weights)
         else:
-            options = _options(name, pretrained=weights is not None, crop=crop)
+            options = _options(name, pretrained=weights is not None, input_size=input_size)
             backbone = torchvision.models.get_model(name, weights=None, **options)
     except URLError as error:
         raise UserError(
@@ -62,15 +62,15 @@ def _check_names(name: str, weights: str | None) -> None:
         )
 
 
-def _options(name: str, *, pretrained: bool, crop: int) -> dict[str, object]:
+def _options(name: str, *, pretrained: bool, input_size: int) -> dict[str, object]:
     """Keyword arguments that single models need when they are built without loading weights."""
     if name in ("googlenet", "inception_v3"):
         # Pretrained weights expect a normalisation that the network itself changes to.
         return {"transform_input": pretrained, "init_weights": not pretrained}
     if name.startswith("vit_"):
-        return {"image_size": crop}
+        return {"image_size": input_size}
     if name == "maxvit_t":
-        return {"input_size": (crop, crop)}
+        return {"input_size": (input_size, input_size)}
     return {}
 
 
@@ -97,7 +97,7 @@ def _remove_last_layer(backbone: nn.Module) -> int:
 
 
 def _shrink_stem(backbone: nn.Module, name: str) -> None:
-    """Keep small pictures from vanishing: a first layer of 3x3 and stride 1, and no pooling.
+    """Keep small images from vanishing: a first layer of 3x3 and stride 1, and no pooling.
 
     He et al., arXiv 1512.03385, section 4.2, use such a first layer for CIFAR-10.
     """

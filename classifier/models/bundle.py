@@ -1,6 +1,6 @@
 """The trained model as it travels: `model.safetensors` and `model.json`, no pickle.
 
-The bundle holds everything that turns a picture file into probabilities: weights, class names,
+The bundle holds everything that turns an image file into probabilities: weights, class names,
 preprocessing, normalisation and temperature.
 """
 
@@ -62,7 +62,7 @@ def load_bundle(folder: Path = Path("models"), device: torch.device | None = Non
     model = build_classifier(
         params,
         classes=len(spec.classes),
-        crop=spec.crop,
+        input_size=spec.input_size,
         mean=spec.mean,
         std=spec.std,
         load_weights=False,

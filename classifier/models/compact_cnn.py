@@ -1,4 +1,4 @@
-"""A small convolutional network for small pictures, trained from scratch in seconds."""
+"""A small convolutional network for small images, trained from scratch in seconds."""
 
 from torch import nn
 

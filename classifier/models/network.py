@@ -1,6 +1,6 @@
 """The network: a backbone, a new head, and what of it stands still.
 
-A `Classifier` takes pictures as they are stored, `(N, H, W, 3)` in 0..255, and normalises them
+A `Classifier` takes images as they are stored, `(N, H, W, 3)` in 0..255, and normalises them
 itself, so training, evaluation and every exported file share one normalisation.
 """
 
@@ -46,7 +46,7 @@ class ModelParams(Params):
         if self.backbone in OWN and (self.weights is not None or self.stem == "small"):
             raise ValueError(
                 f"train.model.backbone: {self.backbone} has no pretrained weights and is made for "
-                "small pictures; set train.model.weights: null and train.model.stem: standard."
+                "small images; set train.model.weights: null and train.model.stem: standard."
             )
         if self.freeze != "none" and self.weights is None:
             raise ValueError(
@@ -62,7 +62,7 @@ class ModelParams(Params):
 
 
 class Classifier(nn.Module):
-    """Pictures uint8 or float `(N, H, W, 3)` in 0..255 → logits `(N, classes)`.
+    """Images uint8 or float `(N, H, W, 3)` in 0..255 → logits `(N, classes)`.
 
     mean, std: of each channel, in 0..255.
     """
@@ -78,16 +78,16 @@ class Classifier(nn.Module):
         self.register_buffer("std", std)
         self._frozen: list[nn.Module] = []
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.features(pictures))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images))
 
-    def features(self, pictures: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         """What the head sees: `(N, features)`."""
-        return self.backbone(self.normalize(pictures))
+        return self.backbone(self.normalize(images))
 
-    def normalize(self, pictures: Tensor) -> Tensor:
-        """Pictures as the backbone takes them: float `(N, 3, H, W)` about zero."""
-        normalized = (pictures.to(self.mean.dtype) - self.mean) / self.std
+    def normalize(self, images: Tensor) -> Tensor:
+        """Images as the backbone takes them: float `(N, 3, H, W)` about zero."""
+        normalized = (images.to(self.mean.dtype) - self.mean) / self.std
         # Seen as (N, 3, H, W), these bytes are already in PyTorch's channels-last order.
         return normalized.permute(0, 3, 1, 2)
 
@@ -139,16 +139,16 @@ def build_classifier(
     params: ModelParams,
     *,
     classes: int,
-    crop: int,
+    input_size: int,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     load_weights: bool = True,
 ) -> Classifier:
-    """The network that `params` describe, for pictures of side `crop`, on the current device.
+    """The network that `params` describe, for images of side `input_size`, on the current device.
 
     load_weights: False leaves pretrained weights out, for a model that is filled from a bundle.
     """
-    backbone, features = _build_backbone(params, crop, load_weights)
+    backbone, features = _build_backbone(params, input_size, load_weights)
     model = Classifier(
         backbone, _build_head(params.head, features, classes), torch.tensor(mean), torch.tensor(std)
     )
@@ -169,37 +169,37 @@ def restore_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     network.load_state_dict(state)
 
 
-def learn_from_pictures(model: Classifier, images: np.ndarray, rows: np.ndarray) -> None:
-    """Set what a network takes from the training pictures before it is trained.
+def learn_from_images(model: Classifier, images: np.ndarray, rows: np.ndarray) -> None:
+    """Set what a network takes from the training images before it is trained.
 
     images: uint8 `(N, S, S, 3)`, of which some of `rows` are looked at.
     """
     if isinstance(model.backbone, WhitenedNet):
         wanted = max(1, _PATCH_PIXELS // images[0, :, :, 0].size)
         step = -(-len(rows) // wanted)
-        pictures = torch.from_numpy(images[rows[::step]]).to(model.mean.device)
-        model.backbone.learn_patches(model.normalize(pictures))
+        chosen = torch.from_numpy(images[rows[::step]]).to(model.mean.device)
+        model.backbone.learn_patches(model.normalize(chosen))
 
 
-def check_input_size(model: Classifier, name: str, crop: int) -> None:
-    """Raise UserError unless the network can take pictures of side `crop`."""
-    _try(model, torch.zeros(1, crop, crop, 3, device=model.mean.device), name)
+def check_input_size(model: Classifier, name: str, input_size: int) -> None:
+    """Raise UserError unless the network can take images of side `input_size`."""
+    _try(model, torch.zeros(1, input_size, input_size, 3, device=model.mean.device), name)
 
 
-def _try(network: nn.Module, pictures: Tensor, name: str) -> None:
+def _try(network: nn.Module, images: Tensor, name: str) -> None:
     network.eval()
     try:
         with torch.no_grad():
-            network(pictures)
+            network(images)
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise _wrong_size(name, pictures.shape[2], error) from None
+        raise _wrong_size(name, images.shape[2], error) from None
 
 
-def _wrong_size(name: str, crop: int, error: Exception) -> UserError:
+def _wrong_size(name: str, input_size: int, error: Exception) -> UserError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return UserError(
-        f"train.model.backbone: {name} cannot take pictures of {crop}x{crop} ({reason}); "
-        "change train.crop and split.image_size, or choose another backbone."
+        f"train.model.backbone: {name} cannot take images of {input_size}x{input_size} ({reason}); "
+        "change train.input_size and split.stored_size, or choose another backbone."
     )
 
 
@@ -214,32 +214,34 @@ def _build_head(params: HeadParams, features: int, classes: int) -> nn.Module:
     )
 
 
-def _build_backbone(params: ModelParams, crop: int, load_weights: bool) -> tuple[nn.Module, int]:
+def _build_backbone(
+    params: ModelParams, input_size: int, load_weights: bool
+) -> tuple[nn.Module, int]:
     """The backbone without its last layer, and the number of features that it gives."""
     if params.backbone in OWN:
         return OWN[params.backbone](), OWN[params.backbone].features
     if params.weights is None or not load_weights:
-        return _torchvision_backbone(params, crop, load_weights)
+        return _torchvision_backbone(params, input_size, load_weights)
     # The head's random weights must not depend on what was drawn to build the backbone.
     with torch.random.fork_rng(devices=[]):
         if params.freeze != "backbone":
-            return _torchvision_backbone(params, crop, load_weights)
+            return _torchvision_backbone(params, input_size, load_weights)
         return stored_backbone(
-            {"name": params.backbone, "weights": params.weights, "crop": crop},
-            lambda: _tried_backbone(params, crop),
-            lambda: _torchvision_backbone(params, crop, False),
+            {"name": params.backbone, "weights": params.weights, "input_size": input_size},
+            lambda: _tried_backbone(params, input_size),
+            lambda: _torchvision_backbone(params, input_size, False),
         )
 
 
-def _tried_backbone(params: ModelParams, crop: int) -> tuple[nn.Module, int]:
-    """The backbone with its weights, which takes pictures of side `crop`."""
-    backbone, features = _torchvision_backbone(params, crop, True)
-    _try(backbone, torch.zeros(1, 3, crop, crop), params.backbone)
+def _tried_backbone(params: ModelParams, input_size: int) -> tuple[nn.Module, int]:
+    """The backbone with its weights, which takes images of side `input_size`."""
+    backbone, features = _torchvision_backbone(params, input_size, True)
+    _try(backbone, torch.zeros(1, 3, input_size, input_size), params.backbone)
     return backbone, features
 
 
 def _torchvision_backbone(
-    params: ModelParams, crop: int, load_weights: bool
+    params: ModelParams, input_size: int, load_weights: bool
 ) -> tuple[nn.Module, int]:
     # Importing torchvision takes seconds, which our own networks need not wait for.
     from classifier.models.backbones import build_backbone  # noqa: PLC0415
@@ -250,9 +252,9 @@ def _torchvision_backbone(
             weights=params.weights,
             load_weights=load_weights,
             small_stem=params.stem == "small",
-            crop=crop,
+            input_size=input_size,
         )
     except UserError:
         raise
     except (AssertionError, ValueError) as error:
-        raise _wrong_size(params.backbone, crop, error) from None
+        raise _wrong_size(params.backbone, input_size, error) from None

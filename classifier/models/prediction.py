@@ -1,11 +1,11 @@
-"""From stored pictures to logits, seen through one view or several."""
+"""From stored images to logits, seen through one view or several."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from classifier.models.features import FeatureExtractor
+from classifier.models.extractor import FeatureExtractor
 from classifier.models.network import Classifier
 from classifier.processing.views import View
 
@@ -32,10 +32,9 @@ def predict_logits(
     batches = []
     for start in range(0, len(rows), batch_size):
         chosen = rows[start : start + batch_size]
-        pictures = images[chosen]
+        batch = images[chosen]
         seen = [
-            model(torch.from_numpy(view(pictures, chosen)).to(device)).float().cpu()
-            for view in views
+            model(torch.from_numpy(view(batch, chosen)).to(device)).float().cpu() for view in views
         ]
         batches.append(torch.stack(seen))
     return torch.cat(batches, dim=1).numpy()

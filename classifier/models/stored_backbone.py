@@ -1,6 +1,6 @@
 """A frozen torchvision backbone that is only built where it has to compute.
 
-With the features of all pictures in the cache folder, a training run needs the backbone's weights
+With the features of all images in the cache folder, a training run needs the backbone's weights
 for the bundle and for the features' key, but not the network, and so not torchvision, whose import
 takes longer than the training.
 """

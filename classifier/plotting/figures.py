@@ -1,4 +1,4 @@
-"""What every chart of this project shares: one look, one way to write it, sheets of pictures."""
+"""What every chart of this project shares: one look, one way to write it, sheets of images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,20 +34,20 @@ def shorten(text: str, length: int) -> str:
     return f"{text[: length - 1 - tail]}…{text[len(text) - tail :]}"
 
 
-def draw_picture(axes: Axes, picture: np.ndarray, caption: str) -> None:
-    """Show `picture`, uint8 `(H, W, 3)`, with its caption above; small ones as sharp squares."""
-    small = max(picture.shape[:2]) < 64
-    axes.imshow(picture, interpolation="nearest" if small else "antialiased")
+def draw_image(axes: Axes, image: np.ndarray, caption: str) -> None:
+    """Show `image`, uint8 `(H, W, 3)`, with its caption above; small ones as sharp squares."""
+    small = max(image.shape[:2]) < 64
+    axes.imshow(image, interpolation="nearest" if small else "antialiased")
     # A dollar sign would start a formula.
     axes.set_title(shorten(caption, 22).replace("$", r"\$"), fontsize=8)
     axes.set_axis_off()
 
 
-def picture_sheet(
-    pictures: Sequence[np.ndarray], captions: Sequence[str], columns: int, note: str = ""
+def image_sheet(
+    images: Sequence[np.ndarray], captions: Sequence[str], columns: int, note: str = ""
 ) -> Figure:
-    """A sheet of captioned pictures (each uint8 `(H, W, 3)`), row after row, above a note."""
-    rows = -(-len(pictures) // columns)
+    """A sheet of captioned images (each uint8 `(H, W, 3)`), row after row, above a note."""
+    rows = -(-len(images) // columns)
     below = 0.25 if note else 0.0
     height = 1.75 * rows + below
     figure = new_figure(1.5 * columns, height)
@@ -57,8 +57,8 @@ def picture_sheet(
     figure.subplots_adjust(0.01, bottom, 0.99, 1 - 0.25 / height, wspace=0.06, hspace=0.2)
     figure.text(0.01, 0.07 / height, note, fontsize=8)
     grid = figure.subplots(rows, columns, squeeze=False).flat
-    for axes in grid[len(pictures) :]:
+    for axes in grid[len(images) :]:
         axes.set_axis_off()
-    for axes, picture, caption in zip(grid, pictures, captions, strict=False):
-        draw_picture(axes, picture, caption)
+    for axes, image, caption in zip(grid, images, captions, strict=False):
+        draw_image(axes, image, caption)
     return figure

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to pixels: one way in, for training and for serving alike."""
+"""From the bytes of an image file to pixels: one way in, for training and for serving alike."""
 
 import io
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Box = tuple[float, float, float, float]
 
 # The decoders that files reach; Pillow knows many more, of rarer formats and less tested.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".pnm"}
 )
@@ -36,18 +36,18 @@ _UPRIGHT = {
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture of any shape becomes a square of `image_size` pixels.
+    """How an image of any shape becomes a square of `stored_size` pixels.
 
     resize: `crop` scales the short side and keeps the centre, `pad` scales the long side and
     fills up with black, `stretch` scales each side by itself.
     """
 
-    image_size: int
+    stored_size: int
     resize: Resize
 
 
-class Picture(NamedTuple):
-    """A preprocessed picture (`pixels`: uint8 `(S, S, 3)`, RGB) and the upright original's size.
+class DecodedImage(NamedTuple):
+    """A preprocessed image (`pixels`: uint8 `(S, S, 3)`, RGB) and the upright original's size.
 
     mode: how the file stores colours, by Pillow's names, such as `RGB`, `L` (grey) or `CMYK`.
     """
@@ -58,14 +58,14 @@ class Picture(NamedTuple):
     mode: str
 
 
-def read_picture(
+def read_image(
     content: bytes | Path, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
-) -> Picture:
-    """Decode a picture, turn it upright (EXIF), make it RGB, and scale it to a square.
+) -> DecodedImage:
+    """Decode an image, turn it upright (EXIF), make it RGB, and scale it to a square.
 
     Transparent parts become white. 16-bit values are divided by 256; for 32-bit integers and
-    floats see `_eight_bits`. Of an animation, the first frame counts. A square RGB picture of
-    `image_size` keeps its pixels as they are.
+    floats see `_eight_bits`. Of an animation, the first frame counts. A square RGB image of
+    `stored_size` keeps its pixels as they are.
 
     Raises UserError with the reason, but not the file's name, where `content` is in none of
     FORMATS, has more than `max_pixels` pixels, or is damaged; OSError where a path cannot be read.
@@ -78,7 +78,7 @@ def read_picture(
     except UserError:
         raise
     except Image.UnidentifiedImageError:
-        raise UserError(f"it is no picture in a known format ({', '.join(FORMATS)}).") from None
+        raise UserError(f"it is no image in a known format ({', '.join(FORMATS)}).") from None
     except Image.DecompressionBombError:
         raise UserError(f"it has more than {max_pixels:,} pixels, the limit.") from None
     # On damaged files, decoders raise errors of a dozen classes, struct.error and IndexError too.
@@ -87,32 +87,32 @@ def read_picture(
         raise UserError(f"it is damaged or cut short ({reason}).") from error
 
 
-def center_window(size: int, crop: int) -> slice:
-    """The middle `crop` of `size` pixels; of unequal margins, the smaller one comes first."""
-    assert 0 < crop <= size
-    first = (size - crop) // 2
-    return slice(first, first + crop)
+def center_window(size: int, input_size: int) -> slice:
+    """The middle `input_size` of `size` pixels; of unequal margins, the smaller one comes first."""
+    assert 0 < input_size <= size
+    first = (size - input_size) // 2
+    return slice(first, first + input_size)
 
 
-def center_crop(pictures: np.ndarray, crop: int) -> np.ndarray:
-    """The centre of pictures `(..., S, S, 3)` as a view `(..., crop, crop, 3)`."""
-    window = center_window(pictures.shape[-2], crop)
-    return pictures[..., window, window, :]
+def center_crop(images: np.ndarray, input_size: int) -> np.ndarray:
+    """The centre of images `(..., S, S, 3)` as a view `(..., input_size, input_size, 3)`."""
+    window = center_window(images.shape[-2], input_size)
+    return images[..., window, window, :]
 
 
-def model_input(content: bytes | Path, preprocessing: Preprocessing, crop: int) -> np.ndarray:
-    """What a model takes for this picture file: uint8 `(crop, crop, 3)`, RGB.
+def model_input(content: bytes | Path, preprocessing: Preprocessing, input_size: int) -> np.ndarray:
+    """What a model takes for this image file: uint8 `(input_size, input_size, 3)`, RGB.
 
-    Raises as `read_picture` does.
+    Raises as `read_image` does.
     """
-    return center_crop(read_picture(content, preprocessing).pixels, crop)
+    return center_crop(read_image(content, preprocessing).pixels, input_size)
 
 
-def without_padding(picture: Picture, preprocessing: Preprocessing) -> np.ndarray:
-    """The pixels of the square that show the picture, not the black around it: `(H, W, 3)`."""
-    (width, height), _ = _geometry(picture.width, picture.height, preprocessing)
-    size = preprocessing.image_size
-    return picture.pixels[center_window(size, height), center_window(size, width)]
+def without_padding(image: DecodedImage, preprocessing: Preprocessing) -> np.ndarray:
+    """The pixels of the square that show the image, not the black around it: `(H, W, 3)`."""
+    (width, height), _ = _geometry(image.width, image.height, preprocessing)
+    size = preprocessing.stored_size
+    return image.pixels[center_window(size, height), center_window(size, width)]
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
@@ -124,7 +124,7 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
         raise UserError("it has no pixels.")
 
 
-def _decode(image: Image.Image, preprocessing: Preprocessing) -> Picture:
+def _decode(image: Image.Image, preprocessing: Preprocessing) -> DecodedImage:
     (width, height), mode = image.size, image.mode
     size, box = _geometry(width, height, preprocessing)
     # A JPEG decoder can leave out detail: cheaper, and invisible from twice the size upwards.
@@ -140,20 +140,20 @@ def _decode(image: Image.Image, preprocessing: Preprocessing) -> Picture:
         small = small.transpose(_UPRIGHT[orientation])
     if orientation in (5, 6, 7, 8):
         width, height = height, width
-    pixels = np.array(_fill_up(small, preprocessing.image_size))
-    return Picture(pixels, width, height, mode)
+    pixels = np.array(_fill_up(small, preprocessing.stored_size))
+    return DecodedImage(pixels, width, height, mode)
 
 
 def _geometry(width: int, height: int, preprocessing: Preprocessing) -> tuple[tuple[int, int], Box]:
-    """The size to scale to, and the part of the picture that is scaled to it."""
-    target = preprocessing.image_size
+    """The size to scale to, and the part of the image that is scaled to it."""
+    target = preprocessing.stored_size
     if preprocessing.resize == "pad":
         longest = max(width, height)
         size = (max(1, round(width * target / longest)), max(1, round(height * target / longest)))
         return size, (0, 0, width, height)
     if preprocessing.resize == "stretch":
         return (target, target), (0, 0, width, height)
-    # Cropping before scaling: scaled first, a picture of 1 x 10,000 would be huge in between.
+    # Cropping before scaling: scaled first, an image of 1 x 10,000 would be huge in between.
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
     return (target, target), (left, top, left + side, top + side)
@@ -180,7 +180,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _eight_bits(grey: np.ndarray) -> np.ndarray:
     """Wide grey values `(H, W)` as uint8, by rules that depend on the file's type.
 
-    Integers are taken as 16-bit values, which is what files of such pictures hold, even where
+    Integers are taken as 16-bit values, which is what files of such images hold, even where
     they are stored in 32. Floats range over 0..1 unless one is greater, then over 0..255.
     """
     if np.issubdtype(grey.dtype, np.integer):

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-# The answer for a picture whose prediction is not confident enough.
+# The answer for an image whose prediction is not confident enough.
 UNKNOWN = "unknown"
 Merge = Literal["probabilities", "log_probabilities"]
 
@@ -25,5 +25,5 @@ def merge_views(logits: np.ndarray, temperature: float, merge: Merge) -> np.ndar
     """
     if merge == "probabilities":
         return probabilities(logits, temperature).mean(axis=0)
-    # A view's log-probabilities are its logits less one number a picture, which softmax removes.
+    # A view's log-probabilities are its logits less one number an image, which softmax removes.
     return probabilities(logits.mean(axis=0, dtype=np.float64), temperature)

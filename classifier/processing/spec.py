@@ -19,9 +19,9 @@ class BundleSpec(BaseModel):
 
     backbone: str
     classes: list[str]
-    image_size: int
+    stored_size: int
     resize: Resize
-    crop: int
+    input_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     temperature: float
@@ -29,4 +29,4 @@ class BundleSpec(BaseModel):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        return Preprocessing(self.image_size, self.resize)
+        return Preprocessing(self.stored_size, self.resize)

@@ -1,4 +1,4 @@
-"""Named views of a stored picture: what a model may be shown of it, in evaluation and in serving.
+"""Named views of a stored image: what a model may be shown of it, in evaluation and in serving.
 
 | name | what the model sees |
 | --- | --- |
@@ -6,7 +6,7 @@
 | `flip` | the centre crop, mirrored left to right |
 | `shift_<up, down, left or right>_<pixels>` | the content moved that way |
 | `top_left`, `top_right`, `bottom_left`, `bottom_right` | the crop in that corner |
-| `scale_<factor>` | the content enlarged (factor above 1), or more of the picture (below 1) |
+| `scale_<factor>` | the content enlarged (factor above 1), or more of the image (below 1) |
 | any of these with `+flip` | the same, mirrored |
 | `five_crop`, `ten_crop` | sets: the centre and the corners, and these with their mirror images |
 
@@ -41,15 +41,15 @@ _NAME = re.compile(
 
 
 class View(Protocol):
-    """One way to show stored pictures to a model; caches tell views apart by their `repr`."""
+    """One way to show stored images to a model; caches tell views apart by their `repr`."""
 
     @property
     def name(self) -> str: ...
 
-    def __call__(self, pictures: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
-        """Pictures uint8 `(B, S, S, 3)` as `(B, crop, crop, 3)`, uint8 or float32 in 0..255.
+    def __call__(self, images: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
+        """Images uint8 `(B, S, S, 3)` as `(B, input_size, input_size, 3)`, uint8 or float32 in 0..255.
 
-        rows: int64 `(B,)`, where each picture stands in the data set; random views depend on it.
+        rows: int64 `(B,)`, where each image stands in the data set; random views depend on it.
         """
         ...
 
@@ -80,47 +80,49 @@ def expand_views(names: Sequence[str]) -> list[str]:
     return expanded
 
 
-def named_view(name: str, image_size: int, crop: int) -> View:
-    """The view of that name, for pictures stored with side `image_size` and a model of `crop`.
+def named_view(name: str, stored_size: int, input_size: int) -> View:
+    """The view of that name, for images stored with side `stored_size` and a model of `input_size`.
 
     Raises UserError for an unknown name, for a view that these sizes do not allow, and for a
     corner that would be no other than the centre.
     """
-    assert 0 < crop <= image_size
+    assert 0 < input_size <= stored_size
     recipe = _parse(name)
-    margin = image_size - crop
+    margin = stored_size - input_size
     left = top = margin // 2
     if recipe.place in CORNERS:
         if margin == 0:
             raise UserError(
-                f"view {name!r} would equal 'identity': corner crops need split.image_size "
-                f"({image_size}) larger than train.crop ({crop})."
+                f"view {name!r} would equal 'identity': corner crops need split.stored_size "
+                f"({stored_size}) larger than train.input_size ({input_size})."
             )
         left, top = margin * ("right" in recipe.place), margin * ("bottom" in recipe.place)
     if recipe.place in _MOVES:
-        if recipe.amount >= crop:
+        if recipe.amount >= input_size:
             raise UserError(
-                f"view {name!r} moves the whole picture out of sight; "
-                f"shift it by less than train.crop ({crop})."
+                f"view {name!r} moves the whole image out of sight; "
+                f"shift it by less than train.input_size ({input_size})."
             )
         right, down = _MOVES[recipe.place]
         left, top = left + right * int(recipe.amount), top + down * int(recipe.amount)
     if recipe.place == "scale":
-        return _Scaled(name, recipe.mirrored, crop, _centre_box(name, recipe, image_size, crop))
-    return _Window(name, recipe.mirrored, crop, left, top)
-
-
-def _centre_box(name: str, recipe: _Recipe, image_size: int, crop: int) -> Box:
-    # Rounded, since for instance 21 / 0.7 gives a little more than 30.
-    side = round(crop / recipe.amount, 6)
-    if not 1 <= side <= image_size:
-        raise UserError(
-            f"view {name!r} would take in {side:.1f} pixels a side of a stored picture's "
-            f"{image_size} (split.image_size); with train.crop {crop}, "
-            f"factors from {crop}/{image_size} to {crop} fit."
+        return _Scaled(
+            name, recipe.mirrored, input_size, _centre_box(name, recipe, stored_size, input_size)
         )
-    first = (image_size - side) / 2
-    return first, first, image_size - first, image_size - first
+    return _Window(name, recipe.mirrored, input_size, left, top)
+
+
+def _centre_box(name: str, recipe: _Recipe, stored_size: int, input_size: int) -> Box:
+    # Rounded, since for instance 21 / 0.7 gives a little more than 30.
+    side = round(input_size / recipe.amount, 6)
+    if not 1 <= side <= stored_size:
+        raise UserError(
+            f"view {name!r} would take in {side:.1f} pixels a side of a stored image's "
+            f"{stored_size} (split.stored_size); with train.input_size {input_size}, "
+            f"factors from {input_size}/{stored_size} to {input_size} fit."
+        )
+    first = (stored_size - side) / 2
+    return first, first, stored_size - first, stored_size - first
 
 
 def _parse(name: str) -> _Recipe:
@@ -140,21 +142,21 @@ def _parse(name: str) -> _Recipe:
 
 @dataclass(frozen=True)
 class _Window:
-    """The square of side `crop` whose first pixel is (`left`, `top`).
+    """The square of side `input_size` whose first pixel is (`left`, `top`).
 
-    Where it leaves the picture, the nearest pixel is repeated.
+    Where it leaves the image, the nearest pixel is repeated.
     """
 
     name: str
     mirrored: bool
-    crop: int
+    input_size: int
     left: int
     top: int
 
-    def __call__(self, pictures: np.ndarray, _rows: np.ndarray, /) -> np.ndarray:
-        size = pictures.shape[1]
-        right, bottom = self.left + self.crop, self.top + self.crop
-        inside = pictures[:, max(self.top, 0) : bottom, max(self.left, 0) : right]
+    def __call__(self, images: np.ndarray, _rows: np.ndarray, /) -> np.ndarray:
+        size = images.shape[1]
+        right, bottom = self.left + self.input_size, self.top + self.input_size
+        inside = images[:, max(self.top, 0) : bottom, max(self.left, 0) : right]
         missing_rows = (max(-self.top, 0), max(bottom - size, 0))
         missing_columns = (max(-self.left, 0), max(right - size, 0))
         seen = np.pad(inside, ((0, 0), missing_rows, missing_columns, (0, 0)), mode="edge")
@@ -163,21 +165,21 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Scaled:
-    """The region `box` of the picture, scaled to side `crop`: bilinear, antialiased."""
+    """The region `box` of the image, scaled to side `input_size`: bilinear, antialiased."""
 
     name: str
     mirrored: bool
-    crop: int
+    input_size: int
     box: Box
 
-    def __call__(self, pictures: np.ndarray, _rows: np.ndarray, /) -> np.ndarray:
-        side = (self.crop, self.crop)
-        images = (Image.fromarray(picture) for picture in pictures)
-        scaled = [image.resize(side, Image.Resampling.BILINEAR, self.box) for image in images]
+    def __call__(self, images: np.ndarray, _rows: np.ndarray, /) -> np.ndarray:
+        side = (self.input_size, self.input_size)
+        opened = (Image.fromarray(image) for image in images)
+        scaled = [image.resize(side, Image.Resampling.BILINEAR, self.box) for image in opened]
         seen = np.stack([np.asarray(image) for image in scaled])
         return _mirror(seen) if self.mirrored else seen
 
 
-def _mirror(pictures: np.ndarray) -> np.ndarray:
+def _mirror(images: np.ndarray) -> np.ndarray:
     # PyTorch takes no array that is read backwards.
-    return np.ascontiguousarray(pictures[:, :, ::-1])
+    return np.ascontiguousarray(images[:, :, ::-1])

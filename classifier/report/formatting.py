@@ -5,14 +5,14 @@ from typing import Any
 
 from classifier.report.run_results import Row
 
-# With fewer test pictures of a class than this, its 95% intervals are some 0.3 wide.
-FEW_TEST_PICTURES = 30
+# With fewer test images of a class than this, its 95% intervals are some 0.3 wide.
+FEW_TEST_IMAGES = 30
 _MEASURES = {
     "macro_f1": "macro F1",
     "log_loss_uncalibrated": "log loss before calibration",
     "ece": "expected calibration error",
     "ece_uncalibrated": "expected calibration error before calibration",
-    "coverage": "share of pictures that are answered",
+    "coverage": "share of images that are answered",
     "answered_accuracy": "accuracy of these",
     "coverage_area": "mean accuracy over all coverages",
 }
@@ -50,7 +50,7 @@ def knobs_that_are_on(params: dict[str, Any], prefix: str = "") -> Iterator[tupl
             yield f"{prefix}{name}", str(value)
 
 
-def few_test_pictures(per_class: list[Row]) -> list[Row]:
-    """The classes whose figures say little, those with the fewest test pictures first."""
-    few = [row for row in per_class if int(row["test"]) < FEW_TEST_PICTURES]
+def few_test_images(per_class: list[Row]) -> list[Row]:
+    """The classes whose figures say little, those with the fewest test images first."""
+    few = [row for row in per_class if int(row["test"]) < FEW_TEST_IMAGES]
     return sorted(few, key=lambda row: int(row["test"]))

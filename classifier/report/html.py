@@ -140,24 +140,24 @@ def folded(summary: str, content: str) -> str:
     return f"<details>\n<summary>{escape(summary)}</summary>\n{content}\n</details>"
 
 
-def picture(png: bytes, alt: str, caption: str = "") -> str:
+def image(png: bytes, alt: str, caption: str = "") -> str:
     """A PNG file inside the page. alt: what it shows, for those who cannot see it.
 
     Where the screen is narrow, it keeps a size at which it can be read, and scrolls by itself.
     """
-    with Image.open(io.BytesIO(png)) as image:
-        width, height = image.size
-        kind, content = ("png", png) if len(png) < _LARGE else ("webp", _as_webp(image))
+    with Image.open(io.BytesIO(png)) as opened:
+        width, height = opened.size
+        kind, content = ("png", png) if len(png) < _LARGE else ("webp", _as_webp(opened))
     data = base64.b64encode(content).decode()
     below = f"\n<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return (
-        f'<figure>\n<div class="wide" tabindex="0" role="region" aria-label="Picture">\n'
+        f'<figure>\n<div class="wide" tabindex="0" role="region" aria-label="Image">\n'
         f'<img alt="{escape(alt)}" width="{width}" height="{height}" style="--width: {width}px" '
         f'src="data:image/{kind};base64,{data}">\n</div>{below}\n</figure>'
     )
 
 
-def _as_webp(image: Image.Image) -> bytes:
+def _as_webp(opened: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "WEBP", quality=85, method=4)
+    opened.convert("RGB").save(buffer, "WEBP", quality=85, method=4)
     return buffer.getvalue()

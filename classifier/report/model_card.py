@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from classifier.core.files import sha256_of
 from classifier.core.timing import package_versions
 from classifier.report.formatting import (
-    FEW_TEST_PICTURES,
-    few_test_pictures,
+    FEW_TEST_IMAGES,
+    few_test_images,
     fraction,
     interval,
     knobs_that_are_on,
@@ -20,7 +20,7 @@ from classifier.report.formatting import (
 from classifier.report.run_results import MODELS, RunResults, model_files
 
 CARD = MODELS / "MODEL_CARD.md"
-# More classes than this with few pictures are counted and not named.
+# More classes than this with few images are counted and not named.
 _MOST_NAMED = 20
 
 
@@ -49,16 +49,16 @@ def _model(run: RunResults) -> str:
     )
     return (
         f"An image classifier: `{bundle['backbone']}` with {run.train['parameters']:,} weights, "
-        f"trained from {weights}{frozen}. It takes RGB pictures of "
-        f"{bundle['crop']}x{bundle['crop']} pixels and gives a probability for each of "
+        f"trained from {weights}{frozen}. It takes RGB images of "
+        f"{bundle['input_size']}x{bundle['input_size']} pixels and gives a probability for each of "
         f"{len(bundle['classes'])} classes."
     )
 
 
 def _use(run: RunResults) -> str:
     return (
-        f"It says which one of its {len(run.bundle['classes'])} classes a picture shows, for "
-        "pictures like those that it was trained on. It knows no `none of these`: a picture of "
+        f"It says which one of its {len(run.bundle['classes'])} classes an image shows, for "
+        "images like those that it was trained on. It knows no `none of these`: an image of "
         "something else gets one of the classes too, unless answers below a confidence are "
         "rejected. What a wrong answer costs, and whom, is for those to judge who use it."
     )
@@ -70,13 +70,13 @@ def _data(run: RunResults) -> str:
         ["source", _plain(run.data)],
         ["file", f"{_plain(source['file'])}, {source['bytes']:,} bytes"],
         ["hash", source["checksum"]],
-        ["pictures", f"{run.pictures:,} of {split['classes']:,} classes"],
+        ["images", f"{run.images:,} of {split['classes']:,} classes"],
         ["training split", f"{split['train']:,}"],
         ["validation split", f"{split['val']:,}"],
         ["test split", f"{split['test']:,}"],
         ["in val or test, with a duplicate in train", f"{split['leaked']:,}"],
         ["left out, since they could not be read", f"{split['skipped']:,}"],
-        ["stored as", f"squares of {bundle['image_size']} pixels ({bundle['resize']})"],
+        ["stored as", f"squares of {bundle['stored_size']} pixels ({bundle['resize']})"],
     ]
     return _table(["property", "value"], rows)
 
@@ -93,8 +93,7 @@ def _training(run: RunResults) -> str:
 
 def _results(run: RunResults) -> str:
     told = (
-        f"On the {run.split['test']:,} pictures of the test split, of which the run saw none "
-        "before:"
+        f"On the {run.split['test']:,} images of the test split, of which the run saw none before:"
     )
     rows = [
         [measure_name(row["measure"]), fraction(row["value"]), interval(row)]
@@ -110,7 +109,7 @@ def _classes(run: RunResults) -> str:
         for row in run.per_class
     ]
     told = "Precision and recall with 95% intervals (Wilson):"
-    headings = ["class", "training pictures", "test pictures", "precision", "recall"]
+    headings = ["class", "training images", "test images", "precision", "recall"]
     return f"{told}\n\n{_table(headings, rows)}"
 
 
@@ -119,28 +118,28 @@ def _limits(run: RunResults) -> str:
     assert before is not None
     assert after is not None
     sentences = [
-        "All figures are of pictures from the same source as the training pictures. It was not "
-        "measured on other cameras, places or times, nor on pictures of none of its classes, nor "
+        "All figures are of images from the same source as the training images. It was not "
+        "measured on other cameras, places or times, nor on images of none of its classes, nor "
         "on altered or hostile ones.",
         "No figures are broken down by anything but the class.",
         _few(run),
-        f"Its confidence was calibrated on {run.split['val']:,} validation pictures (temperature "
+        f"Its confidence was calibrated on {run.split['val']:,} validation images (temperature "
         f"{run.bundle['temperature']:g}), which takes the expected calibration error on the test "
-        f"split from {fraction(before['value'])} to {fraction(after['value'])}. On pictures of "
+        f"split from {fraction(before['value'])} to {fraction(after['value'])}. On images of "
         "another kind, confidence means less.",
-        "The intervals tell of the choice of test pictures, not of the luck of one training run.",
+        "The intervals tell of the choice of test images, not of the luck of one training run.",
     ]
     return "\n".join(f"- {sentence}" for sentence in sentences if sentence)
 
 
 def _few(run: RunResults) -> str:
-    few = few_test_pictures(run.per_class)
+    few = few_test_images(run.per_class)
     if not few:
-        return f"Every class has at least {FEW_TEST_PICTURES} test pictures."
+        return f"Every class has at least {FEW_TEST_IMAGES} test images."
     named = ", ".join(f"{_plain(row['class'])} ({row['test']})" for row in few[:_MOST_NAMED])
     more = "" if len(few) <= _MOST_NAMED else f" and {len(few) - _MOST_NAMED} more"
     return (
-        f"Of these classes there are fewer than {FEW_TEST_PICTURES} test pictures, so that their "
+        f"Of these classes there are fewer than {FEW_TEST_IMAGES} test images, so that their "
         f"figures are rough: {named}{more}."
     )
 

@@ -10,7 +10,7 @@ from classifier.report.formatting import (
     measure_name,
     with_interval,
 )
-from classifier.report.html import figures, folded, page, paragraph, picture, table
+from classifier.report.html import figures, folded, image, page, paragraph, table
 from classifier.report.run_results import RESULTS, Row, RunResults, read_bytes
 
 # Tables with more rows than this are folded up.
@@ -18,7 +18,7 @@ _LONG_TABLE = 25
 
 
 def report_page(run: RunResults) -> str:
-    """The HTML document; it shows the pictures in `results/` too."""
+    """The HTML document; it shows the images in `results/` too."""
     bundle = run.bundle
     title = f"{bundle['backbone']}, {len(bundle['classes'])} classes"
     sections = [
@@ -43,12 +43,12 @@ def _lead(run: RunResults) -> str:
         assert row is not None
         remark = f"95%: {interval(row)}" if row["low"] else "0 is best"
         shown.append((measure_name(name), fraction(row["value"]), remark))
-    pictures = f"Measured on {run.split['test']:,} test pictures of {run.data}."
-    return f"{figures(shown)}\n{paragraph(pictures)}"
+    images = f"Measured on {run.split['test']:,} test images of {run.data}."
+    return f"{figures(shown)}\n{paragraph(images)}"
 
 
 def _shown(path: str, alt: str, caption: str = "") -> str:
-    return picture(read_bytes(RESULTS / path), alt, caption)
+    return image(read_bytes(RESULTS / path), alt, caption)
 
 
 def _folded_if_long(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -62,46 +62,46 @@ def _data(run: RunResults) -> str:
         ["source", run.data],
         ["file", f"{source['file']}, {source['bytes']:,} bytes"],
         ["hash", source["checksum"]],
-        ["pictures", f"{run.pictures:,}"],
+        ["images", f"{run.images:,}"],
         ["classes", f"{split['classes']:,}"],
-        *([f"{name} split", f"{split[name]:,} pictures"] for name in ("train", "val", "test")),
+        *([f"{name} split", f"{split[name]:,} images"] for name in ("train", "val", "test")),
         ["smallest and largest class", f"{split['smallest_class']:,}, {split['largest_class']:,}"],
         ["skipped", f"{split['skipped']:,}"],
         ["in val or test, with a duplicate in train", f"{split['leaked']:,}"],
-        ["stored as", f"squares of {run.bundle['image_size']} pixels ({run.bundle['resize']})"],
+        ["stored as", f"squares of {run.bundle['stored_size']} pixels ({run.bundle['resize']})"],
     ]
     parts = [
         table("What was learnt from", ["property", "value"], rows),
         _shown(
             "split/class_counts.png",
-            f"Bars of the number of pictures of each of {split['classes']} classes by split, from "
+            f"Bars of the number of images of each of {split['classes']} classes by split, from "
             f"{split['smallest_class']} to {split['largest_class']}.",
-            "Pictures of each class and split.",
+            "Images of each class and split.",
         ),
         _shown(
             "split/samples.png",
-            "A sheet of training pictures, each under the name of its class.",
-            "Training pictures, as they are stored.",
+            "A sheet of training images, each under the name of its class.",
+            "Training images, as they are stored.",
         ),
         _shown(
-            "split/pictures.png",
-            "Histograms of the sizes, shapes, brightness and contrast of the pictures.",
-            "The pictures in numbers.",
+            "split/images.png",
+            "Histograms of the sizes, shapes, brightness and contrast of the images.",
+            "The images in numbers.",
         ),
         table(
-            "Checks of the pictures",
+            "Checks of the images",
             ["check", "limit", "cases", "worst", "verdict"],
             [list(row.values()) for row in run.checks],
         ),
         _shown(
             "split/duplicates.png",
-            "Pairs of pictures that show the same, each under its class and split.",
+            "Pairs of images that show the same, each under its class and split.",
             "Duplicates.",
         ),
     ]
     if run.problems:
         problems = [[row["path"], row["reason"]] for row in run.problems]
-        parts.append(_folded_if_long("Pictures that could not be read", ["file", "why"], problems))
+        parts.append(_folded_if_long("Images that could not be read", ["file", "why"], problems))
     return "\n".join(parts)
 
 
@@ -124,8 +124,8 @@ def _training(run: RunResults) -> str:
             _shown("train/curves.png", alt, "Loss and accuracy by epoch."),
             _shown(
                 "train/augmentations.png",
-                "One training picture as validated and in sixteen augmentations.",
-                "What the augmentation makes of a picture.",
+                "One training image as validated and in sixteen augmentations.",
+                "What the augmentation makes of an image.",
             ),
             folded(
                 "Parameters", table("Knobs of train that are not off", ["knob", "value"], knobs)
@@ -140,8 +140,8 @@ def _metrics(run: RunResults) -> str:
         for row in run.measures
     ]
     told = (
-        "Intervals are bootstrapped: so far the number would move with other test pictures of the "
-        "same kind. They say nothing of pictures of another kind."
+        "Intervals are bootstrapped: so far the number would move with other test images of the "
+        "same kind. They say nothing of images of another kind."
     )
     return f"{table('On the test split', ['measure', 'value', '95% interval'], rows)}\n" + (
         paragraph(told)
@@ -171,7 +171,7 @@ def _calibration(run: RunResults) -> str:
             ),
             _shown(
                 "evaluate/coverage.png",
-                "Accuracy of the most confident answers by the share of pictures answered.",
+                "Accuracy of the most confident answers by the share of images answered.",
                 "What it brings to leave the least confident answers out.",
             ),
         ]
@@ -185,9 +185,9 @@ def _confusion(run: RunResults) -> str:
     ]
     alt = (
         f"Confusion matrix of {run.split['classes']} classes and {run.split['test']} test "
-        "pictures; the table below names the pairs that are confused most often."
+        "images; the table below names the pairs that are confused most often."
     )
-    headings = ["actual", "predicted", "pictures", "share of the actual class"]
+    headings = ["actual", "predicted", "images", "share of the actual class"]
     return "\n".join(
         [
             _shown("evaluate/confusion_matrix.png", alt),
@@ -208,13 +208,13 @@ def _classes(run: RunResults) -> str:
         ]
         for row in run.per_class
     ]
-    headings = ["class", "training pictures", "test pictures", "precision", "recall", "F1"]
+    headings = ["class", "training images", "test images", "precision", "recall", "F1"]
     return "\n".join(
         [
             _folded_if_long("Each class, with 95% intervals (Wilson)", headings, rows),
             _shown(
                 "evaluate/per_class.png",
-                "Bars of each class's recall beside its number of training pictures; the table "
+                "Bars of each class's recall beside its number of training images; the table "
                 "has the numbers.",
             ),
         ]
@@ -223,7 +223,7 @@ def _classes(run: RunResults) -> str:
 
 def _galleries() -> str:
     told = (
-        "Above each picture stand its class, an arrow to the predicted one where that is another, "
+        "Above each image stand its class, an arrow to the predicted one where that is another, "
         "and how sure the model is. Beside it, in red and yellow, is what speaks for the "
         "prediction (Grad-CAM)."
     )

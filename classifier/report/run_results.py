@@ -46,13 +46,13 @@ class RunResults:
 
     @property
     def data(self) -> str:
-        """What the pictures came from, without a path or a password."""
+        """What the images came from, without a path or a password."""
         if self.source["source"] == "digits":
             return "the 1,797 handwritten digits of scikit-learn"
         return public_address(self.source["url"]) or str(self.source["file"])
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         """In all splits."""
         return sum(self.split[name] for name in ("train", "val", "test"))
 

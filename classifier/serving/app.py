@@ -1,4 +1,4 @@
-"""The server's routes: pictures in, answers and heat maps out, and how it is."""
+"""The server's routes: images in, answers and heat maps out, and how it is."""
 
 import asyncio
 import io
@@ -115,14 +115,14 @@ def _add_predict(
     async def predict(
         request: Request, top_k: Annotated[int, Query(ge=1, le=1000)] = 5
     ) -> JSONResponse:
-        """What is on a picture, or on each of several."""
+        """What is on an image, or on each of several."""
         with buffers.hold(request):
             uploads = await read_uploads(request, limits)
             arrived = time.perf_counter()
             outcomes = await _answers(workers, uploads, limits.answer_seconds)
         for outcome in outcomes:
             if isinstance(outcome, Judged):
-                metrics.count_picture(outcome)
+                metrics.count_image(outcome)
             else:
                 metrics.count_unreadable()
         seconds = time.perf_counter() - arrived
@@ -132,7 +132,7 @@ def _add_predict(
 
 
 def _add_heat_map(app: FastAPI, served: Served, buffers: Buffers, key: list[Any]) -> None:
-    # A map takes as long as dozens of answers, so that two at once would hold up the pictures.
+    # A map takes as long as dozens of answers, so that two at once would hold up the images.
     drawing = asyncio.Lock()
 
     @app.post(
@@ -145,11 +145,11 @@ def _add_heat_map(app: FastAPI, served: Served, buffers: Buffers, key: list[Any]
     async def heat_map(
         request: Request, index: Annotated[int | None, Query(ge=0)] = None
     ) -> Response:
-        """Which places of a picture speak for a class: the best one, or that with the index."""
+        """Which places of an image speak for a class: the best one, or that with the index."""
         with buffers.hold(request):
             uploads = await read_uploads(request, served.limits)
             if len(uploads) > 1:
-                raise RefusedError(400, "Send one picture for a heat map.")
+                raise RefusedError(400, "Send one image for a heat map.")
             if drawing.locked():
                 raise RefusedError(
                     503, "Another heat map is being drawn; try again.", Retry_After="1"
@@ -170,17 +170,17 @@ def _heat_png(served: Served, upload: Upload, index: int | None) -> bytes:
         raise RefusedError(422, f"{upload.name}: {error}") from None
     if index is None:
         index = model.answers(pixels[np.newaxis])[0].best.index
-    picture = center_crop(pixels, model.spec.crop)
-    heat = occlusion_map(model.predictor, picture, index, model.spec.mean)
+    image = center_crop(pixels, model.spec.input_size)
+    heat = occlusion_map(model.predictor, image, index, model.spec.mean)
     buffer = io.BytesIO()
-    Image.fromarray(blend(picture[np.newaxis], heat[np.newaxis])[0]).save(buffer, "PNG")
+    Image.fromarray(blend(image[np.newaxis], heat[np.newaxis])[0]).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def _content(
     uploads: list[Upload], outcomes: list[Judged | UserError], top_k: int
 ) -> dict[str, Any]:
-    """The answer for one picture, or those for several; raises RefusedError if there is none."""
+    """The answer for one image, or those for several; raises RefusedError if there is none."""
     problems = [
         f"{upload.name}: {outcome}"
         for upload, outcome in zip(uploads, outcomes, strict=True)
@@ -205,12 +205,12 @@ def _content(
 async def _answers(
     workers: Workers, uploads: list[Upload], seconds: float
 ) -> list[Judged | UserError]:
-    """What became of each picture; raises RefusedError without room, or without enough time."""
+    """What became of each image; raises RefusedError without room, or without enough time."""
     try:
         futures = workers.submit([upload.content for upload in uploads])
     except BusyError as busy:
         raise RefusedError(
-            503, "Too many pictures are waiting; try again.", Retry_After=str(busy.retry_after)
+            503, "Too many images are waiting; try again.", Retry_After=str(busy.retry_after)
         ) from None
     waiting = asyncio.gather(*(_outcome(future) for future in futures))
     try:
@@ -236,7 +236,7 @@ def _add_health(app: FastAPI, workers: Workers) -> None:
 
     @app.get("/health/ready", responses=_refusals(503))
     async def ready() -> Health:
-        """It was checked at its start, and would take a picture now."""
+        """It was checked at its start, and would take an image now."""
         if not workers.has_room:
             raise RefusedError(503, "The queue is full.", Retry_After="1")
         return Health(status="ready")

@@ -1,7 +1,7 @@
-"""Threads that answer pictures as they arrive: a bounded queue before one shared model.
+"""Threads that answer images as they arrive: a bounded queue before one shared model.
 
-Each thread decodes a picture and runs the model on it, with a runtime that uses no threads of its
-own. Where the model takes less time for several pictures at once, a thread takes several of those
+Each thread decodes an image and runs the model on it, with a runtime that uses no threads of its
+own. Where the model takes less time for several images at once, a thread takes several of those
 that wait; none waits for others to come.
 """
 
@@ -20,10 +20,10 @@ from classifier.core.errors import UserError
 from classifier.inference.onnx_runtime import Predictor
 from classifier.inference.predict import Answer, Model
 
-# Several pictures at once must take at most this share of the time that they take one by one.
+# Several images at once must take at most this share of the time that they take one by one.
 _WORTH_IT = 0.8
 _ROUNDS = 5
-# How much the last picture counts in the running mean of seconds a picture.
+# How much the last image counts in the running mean of seconds an image.
 _NEWEST = 0.1
 
 
@@ -36,7 +36,7 @@ class BusyError(Exception):
 
 
 class Judged(NamedTuple):
-    """An answer, and the seconds that the picture waited, was decoded, and shared the model."""
+    """An answer, and the seconds that the image waited, was decoded, and shared the model."""
 
     answer: Answer
     waiting: float
@@ -52,9 +52,9 @@ class _Job:
 
 
 class Workers:
-    """`threads` threads and what waits for them, at most `capacity` pictures.
+    """`threads` threads and what waits for them, at most `capacity` images.
 
-    model: with one thread a call. batch_size: how many pictures a thread may take at once.
+    model: with one thread a call. batch_size: how many images a thread may take at once.
     They work from `start` to `close`.
     """
 
@@ -66,7 +66,7 @@ class Workers:
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._seconds = 0.0  # running mean of a picture's
+        self._seconds = 0.0  # running mean of an image's
         self._threads = [
             threading.Thread(target=self._work, name=f"worker-{number}")
             for number in range(threads)
@@ -78,18 +78,18 @@ class Workers:
 
     @property
     def waiting(self) -> int:
-        """How many pictures no thread has taken yet."""
+        """How many images no thread has taken yet."""
         return len(self._waiting)
 
     @property
     def has_room(self) -> bool:
-        """Whether a picture would be taken now."""
+        """Whether an image would be taken now."""
         return not self._closed and self.waiting < self._capacity
 
     def submit(self, contents: Sequence[bytes]) -> "list[Future[Judged]]":
-        """Have picture files answered, all or none of them.
+        """Have image files answered, all or none of them.
 
-        Each future gives its answer or raises UserError where the picture cannot be read.
+        Each future gives its answer or raises UserError where the image cannot be read.
         Raises BusyError where there is no room for all.
         """
         jobs = [_Job(content) for content in contents]
@@ -126,7 +126,7 @@ class Workers:
                 self._seconds += _NEWEST * (seconds - self._seconds)
 
     def _take(self) -> list[_Job]:
-        """The next pictures, a fair share of those that wait; none when all is over."""
+        """The next images, a fair share of those that wait; none when all is over."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             share = math.ceil(len(self._waiting) / len(self._threads))
@@ -153,11 +153,11 @@ class Workers:
 
 
 def useful_batch_size(
-    predict: Predictor, pictures: np.ndarray, clock: Callable[[], float] = time.perf_counter
+    predict: Predictor, images: np.ndarray, clock: Callable[[], float] = time.perf_counter
 ) -> int:
-    """How many pictures to give the model at once: all of `pictures`, or 1 if it gains nothing.
+    """How many images to give the model at once: all of `images`, or 1 if it gains nothing.
 
-    pictures: uint8 `(N, crop, crop, 3)`. Measures both here, in turn.
+    images: uint8 `(N, input_size, input_size, 3)`. Measures both here, in turn.
     """
 
     def seconds(batches: Sequence[np.ndarray]) -> float:
@@ -166,8 +166,8 @@ def useful_batch_size(
             predict(batch)
         return clock() - started
 
-    single = [pictures[row : row + 1] for row in range(len(pictures))]
-    rounds = [(seconds(single), seconds([pictures])) for _ in range(_ROUNDS + 1)]
+    single = [images[row : row + 1] for row in range(len(images))]
+    rounds = [(seconds(single), seconds([images])) for _ in range(_ROUNDS + 1)]
     # The first round warms up; the fastest of the others was disturbed the least.
     alone, together = (min(times) for times in zip(*rounds[1:], strict=True))
-    return len(pictures) if together <= _WORTH_IT * alone else 1
+    return len(images) if together <= _WORTH_IT * alone else 1

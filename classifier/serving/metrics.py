@@ -19,21 +19,21 @@ class ServingMetrics:
         )
         self._seconds = Histogram(
             "classifier_request_seconds",
-            "From the last byte of a request with pictures to its answer.",
+            "From the last byte of a request with images to its answer.",
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._pictures = Counter(
-            "classifier_pictures", "Pictures by answer.", ["label"], registry=self._registry
+        self._images = Counter(
+            "classifier_images", "Images by answer.", ["label"], registry=self._registry
         )
         self._stages = Histogram(
             "classifier_stage_seconds",
-            "Where a picture's time goes: waiting, decoding, inference.",
+            "Where an image's time goes: waiting, decoding, inference.",
             ["stage"],
             buckets=_SECONDS,
             registry=self._registry,
         )
-        Gauge("classifier_waiting", "Pictures that wait.", registry=self._registry).set_function(
+        Gauge("classifier_waiting", "Images that wait.", registry=self._registry).set_function(
             waiting
         )
         Gauge(
@@ -46,14 +46,14 @@ class ServingMetrics:
     def count_seconds(self, seconds: float) -> None:
         self._seconds.observe(seconds)
 
-    def count_picture(self, judged: Judged) -> None:
-        self._pictures.labels(judged.answer.label).inc()
+    def count_image(self, judged: Judged) -> None:
+        self._images.labels(judged.answer.label).inc()
         for stage in ("waiting", "decoding", "inference"):
             self._stages.labels(stage).observe(getattr(judged, stage))
 
     def count_unreadable(self) -> None:
-        """A picture that could not be read; no class has an empty name."""
-        self._pictures.labels("").inc()
+        """An image that could not be read; no class has an empty name."""
+        self._images.labels("").inc()
 
     def text(self) -> bytes:
         """All of it, in Prometheus's text format."""

@@ -31,7 +31,7 @@ def _always(response: Response) -> Any:
 def _page_policy(content: str) -> str:
     """A policy that lets the page's own script and style run, told by their hashes, and no other.
 
-    It may talk to this server, and show pictures that the user chose.
+    It may talk to this server, and show images that the user chose.
     """
     hashes = {
         tag: " ".join(

@@ -18,8 +18,8 @@ class Scored(BaseModel):
     probability: float
 
 
-class PictureAnswer(BaseModel):
-    """What is on a picture. label: `unknown` where no class is probable enough; index is then
+class ImageAnswer(BaseModel):
+    """What is on an image. label: `unknown` where no class is probable enough; index is then
     null."""
 
     label: str
@@ -29,34 +29,34 @@ class PictureAnswer(BaseModel):
     probabilities: dict[str, float] = Field(description="Of every class.")
 
 
-class OneAnswer(PictureAnswer):
-    """The answer for one picture. model: tells one trained model from another. milliseconds: from
+class OneAnswer(ImageAnswer):
+    """The answer for one image. model: tells one trained model from another. milliseconds: from
     the last byte of the request to the answer."""
 
     model: str
     milliseconds: float
 
 
-class PictureProblem(BaseModel):
-    """A picture that could not be read, and why."""
+class ImageProblem(BaseModel):
+    """An image that could not be read, and why."""
 
     error: str
 
 
-class NamedAnswer(PictureAnswer):
+class NamedAnswer(ImageAnswer):
     """An answer, with the name of the file that was sent."""
 
     name: str
 
 
-class NamedProblem(PictureProblem):
+class NamedProblem(ImageProblem):
     """A problem, with the name of the file that was sent."""
 
     name: str
 
 
 class SeveralAnswers(BaseModel):
-    """The answers for several pictures, in their order."""
+    """The answers for several images, in their order."""
 
     answers: list[NamedAnswer | NamedProblem]
     model: str
@@ -89,7 +89,7 @@ class Health(BaseModel):
 
 
 def answer_content(answer: Answer, top_k: int) -> dict[str, Any]:
-    """An answer as `PictureAnswer` describes it."""
+    """An answer as `ImageAnswer` describes it."""
     return {
         "label": answer.label,
         "index": answer.index,
@@ -124,7 +124,7 @@ REQUEST_BODY = {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
                             "minItems": 1,
-                            "description": "Picture files; the field may stand several times.",
+                            "description": "Image files; the field may stand several times.",
                         }
                     },
                     "required": [FIELD],
@@ -144,7 +144,7 @@ _REASONS = {
     408: "The request did not arrive in time.",
     413: "The body is too large.",
     415: "The body is of another type.",
-    422: "The picture cannot be read, or a parameter is out of range.",
+    422: "The image cannot be read, or a parameter is out of range.",
     503: "The server is busy; Retry-After says when to try again.",
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {

@@ -3,7 +3,7 @@
     serve                                # http://127.0.0.1:8000
     curl -F image=@photo.jpg localhost:8000/predict
 
-Before it listens, it replays the golden pictures of the export: a server that would answer wrongly
+Before it listens, it replays the golden images of the export: a server that would answer wrongly
 ends with status 1 instead.
 """
 
@@ -42,7 +42,7 @@ _SHUTDOWN_SECONDS = 100
 
 def main() -> None:
     options = _parser().parse_args()
-    # What is wrong with a picture is told by name.
+    # What is wrong with an image is told by name.
     warnings.filterwarnings("ignore", module="PIL")
     limits = Limits(
         max_body=options.max_megabytes << 20,
@@ -103,11 +103,11 @@ def prepare(options: argparse.Namespace, limits: Limits) -> Served:
             f"{file} gives other answers here than where it was made: {error} Do not use it on "
             "this machine."
         ) from None
-    batch_size = useful_batch_size(model.predictor, golden.pictures)
+    batch_size = useful_batch_size(model.predictor, golden.images)
     threads = worker_count()
     print(
         f"{file} (model {model.version}): {found}; {threads} threads, "
-        + ("one picture at a time" if batch_size == 1 else f"up to {batch_size} pictures at once")
+        + ("one image at a time" if batch_size == 1 else f"up to {batch_size} images at once")
     )
     return Served(
         model,
@@ -162,8 +162,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--reject", type=float, default=0.0, metavar="P", help="answer `unknown` below it")
     add("--api-key-file", type=Path, metavar="FILE", help="ask for the key that this file holds")
     add("--max-megabytes", type=int, default=32, metavar="N", help="largest body of a request")
-    add("--max-megapixels", type=int, default=50, metavar="N", help="largest picture")
-    add("--max-waiting", type=int, default=64, metavar="N", help="pictures in the queue")
+    add("--max-megapixels", type=int, default=50, metavar="N", help="largest image")
+    add("--max-waiting", type=int, default=64, metavar="N", help="images in the queue")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a request: read within limits, from a form or as the body itself."""
+"""The images of a request: read within limits, from a form or as the body itself."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -18,16 +18,16 @@ _RAW_TYPES = ("image/", "application/octet-stream")
 
 @dataclass(frozen=True)
 class Limits:
-    """What the server takes. Pixels are of a picture; bytes and pictures, of a request.
+    """What the server takes. Pixels are of an image; bytes and images, of a request.
 
-    max_waiting: pictures in the queue. max_buffered: bytes of all bodies that are in memory at
+    max_waiting: images in the queue. max_buffered: bytes of all bodies that are in memory at
     once. header_bytes, header_count: of a request's header, and of how many fields it may consist.
     upload_seconds: from the first byte of a request to its last. answer_seconds: from there on.
     """
 
     max_body: int = 32 << 20
     max_pixels: int = 50_000_000
-    max_pictures: int = 16
+    max_images: int = 16
     max_waiting: int = 64
     max_buffered: int = 256 << 20
     max_connections: int = 512
@@ -47,7 +47,7 @@ class RefusedError(Exception):
 
 
 class Upload(NamedTuple):
-    """A picture file that was sent, and the name that it was sent under."""
+    """An image file that was sent, and the name that it was sent under."""
 
     name: str
     content: bytes
@@ -85,18 +85,18 @@ def declared_size(request: Request, limit: int) -> int:
 
 
 async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
-    """The pictures that the request brings, at least one; raises RefusedError."""
+    """The images that the request brings, at least one; raises RefusedError."""
     kind = request.headers.get("content-type", "").lower().strip()
     if kind.startswith("multipart/form-data"):
         uploads = await _read_form(request, limits)
     elif kind.startswith(_RAW_TYPES):
         parts = [part async for part in _limited(request, limits.max_body)]
-        uploads = [Upload("picture", b"".join(parts))]
+        uploads = [Upload("image", b"".join(parts))]
     else:
         raise RefusedError(
             415,
-            f"Send pictures ({', '.join(FORMATS)}) as multipart/form-data with the field "
-            f"{FIELD!r}, or one picture as the body with a content type such as image/jpeg.",
+            f"Send images ({', '.join(FORMATS)}) as multipart/form-data with the field "
+            f"{FIELD!r}, or one image as the body with a content type such as image/jpeg.",
         )
     for upload in uploads:
         if not upload.content:
@@ -114,7 +114,7 @@ async def _read_form(request: Request, limits: Limits) -> list[Upload]:
     stream = _limited(request, limits.max_body)
     # One more of each than is allowed, to be able to say what is wrong.
     parser = _InMemory(
-        request.headers, stream, max_files=limits.max_pictures, max_fields=8, max_part_size=1024
+        request.headers, stream, max_files=limits.max_images, max_fields=8, max_part_size=1024
     )
     try:
         form = await parser.parse()

@@ -1,4 +1,4 @@
-"""Where the pictures come from; whatever the source, they become one file in data/raw/."""
+"""Where the images come from; whatever the source, they become one file in data/raw/."""
 
 import os
 import urllib.parse
@@ -16,7 +16,7 @@ from classifier.core.cache import cache_folder
 from classifier.core.config import Params
 from classifier.core.errors import UserError
 from classifier.core.files import sha256_of, write_json
-from classifier.processing.images import PICTURE_SUFFIXES
+from classifier.processing.images import IMAGE_SUFFIXES
 from classifier.sources.archives import clean_name, is_hidden, write_zip
 from classifier.sources.fetch import copy_file, download, is_web_address, local_path, parse_checksum
 
@@ -117,8 +117,8 @@ def acquire(params: DownloadParams, folder: Path) -> Path:
         write_zip(file, _digits())
     elif params.source == "folder":
         assert url is not None
-        file = folder / "pictures.zip"
-        write_zip(file, _pictures_below(local_path(url)))
+        file = folder / "images.zip"
+        write_zip(file, _images_below(local_path(url)))
     else:
         assert url is not None
         file = folder / _base_name(url)
@@ -162,16 +162,16 @@ def _digits() -> Iterator[tuple[str, bytes]]:
     from sklearn.datasets import load_digits  # noqa: PLC0415 (heavy, and of use only here)
 
     values, classes = (np.asarray(part) for part in load_digits(return_X_y=True))
-    pictures = np.rint(values.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    images = np.rint(values.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     for index in np.argsort(classes, kind="stable"):
         buffer = BytesIO()
         # Not compressed: which bytes a compressor makes depends on its version.
-        Image.fromarray(pictures[index]).save(buffer, "PNG", compress_level=0)
+        Image.fromarray(images[index]).save(buffer, "PNG", compress_level=0)
         yield f"digits/{classes[index]}/{index:04d}.png", buffer.getvalue()
 
 
-def _pictures_below(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """The picture files below `folder`, with their names as seen from it, sorted by them."""
+def _images_below(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The image files below `folder`, with their names as seen from it, sorted by them."""
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: correct download.url.")
     names: dict[str, Path] = {}
@@ -182,11 +182,11 @@ def _pictures_below(folder: Path) -> Iterator[tuple[str, bytes]]:
         for entry in files:
             path = Path(parent) / entry
             name = clean_name(path.relative_to(folder).as_posix())
-            if path.suffix.lower() in PICTURE_SUFFIXES and not is_hidden(name):
+            if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(name):
                 names[name] = path
     if not names:
-        raise UserError(f"no picture files lie below {folder}: correct download.url.")
-    for name, path in tqdm(sorted(names.items()), folder.name, unit="pictures", disable=None):
+        raise UserError(f"no image files lie below {folder}: correct download.url.")
+    for name, path in tqdm(sorted(names.items()), folder.name, unit="images", disable=None):
         yield name, path.read_bytes()
 
 
@@ -195,9 +195,7 @@ def _refuse_link_out(path: Path, folder: Path) -> None:
     if path.is_symlink() and (
         not path.is_file() or not path.resolve().is_relative_to(folder.resolve())
     ):
-        raise UserError(
-            f"{path} is a link to {path.readlink()}: put the pictures themselves there."
-        )
+        raise UserError(f"{path} is a link to {path.readlink()}: put the images themselves there.")
 
 
 def _raise(error: OSError) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Read and write archives of pictures, member by member: nothing is ever extracted to a disk."""
+"""Read and write archives of images, member by member: nothing is ever extracted to a disk."""
 
 import gzip
 import lzma
@@ -28,10 +28,10 @@ _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
 )
-# Larger than any picture that is read (`images.MAX_PIXELS`): a few bytes may promise any size.
+# Larger than any image that is read (`images.MAX_PIXELS`): a few bytes may promise any size.
 MAX_WANTED = 1 << 29
 _MAX_HEADER = 1 << 20
-_MACOS_ICON = "Icon\r"  # where a folder has a picture of its own
+_MACOS_ICON = "Icon\r"  # where a folder has an image of its own
 _HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -88,7 +88,7 @@ def clean_name(name: str) -> str:
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts:
-        raise UserError(f"the name {name!r} points out of its archive: pack the pictures anew.")
+        raise UserError(f"the name {name!r} points out of its archive: pack the images anew.")
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -120,7 +120,7 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except NotImplementedError as error:
-        raise UserError(f"{path}: {error}; pack the pictures anew, as a usual zip.") from error
+        raise UserError(f"{path}: {error}; pack the images anew, as a usual zip.") from error
     except _BROKEN as error:
         reason = str(error) or type(error).__name__
         raise UserError(
@@ -157,7 +157,7 @@ def _walk_zip(
         if not is_file or is_hidden(name):
             continue
         if entry.encrypted:
-            raise UserError(f"{path} is encrypted: pack the pictures without a password.")
+            raise UserError(f"{path} is encrypted: pack the images without a password.")
         content = None
         if wanted(name):
             _check_size(path, name, entry.size)

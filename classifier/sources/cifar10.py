@@ -1,4 +1,4 @@
-"""Read CIFAR-10's archive of Python batches as if it held picture files; nothing in it can run.
+"""Read CIFAR-10's archive of Python batches as if it held image files; nothing in it can run.
 
 https://www.cs.toronto.edu/~kriz/cifar.html describes the batches: each is a pickle of a dict with
 10,000 rows of 3,072 bytes (the red plane of 32 x 32, then green, then blue) and as many labels.
@@ -18,7 +18,7 @@ from classifier.core.errors import UserError
 from classifier.sources import archives
 from classifier.sources.archives import Member
 
-# Each picture is handed on as a PPM file: this, then red, green and blue pixel by pixel.
+# Each image is handed on as a PPM file: this, then red, green and blue pixel by pixel.
 _PPM_HEADER = b"P6 32 32 255\n"
 _PPM_SIZE = len(_PPM_HEADER) + 3 * 32 * 32
 _BATCH = re.compile(r"(?:.*/)?(data_batch_\d+|test_batch)")
@@ -26,14 +26,14 @@ _META = re.compile(r"(?:.*/)?batches\.meta")
 
 
 class _Batch(NamedTuple):
-    """Pictures (uint8 `(N, 3072)`) and their labels (N numbers)."""
+    """Images (uint8 `(N, 3072)`) and their labels (N numbers)."""
 
     data: np.ndarray
     labels: list[int]
 
 
 def list_members(path: Path) -> list[Member]:
-    """The pictures as `<train or test>/<class>/<batch>_<number>.ppm`, in the archive's order.
+    """The images as `<train or test>/<class>/<batch>_<number>.ppm`, in the archive's order.
 
     Raises UserError where the archive is damaged, or is none of CIFAR-10's.
     """
@@ -51,14 +51,14 @@ def list_members(path: Path) -> list[Member]:
             "set download.source to archive."
         )
     return [
-        Member(_picture_name(batch, index, classes[label]), _PPM_SIZE)
+        Member(_image_name(batch, index, classes[label]), _PPM_SIZE)
         for batch, part in labels.items()
         for index, label in enumerate(part)
     ]
 
 
 def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Name and content (a PPM file) of the pictures whose names are wanted, one by one.
+    """Name and content (a PPM file) of the images whose names are wanted, one by one.
 
     For an archive that `list_members` took; raises UserError as it does.
     """
@@ -67,23 +67,23 @@ def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[st
     assert classes is not None  # list_members refuses an archive without
     for member, content in archives.read_members(path, _is_wanted):
         if batch := _BATCH.fullmatch(member):
-            yield from _pictures(batch[1], _read_batch(member, content), classes, wanted)
+            yield from _images(batch[1], _read_batch(member, content), classes, wanted)
 
 
-def _pictures(
+def _images(
     name: str, batch: _Batch, classes: list[str], wanted: Callable[[str], bool]
 ) -> Iterator[tuple[str, bytes]]:
     for index, label in enumerate(batch.labels):
-        picture = _picture_name(name, index, classes[label])
-        if wanted(picture):
-            yield picture, _PPM_HEADER + batch.data[index].reshape(3, -1).T.tobytes()
+        image = _image_name(name, index, classes[label])
+        if wanted(image):
+            yield image, _PPM_HEADER + batch.data[index].reshape(3, -1).T.tobytes()
 
 
 def _is_wanted(member: str) -> bool:
     return _BATCH.fullmatch(member) is not None or _META.fullmatch(member) is not None
 
 
-def _picture_name(batch: str, index: int, class_name: str) -> str:
+def _image_name(batch: str, index: int, class_name: str) -> str:
     folder = "test" if batch == "test_batch" else "train"
     return f"{folder}/{class_name}/{batch}_{index:05d}.ppm"
 

@@ -1,7 +1,7 @@
 """Read zip archives with next to no memory for each member.
 
 Python's `zipfile` keeps about 700 bytes of every member's entry in the table of contents, which
-for a million pictures is 700 MB; here the table is a stream. The format is described in
+for a million images is 700 MB; here the table is a stream. The format is described in
 https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, sections 4.3.7 to 4.3.16 and 4.5.3.
 """
 

@@ -1,4 +1,4 @@
-"""Which class and which split a picture belongs to: read off its path, or drawn by a seed."""
+"""Which class and which split an image belongs to: read off its path, or drawn by a seed."""
 
 import hashlib
 import math
@@ -25,7 +25,7 @@ _REMEDY = (
 
 
 class Located(NamedTuple):
-    """A picture's path, its class, and the split whose folder it lies in, if the data has such."""
+    """An image's path, its class, and the split whose folder it lies in, if the data has such."""
 
     path: str
     class_name: str
@@ -33,18 +33,18 @@ class Located(NamedTuple):
 
 
 def locate(paths: Iterable[str]) -> list[Located]:
-    """Class and given split of each picture, sorted by path.
+    """Class and given split of each image, sorted by path.
 
-    The class is the name of the folder that holds the picture. Folders that all pictures share
+    The class is the name of the folder that holds the image. Folders that all images share
     are passed over; if `train`, `val` (or `valid`, `validation`) and `test` come next, in letters
     of any case, they are the splits.
 
-    Raises UserError where a picture lies outside of what the others are sorted into.
+    Raises UserError where an image lies outside of what the others are sorted into.
     """
     names = sorted(paths)
     folders = [name.split("/")[:-1] for name in names]
     if loose := next((name for name in names if "/" not in name), None):
-        raise UserError(f"{loose} lies in no folder: put each picture in the folder of its class.")
+        raise UserError(f"{loose} lies in no folder: put each image in the folder of its class.")
     depth = 0
     while names and all(
         len(parts) > depth + 1 and parts[depth] == folders[0][depth] for parts in folders
@@ -59,58 +59,58 @@ def locate(paths: Iterable[str]) -> list[Located]:
     ]
 
 
-def without_excluded(pictures: list[Located], excluded: Iterable[str]) -> list[Located]:
-    """The pictures of all classes but these; raises UserError where there is no such class."""
-    classes = {picture.class_name for picture in pictures}
+def without_excluded(images: list[Located], excluded: Iterable[str]) -> list[Located]:
+    """The images of all classes but these; raises UserError where there is no such class."""
+    classes = {image.class_name for image in images}
     names = set(excluded)
     if unknown := sorted(names - classes):
         raise UserError(
             f"split.exclude_classes names {', '.join(unknown)}, but the classes are "
             f"{', '.join(sorted(classes))}."
         )
-    return [picture for picture in pictures if picture.class_name not in names]
+    return [image for image in images if image.class_name not in names]
 
 
-def without_small(pictures: list[Located], minimum: int) -> tuple[list[Located], dict[str, int]]:
-    """The pictures of classes with at least `minimum`, and the size of each smaller class.
+def without_small(images: list[Located], minimum: int) -> tuple[list[Located], dict[str, int]]:
+    """The images of classes with at least `minimum`, and the size of each smaller class.
 
     Raises UserError where less than two classes stay.
     """
-    sizes = Counter(picture.class_name for picture in pictures)
+    sizes = Counter(image.class_name for image in images)
     small = {name: size for name, size in sorted(sizes.items()) if size < minimum}
     if len(sizes) - len(small) < 2:
         found = ", ".join(f"{name} {size}" for name, size in sorted(sizes.items()))
         raise UserError(
-            f"two classes or more need {minimum} pictures each; found: {found or 'none'}. Add "
-            "pictures or lower split.min_images_per_class."
+            f"two classes or more need {minimum} images each; found: {found or 'none'}. Add "
+            "images or lower split.min_images_per_class."
         )
-    return [picture for picture in pictures if picture.class_name not in small], small
+    return [image for image in images if image.class_name not in small], small
 
 
 def assign(
-    pictures: Sequence[Located],
+    images: Sequence[Located],
     fractions: Mapping[Split, float],
     seed: int,
     groups: Sequence[int] | np.ndarray | None = None,
 ) -> list[Split]:
-    """The split of each picture, which are sorted by path.
+    """The split of each image, which are sorted by path.
 
-    Given splits stay. A split that is missing is drawn from each class's pictures that are given
+    Given splits stay. A split that is missing is drawn from each class's images that are given
     to `train`, or from all where none is given. The numbers differ from the fractions by less
-    than one picture a class. Who is drawn depends on nothing but the seed, the class's name and
-    the paths of its pictures, so other classes may come and go.
+    than one image a class. Who is drawn depends on nothing but the seed, the class's name and
+    the paths of its images, so other classes may come and go.
 
-    groups: a number of each picture; those with the same one, other than 0, are drawn together.
-    Where single pictures do not suffice to make up for it, the numbers differ by more.
+    groups: a number of each image; those with the same one, other than 0, are drawn together.
+    Where single images do not suffice to make up for it, the numbers differ by more.
 
     Raises UserError where a class would not be in every split.
     """
-    given = {picture.given for picture in pictures} - {None}
+    given = {image.given for image in images} - {None}
     drawn: list[Split] = [split for split in SPLITS if split == "train" or split not in given]
-    splits: list[Split] = [picture.given or "train" for picture in pictures]
+    splits: list[Split] = [image.given or "train" for image in images]
     pools: dict[str, list[int]] = {}
-    for row, picture in enumerate(pictures):
-        pool = pools.setdefault(picture.class_name, [])
+    for row, image in enumerate(images):
+        pool = pools.setdefault(image.class_name, [])
         if splits[row] == "train":
             pool.append(row)
     together = _together(pools.values(), groups)
@@ -122,7 +122,7 @@ def assign(
         _place(order, room, together, placed)
     for row, split in placed.items():
         splits[row] = split
-    _check_presence(pictures, splits)
+    _check_presence(images, splits)
     return splits
 
 
@@ -135,11 +135,11 @@ def _place(
     """Add the split of each row of a class to `placed`, and of the rows that are drawn with it.
 
     Groups come first and are spread over the splits in proportion to their sizes; then single
-    pictures, in their order, fill one split after the other.
+    images, in their order, fill one split after the other.
     """
     room = dict(sizes)
     for row in order:
-        if row in placed:  # with a picture of another class
+        if row in placed:  # with an image of another class
             room[placed[row]] -= 1
     own = set(order)
     for row in sorted(order, key=lambda row: row not in together):
@@ -156,7 +156,7 @@ def _place(
 def _choose(
     room: Mapping[Split, int], sizes: Mapping[Split, int], size: int, *, in_group: bool
 ) -> Split:
-    """Where to put so many pictures of a class, of whose `sizes` there is this `room` left."""
+    """Where to put so many images of a class, of whose `sizes` there is this `room` left."""
     fitting: list[Split] = [split for split in SPLITS if room.get(split, 0) >= size]
     if not fitting:
         return sorted(room, key=lambda split: -room[split])[0]
@@ -209,18 +209,16 @@ def _check_layers(names: Sequence[str], given: Sequence[Split | None]) -> None:
     if None in given:
         raise UserError(
             f"{names[given.index(None)]} lies in no folder of a split and a class, as "
-            f"{names[[split is not None for split in given].index(True)]} does: put every picture "
+            f"{names[[split is not None for split in given].index(True)]} does: put every image "
             "below train/, val/ or test/, and there in the folder of its class, or none of them."
         )
     if "train" not in given:
         raise UserError("there are folders val/ or test/, but there is none called train/.")
 
 
-def _check_presence(pictures: Sequence[Located], splits: Sequence[Split]) -> None:
-    counts = Counter(
-        (picture.class_name, split) for picture, split in zip(pictures, splits, strict=True)
-    )
-    classes = sorted({picture.class_name for picture in pictures})
+def _check_presence(images: Sequence[Located], splits: Sequence[Split]) -> None:
+    counts = Counter((image.class_name, split) for image, split in zip(images, splits, strict=True))
+    classes = sorted({image.class_name for image in images})
     lacking = [name for name in classes if any(counts[name, split] == 0 for split in SPLITS)]
     if lacking:
         listed = "; ".join(

@@ -1,4 +1,4 @@
-"""What the split stage says of the pictures' state: checks, numbers and histograms."""
+"""What the split stage says of the images' state: checks, numbers and histograms."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from classifier.core.files import write_csv
 from classifier.data.dataset import Dataset
 from classifier.data.image_statistics import channel_statistics
 from classifier.plotting.figures import BLUE, GREEN, ORANGE, new_figure, shorten, write_png
-from classifier.splitting.data_checks import Check, check_pictures, measure_contents
+from classifier.splitting.data_checks import Check, check_images, measure_contents
 from classifier.splitting.split import CheckParams, Outcome
 
 _BINS = 40
@@ -24,13 +24,13 @@ _MODES = 8
 def write_integrity(
     folder: Path, dataset: Dataset, outcome: Outcome, params: CheckParams
 ) -> list[Check]:
-    """Write checks.csv, pictures.csv and pictures.png to `folder`; returns what is wrong."""
-    checks = check_pictures(dataset, outcome, params)
+    """Write checks.csv, images.csv and images.png to `folder`; returns what is wrong."""
+    checks = check_images(dataset, outcome, params)
     rows = [(*check, "warning" if check.cases else "good") for check in checks]
     columns = ["check", "limit", "cases", "worst", "verdict"]
     write_csv(folder / "checks.csv", pd.DataFrame(rows, columns=columns))
-    write_csv(folder / "pictures.csv", picture_facts(dataset, outcome))
-    write_png(draw_pictures(dataset, outcome), folder / "pictures.png")
+    write_csv(folder / "images.csv", image_facts(dataset, outcome))
+    write_png(draw_images(dataset, outcome), folder / "images.png")
     return [check for check in checks if check.cases]
 
 
@@ -42,18 +42,18 @@ def describe_warnings(warnings: list[Check], params: CheckParams) -> list[str]:
     ]
     if lines and params.on_warning == "fail":
         raise UserError(
-            f"the pictures are not as split.checks wants them: {'; '.join(lines)}. See "
+            f"the images are not as split.checks wants them: {'; '.join(lines)}. See "
             "results/split/checks.csv; mend the data, change split.checks, or set "
             "split.checks.on_warning: warn."
         )
     return lines
 
 
-def picture_facts(dataset: Dataset, outcome: Outcome) -> pd.DataFrame:
+def image_facts(dataset: Dataset, outcome: Outcome) -> pd.DataFrame:
     """Columns `measure, value`: lowest, middle and highest of each measure, channels, colour modes.
 
     Widths and heights are those of the files; brightness and contrast, in 0..255, are the mean and
-    the deviation of a picture's grey values; the channels' are of the training split, in 0..255.
+    the deviation of an image's grey values; the channels' are of the training split, in 0..255.
     """
     facts: dict[str, float] = {}
     for name, values in _measures(dataset, outcome).items():
@@ -65,12 +65,12 @@ def picture_facts(dataset: Dataset, outcome: Outcome) -> pd.DataFrame:
         for channel, value in zip(("red", "green", "blue"), part, strict=True):
             facts[f"{channel}, {name}"] = round(value, 3)
     for mode, count in zip(*_count_modes(outcome.modes), strict=True):
-        facts[f"pictures of mode {mode}"] = count
+        facts[f"images of mode {mode}"] = count
     rows = [(name, f"{value:.10g}") for name, value in facts.items()]
     return pd.DataFrame(rows, columns=["measure", "value"])
 
 
-def draw_pictures(dataset: Dataset, outcome: Outcome) -> Figure:
+def draw_images(dataset: Dataset, outcome: Outcome) -> Figure:
     """Histograms of every measure, a bar for each mode, and the classes by size."""
     figure = new_figure(11, 6)
     grid = figure.subplots(2, 3).ravel()
@@ -114,7 +114,7 @@ def _measures(dataset: Dataset, outcome: Outcome) -> dict[str, np.ndarray]:
 
 
 def _count_modes(modes: np.ndarray) -> tuple[list[str], list[int]]:
-    """The colour modes, the most frequent first, and the pictures of each."""
+    """The colour modes, the most frequent first, and the images of each."""
     names, counts = np.unique(modes, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return names[order].tolist(), counts[order].tolist()
@@ -127,6 +127,6 @@ def _edges(values: np.ndarray) -> np.ndarray:
 
 def _label(axes: Axes, label: str) -> None:
     axes.set_xlabel(label)
-    axes.set_ylabel("pictures")
+    axes.set_ylabel("images")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.spines[["top", "right"]].set_visible(False)

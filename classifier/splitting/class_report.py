@@ -1,4 +1,4 @@
-"""What the split stage shows of a data set: how many pictures of what, and some of them."""
+"""What the split stage shows of a data set: how many images of what, and some of them."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from classifier.plotting.figures import (
     BLUE,
     GREEN,
     ORANGE,
+    image_sheet,
     new_figure,
-    picture_sheet,
     shorten,
     write_png,
 )
@@ -23,14 +23,14 @@ from classifier.splitting.split import Outcome
 
 _COLORS = {"train": BLUE, "val": ORANGE, "test": GREEN}
 _MOST_NAMES = 120  # more make a chart too large for a screen
-_SHEET = 24  # pictures, or one of each class where there are more classes, ...
+_SHEET = 24  # images, or one of each class where there are more classes, ...
 _LARGEST_SHEET = 48  # ... up to this many: Git keeps the sheet, which must stay small
 
 
 def write_split_report(folder: Path, dataset: Dataset, outcome: Outcome) -> None:
     """Write metrics.json, tables and charts to `folder`.
 
-    `leaked` counts the pictures of val and test that have a duplicate in train.
+    `leaked` counts the images of val and test that have a duplicate in train.
     """
     counts = class_counts(dataset)
     metrics = {
@@ -50,7 +50,7 @@ def write_split_report(folder: Path, dataset: Dataset, outcome: Outcome) -> None
 
 
 def class_counts(dataset: Dataset) -> pd.DataFrame:
-    """Pictures by class and split: columns `class, train, val, test, total`."""
+    """Images by class and split: columns `class, train, val, test, total`."""
     counts = pd.DataFrame({split: dataset.class_counts(split) for split in SPLITS})
     counts.insert(0, "class", dataset.classes)
     counts["total"] = counts[list(SPLITS)].sum(axis=1)
@@ -75,7 +75,7 @@ def draw_class_counts(counts: pd.DataFrame) -> Figure:
         axes.set_ylabel(f"{len(counts):,} classes")
     axes.set_ylim(len(counts) - 0.4, -0.6)  # the first class on top
     axes.set_xlim(0, 1.08 * counts["total"].max())
-    axes.set_xlabel("pictures")
+    axes.set_xlabel("images")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=len(SPLITS), frameon=False)
@@ -88,7 +88,7 @@ def _label(name: str) -> str:
 
 
 def draw_samples(dataset: Dataset) -> Figure:
-    """Training pictures under the names of their classes, from each class as many as fit.
+    """Training images under the names of their classes, from each class as many as fit.
 
     Of more classes than fit, some are left out, evenly over the alphabet.
     """
@@ -97,9 +97,9 @@ def draw_samples(dataset: Dataset) -> Figure:
     train, rows = dataset.rows("train"), []
     for label in _spread(np.arange(classes), _LARGEST_SHEET):
         rows += _spread(train[dataset.labels[train] == label], each)
-    pictures = [dataset.images[row] for row in rows]
+    images = [dataset.images[row] for row in rows]
     captions = [dataset.classes[dataset.labels[row]] for row in rows]
-    return picture_sheet(pictures, captions, columns=each * (8 // each))
+    return image_sheet(images, captions, columns=each * (8 // each))
 
 
 def _spread(values: np.ndarray, number: int) -> list[int]:

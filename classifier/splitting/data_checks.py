@@ -1,4 +1,4 @@
-"""Whether the pictures of a data set are fit to learn from: sizes, contents, numbers."""
+"""Whether the images of a data set are fit to learn from: sizes, contents, numbers."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from classifier.splitting.split import CheckParams, Outcome
 
 
 class Check(NamedTuple):
-    """What one check found: so many pictures or classes beyond the limit, and which is the worst.
+    """What one check found: so many images or classes beyond the limit, and which is the worst.
 
     limit: the parameter that sets it and its value; empty where there is none.
     """
@@ -26,13 +26,13 @@ def measure_contents(prints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return flat.mean(axis=1), flat.std(axis=1)
 
 
-def check_pictures(dataset: Dataset, outcome: Outcome, params: CheckParams) -> list[Check]:
+def check_images(dataset: Dataset, outcome: Outcome, params: CheckParams) -> list[Check]:
     """All checks, with `cases` 0 where nothing is wrong."""
-    pictures = outcome.duplicates.pictures
+    images = outcome.duplicates.images
     contradicting = [
-        pictures[pair.first].path
+        images[pair.first].path
         for pair in outcome.duplicates.pairs
-        if pictures[pair.first].class_name != pictures[pair.second].class_name
+        if images[pair.first].class_name != images[pair.second].class_name
     ]
     leaking = [dataset.rows(split)[dataset.leaked(split)] for split in ("val", "test")]
     leaked = dataset.manifest["path"].to_numpy()[np.concatenate(leaking)].tolist()
@@ -68,7 +68,7 @@ def _check_classes(dataset: Dataset, params: CheckParams) -> list[Check]:
     fewest = f"min_test_images {params.min_test_images}"
     ratio, limit = f"{imbalance.max():.1f}", f"max_imbalance {params.max_imbalance:g}"
     return [
-        _above("classes with few test pictures", fewest, -tests, -params.min_test_images, classes),
+        _above("classes with few test images", fewest, -tests, -params.min_test_images, classes),
         _above(
             f"classes up to {ratio} times smaller than the largest",
             limit,

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from classifier.core.files import write_csv
 from classifier.data.dataset import Dataset
-from classifier.plotting.figures import new_figure, picture_sheet, shorten, write_png
+from classifier.plotting.figures import image_sheet, new_figure, shorten, write_png
 from classifier.splitting.duplicates import Duplicates, telling_pairs
 
 # Stands in place of a split.
@@ -23,9 +23,9 @@ def write_duplicates(folder: Path, dataset: Dataset, found: Duplicates) -> None:
 
 
 def splits_of(dataset: Dataset, found: Duplicates) -> list[str]:
-    """The split of each of the pictures that were compared; `dropped` where it has none."""
+    """The split of each of the images that were compared; `dropped` where it has none."""
     splits = dict(zip(dataset.manifest["path"], dataset.manifest["split"], strict=True))
-    return [splits.get(picture.path, DROPPED) for picture in found.pictures]
+    return [splits.get(image.path, DROPPED) for image in found.images]
 
 
 def duplicates_table(found: Duplicates, splits: list[str]) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def duplicates_table(found: Duplicates, splits: list[str]) -> pd.DataFrame:
     """
     rows = []
     for first, second, kind, similarity in found.pairs:
-        one, other = found.pictures[first], found.pictures[second]
+        one, other = found.images[first], found.images[second]
         used = {splits[first], splits[second]} - {DROPPED}
         rows.append(
             {
@@ -61,8 +61,8 @@ def duplicates_table(found: Duplicates, splits: list[str]) -> pd.DataFrame:
 
 
 def draw_pairs(found: Duplicates, splits: list[str]) -> Figure:
-    """The most telling pairs, side by side, each picture under its class and split."""
-    pairs = telling_pairs(found.pictures, found.pairs)
+    """The most telling pairs, side by side, each image under its class and split."""
+    pairs = telling_pairs(found.images, found.pairs)
     if not pairs:
         figure = new_figure(4, 1)
         figure.text(0.5, 0.5, "no duplicates", ha="center", va="center")
@@ -70,10 +70,10 @@ def draw_pairs(found: Duplicates, splits: list[str]) -> Figure:
     captions = []
     for pair in pairs:
         for row, left in ((pair.first, True), (pair.second, False)):
-            name = shorten(found.pictures[row].class_name, 10)
+            name = shorten(found.images[row].class_name, 10)
             captions.append(f"{name} {splits[row]}" + (f" {pair.similarity:.2f}" if left else ""))
     rows = [row for pair in pairs for row in (pair.first, pair.second)]
-    return picture_sheet([found.thumbnails[row] for row in rows], captions, _COLUMNS)
+    return image_sheet([found.thumbnails[row] for row in rows], captions, _COLUMNS)
 
 
 def describe_duplicates(dataset: Dataset, found: Duplicates) -> list[str]:
@@ -92,7 +92,7 @@ def describe_duplicates(dataset: Dataset, found: Duplicates) -> list[str]:
         leaked = dataset.leaked(split)
         if leaked.any():
             lines.append(
-                f"duplicates: {leaked.sum()} of {len(leaked)} {split} pictures "
+                f"duplicates: {leaked.sum()} of {len(leaked)} {split} images "
                 f"({leaked.mean():.1%}) are alike one of train"
             )
     return lines

@@ -1,4 +1,4 @@
-"""Which pictures of a data set show the same: equal files, equal pixels, or nearly the same."""
+"""Which images of a data set show the same: equal files, equal pixels, or nearly the same."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -18,7 +18,7 @@ SHOWN = 24
 
 
 class Pair(NamedTuple):
-    """Two pictures that show the same, by row; similarity is 1 where they are equal."""
+    """Two images that show the same, by row; similarity is 1 where they are equal."""
 
     first: int
     second: int
@@ -29,11 +29,11 @@ class Pair(NamedTuple):
 class Duplicates(NamedTuple):
     """What shows the same in a data set, before anything is dropped.
 
-    pictures: all of them; pairs and groups count them from 0. groups: see `group_pairs`.
-    thumbnails: the pictures of `telling_pairs`, by row, as they are stored.
+    images: all of them; pairs and groups count them from 0. groups: see `group_pairs`.
+    thumbnails: the images of `telling_pairs`, by row, as they are stored.
     """
 
-    pictures: Sequence[Located]
+    images: Sequence[Located]
     pairs: Sequence[Pair]
     groups: np.ndarray
     thumbnails: dict[int, np.ndarray]
@@ -44,7 +44,7 @@ def find_pairs(
 ) -> list[Pair]:
     """Every pair of near duplicates, and each copy beside the first of its equals, by row.
 
-    files, pixels: digests of the files and of the stored pictures, uint8 `(n, bytes)`.
+    files, pixels: digests of the files and of the stored images, uint8 `(n, bytes)`.
     prints: fingerprints, uint8 `(n, SIDE, SIDE)`. similarity: see `near_pairs`; None leaves near
     duplicates out. Raises UserError as `near_pairs` does.
     """
@@ -67,7 +67,7 @@ def find_pairs(
 
 
 def group_pairs(pairs: Sequence[Pair], size: int) -> np.ndarray:
-    """The group of each of `size` pictures, int64 `(size,)`: 0 alone, others counted from 1.
+    """The group of each of `size` images, int64 `(size,)`: 0 alone, others counted from 1.
 
     Who is in a pair is in one group, and so are those who are only joined by others.
     """
@@ -93,15 +93,13 @@ def number_groups(parts: np.ndarray) -> np.ndarray:
     return numbers[inverse]
 
 
-def superfluous(pictures: Sequence[Located], groups: np.ndarray) -> np.ndarray:
-    """All pictures of each group but one, which is of `test` or else `val`, where these are given.
+def superfluous(images: Sequence[Located], groups: np.ndarray) -> np.ndarray:
+    """All images of each group but one, which is of `test` or else `val`, where these are given.
 
-    So no test picture gives way to a training picture. Ascending rows, int64 `(m,)`.
+    So no test image gives way to a training image. Ascending rows, int64 `(m,)`.
     """
     rank = {"test": 0, "val": 1, "train": 2, None: 2}
-    order = sorted(
-        np.flatnonzero(groups).tolist(), key=lambda row: (rank[pictures[row].given], row)
-    )
+    order = sorted(np.flatnonzero(groups).tolist(), key=lambda row: (rank[images[row].given], row))
     kept: set[int] = set()
     dropped = []
     for row in order:
@@ -111,11 +109,11 @@ def superfluous(pictures: Sequence[Located], groups: np.ndarray) -> np.ndarray:
     return np.array(sorted(dropped), np.int64)
 
 
-def telling_pairs(pictures: Sequence[Located], pairs: Sequence[Pair]) -> list[Pair]:
+def telling_pairs(images: Sequence[Located], pairs: Sequence[Pair]) -> list[Pair]:
     """At most SHOWN pairs to look at: of two classes first, and then the least similar ones."""
 
     def rank(pair: Pair) -> tuple[bool, float, Pair]:
-        classes = (pictures[row].class_name for row in (pair.first, pair.second))
+        classes = (images[row].class_name for row in (pair.first, pair.second))
         return len(set(classes)) == 1, pair.similarity, pair
 
     return sorted(pairs, key=rank)[:SHOWN]

@@ -1,9 +1,9 @@
-"""Small grey versions of pictures, by which copies are found that differ in size, colour or file.
+"""Small grey versions of images, by which copies are found that differ in size, colour or file.
 
-Two pictures are compared twice. A search over all pairs compares coarse structure: the lowest
+Two images are compared twice. A search over all pairs compares coarse structure: the lowest
 frequencies of the cosine transform, as in perceptual hashes (Zauner, "Implementation and
 benchmarking of perceptual image hash functions", 2010), but kept as numbers instead of signs, and
-each weighed by its frequency, because in natural pictures the lowest ones outweigh all others
+each weighed by its frequency, because in natural images the lowest ones outweigh all others
 (Field, Journal of the Optical Society of America A 4 (1987) 2379) and are alike wherever a horizon
 is. What it finds is then compared in its details.
 """
@@ -21,34 +21,34 @@ SIDE = 32
 # Frequencies a side of the coarse comparison.
 _COARSE = 8
 # Pairs of which the coarse structure correlates less are not looked at any further. Of CIFAR-10's
-# pairs whose details agree, nearly all are well above, and it leaves less than one pair a picture.
+# pairs whose details agree, nearly all are well above, and it leaves less than one pair an image.
 _COARSE_AGREEMENT = 0.7
-# More pairs a picture than this are no sign of copies, but of pictures that all look alike.
+# More pairs an image than this are no sign of copies, but of images that all look alike.
 _MOST_PAIRS = 40
 # Whole numbers of this size make the sums in a matrix product exact in float32, whatever their
 # order: the same pairs on every machine.
 _UNIT = 1024.0
-# Moves of one picture against the other, in pixels of SIDE, in which their details may agree.
+# Moves of one image against the other, in pixels of SIDE, in which their details may agree.
 _MOVES = 2
 _ROWS_AT_ONCE, _COLUMNS_AT_ONCE, _PAIRS_AT_ONCE = 512, 8192, 1024
-# Root mean square of the details in grey levels below which a picture is plain.
+# Root mean square of the details in grey levels below which an image is plain.
 _LEAST_DETAIL = 1.0
 
 
 def fingerprint(pixels: np.ndarray) -> np.ndarray:
-    """A picture, uint8 `(H, W, 3)`, as grey uint8 `(SIDE, SIDE)`, each pixel a mean."""
+    """An image, uint8 `(H, W, 3)`, as grey uint8 `(SIDE, SIDE)`, each pixel a mean."""
     grey = Image.fromarray(pixels).convert("L")
     return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def near_pairs(prints: np.ndarray, similarity: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of pictures whose details agree: int64 `(m, 2)`, ascending, and similarity `(m,)`.
+    """Pairs of images whose details agree: int64 `(m, 2)`, ascending, and similarity `(m,)`.
 
-    prints: fingerprints `(n, SIDE, SIDE)`. similarity: the least, up to 1.0, which only pictures
-    reach that differ in nothing but brightness and contrast. Plain pictures are in no pair.
-    The time grows with n squared; the memory by 256 bytes a picture.
+    prints: fingerprints `(n, SIDE, SIDE)`. similarity: the least, up to 1.0, which only images
+    reach that differ in nothing but brightness and contrast. Plain images are in no pair.
+    The time grows with n squared; the memory by 256 bytes an image.
 
-    Raises UserError where so many pictures look alike that the pairs would mean nothing.
+    Raises UserError where so many images look alike that the pairs would mean nothing.
     """
     pairs, similarities = [np.empty((0, 2), np.int64)], [np.empty(0)]
     left = _MOST_PAIRS * len(prints)
@@ -56,9 +56,9 @@ def near_pairs(prints: np.ndarray, similarity: float) -> tuple[np.ndarray, np.nd
         left -= len(found)
         if left < 0:
             raise UserError(
-                "too many pictures look alike, as drawings of digits or scans of one kind do, for "
+                "too many images look alike, as drawings of digits or scans of one kind do, for "
                 "copies to be told by their looks: set split.duplicate_similarity: null, which "
-                "finds equal pictures alone."
+                "finds equal images alone."
             )
         alike = _detail_similarity(prints, found)
         pairs.append(found[alike >= similarity])
@@ -69,7 +69,7 @@ def near_pairs(prints: np.ndarray, similarity: float) -> tuple[np.ndarray, np.nd
 
 
 def _coarse_pairs(prints: np.ndarray) -> Iterator[np.ndarray]:
-    """Pairs int64 `(m, 2)` of pictures whose coarse structure agrees, some at a time."""
+    """Pairs int64 `(m, 2)` of images whose coarse structure agrees, some at a time."""
     vectors = _coarse(prints)
     least = _COARSE_AGREEMENT * _UNIT**2
     for top in range(0, len(vectors), _ROWS_AT_ONCE):
@@ -83,7 +83,7 @@ def _coarse_pairs(prints: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _coarse(prints: np.ndarray) -> np.ndarray:
-    """Weighted low frequencies of each picture: whole numbers in float32, of length _UNIT."""
+    """Weighted low frequencies of each image: whole numbers in float32, of length _UNIT."""
     steps = np.arange(_COARSE)
     frequency = np.hypot(steps[:, None], steps)
     vectors = np.zeros((len(prints), _COARSE**2), np.float32)
@@ -114,7 +114,7 @@ def _detail_similarity(prints: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def _details(grey: np.ndarray) -> np.ndarray:
-    """What differs from its surroundings, evened out over the picture, of length 1.
+    """What differs from its surroundings, evened out over the image, of length 1.
 
     Without the second step, one strong edge, as of a horizon, would count more than all else
     (local contrast normalisation, Jarrett et al., ICCV 2009, doi 10.1109/ICCV.2009.5459469).
@@ -127,5 +127,5 @@ def _details(grey: np.ndarray) -> np.ndarray:
 
 
 def _high_pass(grey: np.ndarray) -> np.ndarray:
-    """Grey pictures `(n, SIDE, SIDE)` less their blurred versions."""
+    """Grey images `(n, SIDE, SIDE)` less their blurred versions."""
     return grey - uniform_filter(grey, 5, mode="nearest", axes=(1, 2))

@@ -1,4 +1,4 @@
-"""The file of all stored pictures while it is made."""
+"""The file of all stored images while it is made."""
 
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class ImagesFile:
-    """A new `.npy` file of pictures uint8 `(S, S, 3)`, which come in any order.
+    """A new `.npy` file of images uint8 `(S, S, 3)`, which come in any order.
 
     Written as a file, not as a memory map, whose pages would count as this process's memory.
     """
@@ -22,7 +22,7 @@ class ImagesFile:
         self._file.write(pixels.tobytes())
 
     def read(self, row: int) -> np.ndarray:
-        """The pixels of a picture that was written: uint8 `(S, S, 3)`."""
+        """The pixels of an image that was written: uint8 `(S, S, 3)`."""
         self._file.seek(self._start + row * self._stride)
         shape = (self._size, self._size, 3)
         return np.frombuffer(self._file.read(self._stride), np.uint8).reshape(shape)

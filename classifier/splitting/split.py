@@ -1,4 +1,4 @@
-"""Decode every picture once and sort all of them into train, val and test."""
+"""Decode every image once and sort all of them into train, val and test."""
 
 import csv
 import hashlib
@@ -22,11 +22,11 @@ from classifier.core.errors import UserError
 from classifier.core.files import replacing, write_bytes, write_json
 from classifier.data.dataset import Split
 from classifier.processing.images import (
-    PICTURE_SUFFIXES,
-    Picture,
+    IMAGE_SUFFIXES,
+    DecodedImage,
     Preprocessing,
     Resize,
-    read_picture,
+    read_image,
     without_padding,
 )
 from classifier.sources import archives
@@ -68,7 +68,7 @@ class Fractions(Params):
 class CheckParams(Params):
     """Section `split.checks`: limits, and what happens beyond them.
 
-    min_side, max_side: of a picture file, in pixels. max_aspect_ratio: of its long side to its
+    min_side, max_side: of an image file, in pixels. max_aspect_ratio: of its long side to its
     short one. min_contrast: standard deviation of the grey values, in 0..255.
     max_imbalance: of the largest class to the smallest one.
     """
@@ -83,11 +83,11 @@ class CheckParams(Params):
 
 
 class SplitParams(Params):
-    """How pictures are chosen, stored and split."""
+    """How images are chosen, stored and split."""
 
     seed: int = Field(ge=0, lt=2**32)
     fractions: Fractions
-    image_size: int = Field(ge=1, le=1024)
+    stored_size: int = Field(ge=1, le=1024)
     resize: Resize
     min_images_per_class: int = Field(ge=3)  # one for each split
     exclude_classes: list[str]
@@ -100,10 +100,10 @@ class SplitParams(Params):
 class Outcome(NamedTuple):
     """What the data set does not say itself.
 
-    problems: path and reason of each picture that could not be read, sorted by path.
+    problems: path and reason of each image that could not be read, sorted by path.
     dropped: sizes of the classes that are too small.
-    duplicates: pictures that show the same, also those that were dropped for it.
-    modes, prints: colour mode `(N,)` and fingerprint `(N, SIDE, SIDE)` of each picture.
+    duplicates: images that show the same, also those that were dropped for it.
+    modes, prints: colour mode `(N,)` and fingerprint `(N, SIDE, SIDE)` of each image.
     """
 
     problems: list[tuple[str, str]]
@@ -114,11 +114,11 @@ class Outcome(NamedTuple):
 
 
 class _Decoded(NamedTuple):
-    """A picture, its fingerprint and its file's SHA-256, or the reason why there is no picture."""
+    """An image, its fingerprint and its file's SHA-256, or the reason why there is no image."""
 
     path: str
     sha256: bytes
-    picture: Picture | None
+    image: DecodedImage | None
     print: np.ndarray | None
     reason: str
 
@@ -127,70 +127,70 @@ def split(raw: Path, output: Path, params: SplitParams) -> Outcome:
     """Make the data set `output` (see `classifier.data.dataset`) from what `acquire` put in `raw`.
 
     Rows are sorted by path, so that the seed and the fractions change the manifest's column
-    `split` and nothing else. Pictures pass through memory a few at a time.
+    `split` and nothing else. Images pass through memory a few at a time.
 
-    Raises UserError where the pictures are not fit to be split, or where one cannot be read and
+    Raises UserError where the images are not fit to be split, or where one cannot be read and
     `on_bad_image` is `error`.
     """
     file, reader = _open_raw(raw)
     members = (member.name for member in reader.list_members(file))
     excluded = [unicodedata.normalize("NFC", name) for name in params.exclude_classes]
-    found = without_excluded(locate(name for name in members if _is_picture(name)), excluded)
-    pictures, dropped = without_small(found, params.min_images_per_class)
+    found = without_excluded(locate(name for name in members if _is_image(name)), excluded)
+    images, dropped = without_small(found, params.min_images_per_class)
     fractions = params.fractions.by_split()
-    assign(pictures, fractions, params.seed)  # to complain now, not after an hour of decoding
-    preprocessing = Preprocessing(params.image_size, params.resize)
-    rows = {picture.path: row for row, picture in enumerate(pictures)}
-    facts = _no_facts(len(pictures))
+    assign(images, fractions, params.seed)  # to complain now, not after an hour of decoding
+    preprocessing = Preprocessing(params.stored_size, params.resize)
+    rows = {image.path: row for row, image in enumerate(images)}
+    facts = _no_facts(len(images))
     (output / "manifest.csv").unlink(missing_ok=True)  # written last, it says that all is there
     with replacing(output / "images.npy") as temporary, temporary.open("w+b") as opened:
-        images = ImagesFile(opened, len(pictures), params.image_size)
+        stored = ImagesFile(opened, len(images), params.stored_size)
         stream = reader.read_members(file, rows.__contains__)
         decoded = _decode_all(stream, preprocessing, len(rows))
-        problems = _store(decoded, rows, images, facts, params.on_bad_image)
-        data = _Data(pictures, facts, images)
+        problems = _store(decoded, rows, stored, facts, params.on_bad_image)
+        data = _Data(images, facts, stored)
         dropped |= data.keep(np.flatnonzero(facts["width"]), params.min_images_per_class)
         duplicates = _find_duplicates(data, params.duplicate_similarity)
         data.facts["group"] = duplicates.groups
         if params.duplicates == "drop":
-            extra = superfluous(data.pictures, duplicates.groups)
-            rows_left = np.setdiff1d(np.arange(len(data.pictures)), extra)
+            extra = superfluous(data.images, duplicates.groups)
+            rows_left = np.setdiff1d(np.arange(len(data.images)), extra)
             dropped |= data.keep(rows_left, params.min_images_per_class)
         groups = data.facts["group"] = number_groups(data.facts["group"])
         splits = assign(
-            data.pictures, fractions, params.seed, groups if params.duplicates == "group" else None
+            data.images, fractions, params.seed, groups if params.duplicates == "group" else None
         )
     write_json(output / "preprocessing.json", asdict(preprocessing))
-    _write_tables(output, data.pictures, splits, data.facts)
+    _write_tables(output, data.images, splits, data.facts)
     return Outcome(problems, dropped, duplicates, data.facts["mode"], data.facts["print"])
 
 
 class _Data:
-    """The data set while it is made: its pictures' places, facts and pixels, row by row."""
+    """The data set while it is made: its images' places, facts and pixels, row by row."""
 
-    def __init__(self, pictures: list[Located], facts: np.ndarray, images: ImagesFile) -> None:
-        self.pictures, self.facts, self.images = pictures, facts, images
+    def __init__(self, images: list[Located], facts: np.ndarray, stored: ImagesFile) -> None:
+        self.images, self.facts, self.stored = images, facts, stored
 
     def keep(self, rows: np.ndarray, minimum: int) -> dict[str, int]:
         """Go on with these rows alone, which ascend; the sizes of classes that are now too small.
 
         Those are left out as well.
         """
-        if len(rows) == len(self.pictures):
+        if len(rows) == len(self.images):
             return {}
-        chosen, small = without_small([self.pictures[row] for row in rows], minimum)
-        kept = [row for row in rows if self.pictures[row].class_name not in small]
-        self.images.keep(kept)
-        self.pictures, self.facts = chosen, self.facts[kept]
+        chosen, small = without_small([self.images[row] for row in rows], minimum)
+        kept = [row for row in rows if self.images[row].class_name not in small]
+        self.stored.keep(kept)
+        self.images, self.facts = chosen, self.facts[kept]
         return small
 
 
 def _find_duplicates(data: _Data, similarity: float | None) -> Duplicates:
-    facts, pictures = data.facts, data.pictures
+    facts, images = data.facts, data.images
     pairs = find_pairs(facts["sha256"], facts["pixels"], facts["print"], similarity)
-    shown = {row for pair in telling_pairs(pictures, pairs) for row in (pair.first, pair.second)}
-    thumbnails = {row: data.images.read(row) for row in sorted(shown)}
-    return Duplicates(pictures, pairs, group_pairs(pairs, len(pictures)), thumbnails)
+    shown = {row for pair in telling_pairs(images, pairs) for row in (pair.first, pair.second)}
+    thumbnails = {row: data.stored.read(row) for row in sorted(shown)}
+    return Duplicates(images, pairs, group_pairs(pairs, len(images)), thumbnails)
 
 
 def _open_raw(raw: Path) -> tuple[Path, ModuleType]:
@@ -202,19 +202,19 @@ def _open_raw(raw: Path) -> tuple[Path, ModuleType]:
     return raw / source["file"], cifar if source["source"] == "cifar10" else archives
 
 
-def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _decode_all(
     stream: Iterable[tuple[str, bytes]], preprocessing: Preprocessing, total: int
 ) -> Iterator[_Decoded]:
-    """Decode in threads, a few pictures ahead; the order stays that of the stream."""
+    """Decode in threads, a few images ahead; the order stays that of the stream."""
     workers = os.cpu_count() or 1
     ahead: deque[Future[_Decoded]] = deque()
     with (
         ThreadPoolExecutor(workers) as pool,
-        tqdm(desc="split", total=total, unit="pictures", disable=None) as bar,
+        tqdm(desc="split", total=total, unit="images", disable=None) as bar,
     ):
         for path, content in stream:
             ahead.append(pool.submit(_decode, path, content, preprocessing))
@@ -229,15 +229,15 @@ def _decode_all(
 def _decode(path: str, content: bytes, preprocessing: Preprocessing) -> _Decoded:
     digest = hashlib.sha256(content).digest()
     try:
-        picture = read_picture(content, preprocessing)
+        image = read_image(content, preprocessing)
     except UserError as error:
         return _Decoded(path, digest, None, None, str(error))
-    print_ = fingerprint(without_padding(picture, preprocessing))
-    return _Decoded(path, digest, picture, print_, "")
+    print_ = fingerprint(without_padding(image, preprocessing))
+    return _Decoded(path, digest, image, print_, "")
 
 
 def _no_facts(rows: int) -> np.ndarray:
-    """What is known of each picture, not yet filled in; width 0 means unread."""
+    """What is known of each image, not yet filled in; width 0 means unread."""
     fields = [
         ("width", np.int32),
         ("height", np.int32),
@@ -251,23 +251,23 @@ def _no_facts(rows: int) -> np.ndarray:
 
 
 def _store(
-    pictures: Iterable[_Decoded],
+    images: Iterable[_Decoded],
     rows: dict[str, int],
-    images: ImagesFile,
+    stored: ImagesFile,
     facts: np.ndarray,
     on_bad_image: Literal["error", "skip"],
 ) -> list[tuple[str, str]]:
-    """Put each picture and its facts in its row; returns path and reason of the unreadable ones."""
+    """Put each image and its facts in its row; returns path and reason of the unreadable ones."""
     problems: list[tuple[str, str]] = []
-    for path, digest, picture, print_, reason in pictures:
-        if picture is not None:
+    for path, digest, image, print_, reason in images:
+        if image is not None:
             row = rows[path]
-            images.write(row, picture.pixels)
-            pixels = hashlib.blake2b(picture.pixels.tobytes(), digest_size=16).digest()
+            stored.write(row, image.pixels)
+            pixels = hashlib.blake2b(image.pixels.tobytes(), digest_size=16).digest()
             for name, value in (
-                ("width", picture.width),
-                ("height", picture.height),
-                ("mode", picture.mode),
+                ("width", image.width),
+                ("height", image.height),
+                ("mode", image.mode),
                 ("sha256", np.frombuffer(digest, np.uint8)),
                 ("pixels", np.frombuffer(pixels, np.uint8)),
                 ("print", print_),
@@ -283,21 +283,21 @@ def _store(
 
 
 def _write_tables(
-    output: Path, pictures: Sequence[Located], splits: Sequence[Split], facts: np.ndarray
+    output: Path, images: Sequence[Located], splits: Sequence[Split], facts: np.ndarray
 ) -> None:
     """Write the classes and, as the last file of the data set, the manifest."""
-    classes = sorted({picture.class_name for picture in pictures})
+    classes = sorted({image.class_name for image in images})
     labels = {name: label for label, name in enumerate(classes)}
     listed = json.dumps(classes, indent=2, ensure_ascii=False)
     write_bytes(output / "classes.json", f"{listed}\n".encode())
-    # Row by row: a table of a million pictures takes far more memory than its text.
+    # Row by row: a table of a million images takes far more memory than its text.
     with (
         replacing(output / "manifest.csv") as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(MANIFEST)
-        for (path, name, _), split_name, fact in zip(pictures, splits, facts, strict=True):
+        for (path, name, _), split_name, fact in zip(images, splits, facts, strict=True):
             digest = fact["sha256"].tobytes().hex()
             sizes = (fact["width"], fact["height"])
             writer.writerow((path, name, labels[name], split_name, *sizes, digest, fact["group"]))

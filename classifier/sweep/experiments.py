@@ -30,9 +30,9 @@ def committed_head(project: Path) -> str:
 
 
 def copy_project(project: Path, folder: Path) -> None:
-    """Clone the project's last commit to `folder`, with its pictures, without copying them.
+    """Clone the project's last commit to `folder`, with its images, without copying them.
 
-    Raises UserError where DVC has no pictures of this commit.
+    Raises UserError where DVC has no images of this commit.
     """
     shutil.rmtree(folder, ignore_errors=True)
     run_tool("git", "clone", "--quiet", "--shared", str(project), str(folder), folder=project)

@@ -82,7 +82,7 @@ def run_workers(journal: Path, trials: int, count: int) -> None:
 
 
 def report(study: Study, knobs: dict[str, bool], monitor: str) -> None:
-    """Write the table and the picture of the trials so far, and say which is the best."""
+    """Write the table and the image of the trials so far, and say which is the best."""
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return
     table = tabulate(study)

@@ -1,4 +1,4 @@
-"""What a sweep has found so far: Optuna's journal in the cache folder, a table and a picture."""
+"""What a sweep has found so far: Optuna's journal in the cache folder, a table and an image."""
 
 import hashlib
 import warnings

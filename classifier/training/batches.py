@@ -1,4 +1,4 @@
-"""Batches of pictures for the training loop, in an order that (seed, epoch) sets."""
+"""Batches of images for the training loop, in an order that (seed, epoch) sets."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ class Parts:
 class Ordering(NamedTuple):
     """What the order of an epoch depends on, besides its number.
 
-    sampling: `natural` shows each picture once; `balanced` draws with replacement, each class
+    sampling: `natural` shows each image once; `balanced` draws with replacement, each class
     equally often on average.
     """
 
@@ -57,7 +57,7 @@ class Ordering(NamedTuple):
     def places(self, labels: np.ndarray, epoch: int) -> list[np.ndarray]:
         """Places in `labels`, shuffled for this epoch and cut into batches of `batch_size` at most.
 
-        The batches' sizes differ by one at most: a last batch of a single picture would leave batch
+        The batches' sizes differ by one at most: a last batch of a single image would leave batch
         norm without statistics. (It could be one with a `batch_size` of 2, which is therefore
         refused.)
         """
@@ -70,12 +70,12 @@ class Ordering(NamedTuple):
         return np.array_split(order, -(-len(labels) // self.batch_size))
 
 
-class PictureBatches:
-    """The pictures of a data set, augmented anew in every epoch.
+class ImageBatches:
+    """The images of a data set, augmented anew in every epoch.
 
-    On a GPU the pictures are kept in its memory as uint8 where they take at most half of what is
+    On a GPU the images are kept in its memory as uint8 where they take at most half of what is
     free; elsewhere a thread reads the next batches from the memory map meanwhile.
-    side: that training pictures are reduced to in an epoch; None leaves them at `crop`.
+    side: that training images are reduced to in an epoch; None leaves them at `input_size`.
     """
 
     def __init__(
@@ -83,15 +83,15 @@ class PictureBatches:
         dataset: Dataset,
         params: AugmentParams,
         *,
-        crop: int,
+        input_size: int,
         ordering: Ordering,
         device: torch.device,
         side: Callable[[int], int] | None = None,
         parts: Parts | None = None,
     ) -> None:
-        self._dataset, self._params, self._crop = dataset, params, crop
+        self._dataset, self._params, self._input_size = dataset, params, input_size
         self._ordering, self._device = ordering, device
-        self._side, self._parts = side or (lambda _: crop), parts or Parts()
+        self._side, self._parts = side or (lambda _: input_size), parts or Parts()
         self._rows = {split: dataset.rows(split) for split in ("train", "val")}
         self._resident = self._to_device()
 
@@ -103,15 +103,15 @@ class PictureBatches:
     def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
         """This process's parts of the epoch's batches, from batch number `first` on.
 
-        Pictures are float32 `(B, side, side, 3)` in 0..255.
+        Images are float32 `(B, side, side, 3)` in 0..255.
         """
         table = draw_table(
             self._params,
             seed=self._ordering.seed,
             epoch=epoch,
             size=len(self._dataset.images),
-            image_size=self._dataset.images.shape[1],
-            crop=self._crop,
+            stored_size=self._dataset.images.shape[1],
+            input_size=self._input_size,
         )
         side = self._side(epoch)
         orders = [self._parts.of(rows) for rows in self.training_order(epoch)[first:]]
@@ -119,18 +119,18 @@ class PictureBatches:
         parts: list[Batch] = []
         for rows, stored in zip(flat, self._stream(flat), strict=True):
             drawn = table.rows(rows, self._device)
-            pictures = augment(stored, drawn, self._params, self._crop)
-            parts.append(Batch(_reduce(pictures, side), self._targets(rows)))
+            images = augment(stored, drawn, self._params, self._input_size)
+            parts.append(Batch(_reduce(images, side), self._targets(rows)))
             if len(parts) == self._parts.count:
                 yield parts
                 parts = []
 
     def validation_batches(self) -> Iterator[Batch]:
-        """The validation pictures' centre crops: uint8 `(B, crop, crop, 3)`.
+        """The validation images' centre crops: uint8 `(B, input_size, input_size, 3)`.
 
         Of several processes each gets other batches.
         """
-        window = center_window(self._dataset.images.shape[1], self._crop)
+        window = center_window(self._dataset.images.shape[1], self._input_size)
         rows = self._rows["val"]
         orders = np.array_split(rows, -(-len(rows) // self._ordering.batch_size))
         parts = self._parts
@@ -147,14 +147,14 @@ class PictureBatches:
         return torch.from_numpy(np.array(self._dataset.images)).to(self._device)
 
     def _stream(self, orders: list[np.ndarray]) -> Iterator[Tensor]:
-        """The stored pictures of each of `orders`, on the device."""
+        """The stored images of each of `orders`, on the device."""
         resident = self._resident
         if resident is not None:
             for rows in orders:
                 yield resident[torch.from_numpy(rows).to(self._device)]
             return
-        for pictures in read_ahead(self._dataset.read, orders):
-            stored = torch.from_numpy(pictures)
+        for images in read_ahead(self._dataset.read, orders):
+            stored = torch.from_numpy(images)
             if self._device.type == "cuda":
                 stored = stored.pin_memory().to(self._device, non_blocking=True)
             yield stored
@@ -176,10 +176,10 @@ def read_ahead(
             yield waiting.popleft().result()
 
 
-def _reduce(pictures: Tensor, side: int) -> Tensor:
-    """`pictures`, `(B, H, W, 3)`, at this side."""
-    if pictures.shape[1] == side:
-        return pictures
-    planes = pictures.permute(0, 3, 1, 2)
+def _reduce(images: Tensor, side: int) -> Tensor:
+    """`images`, `(B, H, W, 3)`, at this side."""
+    if images.shape[1] == side:
+        return images
+    planes = images.permute(0, 3, 1, 2)
     smaller = interpolate(planes, (side, side), mode="bilinear", antialias=True)
     return smaller.permute(0, 2, 3, 1)

@@ -34,7 +34,9 @@ def run_key(
     code = sorted([*library.glob("*.py"), *library.parent.glob("stages/train.py")])
     data = sorted(path for path in data_folder.iterdir() if path.is_file())
     depends_on = {
-        "params": {name: value for name, value in params.items() if name != "accumulation"},
+        "params": {
+            name: value for name, value in params.items() if name != "grad_accumulation_steps"
+        },
         "data": {path.name: sha256_of(path) for path in data},
         "code": {path.name: sha256_of(path) for path in code},
         "versions": [torch.__version__, version("torchvision"), version("numpy")],

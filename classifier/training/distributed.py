@@ -192,7 +192,7 @@ def _sum(tensor: Tensor) -> Tensor:
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm over all processes' pictures on a processor, where PyTorch's own has none."""
+    """Batch norm over all processes' images on a processor, where PyTorch's own has none."""
 
     @classmethod
     def of(cls, module: nn.BatchNorm2d) -> "_SharedBatchNorm":

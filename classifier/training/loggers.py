@@ -80,10 +80,10 @@ class TensorBoardLog:
         self._open = partial(SummaryWriter, str(folder))
         self._writer: SummaryWriter | None = None
 
-    def update(self, run: Run, pictures: Tensor, sheet: np.ndarray | None) -> None:
+    def update(self, run: Run, images: Tensor, sheet: np.ndarray | None) -> None:
         """Write what there is to see after the last epoch; the run does not change.
 
-        pictures: a batch as the network takes it, for its activations.
+        images: a batch as the network takes it, for its activations.
         sheet: uint8 `(H, W, 3)`, written in the first call. Right after a run was resumed, there
         are no gradients, and none are written.
         """
@@ -102,7 +102,7 @@ class TensorBoardLog:
             _write_values(self._writer, f"weights/{name}", weights, epoch)
             gradients = [weight.grad for weight in weights if weight.grad is not None]
             _write_values(self._writer, f"gradients/{name}", gradients, epoch)
-        for name, figures in _activations(run.network, pictures, [n for n, _ in layers]).items():
+        for name, figures in _activations(run.network, images, [n for n, _ in layers]).items():
             for what, value in figures.items():
                 self._writer.add_scalar(f"activation_{what}/{name}", value, epoch)
         self._writer.flush()
@@ -122,9 +122,9 @@ def _write_values(writer: "SummaryWriter", tag: str, tensors: Sequence[Tensor], 
 
 @torch.no_grad()
 def _activations(
-    network: nn.Module, pictures: Tensor, layers: list[str]
+    network: nn.Module, images: Tensor, layers: list[str]
 ) -> dict[str, dict[str, float]]:
-    """Figures of what each layer gives for the pictures, in evaluation mode.
+    """Figures of what each layer gives for the images, in evaluation mode.
 
     zeros: the share that is zero, or becomes it where a ReLU follows.
     """
@@ -142,7 +142,7 @@ def _activations(
         modules.get(name, network).register_forward_hook(partial(note, name)) for name in layers
     ]
     try:
-        network.eval()(pictures)
+        network.eval()(images)
     finally:
         for hook in hooks:
             hook.remove()

@@ -24,13 +24,11 @@ from classifier.training.params import TrainParams
 from classifier.training.state import Progress, Run
 from classifier.training.step import Loss, autocast, train_step
 
-_WHAT_TO_TRY = (
-    "lower train.optimizer.lr, lengthen train.schedule.warmup_epochs, or set train.precision: fp32."
-)
+_WHAT_TO_TRY = "lower train.optimizer.lr, lengthen train.lr_scheduler.warmup_epochs, or set train.precision: fp32."
 
 
 class Batches(Protocol):
-    """Where the loop gets its batches: pictures, or features of a frozen backbone.
+    """Where the loop gets its batches: images, or features of a frozen backbone.
 
     Of a training batch come the parts that this process computes.
     """
@@ -68,7 +66,7 @@ def fit(
         {name: tensor.clone() for name, tensor in average.items()},
         states,
         processes,
-        params.accumulation,
+        params.grad_accumulation_steps,
     )
     run.restore()
     progress = run.progress

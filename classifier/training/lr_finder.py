@@ -5,7 +5,7 @@
 The range test of Smith ("Cyclical learning rates", arXiv 1506.01186), with a rate that grows by the
 same factor in every step: below some rate the loss hardly falls, above another it grows. What
 params.yaml asks for beside the rate is as in training, but the schedule, moving averages of the
-weights and `train.linear_epochs`; the network is thrown away.
+weights and `train.linear_probe_epochs`; the network is thrown away.
 """
 
 import math
@@ -78,7 +78,7 @@ def range_test(
     params = params.model_copy(update={"ema_decay": None})
     optimizers = build_optimizers(params.optimizer, network)
     states = StateFolder("lr-finder")
-    run = Run(network, network, optimizers, {}, states, Processes(), params.accumulation)
+    run = Run(network, network, optimizers, {}, states, Processes(), params.grad_accumulation_steps)
     run.progress.totals = run.progress.totals.to(device)
     network.train()
     losses: list[float] = []
@@ -139,7 +139,7 @@ def suggest(table: pd.DataFrame) -> Suggestion:
     if not lowest:
         raise UserError(
             f"The loss fell at no learning rate from {LOWEST_RATE:g} on (results/lr_finder.csv): "
-            "look at the pictures and their classes, or set train.precision: fp32."
+            "look at the images and their classes, or set train.precision: fp32."
         )
     # In every step the logarithm of the rate grows by the same.
     steepest = int(np.gradient(smoothed)[: lowest + 1].argmin())
@@ -162,7 +162,7 @@ def draw(table: pd.DataFrame, found: Suggestion, current: float) -> Figure:
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("training loss")
-    # What comes after the lowest loss may explode out of the picture.
+    # What comes after the lowest loss may explode out of the image.
     until_lowest = table["smoothed_loss"][: int(table["smoothed_loss"].argmin()) + 1]
     axes.set_ylim(0, 1.25 * float(until_lowest.max()))
     axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""Two pictures in one: mixup and cutmix, as functions of (seed, epoch, step, part)."""
+"""Two images in one: mixup and cutmix, as functions of (seed, epoch, step, part)."""
 
 from typing import NamedTuple
 

@@ -23,11 +23,11 @@ class OptimizerParams(Params):
     fixed_norm: bool
     layer_decay: float = Field(gt=0, le=1)
     aux_lr: float = Field(gt=0)
-    clip_norm: float | None = Field(gt=0)
+    max_grad_norm: float | None = Field(gt=0)
 
 
 class ScheduleParams(Params):
-    """Section `train.schedule`."""
+    """Section `train.lr_scheduler`."""
 
     name: Literal["constant", "step", "linear", "cosine", "plateau"]
     warmup_epochs: float = Field(ge=0)
@@ -40,13 +40,13 @@ class OptimizationParams(Params):
 
     epochs: int = Field(ge=1)
     optimizer: OptimizerParams
-    schedule: ScheduleParams
+    lr_scheduler: ScheduleParams
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Self:
-        if self.schedule.warmup_epochs >= self.epochs:
+        if self.lr_scheduler.warmup_epochs >= self.epochs:
             raise ValueError(
-                f"train.schedule.warmup_epochs is {self.schedule.warmup_epochs:g}; "
+                f"train.lr_scheduler.warmup_epochs is {self.lr_scheduler.warmup_epochs:g}; "
                 f"it must be less than train.epochs, {self.epochs}."
             )
         return self
@@ -57,7 +57,7 @@ def build_optimizers(params: OptimizerParams, model: nn.Module) -> list[torch.op
 
     Weight decay holds for matrices and convolutions, not for biases and norms. The
     peak falls by `layer_decay` from every layer to the one before it, as in BEiT (Bao et al.,
-    arXiv 2106.08254), so that the layers nearest to the pictures move least.
+    arXiv 2106.08254), so that the layers nearest to the images move least.
     With `muon`, it takes the matrices and convolutions but the last layer's, and Adam,
     with decoupled decay, takes the others at `aux_lr` (Jordan et al., "Muon", 2024).
     """
@@ -98,7 +98,7 @@ def _groups(params: OptimizerParams, model: nn.Module) -> list[dict]:
 
 
 def trained_layers(model: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
-    """Names and weights of the layers that are not frozen, from the pictures to the answer.
+    """Names and weights of the layers that are not frozen, from the images to the answer.
 
     A layer is a module below the backbone, or a block of a sequence in there, such as
     `backbone.layer1.0` or `backbone.encoder.layers.encoder_layer_0`; a norm belongs to the layer
@@ -174,18 +174,18 @@ def rate_factor(
     A third of the epochs as warm-up and `cosine` are the rates of one-cycle (Smith & Topin, arXiv
     1708.07120).
     """
-    schedule = params.schedule
-    if progress < schedule.warmup_epochs:
-        return progress / schedule.warmup_epochs
-    done = (progress - schedule.warmup_epochs) / (params.epochs - schedule.warmup_epochs)
-    if schedule.name == "step":
-        return schedule.gamma ** (int(progress) // schedule.step_epochs)
-    if schedule.name == "linear":
+    lr_scheduler = params.lr_scheduler
+    if progress < lr_scheduler.warmup_epochs:
+        return progress / lr_scheduler.warmup_epochs
+    done = (progress - lr_scheduler.warmup_epochs) / (params.epochs - lr_scheduler.warmup_epochs)
+    if lr_scheduler.name == "step":
+        return lr_scheduler.gamma ** (int(progress) // lr_scheduler.step_epochs)
+    if lr_scheduler.name == "linear":
         return 1 - done
-    if schedule.name == "cosine":
+    if lr_scheduler.name == "cosine":
         return (1 + math.cos(math.pi * done)) / 2
-    if schedule.name == "plateau":
-        return schedule.gamma ** _plateaus(val_losses, schedule.step_epochs)
+    if lr_scheduler.name == "plateau":
+        return lr_scheduler.gamma ** _plateaus(val_losses, lr_scheduler.step_epochs)
     return 1.0
 
 

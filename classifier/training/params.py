@@ -14,7 +14,7 @@ from classifier.training.optimization import OptimizationParams
 
 
 class SizeParams(Params):
-    """An entry of `train.progressive`: up to this epoch, pictures have this side."""
+    """An entry of `train.progressive_resizing`: up to this epoch, images have this side."""
 
     until_epoch: int = Field(ge=1)
     side: int = Field(ge=1)
@@ -29,16 +29,16 @@ class TrainParams(OptimizationParams):
 
     seed: int = Field(ge=0, lt=2**32)
     batch_size: int = Field(ge=3)
-    accumulation: int = Field(ge=1)
+    grad_accumulation_steps: int = Field(ge=1)
     processes: int | None = Field(ge=1)
-    crop: int | None = Field(ge=1)
-    progressive: list[SizeParams]
+    input_size: int | None = Field(ge=1)
+    progressive_resizing: list[SizeParams]
     precision: Precision
     label_smoothing: float = Field(ge=0, lt=1)
     class_weights: Literal["none", "balanced"]
     sampling: Sampling
     ema_decay: float | None = Field(gt=0, lt=1)
-    linear_epochs: int = Field(ge=0)
+    linear_probe_epochs: int = Field(ge=0)
     monitor: Literal["val_loss", "val_accuracy"]
     patience: int | None = Field(ge=1)
     checkpoint_minutes: float = Field(gt=0)
@@ -50,13 +50,16 @@ class TrainParams(OptimizationParams):
     mix: MixParams
     adversarial_strength: float = Field(ge=0, le=255)
 
-    def side(self, epoch: int, crop: int) -> int:
-        """Of the pictures that the network is shown in this epoch; crop: the full size."""
-        return next((entry.side for entry in self.progressive if epoch <= entry.until_epoch), crop)
+    def side(self, epoch: int, input_size: int) -> int:
+        """Of the images that the network is shown in this epoch; crop: the full size."""
+        return next(
+            (entry.side for entry in self.progressive_resizing if epoch <= entry.until_epoch),
+            input_size,
+        )
 
     @model_validator(mode="after")
     def _views_are_of_a_frozen_backbone(self) -> Self:
-        if self.feature_views and self.model.freeze != "backbone" and not self.linear_epochs:
+        if self.feature_views and self.model.freeze != "backbone" and not self.linear_probe_epochs:
             raise ValueError(
                 f"train.feature_views is {self.feature_views}, but train.model.freeze is "
                 f"{self.model.freeze}; set train.feature_views: 0, or freeze the backbone."
@@ -67,34 +70,36 @@ class TrainParams(OptimizationParams):
     def _features_are_not_cut(self) -> Self:
         if self.mix.cutmix and self.model.freeze == "backbone":
             raise ValueError(
-                "train.mix.cutmix needs pictures, but with train.model.freeze: backbone the head "
+                "train.mix.cutmix needs images, but with train.model.freeze: backbone the head "
                 "sees features; set train.mix.cutmix: 0.0."
             )
         return self
 
     @model_validator(mode="after")
-    def _attacks_need_pictures(self) -> Self:
+    def _attacks_need_images(self) -> Self:
         if self.adversarial_strength and self.model.freeze == "backbone":
             raise ValueError(
-                "train.adversarial_strength changes pictures, but with train.model.freeze: "
+                "train.adversarial_strength changes images, but with train.model.freeze: "
                 "backbone the head sees features; set train.adversarial_strength: 0.0."
             )
         return self
 
     @model_validator(mode="after")
     def _sizes_follow_each_other(self) -> Self:
-        epochs = [entry.until_epoch for entry in self.progressive]
+        epochs = [entry.until_epoch for entry in self.progressive_resizing]
         if epochs != sorted(set(epochs)):
             raise ValueError(
-                f"train.progressive has its entries end with the epochs {epochs}; they must ascend."
+                f"train.progressive_resizing has its entries end with the epochs {epochs}; they must ascend."
             )
         return self
 
     @model_validator(mode="after")
     def _head_alone_is_of_a_pretrained_backbone(self) -> Self:
-        if self.linear_epochs and (self.model.weights is None or self.model.freeze == "backbone"):
+        if self.linear_probe_epochs and (
+            self.model.weights is None or self.model.freeze == "backbone"
+        ):
             raise ValueError(
-                "train.linear_epochs trains the head alone before the other layers join in: it "
+                "train.linear_probe_epochs trains the head alone before the other layers join in: it "
                 "needs train.model.weights, and train.model.freeze other than backbone."
             )
         return self

@@ -18,7 +18,7 @@ from classifier.data.dataset import Dataset
 from classifier.models.bundle import save_bundle
 from classifier.models.devices import device_name
 from classifier.models.network import Classifier
-from classifier.plotting.figures import BLUE, GREY, ORANGE, new_figure, picture_sheet, write_png
+from classifier.plotting.figures import BLUE, GREY, ORANGE, image_sheet, new_figure, write_png
 from classifier.processing.images import center_crop
 from classifier.processing.spec import BundleSpec
 from classifier.training.loggers import LiveLog, TensorBoardLog
@@ -26,7 +26,7 @@ from classifier.training.loop import Batches
 from classifier.training.params import TrainParams
 from classifier.training.state import Row, Run
 
-SHEET_PICTURES = 16
+SHEET_IMAGES = 16
 
 
 class Story:
@@ -51,19 +51,19 @@ class Story:
         self._watch: Callable[[Run], None] | None = None
 
     def begin(self, dataset: Dataset, batches: Batches, events: Path) -> None:
-        """Draw what the augmentation makes of the first training picture, and open the logs.
+        """Draw what the augmentation makes of the first training image, and open the logs.
 
         events: the folder for TensorBoard's files, if it is wanted.
         """
-        picture = dataset.images[dataset.rows("train")[0]]
+        image = dataset.images[dataset.rows("train")[0]]
         sheet = draw_augmentations(
-            picture, self._params.augment, crop=self._spec.crop, seed=self._params.seed
+            image, self._params.augment, input_size=self._spec.input_size, seed=self._params.seed
         )
         write_png(sheet, self._results / "augmentations.png")
         if self._params.tensorboard:
             shown = np.asarray(Image.open(self._results / "augmentations.png").convert("RGB"))
-            log, pictures = TensorBoardLog(events), next(batches.validation_batches()).inputs
-            self._watch = lambda run: log.update(run, pictures, shown)
+            log, images = TensorBoardLog(events), next(batches.validation_batches()).inputs
+            self._watch = lambda run: log.update(run, images, shown)
             print(f"tensorboard --logdir {events}")
 
     def after_epoch(self, run: Run) -> None:
@@ -97,7 +97,7 @@ class Story:
         """If epochs go on to take as long as the last one did for its number of pixels."""
         done = len(run.progress.history)
         pixels = [
-            self._params.side(epoch, self._spec.crop) ** 2
+            self._params.side(epoch, self._spec.input_size) ** 2
             for epoch in range(1, self._params.epochs + 1)
         ]
         return run.clock.last_epoch / 60 * sum(pixels[done:]) / pixels[done - 1]
@@ -159,18 +159,18 @@ def _draw_pair(axes: Axes, table: pd.DataFrame, quantity: str, best_epoch: int) 
 
 
 def draw_augmentations(
-    picture: np.ndarray, params: AugmentParams, *, crop: int, seed: int
+    image: np.ndarray, params: AugmentParams, *, input_size: int, seed: int
 ) -> Figure:
-    """One picture, uint8 `(S, S, 3)`, as stored and as the first 16 epochs might show it."""
+    """One image, uint8 `(S, S, 3)`, as stored and as the first 16 epochs might show it."""
     table = draw_table(
         params,
         seed=seed,
         epoch=1,
-        size=SHEET_PICTURES,
-        image_size=picture.shape[1],
-        crop=crop,
+        size=SHEET_IMAGES,
+        stored_size=image.shape[1],
+        input_size=input_size,
     )
-    copies = torch.from_numpy(np.repeat(picture[None], SHEET_PICTURES, axis=0))
-    augmented = augment(copies, table, params, crop).round().to(torch.uint8).numpy()
-    captions = ["as validated", *(f"augmented {i + 1}" for i in range(SHEET_PICTURES))]
-    return picture_sheet([center_crop(picture, crop), *augmented], captions, columns=6)
+    copies = torch.from_numpy(np.repeat(image[None], SHEET_IMAGES, axis=0))
+    augmented = augment(copies, table, params, input_size).round().to(torch.uint8).numpy()
+    captions = ["as validated", *(f"augmented {i + 1}" for i in range(SHEET_IMAGES))]
+    return image_sheet([center_crop(image, input_size), *augmented], captions, columns=6)

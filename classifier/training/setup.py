@@ -7,41 +7,41 @@ from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.data.image_statistics import balanced_weights, channel_statistics
 from classifier.models.devices import compute_dtype
-from classifier.models.features import FeatureBatches, feature_batches
 from classifier.models.network import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Classifier,
     build_classifier,
     check_input_size,
-    learn_from_pictures,
+    learn_from_images,
 )
 from classifier.processing.spec import BundleSpec
-from classifier.training.batches import Ordering, Parts, PictureBatches
+from classifier.training.batches import ImageBatches, Ordering, Parts
 from classifier.training.distributed import Processes
+from classifier.training.feature_batches import FeatureBatches, feature_batches
 from classifier.training.params import WITHOUT_EFFECT, TrainParams
 from classifier.training.step import Loss
 
 
 def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
     """What the bundle will say of the model; raises UserError where the crop is too large."""
-    image_size = dataset.preprocessing.image_size
-    crop = params.crop or image_size
-    if crop > image_size:
+    stored_size = dataset.preprocessing.stored_size
+    input_size = params.input_size or stored_size
+    if input_size > stored_size:
         raise UserError(
-            f"train.crop is {crop}, larger than the stored pictures, split.image_size "
-            f"{image_size}: lower the one or raise the other."
+            f"train.input_size is {input_size}, larger than the stored images, split.stored_size "
+            f"{stored_size}: lower the one or raise the other."
         )
-    params.augment.check_fit(crop)
+    params.augment.check_fit(input_size)
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if params.model.normalize == "dataset":
         mean, std = channel_statistics(dataset.images, dataset.rows("train"))
     return BundleSpec(
         backbone=params.model.backbone,
         classes=dataset.classes,
-        image_size=image_size,
+        stored_size=stored_size,
         resize=dataset.preprocessing.resize,
-        crop=crop,
+        input_size=input_size,
         mean=mean,
         std=std,
         temperature=1.0,
@@ -55,29 +55,29 @@ def prepare_model(
 ) -> Classifier:
     """The model that `spec` describes, before its first step, on the device.
 
-    Raises UserError unless it takes every size of picture that training shows it.
+    Raises UserError unless it takes every size of image that training shows it.
     """
     torch.manual_seed(params.seed)
     model = build_classifier(
         params.model,
         classes=len(spec.classes),
-        crop=spec.crop,
+        input_size=spec.input_size,
         mean=spec.mean,
         std=spec.std,
     ).to(device)
-    _check_sizes(model, params, spec.crop)
-    learn_from_pictures(model, dataset.images, dataset.rows("train"))
+    _check_sizes(model, params, spec.input_size)
+    learn_from_images(model, dataset.images, dataset.rows("train"))
     return model
 
 
-def _check_sizes(model: Classifier, params: TrainParams, crop: int) -> None:
+def _check_sizes(model: Classifier, params: TrainParams, input_size: int) -> None:
     if model.backbone_is_frozen:
         return
-    for side in {crop, *(entry.side for entry in params.progressive)}:
-        if side > crop:
+    for side in {input_size, *(entry.side for entry in params.progressive_resizing)}:
+        if side > input_size:
             raise UserError(
-                f"train.progressive has a side of {side}, larger than the crop, {crop} "
-                "(train.crop, or else split.image_size): lower it."
+                f"train.progressive_resizing has a side of {side}, larger than the crop, {input_size} "
+                "(train.input_size, or else split.stored_size): lower it."
             )
         check_input_size(model, params.model.backbone, side)
 
@@ -96,47 +96,50 @@ def prepare_learning(
     dataset: Dataset,
     device: torch.device,
     processes: Processes,
-) -> tuple[nn.Module, FeatureBatches | PictureBatches]:
+) -> tuple[nn.Module, FeatureBatches | ImageBatches]:
     """What is trained, and on what: the head on features of a frozen backbone, or all of it."""
     if model.backbone_is_frozen:
         return model.head, head_batches(params, model, dataset, device)
-    return model, _picture_batches(params, dataset, device, processes)
+    return model, _image_batches(params, dataset, device, processes)
 
 
 def head_batches(
     params: TrainParams, model: Classifier, dataset: Dataset, device: torch.device
 ) -> FeatureBatches:
-    """The features that the backbone, as it is, makes of the pictures."""
+    """The features that the backbone, as it is, makes of the images."""
     return feature_batches(
         dataset,
         model,
         params.augment,
         views=params.feature_views,
-        crop=params.crop or dataset.preprocessing.image_size,
+        input_size=params.input_size or dataset.preprocessing.stored_size,
         dtype=compute_dtype(params.precision, device),
         ordering=Ordering(params.seed, params.batch_size, params.sampling),
     )
 
 
-def _picture_batches(
+def _image_batches(
     params: TrainParams, dataset: Dataset, device: torch.device, processes: Processes
-) -> PictureBatches:
-    first, total = processes.rank * params.accumulation, processes.count * params.accumulation
-    crop = params.crop or dataset.preprocessing.image_size
-    batches = PictureBatches(
+) -> ImageBatches:
+    first, total = (
+        processes.rank * params.grad_accumulation_steps,
+        processes.count * params.grad_accumulation_steps,
+    )
+    input_size = params.input_size or dataset.preprocessing.stored_size
+    batches = ImageBatches(
         dataset,
         params.augment,
-        crop=crop,
+        input_size=input_size,
         ordering=Ordering(params.seed, params.batch_size, params.sampling),
         device=device,
-        side=lambda epoch: params.side(epoch, crop),
-        parts=Parts(first, params.accumulation, total),
+        side=lambda epoch: params.side(epoch, input_size),
+        parts=Parts(first, params.grad_accumulation_steps, total),
     )
     smallest = min(len(rows) for rows in batches.training_order(1))
     if smallest // total < 2:
         raise UserError(
-            f"A batch of {smallest} pictures in {total} parts (train.accumulation times processes) "
-            "leaves single pictures, of which batch norm can take no mean: lower "
-            "train.accumulation or the number of processes, or raise train.batch_size."
+            f"A batch of {smallest} images in {total} parts (train.grad_accumulation_steps times processes) "
+            "leaves single images, of which batch norm can take no mean: lower "
+            "train.grad_accumulation_steps or the number of processes, or raise train.batch_size."
         )
     return batches

@@ -21,7 +21,7 @@ class Progress:
     """Where a run stands; with the tensors of network and optimisers, all that a resume needs.
 
     epoch: the one under way, from 1. step: its batches that are done.
-    totals: of these, summed loss, correct predictions, pictures: float64 `(3,)`.
+    totals: of these, summed loss, correct predictions, images: float64 `(3,)`.
     history: a row for each finished epoch.
     """
 
@@ -48,14 +48,14 @@ class Progress:
 
 @dataclass
 class Clock:
-    """Seconds of training, and of these, of waiting for pictures; not part of any result.
+    """Seconds of training, and of these, of waiting for images; not part of any result.
 
     last_epoch: seconds of the last whole epoch, validation included.
     """
 
     training: float = 0.0
     waiting: float = 0.0
-    pictures: int = 0
+    images: int = 0
     epochs: int = 0
     last_epoch: float = 0.0
 
@@ -71,7 +71,7 @@ class Clock:
             return {}
         return {
             "seconds_per_epoch": round(self.training / self.epochs, 3),
-            "images_per_second": round(self.pictures / self.training, 1),
+            "images_per_second": round(self.images / self.training, 1),
             "waiting_share": round(self.waiting / self.training, 4),
         }
 
@@ -82,7 +82,7 @@ class Run:
 
     network: what is trained. replica: the same, or what shares its gradients among processes.
     average: moving averages of the network's state by name; empty where none are kept.
-    accumulation: parts of a batch whose gradients are added up in a process.
+    grad_accumulation_steps: parts of a batch whose gradients are added up in a process.
     """
 
     network: nn.Module
@@ -91,7 +91,7 @@ class Run:
     average: dict[str, Tensor]
     states: StateFolder
     processes: Processes
-    accumulation: int
+    grad_accumulation_steps: int
     progress: Progress = field(default_factory=Progress)
     clock: Clock = field(default_factory=Clock)
 
@@ -137,7 +137,7 @@ class Run:
             )
 
     def _division(self) -> list[int]:
-        return [self.processes.count, self.accumulation, torch.get_num_threads()]
+        return [self.processes.count, self.grad_accumulation_steps, torch.get_num_threads()]
 
 
 def update_average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:

@@ -21,7 +21,7 @@ from classifier.training.state import Run, update_average
 
 
 class Loss:
-    """Cross-entropy, smoothed and weighted as asked, as a sum over pictures.
+    """Cross-entropy, smoothed and weighted as asked, as a sum over images.
 
     weights: float `(classes,)`, or None for equal ones.
     """
@@ -65,14 +65,14 @@ def train_step(
         optimizer.zero_grad()
     with _memory_advice(params):
         mean = _add_up_gradients(run, parts, loss, params, device)
-    if params.optimizer.clip_norm is not None:
-        nn.utils.clip_grad_norm_(run.network.parameters(), params.optimizer.clip_norm)
+    if params.optimizer.max_grad_norm is not None:
+        nn.utils.clip_grad_norm_(run.network.parameters(), params.optimizer.max_grad_norm)
     for optimizer in run.optimizers:
         optimizer.step()
     if params.ema_decay is not None:
         update_average(run.average, run.network, params.ema_decay)
     progress.step += 1
-    run.clock.pictures += run.processes.count * sum(len(part.targets) for part in parts)
+    run.clock.images += run.processes.count * sum(len(part.targets) for part in parts)
     return mean
 
 
@@ -97,15 +97,15 @@ def _add_up_gradients(
             (summed / weight * processes.count).backward()
         mean += summed.detach() / weight
         correct = (logits.argmax(dim=1) == part.targets).sum()
-        pictures = correct.new_tensor(len(part.targets))
-        progress.totals += torch.stack([summed.detach() / weight * size, correct, pictures])
+        images = correct.new_tensor(len(part.targets))
+        progress.totals += torch.stack([summed.detach() / weight * size, correct, images])
     return mean
 
 
 def _attacked(
     network: nn.Module, part: Batch, params: TrainParams, device: torch.device, seeds: list[int]
 ) -> Batch:
-    """A part of a batch, where asked with its pictures changed to mislead the network as it is."""
+    """A part of a batch, where asked with its images changed to mislead the network as it is."""
     if not params.adversarial_strength:
         return part
     draws = generator(*seeds, 17).uniform(-1, 1, tuple(part.inputs.shape))
@@ -158,7 +158,7 @@ def _memory_advice(params: TrainParams) -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise UserError(
             f"The GPU's memory is too small for train.batch_size {params.batch_size} in "
-            f"{params.accumulation} part(s): set train.accumulation: {2 * params.accumulation}, "
+            f"{params.grad_accumulation_steps} part(s): set train.grad_accumulation_steps: {2 * params.grad_accumulation_steps}, "
             "which needs about half of the memory, and run the same command again; it goes on from "
             "the last state that was saved."
         ) from None

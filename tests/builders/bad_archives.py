@@ -1,4 +1,4 @@
-"""Cases of bad input: archives, classes and pictures."""
+"""Cases of bad input: archives, classes and images."""
 
 import io
 import json
@@ -15,11 +15,11 @@ from typing import Any
 from PIL import Image
 
 from builders.bad_input import Case, add_case, write_params
-from builders.pictures import class_folders, encode, noise, write_archive, write_raw
+from builders.images import class_folders, encode, noise, write_archive, write_raw
 from builders.splits import split_section
 
 PETS = class_folders({"cat": 5, "dog": 5})
-PICTURE = PETS["cat/000.png"]
+IMAGE = PETS["cat/000.png"]
 RAW = Path("data/raw")
 CASES: dict[str, Case] = {}
 case = partial(add_case, CASES)
@@ -48,12 +48,12 @@ def members(files: dict[str, bytes], name: str = "data.zip") -> None:
 
 @case("split", "an absolute path in a zip")
 def _(stack: ExitStack) -> None:
-    members({"/etc/cat/a.png": PICTURE})
+    members({"/etc/cat/a.png": IMAGE})
 
 
 @case("split", "a path with `..` in a tar")
 def _(stack: ExitStack) -> None:
-    members({"cat/../../a.png": PICTURE}, "data.tar")
+    members({"cat/../../a.png": IMAGE}, "data.tar")
 
 
 @case("split", "an archive of nothing but links")
@@ -79,7 +79,7 @@ def _(stack: ExitStack) -> None:
     archive(write)
 
 
-@case("split", "a zip whose picture unpacks to gigabytes (a bomb)")
+@case("split", "a zip whose image unpacks to gigabytes (a bomb)")
 def _(stack: ExitStack) -> None:
     def write(path: Path) -> None:
         write_archive(path, PETS)
@@ -91,7 +91,7 @@ def _(stack: ExitStack) -> None:
     archive(write)
 
 
-@case("split", "a tar whose picture unpacks to gigabytes (a bomb)")
+@case("split", "a tar whose image unpacks to gigabytes (a bomb)")
 def _(stack: ExitStack) -> None:
     def write(path: Path) -> None:
         info = tarfile.TarInfo("cat/a.png")
@@ -140,10 +140,10 @@ def _(stack: ExitStack) -> None:
 def _(stack: ExitStack) -> None:
     def write(path: Path) -> None:
         with tarfile.open(path, "w") as content:
-            for picture in (PICTURE, PETS["dog/000.png"]):
+            for image in (IMAGE, PETS["dog/000.png"]):
                 info = tarfile.TarInfo("cat/a.png")
-                info.size = len(picture)
-                content.addfile(info, io.BytesIO(picture))
+                info.size = len(image)
+                content.addfile(info, io.BytesIO(image))
 
     archive(write, "data.tar")
 
@@ -153,7 +153,7 @@ def _(stack: ExitStack) -> None:
     archive(lambda path: path.write_bytes(b"<html>Please log in</html>"))
 
 
-@case("split", "an archive without pictures")
+@case("split", "an archive without images")
 def _(stack: ExitStack) -> None:
     members({"cat/notes.txt": b"meow"})
 
@@ -161,9 +161,9 @@ def _(stack: ExitStack) -> None:
 # Classes
 
 
-@case("split", "a picture in no folder")
+@case("split", "an image in no folder")
 def _(stack: ExitStack) -> None:
-    members(PETS | {"a.png": PICTURE})
+    members(PETS | {"a.png": IMAGE})
 
 
 @case("split", "one class")
@@ -171,7 +171,7 @@ def _(stack: ExitStack) -> None:
     members(class_folders({"cat": 5}))
 
 
-@case("split", "one picture in each class")
+@case("split", "one image in each class")
 def _(stack: ExitStack) -> None:
     members(class_folders({"cat": 1, "dog": 1}))
 
@@ -184,7 +184,7 @@ def _(stack: ExitStack) -> None:
 
 @case("split", "a folder test/ but no train/")
 def _(stack: ExitStack) -> None:
-    members(class_folders({"cat": 5, "dog": 5}, prefix="test/") | {"val/cat/a.png": PICTURE})
+    members(class_folders({"cat": 5, "dog": 5}, prefix="test/") | {"val/cat/a.png": IMAGE})
 
 
 @case("split", "`split.exclude_classes` names what is no class")
@@ -193,29 +193,29 @@ def _(stack: ExitStack) -> None:
     split_params(exclude_classes=["bird"])
 
 
-# Pictures
+# Images
 
 
-def picture(content: bytes, suffix: str = "png") -> None:
+def image(content: bytes, suffix: str = "png") -> None:
     members(PETS | {f"cat/bad.{suffix}": content})
 
 
-@case("split", "a picture of 20,000 x 20,000 pixels")
+@case("split", "an image of 20,000 x 20,000 pixels")
 def _(stack: ExitStack) -> None:
-    picture(encode(Image.new("1", (20_000, 20_000))))
+    image(encode(Image.new("1", (20_000, 20_000))))
 
 
 @case("split", "a JPEG that is cut short")
 def _(stack: ExitStack) -> None:
     content = encode(noise(64, 64), "JPEG")
-    picture(content[: len(content) // 2], "jpg")
+    image(content[: len(content) // 2], "jpg")
 
 
 @case("split", "text named .png")
 def _(stack: ExitStack) -> None:
-    picture(b"this is no picture")
+    image(b"this is no image")
 
 
 @case("split", "an empty file named .png")
 def _(stack: ExitStack) -> None:
-    picture(b"")
+    image(b"")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from builders.bad_input import Case, add_case, write_params
-from builders.pictures import class_folders
+from builders.images import class_folders
 from builders.web import Server, serving
 from classifier.sources import fetch as fetching
 
 PETS = class_folders({"cat": 5, "dog": 5})
-PICTURE = PETS["cat/000.png"]
+IMAGE = PETS["cat/000.png"]
 OTHER_CHECKSUM = "sha256:" + "0" * 64
 CASES: dict[str, Case] = {}
 case = partial(add_case, CASES)
@@ -111,7 +111,7 @@ def write_folder(files: dict[str, bytes]) -> None:
     download_params(source="folder", url="pets", watch="pets")
 
 
-@case("download", "a folder without pictures")
+@case("download", "a folder without images")
 def _(stack: ExitStack) -> None:
     write_folder({"cat/notes.txt": b"meow"})
 
@@ -119,7 +119,7 @@ def _(stack: ExitStack) -> None:
 @case("download", "a link that leads out of the folder")
 def _(stack: ExitStack) -> None:
     write_folder(PETS)
-    Path("private.png").write_bytes(PICTURE)
+    Path("private.png").write_bytes(IMAGE)
     Path("pets/cat/link.png").symlink_to("../../private.png")
 
 
@@ -138,9 +138,9 @@ def _(stack: ExitStack) -> None:
 @case("download", "a file's name is not UTF-8")
 def _(stack: ExitStack) -> None:
     write_folder(PETS)
-    Path("pets/cat", b"caf\xe9.png".decode("utf-8", "surrogateescape")).write_bytes(PICTURE)
+    Path("pets/cat", b"caf\xe9.png".decode("utf-8", "surrogateescape")).write_bytes(IMAGE)
 
 
 @case("download", "a file's name with a line break")
 def _(stack: ExitStack) -> None:
-    write_folder(PETS | {"cat/line\nbreak.png": PICTURE})
+    write_folder(PETS | {"cat/line\nbreak.png": IMAGE})

@@ -1,4 +1,4 @@
-"""A model without training, to predict and serve with: it tells which colour a picture has.
+"""A model without training, to predict and serve with: it tells which colour an image has.
 
 It is written down node by node, so that tests which use it wait for no exporter and no PyTorch.
 """
@@ -10,9 +10,9 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from builders.pictures import encode
+from builders.images import encode
 from classifier.core.files import json_bytes, write_bytes, write_json
-from classifier.inference.golden import EXPECTED, PICTURES, golden_content
+from classifier.inference.golden import EXPECTED, IMAGES, golden_content
 from classifier.inference.manifest import MANIFEST, describe, manifest_content
 from classifier.inference.onnx_runtime import INPUT, INT8_FILE, ONNX_FILE, OUTPUT, load_onnx
 from classifier.processing.softmax import probabilities
@@ -23,9 +23,9 @@ IMAGE_SIZE, CROP = 16, 12
 SPEC = BundleSpec(
     backbone="colours",
     classes=CLASSES,
-    image_size=IMAGE_SIZE,
+    stored_size=IMAGE_SIZE,
     resize="crop",
-    crop=CROP,
+    input_size=CROP,
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),
     temperature=2.0,
@@ -33,7 +33,7 @@ SPEC = BundleSpec(
 )
 
 
-def colours_onnx(crop: int = CROP, factor: float = 0.1) -> bytes:
+def colours_onnx(input_size: int = CROP, factor: float = 0.1) -> bytes:
     """Logits are the mean of each channel times `factor`."""
     axes = numpy_helper.from_array(np.array([1, 2]), "axes")
     scale = numpy_helper.from_array(np.array([factor], np.float32), "factor")
@@ -42,7 +42,9 @@ def colours_onnx(crop: int = CROP, factor: float = 0.1) -> bytes:
         helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
         helper.make_node("Mul", ["means", "factor"], [OUTPUT]),
     ]
-    shown = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", crop, crop, 3])
+    shown = helper.make_tensor_value_info(
+        INPUT, TensorProto.UINT8, ["batch", input_size, input_size, 3]
+    )
     given = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", 3])
     graph = helper.make_graph(nodes, "colours", [shown], [given], [axes, scale])
     opset = [helper.make_opsetid("", 18)]
@@ -55,19 +57,19 @@ def write_models(folder: Path, *, golden_error: float = 0.0) -> Path:
     golden_error: added to the expected probability of the first class.
     """
     contents = {ONNX_FILE: colours_onnx(), INT8_FILE: colours_onnx(factor=0.101)}
-    pictures = np.stack([np.full((CROP, CROP, 3), 20, np.uint8)] * 3)
-    pictures[np.arange(3), :, :, np.arange(3)] = 200
+    images = np.stack([np.full((CROP, CROP, 3), 20, np.uint8)] * 3)
+    images[np.arange(3), :, :, np.arange(3)] = 200
     answers = {
-        file: probabilities(load_onnx(content, 1)(pictures), SPEC.temperature)
+        file: probabilities(load_onnx(content, 1)(images), SPEC.temperature)
         for file, content in contents.items()
     }
     for given in answers.values():
         given[:, 0] += golden_error
     buffer = io.BytesIO()
-    np.save(buffer, pictures)
+    np.save(buffer, images)
     others = {
         DESCRIPTION: json_bytes(SPEC.model_dump(mode="json")),
-        PICTURES: buffer.getvalue(),
+        IMAGES: buffer.getvalue(),
         EXPECTED: json_bytes(golden_content(CLASSES, SPEC.temperature, answers)),
     }
     entries = {
@@ -81,14 +83,14 @@ def write_models(folder: Path, *, golden_error: float = 0.0) -> Path:
     return folder
 
 
-def picture_of(colour: str, side: int = 20, kind: str = "PNG") -> bytes:
-    """A picture file of one of CLASSES."""
+def image_of(colour: str, side: int = 20, kind: str = "PNG") -> bytes:
+    """An image file of one of CLASSES."""
     return encode(Image.new("RGB", (side, side), colour.replace("green", "lime")), kind)
 
 
-def write_pictures(folder: Path) -> Path:
-    """A red, a green and a blue picture, the last one in a folder of its own."""
-    write_bytes(folder / "a-red.png", picture_of("red"))
-    write_bytes(folder / "b-green.jpg", picture_of("green", kind="JPEG"))
-    write_bytes(folder / "more/c-blue.webp", picture_of("blue", kind="WEBP"))
+def write_images(folder: Path) -> Path:
+    """A red, a green and a blue image, the last one in a folder of its own."""
+    write_bytes(folder / "a-red.png", image_of("red"))
+    write_bytes(folder / "b-green.jpg", image_of("green", kind="JPEG"))
+    write_bytes(folder / "more/c-blue.webp", image_of("blue", kind="WEBP"))
     return folder

@@ -18,10 +18,10 @@ SIZE, CROP = 12, 8
 AUGMENT = {"flip": 0.5, "crop_padding": 2, "brightness": 0.2, "padding": "edge"}
 
 
-def make_project(folder: Path, classes: list[str], pictures: int = 30) -> None:
+def make_project(folder: Path, classes: list[str], per_class: int = 30) -> None:
     """A data set of noisy coloured squares, and a model that has learnt something of them."""
     generator = np.random.default_rng(0)
-    labels = np.arange(pictures * len(classes)) % len(classes)
+    labels = np.arange(per_class * len(classes)) % len(classes)
     tints = generator.integers(60, 190, (len(classes), 1, 1, 3))[labels]
     noise = generator.normal(0, 90, (len(labels), SIZE, SIZE, 3))
     images = np.clip(tints + noise, 0, 255).astype(np.uint8)
@@ -42,7 +42,7 @@ def make_project(folder: Path, classes: list[str], pictures: int = 30) -> None:
     np.save(split / "images.npy", images)
     manifest.to_csv(split / "manifest.csv", index=False)
     (split / "classes.json").write_text(json.dumps(classes), "utf-8")
-    preprocessing = {"image_size": SIZE, "resize": "crop"}
+    preprocessing = {"stored_size": SIZE, "resize": "crop"}
     (split / "preprocessing.json").write_text(json.dumps(preprocessing), "utf-8")
     save_model(folder / "models", load_dataset(split), AUGMENT)
 
@@ -53,16 +53,16 @@ def save_model(folder: Path, dataset: Dataset, augment: dict) -> None:
     spec = BundleSpec(
         backbone="compact",
         classes=dataset.classes,
-        image_size=SIZE,
+        stored_size=SIZE,
         resize="crop",
-        crop=CROP,
+        input_size=CROP,
         mean=(125.0, 125.0, 125.0),
         std=(60.0, 60.0, 60.0),
         temperature=1.5,
         params=params.model_dump(mode="json"),
     )
     model = build_classifier(
-        params.model, classes=len(spec.classes), crop=CROP, mean=spec.mean, std=spec.std
+        params.model, classes=len(spec.classes), input_size=CROP, mean=spec.mean, std=spec.std
     ).eval()
     fit_head(model, dataset)
     save_bundle(model, spec, folder)
@@ -70,7 +70,7 @@ def save_model(folder: Path, dataset: Dataset, augment: dict) -> None:
 
 @torch.no_grad()
 def fit_head(model: Classifier, dataset: Dataset) -> None:
-    """Least squares from the features of the training pictures to their classes."""
+    """Least squares from the features of the training images to their classes."""
     rows, margin = dataset.rows("train"), (SIZE - CROP) // 2
     middle = slice(margin, margin + CROP)
     features = model.features(torch.from_numpy(dataset.images[rows][:, middle, middle]))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from builders.pictures import write_raw
+from builders.images import write_raw
 from classifier.core.config import validate_section
 from classifier.data.dataset import Dataset, load_dataset
 from classifier.splitting.split import SplitParams, split
@@ -23,7 +23,7 @@ def split_section(**changes: Any) -> dict[str, Any]:
     return {
         "seed": 0,
         "fractions": {"train": 0.7, "val": 0.1, "test": 0.2},
-        "image_size": 8,
+        "stored_size": 8,
         "resize": "crop",
         "min_images_per_class": 3,
         "exclude_classes": [],

@@ -25,7 +25,7 @@ from classifier.processing.spec import BundleSpec
 from classifier.splitting.duplicates import Duplicates
 from classifier.splitting.fingerprints import SIDE
 from classifier.splitting.split import Outcome
-from classifier.training.batches import Ordering, Parts, PictureBatches
+from classifier.training.batches import ImageBatches, Ordering, Parts
 from classifier.training.checkpoint import StateFolder
 from classifier.training.loop import Batches, fit
 from classifier.training.params import TrainParams
@@ -36,17 +36,17 @@ CLASSES = ["red", "green", "blue"]
 IMAGE_SIZE = 8
 
 
-def write_split(folder: Path, *, image_size: int = IMAGE_SIZE, seed: int = 0) -> Dataset:
+def write_split(folder: Path, *, stored_size: int = IMAGE_SIZE, seed: int = 0) -> Dataset:
     """Write and open what the split stage would: noise in which the class's colour prevails.
 
-    Of each class 12 training, 4 validation and 4 test pictures, their rows shuffled.
+    Of each class 12 training, 4 validation and 4 test images, their rows shuffled.
     """
     generator = np.random.default_rng(seed)
     labels = np.repeat(np.arange(3), 20)
     splits = np.tile(np.repeat(SPLITS, [12, 4, 4]), 3)
     order = generator.permutation(60)
     labels, splits = labels[order], splits[order]
-    images = generator.integers(0, 120, (60, image_size, image_size, 3), dtype=np.uint8)
+    images = generator.integers(0, 120, (60, stored_size, stored_size, 3), dtype=np.uint8)
     images[np.arange(60), :, :, labels] += 100
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "images.npy", images)
@@ -56,35 +56,35 @@ def write_split(folder: Path, *, image_size: int = IMAGE_SIZE, seed: int = 0) ->
             "class": [CLASSES[label] for label in labels],
             "label": labels,
             "split": splits,
-            "width": image_size,
-            "height": image_size,
+            "width": stored_size,
+            "height": stored_size,
             "sha256": [f"{row:064x}" for row in range(60)],
             "group": 0,
         }
     )
     manifest.to_csv(folder / "manifest.csv", index=False)
     (folder / "classes.json").write_text(json.dumps(CLASSES), "utf-8")
-    preprocessing = {"image_size": image_size, "resize": "crop"}
+    preprocessing = {"stored_size": stored_size, "resize": "crop"}
     (folder / "preprocessing.json").write_text(json.dumps(preprocessing), "utf-8")
     return load_dataset(folder)
 
 
 def tiny_section(**overrides: Any) -> dict[str, Any]:
-    """Section `train` for a short run on tiny pictures; nested mappings are merged into it."""
+    """Section `train` for a short run on tiny images; nested mappings are merged into it."""
     section: dict[str, Any] = {
         "seed": 0,
         "epochs": 3,
         "batch_size": 8,
-        "accumulation": 1,
+        "grad_accumulation_steps": 1,
         "processes": None,
-        "crop": None,
-        "progressive": [],
+        "input_size": None,
+        "progressive_resizing": [],
         "precision": "fp32",
         "label_smoothing": 0.0,
         "class_weights": "none",
         "sampling": "natural",
         "ema_decay": None,
-        "linear_epochs": 0,
+        "linear_probe_epochs": 0,
         "monitor": "val_loss",
         "patience": None,
         "checkpoint_minutes": 5.0,
@@ -107,11 +107,11 @@ def tiny_section(**overrides: Any) -> dict[str, Any]:
             "fixed_norm": False,
             "layer_decay": 1.0,
             "aux_lr": 0.01,
-            "clip_norm": None,
+            "max_grad_norm": None,
         },
         "mix": {"mixup": 0.0, "cutmix": 0.0},
         "adversarial_strength": 0.0,
-        "schedule": {"name": "cosine", "warmup_epochs": 0.5, "step_epochs": 1, "gamma": 0.1},
+        "lr_scheduler": {"name": "cosine", "warmup_epochs": 0.5, "step_epochs": 1, "gamma": 0.1},
         "augment": {
             "flip": 0.5,
             "alternate_flips": False,
@@ -146,20 +146,20 @@ def tiny_augment(**on: Any) -> AugmentParams:
     return tiny_params(augment=off | on).augment
 
 
-def tiny_outcome(pictures: int, problems: Sequence[tuple[str, str]] = ()) -> Outcome:
-    """What splitting says of so many pictures, none of which is like another."""
+def tiny_outcome(images: int, problems: Sequence[tuple[str, str]] = ()) -> Outcome:
+    """What splitting says of so many images, none of which is like another."""
     nothing = Duplicates([], [], np.empty(0, np.int64), {})
-    prints = np.zeros((pictures, SIDE, SIDE), np.uint8)
-    return Outcome(list(problems), {}, nothing, np.full(pictures, "RGB"), prints)
+    prints = np.zeros((images, SIDE, SIDE), np.uint8)
+    return Outcome(list(problems), {}, nothing, np.full(images, "RGB"), prints)
 
 
-def tiny_model(params: ModelParams | None = None, *, crop: int = IMAGE_SIZE) -> Classifier:
+def tiny_model(params: ModelParams | None = None, *, input_size: int = IMAGE_SIZE) -> Classifier:
     """A network with random weights, the same in every call, in evaluation mode."""
     torch.manual_seed(0)
     model = build_classifier(
         params or tiny_params().model,
         classes=len(CLASSES),
-        crop=crop,
+        input_size=input_size,
         mean=(120.0, 110.0, 100.0),
         std=(60.0, 61.0, 62.0),
         load_weights=False,
@@ -167,16 +167,16 @@ def tiny_model(params: ModelParams | None = None, *, crop: int = IMAGE_SIZE) -> 
     return model.eval()
 
 
-def tiny_batches(dataset: Dataset, params: TrainParams) -> PictureBatches:
-    crop = dataset.preprocessing.image_size
-    return PictureBatches(
+def tiny_batches(dataset: Dataset, params: TrainParams) -> ImageBatches:
+    input_size = dataset.preprocessing.stored_size
+    return ImageBatches(
         dataset,
         params.augment,
-        crop=crop,
+        input_size=input_size,
         ordering=Ordering(params.seed, params.batch_size, params.sampling),
         device=torch.device("cpu"),
-        side=lambda epoch: params.side(epoch, crop),
-        parts=Parts(0, params.accumulation, params.accumulation),
+        side=lambda epoch: params.side(epoch, input_size),
+        parts=Parts(0, params.grad_accumulation_steps, params.grad_accumulation_steps),
     )
 
 
@@ -207,17 +207,17 @@ def weights_of(network: nn.Module) -> bytes:
 
 
 def tiny_bundle(
-    folder: Path, *, image_size: int = IMAGE_SIZE, crop: int = IMAGE_SIZE, **model: Any
+    folder: Path, *, stored_size: int = IMAGE_SIZE, input_size: int = IMAGE_SIZE, **model: Any
 ) -> Classifier:
     """Save a bundle of `tiny_model` to `folder`; `model` changes the section train.model."""
     params = tiny_params(model=model)
-    network = tiny_model(params.model, crop=crop)
+    network = tiny_model(params.model, input_size=input_size)
     spec = BundleSpec(
         backbone=params.model.backbone,
         classes=CLASSES,
-        image_size=image_size,
+        stored_size=stored_size,
         resize="crop",
-        crop=crop,
+        input_size=input_size,
         mean=(120.0, 110.0, 100.0),
         std=(60.0, 61.0, 62.0),
         temperature=1.0,
@@ -232,7 +232,7 @@ def write_project(folder: Path, train: dict[str, Any] | None = None, **export: A
     write_split(folder / "data/split")
     int8 = {
         "methods": ["minmax"],
-        "calibration_pictures": 12,
+        "calibration_images": 12,
         "max_accuracy_drop": 1.0,
         "min_speedup": None,
     }

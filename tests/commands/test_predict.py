@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders.colours import CLASSES, picture_of, write_models, write_pictures
+from builders.colours import CLASSES, image_of, write_images, write_models
 from PIL import Image
 
 from classifier.commands import predict as classify
@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     write_models(folder / "models")
-    write_pictures(folder / "photos")
+    write_images(folder / "photos")
     return folder
 
 
@@ -49,7 +49,7 @@ def run(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     return Run(monkeypatch, capsys)
 
 
-def test_table_has_a_line_for_each_picture_with_its_class(run: Run) -> None:
+def test_table_has_a_line_for_each_image_with_its_class(run: Run) -> None:
     lines = run("photos").splitlines()
     assert run.status == 0
     assert [line.split() for line in lines] == [
@@ -86,16 +86,16 @@ def test_bad_file_is_told_on_standard_error_and_does_not_stop_the_rest(
     run: Run, tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.png"
-    bad.write_bytes(b"no picture")
+    bad.write_bytes(b"no image")
     lines = run(str(bad), "missing.png", "photos").splitlines()
     assert (len(lines), run.status) == (3, 1)
-    assert f"error: {bad}: it is no picture in a known format" in run.errors
+    assert f"error: {bad}: it is no image in a known format" in run.errors
     assert "error: missing.png: No such file or directory." in run.errors
     assert "Traceback" not in run.errors
 
 
-def test_rejected_pictures_are_unknown(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "grey.png").write_bytes(picture_of("grey"))
+def test_rejected_images_are_unknown(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "grey.png").write_bytes(image_of("grey"))
     answer = json.loads(run(str(tmp_path / "grey.png"), "--reject", "0.9", "--json"))
     assert (answer["label"], answer["index"]) == ("unknown", None)
     assert answer["probability"] == pytest.approx(1 / 3, abs=1e-6)
@@ -108,18 +108,18 @@ def test_tta_and_int8_give_the_classes_too(run: Run) -> None:
         assert [line.split()[1] for line in lines] == CLASSES
 
 
-def test_plot_draws_the_pictures_beside_their_classes(run: Run, tmp_path: Path) -> None:
+def test_plot_draws_the_images_beside_their_classes(run: Run, tmp_path: Path) -> None:
     run("photos", "--plot", str(tmp_path / "out.png"))
     with Image.open(tmp_path / "out.png") as image:
         assert image.width > 600
-        # All colours of the three pictures are there.
+        # All colours of the three images are there.
         colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20) or []}
     assert {(255, 0, 0), (0, 0, 255)} <= colours
 
 
 def test_nothing_to_draw_is_told(run: Run, tmp_path: Path) -> None:
     run("missing.png", "--plot", str(tmp_path / "out.png"))
-    assert "is not drawn: no picture could be read" in str(run.status)
+    assert "is not drawn: no image could be read" in str(run.status)
     assert not (tmp_path / "out.png").exists()
 
 

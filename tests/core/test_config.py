@@ -88,7 +88,7 @@ def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schedule": {"warmup_epochs": 3.0}}, ["train.schedule.warmup_epochs", "3"]),
+        ({"lr_scheduler": {"warmup_epochs": 3.0}}, ["train.lr_scheduler.warmup_epochs", "3"]),
         ({"augment": {"crop_scale": [0.5, 1.0]}}, ["train.augment.crop_padding", "crop_scale"]),
         (
             {"feature_views": 2},

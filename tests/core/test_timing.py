@@ -12,7 +12,7 @@ from classifier.core.timing import peak_memory_mb, write_timing
 
 def written(monkeypatch: pytest.MonkeyPatch, folder: Path, started: float) -> dict[str, object]:
     monkeypatch.chdir(folder)
-    write_timing("train", started, device="cpu", pictures_per_second=12.5)
+    write_timing("train", started, device="cpu", images_per_second=12.5)
     return json.loads((folder / "results/train/timing.json").read_text("utf-8"))
 
 
@@ -21,7 +21,7 @@ def test_timing_holds_seconds_since_the_start_and_the_figures(
 ) -> None:
     content = written(monkeypatch, tmp_path, time.perf_counter() - 5)
     assert content["seconds"] == pytest.approx(5, abs=0.5)
-    assert (content["device"], content["pictures_per_second"]) == ("cpu", 12.5)
+    assert (content["device"], content["images_per_second"]) == ("cpu", 12.5)
 
 
 def test_timing_holds_versions_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

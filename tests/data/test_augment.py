@@ -29,11 +29,13 @@ def noise(count: int, size: int) -> np.ndarray:
 
 
 def augmented(
-    pictures: np.ndarray, params: AugmentParams, *, crop: int, epoch: int = 1
+    images: np.ndarray, params: AugmentParams, *, input_size: int, epoch: int = 1
 ) -> np.ndarray:
-    size = pictures.shape[1]
-    table = draw_table(params, seed=0, epoch=epoch, size=len(pictures), image_size=size, crop=crop)
-    return augment(torch.from_numpy(pictures), table, params, crop).numpy()
+    size = images.shape[1]
+    table = draw_table(
+        params, seed=0, epoch=epoch, size=len(images), stored_size=size, input_size=input_size
+    )
+    return augment(torch.from_numpy(images), table, params, input_size).numpy()
 
 
 @settings(max_examples=25, deadline=None)
@@ -47,7 +49,12 @@ def test_row_of_the_table_is_a_function_of_seed_epoch_and_index(
 ) -> None:
     few, many = (
         draw_table(
-            tiny_augment(**EVERYTHING), seed=seed, epoch=epoch, size=size, image_size=8, crop=6
+            tiny_augment(**EVERYTHING),
+            seed=seed,
+            epoch=epoch,
+            size=size,
+            stored_size=8,
+            input_size=6,
         )
         for size in sorted(sizes)
     )
@@ -57,22 +64,22 @@ def test_row_of_the_table_is_a_function_of_seed_epoch_and_index(
 
 @settings(max_examples=25, deadline=None)
 @given(rows=st.lists(st.integers(0, 19), min_size=1, max_size=25))
-def test_augmented_picture_does_not_depend_on_the_batch_it_is_in(rows: list[int]) -> None:
-    pictures, params = noise(20, 8), tiny_augment(**EVERYTHING)
-    table = draw_table(params, seed=3, epoch=2, size=20, image_size=8, crop=6)
+def test_augmented_image_does_not_depend_on_the_batch_it_is_in(rows: list[int]) -> None:
+    images, params = noise(20, 8), tiny_augment(**EVERYTHING)
+    table = draw_table(params, seed=3, epoch=2, size=20, stored_size=8, input_size=6)
     chosen = np.array(rows)
-    together = augment(torch.from_numpy(pictures), table, params, 6)
-    batch = augment(torch.from_numpy(pictures[chosen]), table.rows(chosen, CPU), params, 6)
+    together = augment(torch.from_numpy(images), table, params, 6)
+    batch = augment(torch.from_numpy(images[chosen]), table.rows(chosen, CPU), params, 6)
     assert torch.equal(batch, together[chosen])
 
 
-def test_epochs_seeds_and_pictures_differ() -> None:
-    pictures = np.repeat(noise(1, 8), 2, axis=0)
+def test_epochs_seeds_and_images_differ() -> None:
+    images = np.repeat(noise(1, 8), 2, axis=0)
     params = tiny_augment(**EVERYTHING)
 
     def result(seed: int, epoch: int) -> torch.Tensor:
-        table = draw_table(params, seed=seed, epoch=epoch, size=2, image_size=8, crop=8)
-        return augment(torch.from_numpy(pictures), table, params, 8)
+        table = draw_table(params, seed=seed, epoch=epoch, size=2, stored_size=8, input_size=8)
+        return augment(torch.from_numpy(images), table, params, 8)
 
     assert not torch.equal(result(0, 1), result(0, 2))
     assert not torch.equal(result(0, 1), result(1, 1))
@@ -80,17 +87,17 @@ def test_epochs_seeds_and_pictures_differ() -> None:
 
 
 def test_rotation_turns_by_the_drawn_angle_as_pillow_does() -> None:
-    # A smooth picture, on which the two ways to round and to pad hardly differ.
+    # A smooth image, on which the two ways to round and to pad hardly differ.
     y, x = np.mgrid[0:32, 0:32]
     grey = 128 + 60 * np.sin(x / 5) + 50 * np.cos(y / 7 + x / 9)
-    picture = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+    image = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
     params = tiny_augment(rotation=90.0)
-    table = draw_table(params, seed=0, epoch=1, size=6, image_size=32, crop=32)
-    results = augment(torch.from_numpy(np.repeat(picture[None], 6, axis=0)), table, params, 32)
+    table = draw_table(params, seed=0, epoch=1, size=6, stored_size=32, input_size=32)
+    results = augment(torch.from_numpy(np.repeat(image[None], 6, axis=0)), table, params, 32)
     inside = (x - 15.5) ** 2 + (y - 15.5) ** 2 < 14**2
     for turned, place in zip(results.numpy(), table.maps.numpy(), strict=True):
         degrees = math.degrees(math.atan2(place[1, 0], place[0, 0]))
-        expected = Image.fromarray(picture).rotate(degrees, Image.Resampling.BILINEAR)
+        expected = Image.fromarray(image).rotate(degrees, Image.Resampling.BILINEAR)
         np.testing.assert_allclose(turned[inside], np.asarray(expected)[inside], atol=2.5)
 
 
@@ -98,7 +105,7 @@ def test_rotation_turns_by_the_drawn_angle_as_pillow_does() -> None:
 @given(rotation=st.floats(1, 180), seed=st.integers(0, 1000))
 def test_rotation_stays_within_its_limit_on_both_sides(rotation: float, seed: int) -> None:
     table = draw_table(
-        tiny_augment(rotation=rotation), seed=seed, epoch=1, size=200, image_size=8, crop=8
+        tiny_augment(rotation=rotation), seed=seed, epoch=1, size=200, stored_size=8, input_size=8
     )
     degrees = torch.rad2deg(torch.atan2(table.maps[:, 1, 0], table.maps[:, 0, 0]))
     assert degrees.abs().max() <= rotation + 1e-3
@@ -116,7 +123,7 @@ def test_random_resized_crops_lie_inside_and_keep_to_their_ranges(
     seed: int, scale: list[float], ratio: list[float]
 ) -> None:
     params = tiny_augment(crop_scale=scale, crop_ratio=ratio)
-    table = draw_table(params, seed=seed, epoch=1, size=100, image_size=16, crop=8)
+    table = draw_table(params, seed=seed, epoch=1, size=100, stored_size=16, input_size=8)
     width, height = table.maps[:, 0, 0].numpy(), table.maps[:, 1, 1].numpy()
     center_x, center_y = table.maps[:, 0, 2].numpy(), table.maps[:, 1, 2].numpy()
     assert (np.abs(center_x) + width <= 1 + 1e-6).all()
@@ -127,42 +134,42 @@ def test_random_resized_crops_lie_inside_and_keep_to_their_ranges(
     assert ((aspect > ratio[0] - 1e-4) & (aspect < ratio[1] + 1e-4)).all()
 
 
-def test_resized_crop_of_everything_is_the_whole_picture() -> None:
-    pictures = noise(3, 8)
+def test_resized_crop_of_everything_is_the_whole_image() -> None:
+    images = noise(3, 8)
     params = tiny_augment(crop_scale=[1.0, 1.0], crop_ratio=[1.0, 1.0])
-    np.testing.assert_allclose(augmented(pictures, params, crop=8), pictures, atol=0.01)
+    np.testing.assert_allclose(augmented(images, params, input_size=8), images, atol=0.01)
 
 
-def with_factors(pictures: np.ndarray, *factors: float) -> np.ndarray:
-    """`pictures` with these factors of brightness, contrast and saturation."""
+def with_factors(images: np.ndarray, *factors: float) -> np.ndarray:
+    """`images` with these factors of brightness, contrast and saturation."""
     params = tiny_augment(brightness=1.0, contrast=1.0, saturation=1.0)
-    count, size = pictures.shape[:2]
+    count, size = images.shape[:2]
     colours = torch.tensor([factors] * count, dtype=torch.float32)
     table = Table(torch.zeros(count, 2, 3), colours, torch.zeros(count, 2, dtype=torch.int64))
-    return augment(torch.from_numpy(pictures), table, params, size).numpy()
+    return augment(torch.from_numpy(images), table, params, size).numpy()
 
 
 def test_colour_factors_of_1_change_nothing() -> None:
-    pictures = noise(2, 8)
-    np.testing.assert_allclose(with_factors(pictures, 1, 1, 1), pictures, atol=1e-3)
+    images = noise(2, 8)
+    np.testing.assert_allclose(with_factors(images, 1, 1, 1), images, atol=1e-3)
 
 
 def test_brightness_scales_and_stops_at_255() -> None:
-    pictures = noise(2, 8)
-    expected = np.minimum(pictures * 1.5, 255)
-    np.testing.assert_allclose(with_factors(pictures, 1.5, 1, 1), expected, atol=0.01)
+    images = noise(2, 8)
+    expected = np.minimum(images * 1.5, 255)
+    np.testing.assert_allclose(with_factors(images, 1.5, 1, 1), expected, atol=0.01)
 
 
 def test_contrast_of_0_leaves_the_mean_grey() -> None:
-    picture = noise(1, 8)
-    grey = np.asarray(Image.fromarray(picture[0]).convert("L")).mean()
-    np.testing.assert_allclose(with_factors(picture, 1, 0, 1), grey, atol=0.6)
+    image = noise(1, 8)
+    grey = np.asarray(Image.fromarray(image[0]).convert("L")).mean()
+    np.testing.assert_allclose(with_factors(image, 1, 0, 1), grey, atol=0.6)
 
 
 def test_saturation_of_0_leaves_the_grey_of_each_pixel() -> None:
-    picture = noise(1, 8)
-    grey = np.asarray(Image.fromarray(picture[0]).convert("L"))[None, ..., None]
-    result = with_factors(picture, 1, 1, 0)
+    image = noise(1, 8)
+    grey = np.asarray(Image.fromarray(image[0]).convert("L"))[None, ..., None]
+    result = with_factors(image, 1, 1, 0)
     np.testing.assert_allclose(result, np.broadcast_to(grey, result.shape), atol=0.6)
 
 
@@ -176,7 +183,7 @@ def test_colours_stay_within_0_and_255(factors: tuple[float, float, float]) -> N
 
 def test_colour_factors_keep_to_their_ranges() -> None:
     params = tiny_augment(brightness=0.1, contrast=0.4, saturation=0.8)
-    table = draw_table(params, seed=0, epoch=1, size=500, image_size=8, crop=8)
+    table = draw_table(params, seed=0, epoch=1, size=500, stored_size=8, input_size=8)
     reach = (table.colours - 1).abs().amax(dim=0).tolist()
     assert reach == pytest.approx([0.1, 0.4, 0.8], rel=0.02)
     assert (table.colours - 1).mean(dim=0).abs().max() < 0.05
@@ -184,27 +191,27 @@ def test_colour_factors_keep_to_their_ranges() -> None:
 
 def make_view(*, seed: int = 0, number: int = 1) -> View:
     params = tiny_augment(**EVERYTHING)
-    return random_view(params, image_size=8, crop=6, seed=seed, number=number, size=10)
+    return random_view(params, stored_size=8, input_size=6, seed=seed, number=number, size=10)
 
 
 def test_random_view_repeats_itself_for_any_batch() -> None:
-    pictures, chosen = noise(10, 8), np.array([7, 0, 3])
-    shown = make_view()(pictures, np.arange(10))
-    np.testing.assert_array_equal(make_view()(pictures[chosen], chosen), shown[chosen])
+    images, chosen = noise(10, 8), np.array([7, 0, 3])
+    shown = make_view()(images, np.arange(10))
+    np.testing.assert_array_equal(make_view()(images[chosen], chosen), shown[chosen])
 
 
 def test_random_view_is_what_training_shows() -> None:
-    pictures = noise(10, 8)
-    shown = make_view(number=4)(pictures, np.arange(10))
-    expected = augmented(pictures, tiny_augment(**EVERYTHING), crop=6, epoch=4)
+    images = noise(10, 8)
+    shown = make_view(number=4)(images, np.arange(10))
+    expected = augmented(images, tiny_augment(**EVERYTHING), input_size=6, epoch=4)
     np.testing.assert_array_equal(shown, expected)
 
 
 def test_random_views_of_other_numbers_and_seeds_differ() -> None:
-    pictures, rows = noise(10, 8), np.arange(10)
-    shown = make_view()(pictures, rows)
-    assert not np.array_equal(make_view(number=2)(pictures, rows), shown)
-    assert not np.array_equal(make_view(seed=1)(pictures, rows), shown)
+    images, rows = noise(10, 8), np.arange(10)
+    shown = make_view()(images, rows)
+    assert not np.array_equal(make_view(number=2)(images, rows), shown)
+    assert not np.array_equal(make_view(seed=1)(images, rows), shown)
 
 
 def test_random_views_text_tells_it_from_others_and_repeats_itself() -> None:

@@ -22,55 +22,57 @@ def noise(count: int, size: int) -> np.ndarray:
 
 
 def augmented(
-    pictures: np.ndarray, params: AugmentParams, *, crop: int, seed: int = 0, epoch: int = 1
+    images: np.ndarray, params: AugmentParams, *, input_size: int, seed: int = 0, epoch: int = 1
 ) -> np.ndarray:
-    count, size = pictures.shape[:2]
-    table = draw_table(params, seed=seed, epoch=epoch, size=count, image_size=size, crop=crop)
-    return augment(torch.from_numpy(pictures), table, params, crop).numpy()
+    count, size = images.shape[:2]
+    table = draw_table(
+        params, seed=seed, epoch=epoch, size=count, stored_size=size, input_size=input_size
+    )
+    return augment(torch.from_numpy(images), table, params, input_size).numpy()
 
 
-def mirrored(shown: np.ndarray, pictures: np.ndarray) -> np.ndarray:
-    """Which of the pictures are shown as their mirror image; all others must be as they are."""
-    found = (shown == pictures[:, :, ::-1]).all(axis=(1, 2, 3))
-    assert (found ^ (shown == pictures).all(axis=(1, 2, 3))).all()
+def mirrored(shown: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Which of the images are shown as their mirror image; all others must be as they are."""
+    found = (shown == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert (found ^ (shown == images).all(axis=(1, 2, 3))).all()
     return found
 
 
-@pytest.mark.parametrize(("size", "crop"), [(8, 8), (9, 4), (10, 7)])
-def test_all_off_gives_the_exact_centre_crop(size: int, crop: int) -> None:
-    pictures = noise(3, size)
-    result = augmented(pictures, tiny_augment(), crop=crop)
+@pytest.mark.parametrize(("size", "input_size"), [(8, 8), (9, 4), (10, 7)])
+def test_all_off_gives_the_exact_centre_crop(size: int, input_size: int) -> None:
+    images = noise(3, size)
+    result = augmented(images, tiny_augment(), input_size=input_size)
     assert result.dtype == np.float32
-    np.testing.assert_array_equal(result, center_crop(pictures, crop))
+    np.testing.assert_array_equal(result, center_crop(images, input_size))
 
 
-@pytest.mark.parametrize(("size", "crop"), [(8, 8), (9, 4), (10, 7), (224, 192)])
-def test_flip_of_1_gives_the_mirror_image_of_the_centre_crop(size: int, crop: int) -> None:
-    pictures = noise(3, size)
-    result = augmented(pictures, tiny_augment(flip=1.0), crop=crop)
-    np.testing.assert_array_equal(result, center_crop(pictures, crop)[:, :, ::-1])
+@pytest.mark.parametrize(("size", "input_size"), [(8, 8), (9, 4), (10, 7), (224, 192)])
+def test_flip_of_1_gives_the_mirror_image_of_the_centre_crop(size: int, input_size: int) -> None:
+    images = noise(3, size)
+    result = augmented(images, tiny_augment(flip=1.0), input_size=input_size)
+    np.testing.assert_array_equal(result, center_crop(images, input_size)[:, :, ::-1])
 
 
-def test_flip_mirrors_that_share_of_the_pictures() -> None:
-    pictures = np.repeat(noise(1, 4), 1000, axis=0)
-    result = augmented(pictures, tiny_augment(flip=0.3), crop=4)
-    assert mirrored(result, pictures).mean() == pytest.approx(0.3, abs=0.05)
+def test_flip_mirrors_that_share_of_the_images() -> None:
+    images = np.repeat(noise(1, 4), 1000, axis=0)
+    result = augmented(images, tiny_augment(flip=0.3), input_size=4)
+    assert mirrored(result, images).mean() == pytest.approx(0.3, abs=0.05)
 
 
 @pytest.mark.parametrize(
     ("padding", "numpy_mode"), [("zeros", "constant"), ("edge", "edge"), ("reflect", "symmetric")]
 )
-@pytest.mark.parametrize(("size", "crop", "padded"), [(6, 6, 2), (7, 5, 1), (5, 4, 0)])
+@pytest.mark.parametrize(("size", "input_size", "padded"), [(6, 6, 2), (7, 5, 1), (5, 4, 0)])
 def test_padded_crops_are_exact_windows_and_all_of_them_occur(
-    padding: str, numpy_mode: Any, size: int, crop: int, padded: int
+    padding: str, numpy_mode: Any, size: int, input_size: int, padded: int
 ) -> None:
-    picture = noise(1, size)[0]
+    image = noise(1, size)[0]
     params = tiny_augment(crop_padding=padded, padding=padding)
-    results = augmented(np.repeat(picture[None], 400, axis=0), params, crop=crop)
-    around = np.pad(picture, ((padded, padded), (padded, padded), (0, 0)), mode=numpy_mode)
-    places = size - crop + 2 * padded + 1
+    results = augmented(np.repeat(image[None], 400, axis=0), params, input_size=input_size)
+    around = np.pad(image, ((padded, padded), (padded, padded), (0, 0)), mode=numpy_mode)
+    places = size - input_size + 2 * padded + 1
     windows = {
-        (top, left): around[top : top + crop, left : left + crop]
+        (top, left): around[top : top + input_size, left : left + input_size]
         for top in range(places)
         for left in range(places)
     }
@@ -94,33 +96,33 @@ def test_padded_crops_are_exact_windows_and_all_of_them_occur(
 def test_copied_windows_are_what_sampling_by_the_table_gives(
     size: int, cut: int, padded: int | None, padding: str, flip: float, seed: int
 ) -> None:
-    crop = max(2, size - cut)
-    padded = padded if padded is None else min(padded, crop - 1)
+    input_size = max(2, size - cut)
+    padded = padded if padded is None else min(padded, input_size - 1)
     params = tiny_augment(flip=flip, crop_padding=padded, padding=padding)
-    pictures = torch.from_numpy(noise(6, size))
-    table = draw_table(params, seed=seed, epoch=1, size=6, image_size=size, crop=crop)
-    grid = affine_grid(table.maps, [6, 3, crop, crop], align_corners=False)
+    images = torch.from_numpy(noise(6, size))
+    table = draw_table(params, seed=seed, epoch=1, size=6, stored_size=size, input_size=input_size)
+    grid = affine_grid(table.maps, [6, 3, input_size, input_size], align_corners=False)
     mode = {"zeros": "zeros", "edge": "border", "reflect": "reflection"}[padding]
-    planes = pictures.permute(0, 3, 1, 2).float()
+    planes = images.permute(0, 3, 1, 2).float()
     expected = grid_sample(planes, grid, "bilinear", mode, align_corners=False)
-    copied = augment(pictures, table, params, crop)
+    copied = augment(images, table, params, input_size)
     np.testing.assert_allclose(copied, expected.permute(0, 2, 3, 1), atol=0.01)
 
 
 def alternating(seed: int, epoch: int) -> np.ndarray:
-    """Which of 1000 pictures alternating flips show mirrored."""
-    pictures = np.repeat(noise(1, 4), 1000, axis=0)
+    """Which of 1000 images alternating flips show mirrored."""
+    images = np.repeat(noise(1, 4), 1000, axis=0)
     params = tiny_augment(flip=0.5, alternate_flips=True)
-    result = augmented(pictures, params, crop=4, seed=seed, epoch=epoch)
-    return mirrored(result, pictures)
+    result = augmented(images, params, input_size=4, seed=seed, epoch=epoch)
+    return mirrored(result, images)
 
 
-def test_alternating_flips_show_every_picture_each_way_in_any_two_epochs() -> None:
+def test_alternating_flips_show_every_image_each_way_in_any_two_epochs() -> None:
     epochs = [alternating(0, epoch) for epoch in range(1, 6)]
     assert all((one ^ following).all() for one, following in pairwise(epochs))
 
 
-def test_alternating_flips_mirror_about_half_of_the_pictures_by_lot() -> None:
+def test_alternating_flips_mirror_about_half_of_the_images_by_lot() -> None:
     # Five standard deviations of a binomial distribution.
     near_half = pytest.approx(0.5, abs=5 * (0.25 / 1000) ** 0.5)
     first, second = alternating(0, 1), alternating(1, 1)

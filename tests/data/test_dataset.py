@@ -12,7 +12,7 @@ from classifier.processing.images import Preprocessing
 
 
 def test_data_set_is_what_the_folder_holds(tmp_path: Path) -> None:
-    write_split(tmp_path, image_size=6)
+    write_split(tmp_path, stored_size=6)
     dataset = load_dataset(tmp_path)
     np.testing.assert_array_equal(dataset.images, np.load(tmp_path / "images.npy"))
     assert dataset.classes == CLASSES
@@ -21,11 +21,11 @@ def test_data_set_is_what_the_folder_holds(tmp_path: Path) -> None:
     assert names == dataset.manifest["class"].to_list()
 
 
-def test_pictures_are_mapped_not_read(tmp_path: Path) -> None:
+def test_images_are_mapped_not_read(tmp_path: Path) -> None:
     assert isinstance(write_split(tmp_path).images, np.memmap)
 
 
-def test_pictures_in_any_order_are_those_of_the_map(tmp_path: Path) -> None:
+def test_images_in_any_order_are_those_of_the_map(tmp_path: Path) -> None:
     dataset = write_split(tmp_path)
     rows = np.array([59, 3, 3, 0, 17])
     expected = np.array(dataset.images)[rows]
@@ -42,7 +42,7 @@ def test_file_that_has_become_shorter_is_told(tmp_path: Path) -> None:
         dataset.read(np.array([59]))
 
 
-def test_rows_of_the_splits_ascend_and_part_the_pictures(tmp_path: Path) -> None:
+def test_rows_of_the_splits_ascend_and_part_the_images(tmp_path: Path) -> None:
     dataset = write_split(tmp_path)
     rows = [dataset.rows(split) for split in SPLITS]
     assert [len(part) for part in rows] == [36, 12, 12]
@@ -74,8 +74,8 @@ def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
         load_dataset(tmp_path)
 
 
-def test_manifest_of_other_pictures_is_refused(tmp_path: Path) -> None:
+def test_manifest_of_other_images_is_refused(tmp_path: Path) -> None:
     write_split(tmp_path)
     np.save(tmp_path / "images.npy", np.zeros((59, 8, 8, 3), np.uint8))
-    with pytest.raises(UserError, match="59 pictures but 60 manifest rows"):
+    with pytest.raises(UserError, match="59 images but 60 manifest rows"):
         load_dataset(tmp_path)

@@ -29,11 +29,11 @@ def test_channel_of_one_value_can_be_divided_by() -> None:
     assert channel_statistics(images, np.arange(2)) == ((7, 7, 7), (1, 1, 1))
 
 
-def test_balanced_weights_are_those_of_scikit_learn_for_the_training_pictures(
+def test_balanced_weights_are_those_of_scikit_learn_for_the_training_images(
     tmp_path: Path,
 ) -> None:
     dataset = write_split(tmp_path)
-    # Of the first class only one training picture is left, of the second seven.
+    # Of the first class only one training image is left, of the second seven.
     rows = dataset.rows("train")
     moved = [*rows[dataset.labels[rows] == 0][1:], *rows[dataset.labels[rows] == 1][7:]]
     dataset.manifest.loc[moved, "split"] = "test"

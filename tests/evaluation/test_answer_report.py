@@ -29,7 +29,7 @@ from classifier.processing.images import Preprocessing
 
 
 def make_dataset(classes: list[str], labels: list[int], splits: list[str]) -> Dataset:
-    paths = [f"pictures/{i}.png" for i in range(len(labels))]
+    paths = [f"images/{i}.png" for i in range(len(labels))]
     manifest = pd.DataFrame({"path": paths, "label": labels, "split": splits})
     images = np.zeros((len(labels), 2, 2, 3), np.uint8)
     return Dataset(images, manifest, classes, Preprocessing(2, "crop"))
@@ -45,16 +45,16 @@ def make_answers(dataset: Dataset, predicted: list[int], confidence: float = 0.8
 
 @pytest.fixture
 def answers() -> Answers:
-    """Three classes; the test pictures are a a a b b c, taken for a b b b a c."""
+    """Three classes; the test images are a a a b b c, taken for a b b b a c."""
     labels = [0, 0, 1, 2, 1, 0, 0, 0, 1, 1, 2]
     splits = ["train"] * 4 + ["val"] + ["test"] * 6
     return make_answers(make_dataset(["a", "b, or so", "ç"], labels, splits), [0, 1, 1, 1, 0, 2])
 
 
-def test_predictions_name_the_picture_and_both_classes(answers: Answers):
+def test_predictions_name_the_image_and_both_classes(answers: Answers):
     table = predictions_table(answers)
     assert list(table.columns) == ["path", "actual", "predicted", "confidence"]
-    assert table["path"].tolist() == [f"pictures/{i}.png" for i in range(5, 11)]
+    assert table["path"].tolist() == [f"images/{i}.png" for i in range(5, 11)]
     assert table["actual"].tolist() == ["a", "a", "a", "b, or so", "b, or so", "ç"]
     assert table["predicted"].tolist() == ["a", "b, or so", "b, or so", "b, or so", "a", "ç"]
     assert table["confidence"].tolist() == pytest.approx([0.8] * 6)
@@ -75,7 +75,7 @@ def test_the_class_table_has_scores_and_the_support_in_every_split(answers: Answ
     for name in ("precision", "recall"):
         assert (table[f"{name}_low"] <= table[name]).all()
         assert (table[name] <= table[f"{name}_high"]).all()
-    # One of three pictures: the textbook's interval.
+    # One of three images: the textbook's interval.
     assert table.loc["a", "recall_low"] == pytest.approx(0.0615, abs=1e-4)
     assert table.loc["a", "recall_high"] == pytest.approx(0.7923, abs=1e-4)
     assert table[["train", "val", "test"]].to_numpy().tolist() == [[2, 0, 3], [1, 1, 2], [1, 0, 1]]
@@ -178,7 +178,7 @@ def test_charts_are_readable(classes: int, name: str, labels: int, tmp_path: Pat
     assert_labels_are_readable(bars, bars.axes[0].yaxis, labels)
 
 
-def test_the_matrix_shows_shares_as_colours_and_pictures_as_numbers(answers: Answers):
+def test_the_matrix_shows_shares_as_colours_and_images_as_numbers(answers: Answers):
     axes = confusion_figure(answers).axes[0]
     shares = axes.images[0].get_array()
     assert shares is not None
@@ -215,7 +215,7 @@ def bar_lengths(axes: Axes) -> list[float]:
     return [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
 
 
-def test_recall_bars_stand_beside_training_pictures_the_largest_class_first():
+def test_recall_bars_stand_beside_training_images_the_largest_class_first():
     labels = [0, 1, 1, 1, 2, 2]
     dataset = make_dataset(["few", "most", "some"], labels, ["train"] * 6)
     figure = recall_figure(dataset, {"recall": np.array([0.1, 0.2, 0.3])})

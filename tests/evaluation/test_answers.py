@@ -19,7 +19,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_answers_compare_the_chosen_pictures_with_their_classes():
+def test_answers_compare_the_chosen_images_with_their_classes():
     manifest = pd.DataFrame({"label": [2, 0, 1, 1], "split": "test"})
     images = np.zeros((4, SIZE, SIZE, 3), np.uint8)
     dataset = Dataset(images, manifest, ["a", "b", "c"], Preprocessing(SIZE, "crop"))
@@ -50,8 +50,8 @@ def test_other_classes_than_the_models_are_refused(project, classes, difference)
         load_trained(project / "models", project / "data/split")
 
 
-def test_pictures_that_were_prepared_otherwise_are_refused(project: Path):
-    preprocessing = {"image_size": SIZE, "resize": "pad"}
+def test_images_that_were_prepared_otherwise_are_refused(project: Path):
+    preprocessing = {"stored_size": SIZE, "resize": "pad"}
     (project / "data/split/preprocessing.json").write_text(json.dumps(preprocessing), "utf-8")
     with pytest.raises(UserError, match=r"resize='crop'.*resize='pad'.*run the train stage"):
         load_trained(project / "models", project / "data/split")

@@ -13,13 +13,13 @@ from classifier.metrics.calibration import coverage_curve, reliability
 from classifier.plotting.figures import write_png
 
 
-def some_answers(pictures: int = 500) -> tuple[np.ndarray, np.ndarray]:
+def some_answers(images: int = 500) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
-    given = generator.dirichlet(np.full(4, 0.3), pictures)
-    return given, np.where(generator.random(pictures) < 0.8, given.argmax(axis=1), 0)
+    given = generator.dirichlet(np.full(4, 0.3), images)
+    return given, np.where(generator.random(images) < 0.8, given.argmax(axis=1), 0)
 
 
-def test_the_diagram_shows_accuracy_and_pictures_of_each_bin_side_by_side(tmp_path: Path):
+def test_the_diagram_shows_accuracy_and_images_of_each_bin_side_by_side(tmp_path: Path):
     given, labels = some_answers()
     parts = {"before": reliability(given, labels, 15), "after": reliability(given**2, labels, 15)}
     figure = reliability_figure(parts)
@@ -35,7 +35,7 @@ def test_the_diagram_shows_accuracy_and_pictures_of_each_bin_side_by_side(tmp_pa
         assert f"{part.calibration_error:.4f}" in axes.get_title()
 
 
-def test_the_coverage_table_has_a_row_a_percent_and_ends_with_all_pictures():
+def test_the_coverage_table_has_a_row_a_percent_and_ends_with_all_images():
     given, labels = some_answers()
     confidence, right = given.max(axis=1), given.argmax(axis=1) == labels
     table = coverage_table(coverage_curve(confidence, right))
@@ -46,13 +46,13 @@ def test_the_coverage_table_has_a_row_a_percent_and_ends_with_all_pictures():
     assert table["threshold"][49] == half.min()
 
 
-def test_of_few_pictures_the_coverage_table_has_a_row_each():
+def test_of_few_images_the_coverage_table_has_a_row_each():
     table = coverage_table(coverage_curve(np.array([0.9, 0.8, 0.7]), np.array([True, True, False])))
     assert table["coverage"].tolist() == pytest.approx([1 / 3, 2 / 3, 1])
 
 
 @pytest.mark.parametrize("reject_below", [None, 0.7])
-def test_the_curve_marks_where_pictures_are_rejected(tmp_path: Path, reject_below: float | None):
+def test_the_curve_marks_where_images_are_rejected(tmp_path: Path, reject_below: float | None):
     given, labels = some_answers()
     confidence = given.max(axis=1)
     curve = coverage_curve(confidence, given.argmax(axis=1) == labels)

@@ -25,22 +25,22 @@ def test_two_runs_are_compared_in_one_sentence(tmp_path: Path, monkeypatch, caps
     monkeypatch.setattr(sys, "argv", ["compare", str(before), str(after)])
     compare.main()
     assert capsys.readouterr().out == (
-        "accuracy from 0.7500 to 0.9750 on 40 pictures (corrected: 9, spoiled: 0); the gain, "
+        "accuracy from 0.7500 to 0.9750 on 40 images (corrected: 9, spoiled: 0); the gain, "
         "+0.2250 (95% interval +0.0737 to +0.3548, McNemar p = 0.0039), is distinguishable from "
         "zero.\n"
     )
 
 
-def test_few_pictures_are_not_celebrated(tmp_path: Path):
+def test_few_images_are_not_celebrated(tmp_path: Path):
     before = write(tmp_path / "before.csv", ["x"] * 3 + ACTUAL[3:])
     said = compare.compare(before, write(tmp_path / "after.csv", ACTUAL))
     assert "(corrected: 3, spoiled: 0)" in said
     assert said.endswith("is not distinguishable from zero.")
 
 
-def test_other_pictures_and_other_classes_are_refused(tmp_path: Path):
+def test_other_images_and_other_classes_are_refused(tmp_path: Path):
     whole, part = write(tmp_path / "a.csv", ACTUAL), write(tmp_path / "b.csv", ACTUAL[:30])
-    with pytest.raises(UserError, match=r"different test pictures \(40 and 30, 30 in common\)"):
+    with pytest.raises(UserError, match=r"different test images \(40 and 30, 30 in common\)"):
         compare.compare(whole, part)
     with pytest.raises(UserError, match="differ in the actual classes"):
         compare.compare(whole, write(tmp_path / "c.csv", ACTUAL, actual="b"))

@@ -14,7 +14,7 @@ from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.evaluation import class_gallery as class_sheet
 from classifier.evaluation.answers import Answers
-from classifier.evaluation.galleries import PICTURES, confident_mistakes, doubtful_hits
+from classifier.evaluation.galleries import IMAGES, confident_mistakes, doubtful_hits
 from classifier.evaluation.grad_cam import NO_PLACES
 from classifier.models.bundle import Bundle, load_bundle
 from classifier.plotting.figures import write_png
@@ -22,7 +22,7 @@ from classifier.processing.images import Preprocessing
 
 
 def answers(confidence: list[float], predicted: list[int], labels: list[int]) -> Answers:
-    """Of two classes; picture i is of the grey i."""
+    """Of two classes; image i is of the grey i."""
     images = np.arange(len(labels), dtype=np.uint8)[:, None, None, None] * np.ones((1, 6, 6, 3))
     manifest = pd.DataFrame({"label": labels, "split": "test"})
     dataset = Dataset(
@@ -36,20 +36,20 @@ def answers(confidence: list[float], predicted: list[int], labels: list[int]) ->
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    tiny_bundle(tmp_path / "models", image_size=6, crop=4)
+    tiny_bundle(tmp_path / "models", stored_size=6, input_size=4)
     return load_bundle(tmp_path / "models")
 
 
 def cells(figure: Figure) -> list[tuple[np.ndarray, str]]:
-    """The pictures and their captions."""
-    with_pictures = [axes for axes in figure.axes if axes.images]
-    arrays = [np.asarray(axes.images[0].get_array()) for axes in with_pictures]
+    """The images and their captions."""
+    with_images = [axes for axes in figure.axes if axes.images]
+    arrays = [np.asarray(axes.images[0].get_array()) for axes in with_images]
     assert all(array.shape == (4, 4, 3) for array in arrays)
-    return [(array, axes.get_title()) for array, axes in zip(arrays, with_pictures, strict=True)]
+    return [(array, axes.get_title()) for array, axes in zip(arrays, with_images, strict=True)]
 
 
 def shown(figure: Figure) -> list[tuple[int, str]]:
-    """The greys of the pictures without their heat, and their captions."""
+    """The greys of the images without their heat, and their captions."""
     return [(int(array[0, 0, 0]), caption) for array, caption in cells(figure)[::2]]
 
 
@@ -68,7 +68,7 @@ def test_hits_come_with_the_least_confident_first(bundle: Bundle):
     assert shown(doubtful_hits(GIVEN, bundle)) == [(3, "a long n…a class 80%"), (1, "a 90%")]
 
 
-def test_beside_each_picture_stands_what_speaks_for_the_predicted_class(bundle: Bundle):
+def test_beside_each_image_stands_what_speaks_for_the_predicted_class(bundle: Bundle):
     captions = [caption for _, caption in cells(confident_mistakes(GIVEN, bundle))]
     assert captions[1::2] == ["for a", "for a long na… a class", "for a"]
 
@@ -80,12 +80,12 @@ def test_where_there_is_no_heat_the_gallery_says_so(bundle: Bundle):
     assert [text.get_text() for text in figure.texts] == [NO_PLACES.format(backbone="compact")]
 
 
-def test_a_gallery_holds_so_many_pictures_at_most(bundle: Bundle):
+def test_a_gallery_holds_so_many_images_at_most(bundle: Bundle):
     many = answers([0.9] * 100, [0] * 100, [1] * 100)
-    assert [grey for grey, _ in shown(confident_mistakes(many, bundle))] == list(range(PICTURES))
+    assert [grey for grey, _ in shown(confident_mistakes(many, bundle))] == list(range(IMAGES))
 
 
-def test_a_gallery_without_pictures_says_so(tmp_path: Path, bundle: Bundle):
+def test_a_gallery_without_images_says_so(tmp_path: Path, bundle: Bundle):
     perfect = answers([0.9] * 3, [0] * 3, [0] * 3)
     figure = confident_mistakes(perfect, bundle)
     write_png(figure, tmp_path / "a.png")

@@ -19,7 +19,7 @@ def noise(side: int, count: int = 3) -> np.ndarray:
 
 
 def bundle_of(folder: Path, side: int, **model: Any) -> Bundle:
-    tiny_bundle(folder, image_size=side, crop=side, **model)
+    tiny_bundle(folder, stored_size=side, input_size=side, **model)
     return load_bundle(folder)
 
 
@@ -65,9 +65,9 @@ def bright_pixels(bundle: Bundle) -> None:
 def test_heat_is_where_the_class_comes_from(tmp_path: Path):
     bundle = bundle_of(tmp_path, 8)
     bright_pixels(bundle)
-    pictures = np.full((3, 8, 8, 3), 20, np.uint8)
-    pictures[:, :4] = 240
-    heat = heat_maps(bundle, pictures, LABELS)
+    images = np.full((3, 8, 8, 3), 20, np.uint8)
+    images[:, :4] = 240
+    heat = heat_maps(bundle, images, LABELS)
     assert heat is not None
     upper, lower = heat[:, :4], heat[:, 4:]
     assert [upper[0].min(), lower[0].max()] == [1, 0]
@@ -75,15 +75,15 @@ def test_heat_is_where_the_class_comes_from(tmp_path: Path):
     assert heat[2].max() == 0
 
 
-def test_a_map_does_not_depend_on_the_other_pictures(tmp_path: Path):
-    bundle, pictures = bundle_of(tmp_path, 8), noise(8, 11)
+def test_a_map_does_not_depend_on_the_other_images(tmp_path: Path):
+    bundle, images = bundle_of(tmp_path, 8), noise(8, 11)
     labels = np.arange(11) % 3
-    heat = heat_maps(bundle, pictures, labels)
-    alone = heat_maps(bundle, pictures[10:], labels[10:])
+    heat = heat_maps(bundle, images, labels)
+    alone = heat_maps(bundle, images[10:], labels[10:])
     assert heat is not None
     assert alone is not None
     assert heat[10] == pytest.approx(alone[0], abs=1e-5)
-    nothing = heat_maps(bundle, pictures[:0], labels[:0])
+    nothing = heat_maps(bundle, images[:0], labels[:0])
     assert nothing is not None
     assert nothing.shape == (0, 8, 8)
 
@@ -97,8 +97,8 @@ class Transformer(nn.Module):
         self.encoder = nn.LayerNorm(6)
         self.kept_apart = kept_apart
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        places = self.patches(pictures).permute(0, 2, 3, 1)
+    def forward(self, images: Tensor) -> Tensor:
+        places = self.patches(images).permute(0, 2, 3, 1)
         seen = self.encoder(places if self.kept_apart else places.flatten(1, 2))
         return seen.flatten(1, -2).mean(dim=1)
 

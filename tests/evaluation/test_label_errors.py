@@ -17,7 +17,7 @@ def test_wrong_labels_come_first_and_only_confident_ones_are_sure() -> None:
     )
     rows, sure = find_doubts(given, np.array([0, 1, 1, 2, 1]))
     assert rows.tolist() == [1, 4]
-    # On average, pictures of the first class are given it with 0.9.
+    # On average, images of the first class are given it with 0.9.
     assert sure.tolist() == [False, False]
     rows, sure = find_doubts(given, np.array([0, 1, 1, 2, 0]))
     assert rows.tolist() == [1]
@@ -67,5 +67,5 @@ def test_class_that_cannot_be_held_out_is_refused(tmp_path: Path) -> None:
     few = dataset.manifest["label"].where(dataset.manifest.index % 20 > 0, 1).replace(0, 2)
     few[:3] = 0
     manifest = dataset.manifest.assign(label=few)
-    with pytest.raises(UserError, match="class red has 3 pictures"):
+    with pytest.raises(UserError, match="class red has 3 images"):
         held_out_probabilities(np.zeros((60, 2)), replace(dataset, manifest=manifest))

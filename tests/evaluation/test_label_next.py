@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from builders.pictures import encode, noise
+from builders.images import encode, noise
 from builders.tiny import contents, tiny_bundle
 
 from classifier.core.errors import UserError
@@ -11,7 +11,7 @@ from classifier.evaluation import label_next
 from classifier.evaluation.label_next import choose
 
 
-def test_unsure_pictures_that_differ_are_chosen_before_copies_and_sure_ones() -> None:
+def test_unsure_images_that_differ_are_chosen_before_copies_and_sure_ones() -> None:
     features = np.array([[9.0, 0.0], [9.0, 0.0], [0.0, 8.0], [7.0, 7.0]], np.float32)
     given = np.array([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [1.0, 0.0]])
     chosen = choose(features, given, 4)
@@ -19,7 +19,7 @@ def test_unsure_pictures_that_differ_are_chosen_before_copies_and_sure_ones() ->
     assert chosen[0] == 0
 
 
-def test_a_pool_of_sure_pictures_gives_one() -> None:
+def test_a_pool_of_sure_images_gives_one() -> None:
     assert choose(np.ones((3, 2), np.float32), np.array([[1.0, 0.0]] * 3), 5).tolist() == [0]
 
 
@@ -27,11 +27,11 @@ def make_pool(folder: Path) -> None:
     (folder / "deep/er").mkdir(parents=True)
     for i in range(8):
         (folder / f"deep/er/{i}.png").write_bytes(encode(noise(9, 8, i)))
-    (folder / "bad.jpg").write_bytes(b"no picture")
+    (folder / "bad.jpg").write_bytes(b"no image")
     (folder / "notes.txt").write_bytes(b"text")
 
 
-def test_program_ranks_the_pictures_of_a_folder(
+def test_program_ranks_the_images_of_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -44,8 +44,8 @@ def test_program_ranks_the_pictures_of_a_folder(
     assert list(table.columns) == ["path", "predicted", "confidence", "margin"]
     assert table["margin"].between(0, 1).all()
     said = capsys.readouterr()
-    assert said.err.startswith("left out: pool/bad.jpg: it is no picture")
-    assert said.out.startswith("label these 8 of 8 pictures next")
+    assert said.err.startswith("left out: pool/bad.jpg: it is no image")
+    assert said.out.startswith("label these 8 of 8 images next")
     first = contents(Path("results"))
     label_next.main()
     assert contents(Path("results")) == first
@@ -56,7 +56,7 @@ def test_program_ranks_the_pictures_of_a_folder(
     [
         ([], "name the folder"),
         (["nowhere"], "there is no folder nowhere"),
-        (["empty"], "no pictures that can be read lie below empty"),
+        (["empty"], "no images that can be read lie below empty"),
     ],
 )
 def test_faults_of_the_user_are_a_sentence(

@@ -22,7 +22,7 @@ def test_program_writes_accuracies_that_fall_with_the_strength(
     table = pd.read_csv("results/robustness.csv")
     assert table["attack"].tolist() == ["FGSM"] * 3 + ["PGD"] * 3
     assert table["strength"].tolist() == [0, 2, 64] * 2
-    assert (table["pictures"] == 12).all()
+    assert (table["images"] == 12).all()
     for _, part in table.groupby("attack"):
         assert part["accuracy"].iloc[0] > part["accuracy"].iloc[-1]
     first = contents(Path("results"))

@@ -22,8 +22,8 @@ def test_file_for_phones_agrees_with_the_model_and_is_the_same_again() -> None:
     pytest.importorskip("executorch", reason="the extra mobile is not installed")
     model = tiny_model()
     content = to_executorch(model, 8)
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     with torch.no_grad():
-        expected = model(torch.from_numpy(pictures)).numpy()
-    np.testing.assert_allclose(load_executorch(content)(pictures), expected, atol=1e-4)
+        expected = model(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(load_executorch(content)(images), expected, atol=1e-4)
     assert to_executorch(model, 8) == content

@@ -32,7 +32,9 @@ class Exported(NamedTuple):
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A bundle in its folder, its network, and the content of each format's file."""
     folder = tmp_path_factory.mktemp("models")
-    network = tiny_bundle(folder, image_size=10, crop=CROP, head={"hidden": 5, "dropout": 0.5})
+    network = tiny_bundle(
+        folder, stored_size=10, input_size=CROP, head={"hidden": 5, "dropout": 0.5}
+    )
     return Exported(folder, network, {form.name: form.write(network, CROP) for form in FORMATS})
 
 
@@ -41,14 +43,14 @@ def noise(count: int) -> np.ndarray:
 
 
 def export_params(**changes: Any) -> ExportParams:
-    int8 = {"methods": [], "calibration_pictures": 1, "max_accuracy_drop": 0, "min_speedup": None}
+    int8 = {"methods": [], "calibration_images": 1, "max_accuracy_drop": 0, "min_speedup": None}
     given = {"batch_size": 1, "max_logit_difference": 0.1, "mobile": False, "int8": int8}
     return ExportParams.model_validate(given | changes)
 
 
-def logits_of(network: Classifier, pictures: np.ndarray) -> np.ndarray:
+def logits_of(network: Classifier, images: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        return network(torch.from_numpy(pictures)).numpy()
+        return network(torch.from_numpy(images)).numpy()
 
 
 each_format = pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
@@ -56,28 +58,28 @@ each_format = pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.nam
 
 @each_format
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_file_takes_bytes_of_any_number_of_pictures_and_agrees_with_the_model(
+def test_file_takes_bytes_of_any_number_of_images_and_agrees_with_the_model(
     exported: Exported, form: Format, count: int
 ) -> None:
-    pictures = noise(count)
-    logits = form.load(exported.contents[form.name])(pictures)
+    images = noise(count)
+    logits = form.load(exported.contents[form.name])(images)
     assert (logits.shape, logits.dtype) == ((count, 3), np.float32)
-    np.testing.assert_allclose(logits, logits_of(exported.network, pictures), atol=1e-4)
+    np.testing.assert_allclose(logits, logits_of(exported.network, images), atol=1e-4)
 
 
 @each_format
-def test_picture_file_gives_the_same_logits_in_library_bundle_and_exported_file(
+def test_image_file_gives_the_same_logits_in_library_bundle_and_exported_file(
     tmp_path: Path, exported: Exported, form: Format
 ) -> None:
     y, x = np.mgrid[0:30, 0:40]
     pixels = np.stack([x * 6, y * 8, (x + y) * 3], axis=2).astype(np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "picture.jpg")
+    Image.fromarray(pixels).save(tmp_path / "image.jpg")
     bundle = load_bundle(exported.models)
-    pictures = model_input(tmp_path / "picture.jpg", bundle.spec.preprocessing, CROP)[None]
-    expected = logits_of(exported.network, pictures)
-    assert pictures.shape == (1, CROP, CROP, 3)
-    np.testing.assert_array_equal(logits_of(bundle.model, pictures), expected)
-    logits = form.load(exported.contents[form.name])(pictures)
+    images = model_input(tmp_path / "image.jpg", bundle.spec.preprocessing, CROP)[None]
+    expected = logits_of(exported.network, images)
+    assert images.shape == (1, CROP, CROP, 3)
+    np.testing.assert_array_equal(logits_of(bundle.model, images), expected)
+    logits = form.load(exported.contents[form.name])(images)
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
@@ -93,7 +95,7 @@ def test_onnx_file_holds_no_stack_trace_and_no_source_line(exported: Exported) -
     for initializer in proto.graph.initializer:
         initializer.ClearField("raw_data")
     text = str(proto)
-    assert "pictures" in text
+    assert "images" in text
     assert not [word for word in (".py", "stack_trace", "forward", "File ") if word in text]
 
 
@@ -122,9 +124,9 @@ def test_onnx_graph_computes_no_positions_in_memory(exported: Exported) -> None:
 
 def test_onnx_input_is_named_and_typed(exported: Exported) -> None:
     proto = onnx.load_from_string(exported.contents["onnx"])
-    (pictures,), (logits,) = proto.graph.input, proto.graph.output
-    assert (pictures.name, logits.name) == ("pictures", "logits")
-    kind = pictures.type.tensor_type
+    (images,), (logits,) = proto.graph.input, proto.graph.output
+    assert (images.name, logits.name) == ("images", "logits")
+    kind = images.type.tensor_type
     assert kind.elem_type == onnx.TensorProto.UINT8
     assert [place.dim_value for place in kind.shape.dim[1:]] == [CROP, CROP, 3]
     assert kind.shape.dim[0].dim_param

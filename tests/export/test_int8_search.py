@@ -19,7 +19,7 @@ def given() -> bytes:
 def int8_params(**changes: Any) -> Int8Params:
     section = {
         "methods": ["minmax", "percentile", "entropy", "exclude"],
-        "calibration_pictures": 4,
+        "calibration_images": 4,
         "max_accuracy_drop": 0.01,
         "min_speedup": None,
     }
@@ -33,8 +33,8 @@ def accuracies(*values: float) -> Callable[[Predictor], float]:
 
 
 def search(given: bytes, *values: float, speedup: float = 2.0, **changes: Any) -> Search:
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
-    found = Int8Search(given, pictures, accuracies(*values), 1)
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    found = Int8Search(given, images, accuracies(*values), 1)
     return found.run(int8_params(**changes), lambda content: speedup)
 
 

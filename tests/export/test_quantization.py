@@ -50,8 +50,8 @@ def test_file_in_eight_bits_agrees_with_the_one_in_float_and_is_smaller(
 
 
 def test_calibrations_find_different_ranges(model: onnx.ModelProto) -> None:
-    pictures = noise(20)
-    found = [calibrate(model, pictures, name, 1) for name in ("minmax", "percentile", "entropy")]
+    images = noise(20)
+    found = [calibrate(model, images, name, 1) for name in ("minmax", "percentile", "entropy")]
     tensor = next(iter(found[0]))
     widths = [np.ptp(ranges[tensor].range_value) for ranges in found]
     assert widths[0] >= widths[1]
@@ -59,10 +59,10 @@ def test_calibrations_find_different_ranges(model: onnx.ModelProto) -> None:
 
 
 def test_range_is_that_of_all_batches(model: onnx.ModelProto) -> None:
-    pictures = np.zeros((20, 8, 8, 3), np.uint8)
-    dark = calibrate(model, pictures, "minmax", 1)
-    pictures[17] = 255
-    mixed = calibrate(model, pictures, "minmax", 1)
+    images = np.zeros((20, 8, 8, 3), np.uint8)
+    dark = calibrate(model, images, "minmax", 1)
+    images[17] = 255
+    mixed = calibrate(model, images, "minmax", 1)
     assert any(np.ptp(mixed[name].range_value) > np.ptp(dark[name].range_value) for name in dark)
 
 
@@ -73,7 +73,7 @@ def test_weights_have_a_scale_for_each_channel(model: onnx.ModelProto) -> None:
     assert all(len(onnx.numpy_helper.to_array(one).ravel()) > 1 for one in scales)
 
 
-def test_same_pictures_give_the_same_bytes(model: onnx.ModelProto) -> None:
+def test_same_images_give_the_same_bytes(model: onnx.ModelProto) -> None:
     before = copy.deepcopy(model)
     first, second = (quantize(model, calibrate(model, noise(9), "minmax", 1)) for _ in range(2))
     assert first == second

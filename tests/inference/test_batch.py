@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders.colours import CLASSES, picture_of, write_models
+from builders.colours import CLASSES, image_of, write_models
 
 from classifier.core.errors import UserError
 from classifier.inference.batch import BATCH_SIZE, classify_all, worker_count
@@ -16,24 +16,24 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load_model(write_models(tmp_path_factory.mktemp("models")), threads=1)
 
 
-def pictures(count: int) -> list[Found]:
-    contents = [picture_of(colour) for colour in CLASSES]
+def images(count: int) -> list[Found]:
+    contents = [image_of(colour) for colour in CLASSES]
     return [Found(f"{number}", contents[number % 3]) for number in range(count)]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, BATCH_SIZE, 5 * BATCH_SIZE + 1])
 @pytest.mark.parametrize("known", [True, False])
-def test_outcomes_come_in_order_one_for_each_picture(model: Model, count: int, known: bool) -> None:
-    found = pictures(count)
+def test_outcomes_come_in_order_one_for_each_image(model: Model, count: int, known: bool) -> None:
+    found = images(count)
     outcomes = list(classify_all(model, found, count=count if known else None, workers=3))
     assert [outcome.name for outcome in outcomes] == [one.name for one in found]
     labels = [outcome.answer.label for outcome in outcomes if outcome.answer]
     assert labels == [CLASSES[number % 3] for number in range(count)]
 
 
-def test_bad_pictures_do_not_disturb_their_batch(model: Model, tmp_path: Path) -> None:
-    good = picture_of("green")
-    contents = [b"no picture", good, UserError("said before."), tmp_path / "missing.png", good]
+def test_bad_images_do_not_disturb_their_batch(model: Model, tmp_path: Path) -> None:
+    good = image_of("green")
+    contents = [b"no image", good, UserError("said before."), tmp_path / "missing.png", good]
     found = [Found(str(number), content) for number, content in enumerate(contents)]
     outcomes = list(classify_all(model, found, workers=1))
     assert [outcome.answer and outcome.answer.label for outcome in outcomes] == [
@@ -43,7 +43,7 @@ def test_bad_pictures_do_not_disturb_their_batch(model: Model, tmp_path: Path) -
         None,
         "green",
     ]
-    assert "no picture in a known format" in outcomes[0].problem
+    assert "no image in a known format" in outcomes[0].problem
     assert [outcome.problem for outcome in outcomes[1:4]] == [
         "",
         "said before.",
@@ -51,12 +51,12 @@ def test_bad_pictures_do_not_disturb_their_batch(model: Model, tmp_path: Path) -
     ]
 
 
-def test_pictures_are_read_only_as_they_are_needed(model: Model) -> None:
+def test_images_are_read_only_as_they_are_needed(model: Model) -> None:
     taken = 0
 
     def endless() -> Iterator[Found]:
         nonlocal taken
-        content = picture_of("red")
+        content = image_of("red")
         while True:
             taken += 1
             yield Found("red", content)
@@ -68,7 +68,7 @@ def test_pictures_are_read_only_as_they_are_needed(model: Model) -> None:
     assert taken <= 8 * BATCH_SIZE
 
 
-def test_few_pictures_are_shared_out_among_the_threads(model: Model) -> None:
+def test_few_images_are_shared_out_among_the_threads(model: Model) -> None:
     meeting = threading.Barrier(2, timeout=10)
 
     class Watched(Model):
@@ -79,7 +79,7 @@ def test_few_pictures_are_shared_out_among_the_threads(model: Model) -> None:
             return model.decode(content)
 
     watched = Watched(**vars(model))
-    assert len(list(classify_all(watched, pictures(2), count=2, workers=2))) == 2
+    assert len(list(classify_all(watched, images(2), count=2, workers=2))) == 2
 
 
 def test_number_of_threads_follows_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

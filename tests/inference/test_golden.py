@@ -3,14 +3,14 @@ import numpy as np
 from classifier.inference.golden import choose_golden, compare_answers
 
 
-def test_chosen_pictures_reach_from_the_least_to_the_most_confident() -> None:
+def test_chosen_images_reach_from_the_least_to_the_most_confident() -> None:
     leads = np.random.default_rng(0).permutation(100).astype(np.float32)
     logits = np.stack([leads, np.zeros(100, np.float32)], axis=1)
     chosen = choose_golden(logits, 5)
     assert leads[chosen].tolist() == [0, 24, 49, 74, 99]
 
 
-def test_few_pictures_are_all_chosen_once() -> None:
+def test_few_images_are_all_chosen_once() -> None:
     assert sorted(choose_golden(np.zeros((3, 2), np.float32), 8)) == [0, 1, 2]
 
 

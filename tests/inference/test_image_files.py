@@ -1,27 +1,27 @@
 from pathlib import Path
 
 import pytest
-from builders.colours import write_pictures
-from builders.pictures import KINDS, write_archive
+from builders.colours import write_images
+from builders.images import KINDS, write_archive
 
 from classifier.core.errors import UserError
-from classifier.inference.image_files import count_pictures, expand_names, read_pictures
+from classifier.inference.image_files import count_images, expand_names, read_images
 
 
 def names_of(*names: str, standard_input: list[str] | None = None) -> list[str]:
     return [str(path) for path in expand_names(names, standard_input or [])]
 
 
-def test_folder_stands_for_all_picture_files_below_it_sorted(tmp_path: Path) -> None:
-    write_pictures(tmp_path)
-    (tmp_path / "notes.txt").write_text("no picture")
+def test_folder_stands_for_all_image_files_below_it_sorted(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / ".hidden.png").write_bytes(b"")
     expected = [str(tmp_path / name) for name in ("a-red.png", "b-green.jpg", "more/c-blue.webp")]
     assert names_of(str(tmp_path)) == expected
 
 
 def test_pattern_stands_for_what_matches_it(tmp_path: Path) -> None:
-    write_pictures(tmp_path)
+    write_images(tmp_path)
     assert names_of(f"{tmp_path}/*.jpg") == [str(tmp_path / "b-green.jpg")]
     assert names_of(f"{tmp_path}/**/*.webp") == [str(tmp_path / "more/c-blue.webp")]
 
@@ -47,17 +47,17 @@ def test_what_is_not_there_stays_to_be_told() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_archive_gives_its_pictures_without_being_extracted(tmp_path: Path, kind: str) -> None:
+def test_archive_gives_its_images_without_being_extracted(tmp_path: Path, kind: str) -> None:
     members = {"x/b.png": b"1", "x/a.JPG": b"2", "read.me": b"3"}
     path = write_archive(tmp_path / f"some.{kind}", members)
-    found = list(read_pictures([path]))
+    found = list(read_images([path]))
     assert found == [(f"{path}/x/b.png", b"1"), (f"{path}/x/a.JPG", b"2")]
-    assert count_pictures([path, Path("more.png")]) == (3 if kind == "zip" else None)
+    assert count_images([path, Path("more.png")]) == (3 if kind == "zip" else None)
 
 
 def problems(path: Path) -> str:
     """What is told of a path between two that are sound."""
-    first, *middle, last = read_pictures([Path("first.png"), path, Path("last.png")])
+    first, *middle, last = read_images([Path("first.png"), path, Path("last.png")])
     assert (first.content, last.content) == (Path("first.png"), Path("last.png"))
     assert isinstance(middle[-1].content, UserError)
     return str(middle[-1].content)
@@ -67,11 +67,11 @@ def test_damaged_archive_is_told_and_the_rest_is_found(tmp_path: Path) -> None:
     path = tmp_path / "cut.zip"
     path.write_bytes(b"PK\x03\x04 cut short")
     assert "is damaged or cut short" in problems(path)
-    assert count_pictures([path]) == 1
+    assert count_images([path]) == 1
 
 
-def test_folder_and_archive_without_pictures_are_told(tmp_path: Path) -> None:
+def test_folder_and_archive_without_images_are_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "no picture files lie in this folder" in problems(tmp_path / "empty")
+    assert "no image files lie in this folder" in problems(tmp_path / "empty")
     path = write_archive(tmp_path / "texts.zip", {"read.me": b""})
-    assert "no picture files lie in this archive" in problems(path)
+    assert "no image files lie in this archive" in problems(path)

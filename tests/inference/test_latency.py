@@ -9,10 +9,10 @@ def test_slower_function_is_found_slower_and_calls_take_turns() -> None:
     called: list[str] = []
 
     def sleeping(name: str, seconds: float):
-        def predict(pictures: np.ndarray) -> np.ndarray:
+        def predict(images: np.ndarray) -> np.ndarray:
             called.append(name)
             time.sleep(seconds)
-            return pictures
+            return images
 
         return predict
 
@@ -23,12 +23,12 @@ def test_slower_function_is_found_slower_and_calls_take_turns() -> None:
     assert np.median(seconds["slow"]) > np.median(seconds["fast"])
 
 
-def test_figures_are_of_one_picture_and_of_batches() -> None:
+def test_figures_are_of_one_image_and_of_batches() -> None:
     sizes: set[int] = set()
 
-    def predict(pictures: np.ndarray) -> np.ndarray:
-        sizes.add(len(pictures))
-        return pictures
+    def predict(images: np.ndarray) -> np.ndarray:
+        sizes.add(len(images))
+        return images
 
     (speed,) = measure_in_turn({"it": predict}, np.zeros((5, 2, 2, 3), np.uint8), 32).values()
     assert sizes == {1, 32}

@@ -18,7 +18,7 @@ from classifier.inference.manifest import (
 def folder(tmp_path: Path) -> Path:
     """A folder with one file and its manifest."""
     (tmp_path / "model.pt2").write_bytes(b"weights")
-    entry = describe(b"weights", "pt2", takes="pictures", gives="logits", tolerance=0.5)
+    entry = describe(b"weights", "pt2", takes="images", gives="logits", tolerance=0.5)
     write_json(tmp_path / MANIFEST, manifest_content({"model.pt2": entry}))
     return tmp_path
 
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 def test_file_is_described_and_read_back(folder: Path) -> None:
     (entry,) = read_manifest(folder).values()
     assert (entry.format, entry.bytes, entry.tolerance) == ("pt2", 7, 0.5)
-    assert (entry.input, entry.output) == ("pictures", "logits")
+    assert (entry.input, entry.output) == ("images", "logits")
     assert read_exported(folder, "model.pt2") == b"weights"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders.colours import CLASSES, CROP, IMAGE_SIZE, SPEC, picture_of, write_models
-from builders.pictures import encode, noise
+from builders.colours import CLASSES, CROP, IMAGE_SIZE, SPEC, image_of, write_models
+from builders.images import encode, noise
 from builders.splits import split_up
 from builders.tiny import tiny_bundle
 
@@ -35,7 +35,7 @@ def refusal(folder: Path, **options: object) -> str:
 
 
 def test_three_lines_give_the_class_of_a_file(models: Path, tmp_path: Path) -> None:
-    (tmp_path / "sea.png").write_bytes(picture_of("blue"))
+    (tmp_path / "sea.png").write_bytes(image_of("blue"))
     model = load_model(models)
     answer = model.predict(str(tmp_path / "sea.png"))
     assert (answer.label, answer.index) == ("blue", 2)
@@ -51,7 +51,7 @@ def test_path_and_bytes_give_the_same_answer(models: Path, tmp_path: Path) -> No
     assert answers[0].probabilities.tolist() == answers[1].probabilities.tolist()
 
 
-def test_pictures_are_decoded_exactly_as_the_split_stage_stores_them(
+def test_images_are_decoded_exactly_as_the_split_stage_stores_them(
     models: Path, tmp_path: Path
 ) -> None:
     # A TIFF header with one entry: orientation 6, to be turned a quarter.
@@ -65,7 +65,7 @@ def test_pictures_are_decoded_exactly_as_the_split_stage_stores_them(
         members[f"{place}-wide.jpg"] = encode(noise(900, 40, number), "JPEG", exif=exif)
         members[f"{place}-grey.png"] = encode(noise(40, 30, number)[:, :, 0])
         members[f"{place}-other.webp"] = encode(noise(60, 64, number), "WEBP")
-    dataset = split_up(tmp_path, members, image_size=IMAGE_SIZE)
+    dataset = split_up(tmp_path, members, stored_size=IMAGE_SIZE)
     model = load_model(models)
     for path, stored in zip(dataset.manifest["path"], dataset.images, strict=True):
         np.testing.assert_array_equal(model.decode(members[path]), stored)
@@ -107,11 +107,11 @@ def test_openvino_gives_the_same_answers_to_several_threads_at_once(
         load_model(models, runtime=runtime, int8=int8, threads=1) for runtime in RUNTIMES
     )
     assert model.version == expected.version
-    pictures = [noise(IMAGE_SIZE, IMAGE_SIZE, seed)[np.newaxis] for seed in range(40)]
+    images = [noise(IMAGE_SIZE, IMAGE_SIZE, seed)[np.newaxis] for seed in range(40)]
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(model.answers, pictures))
-    for (answer,), picture in zip(answers, pictures, strict=True):
-        probabilities = expected.answers(picture)[0].probabilities
+        answers = list(pool.map(model.answers, images))
+    for (answer,), image in zip(answers, images, strict=True):
+        probabilities = expected.answers(image)[0].probabilities
         assert answer.probabilities == pytest.approx(probabilities, abs=1e-5)
 
 
@@ -138,7 +138,7 @@ def test_top_is_sorted_and_no_longer_than_there_are_classes() -> None:
 
 
 def test_torch_runs_the_bundle_itself(tmp_path: Path) -> None:
-    network = tiny_bundle(tmp_path / "models", image_size=IMAGE_SIZE, crop=8)
+    network = tiny_bundle(tmp_path / "models", stored_size=IMAGE_SIZE, input_size=8)
     model = load_model(tmp_path / "models", runtime="torch")
     pixels = noise(IMAGE_SIZE, IMAGE_SIZE)[np.newaxis]
     seen = network(torch.from_numpy(center_crop(pixels, 8).copy()))
@@ -155,7 +155,7 @@ def test_export_of_another_model_than_the_bundle_is_refused(tmp_path: Path) -> N
 def test_export_alone_is_enough(tmp_path: Path) -> None:
     folder = write_models(tmp_path)
     (folder / "model.json").unlink()
-    assert load_model(folder).predict(picture_of("red")).label == "red"
+    assert load_model(folder).predict(image_of("red")).label == "red"
 
 
 def test_damaged_and_missing_files_are_told_with_what_to_do(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_sound_export_passes_with_only_onnx_runtime_and_numpy(exported: Path) ->
         f"ok      {file}"
         for file in ("model.onnx", "model.pt2", "model.torchscript.pt", "model.int8.onnx")
     ] + ["ok      model.json", "ok      golden.npy", "ok      golden.json"]
-    assert "8 golden pictures" in lines[0]
+    assert "8 golden images" in lines[0]
     assert "All 7 files are as they were made." in lines[-1]
 
 
@@ -95,7 +95,7 @@ def test_file_that_answers_otherwise_here_fails(exported: Path) -> None:
     expect_otherwise(exported)
     done = verify(exported)
     assert done.returncode == 1
-    assert "FAILED  model.onnx: 8 golden pictures, largest difference" in done.stdout
+    assert "FAILED  model.onnx: 8 golden images, largest difference" in done.stdout
     assert "another class for" in done.stdout
     assert "error: 1 of 7 files failed (model.onnx)" in done.stderr
 

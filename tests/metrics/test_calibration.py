@@ -10,10 +10,10 @@ def calibration_error(given: np.ndarray, labels: np.ndarray, bins: int) -> float
     return reliability(given, labels, bins).calibration_error
 
 
-def random_probabilities(seed: int, pictures: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def random_probabilities(seed: int, images: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
-    given = generator.dirichlet(np.ones(classes), pictures)
-    return given, generator.integers(0, classes, pictures)
+    given = generator.dirichlet(np.ones(classes), images)
+    return given, generator.integers(0, classes, images)
 
 
 def test_calibration_error_by_hand():
@@ -66,7 +66,7 @@ def test_coverage_by_hand():
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), levels=st.integers(1, 30))
-def test_coverage_does_not_depend_on_the_order_of_pictures(seed: int, levels: int):
+def test_coverage_does_not_depend_on_the_order_of_images(seed: int, levels: int):
     generator = np.random.default_rng(seed)
     confidence = generator.integers(0, levels, 30) / levels
     right, order = generator.random(30) < 0.7, generator.permutation(30)

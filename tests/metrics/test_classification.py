@@ -12,15 +12,15 @@ from classifier.metrics.classification import (
     top_accuracy,
 )
 
-# Three classes: 4 pictures of the first, 2 of the second, 1 of the third.
+# Three classes: 4 images of the first, 2 of the second, 1 of the third.
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 0, 1, 1, 0, 1])
 
 
-def random_probabilities(seed: int, pictures: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def random_probabilities(seed: int, images: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
-    given = generator.dirichlet(np.ones(classes), pictures)
-    return given, generator.integers(0, classes, pictures)
+    given = generator.dirichlet(np.ones(classes), images)
+    return given, generator.integers(0, classes, images)
 
 
 def test_confusion_counts_have_the_true_class_in_the_row():

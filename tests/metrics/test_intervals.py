@@ -65,14 +65,12 @@ def test_a_gain_says_its_interval_and_p_value():
     assert said == "+0.0100 (95% interval -0.0331 to +0.0527, McNemar p = 1)"
 
 
-def noisy(
-    share: float, pictures: int, classes: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def noisy(share: float, images: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Labels, and predictions of which about `share` are right."""
     generator = np.random.default_rng(seed)
-    labels = np.arange(pictures) % classes
-    wrong = (labels + generator.integers(1, classes, pictures)) % classes
-    return np.where(generator.random(pictures) < share, labels, wrong), labels
+    labels = np.arange(images) % classes
+    wrong = (labels + generator.integers(1, classes, images)) % classes
+    return np.where(generator.random(images) < share, labels, wrong), labels
 
 
 def test_intervals_hold_the_measured_values_and_repeat():
@@ -89,17 +87,17 @@ def test_intervals_hold_the_measured_values_and_repeat():
     assert bootstrap(predicted, labels, 5) == intervals
 
 
-@pytest.mark.parametrize(("share", "pictures"), [(0.98, 300), (0.8, 60)])
-def test_intervals_cover_the_truth_in_about_95_of_100_samples(share: float, pictures: int):
+@pytest.mark.parametrize(("share", "images"), [(0.98, 300), (0.8, 60)])
+def test_intervals_cover_the_truth_in_about_95_of_100_samples(share: float, images: int):
     covered = []
     for seed in range(300):
-        intervals = bootstrap(*noisy(share, pictures, 3, seed), 3)
+        intervals = bootstrap(*noisy(share, images, 3, seed), 3)
         # Mistakes are spread evenly, so that the three measures agree in truth.
         covered.append([low <= share <= high for low, high in intervals.values()])
     assert (np.mean(covered, axis=0) > 0.91).all()
 
 
-def test_intervals_narrow_with_the_root_of_the_pictures():
+def test_intervals_narrow_with_the_root_of_the_images():
     small, large = (bootstrap(*noisy(0.8, size, 4), 4)["accuracy"] for size in (400, 6400))
     assert (small.high - small.low) / (large.high - large.low) == pytest.approx(4, rel=0.1)
 
@@ -110,12 +108,12 @@ def test_without_a_mistake_the_rule_of_three_holds():
         assert (low, high) == (0.97, 1)
 
 
-def test_pictures_of_one_class_all_taken_for_another_leave_room_too():
+def test_images_of_one_class_all_taken_for_another_leave_room_too():
     intervals = bootstrap(np.zeros(100, int), np.arange(100) % 2, 2)
     assert intervals["accuracy"] == pytest.approx((0.47, 0.53))
 
 
-def test_classes_without_pictures_are_no_obstacle():
+def test_classes_without_images_are_no_obstacle():
     predicted, labels = noisy(0.7, 60, 3)
     without, plain = bootstrap(predicted, labels, 6), bootstrap(predicted, labels, 3)
     for name in ("accuracy", "balanced_accuracy"):

@@ -8,12 +8,12 @@ from classifier.metrics.temperature import HIGHEST, LOWEST, fit_temperature
 from classifier.processing.softmax import probabilities
 
 
-def drawn(temperature: float, pictures: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def drawn(temperature: float, images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Logits, and classes drawn with the probabilities that they give at this temperature."""
     generator = np.random.default_rng(seed)
-    logits = generator.normal(0, 3, (pictures, 5)).astype(np.float32)
+    logits = generator.normal(0, 3, (images, 5)).astype(np.float32)
     chances = probabilities(logits, temperature).cumsum(axis=1)
-    return logits, (generator.random((pictures, 1)) > chances[:, :-1]).sum(axis=1)
+    return logits, (generator.random((images, 1)) > chances[:, :-1]).sum(axis=1)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5, 8.0])
@@ -35,10 +35,10 @@ def test_cross_entropy_falls():
     assert after < cross_entropy(probabilities(logits, 1.0), labels) - 0.1
 
 
-@pytest.mark.parametrize("pictures", [1, 3, 100, 1000])
-def test_a_split_without_a_mistake_does_not_make_the_model_certain(pictures: int):
-    logits = np.tile(np.array([6, 0, 0], np.float32), (pictures, 1))
-    assert 0.3 < fit_temperature(logits, np.zeros(pictures, int)) < 1
+@pytest.mark.parametrize("images", [1, 3, 100, 1000])
+def test_a_split_without_a_mistake_does_not_make_the_model_certain(images: int):
+    logits = np.tile(np.array([6, 0, 0], np.float32), (images, 1))
+    assert 0.3 < fit_temperature(logits, np.zeros(images, int)) < 1
 
 
 def test_a_single_mistake_does_not_make_the_model_doubt_everything():
@@ -46,7 +46,7 @@ def test_a_single_mistake_does_not_make_the_model_doubt_everything():
     assert 1 < fit_temperature(logits, np.array([0, 0, 1])) < 4
 
 
-def test_without_pictures_the_temperature_stays_1():
+def test_without_images_the_temperature_stays_1():
     assert fit_temperature(np.zeros((0, 3), np.float32), np.zeros(0, int)) == 1.0
 
 
@@ -58,7 +58,7 @@ def test_extreme_logits_stay_within_the_bounds(scale: float, right: bool):
     assert LOWEST <= found <= HIGHEST
 
 
-def test_the_order_of_pictures_does_not_matter_and_the_number_is_short():
+def test_the_order_of_images_does_not_matter_and_the_number_is_short():
     logits, labels = drawn(2.0, 400)
     found = fit_temperature(logits, labels)
     assert fit_temperature(logits[::-1], labels[::-1]) == found == round(found, 4)

@@ -12,8 +12,8 @@ def network() -> WhitenedNet:
     return WhitenedNet()
 
 
-def pictures(side: int = 16) -> Tensor:
-    """Normalised pictures, whose neighbouring pixels and whose colours go together."""
+def images(side: int = 16) -> Tensor:
+    """Normalised images, whose neighbouring pixels and whose colours go together."""
     generator = torch.Generator().manual_seed(0)
     coarse = interpolate(
         torch.randn(200, 3, side // 4, side // 4, generator=generator), scale_factor=4.0
@@ -26,22 +26,22 @@ def pictures(side: int = 16) -> Tensor:
 
 
 def covariance(planes: Tensor) -> np.ndarray:
-    """Of the channels, over all pictures and places."""
+    """Of the channels, over all images and places."""
     return np.cov(planes.detach().transpose(0, 1).flatten(1).numpy())
 
 
 def test_first_layer_makes_patches_uncorrelated_and_of_variance_one() -> None:
     whitened = network()
-    whitened.learn_patches(pictures())
-    half = whitened.whiten(pictures())[:, :12]
+    whitened.learn_patches(images())
+    half = whitened.whiten(images())[:, :12]
     # The variances of the directions are 0.06 and more, to each of which 0.0005 is added.
     np.testing.assert_allclose(covariance(half), np.eye(12), atol=0.01)
 
 
 def test_second_half_of_the_first_layer_is_the_negative_of_the_first() -> None:
     whitened = network()
-    whitened.learn_patches(pictures())
-    first, second = whitened.whiten(pictures()).chunk(2, dim=1)
+    whitened.learn_patches(images())
+    first, second = whitened.whiten(images()).chunk(2, dim=1)
     assert torch.equal(first, -second)
     assert first.shape == (200, 12, 15, 15)
 
@@ -55,7 +55,7 @@ def test_directions_in_which_patches_hardly_differ_are_not_blown_up() -> None:
 
 def test_learning_patches_changes_the_first_layer_alone() -> None:
     whitened = network()
-    whitened.learn_patches(pictures())
+    whitened.learn_patches(images())
     before, after = network().state_dict(), whitened.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"whiten.weight"}
@@ -82,15 +82,15 @@ def test_first_layer_and_scales_of_batch_norm_are_not_trained() -> None:
 
 
 @pytest.mark.parametrize("side", [16, 17, 24, 32, 33])
-def test_pictures_of_any_size_from_16_give_the_features(side: int) -> None:
+def test_images_of_any_size_from_16_give_the_features(side: int) -> None:
     features = network().eval()(torch.zeros(2, 3, side, side))
     assert features.shape == (2, WhitenedNet.features)
 
 
-def test_features_depend_on_every_quarter_of_the_picture() -> None:
+def test_features_depend_on_every_quarter_of_the_image() -> None:
     whitened = network().eval()
-    picture = torch.zeros(1, 3, 16, 16)
+    image = torch.zeros(1, 3, 16, 16)
     for top, left in ((0, 0), (0, 8), (8, 0), (8, 8)):
-        changed = picture.clone()
+        changed = image.clone()
         changed[..., top : top + 8, left : left + 8] = torch.randn(3, 8, 8)
-        assert not torch.equal(whitened(changed), whitened(picture))
+        assert not torch.equal(whitened(changed), whitened(image))

@@ -34,9 +34,13 @@ FAMILIES = [
 ]
 
 
-def build(name: str, *, crop: int, weights: str | None = None) -> tuple[torch.nn.Module, int]:
+def build(name: str, *, input_size: int, weights: str | None = None) -> tuple[torch.nn.Module, int]:
     return build_backbone(
-        name, weights=weights, load_weights=weights is not None, small_stem=False, crop=crop
+        name,
+        weights=weights,
+        load_weights=weights is not None,
+        small_stem=False,
+        input_size=input_size,
     )
 
 
@@ -58,17 +62,17 @@ def put_weights(torch_home: Path, name: str, weights: str, network: torch.nn.Mod
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_gives_its_features_in_training_and_evaluation(name: str) -> None:
-    crop = 299 if name == "inception_v3" else 224
+    input_size = 299 if name == "inception_v3" else 224
     with torch.device("meta"):
-        backbone, features = build(name, crop=crop)
-        pictures = torch.zeros(2, 3, crop, crop)
+        backbone, features = build(name, input_size=input_size)
+        images = torch.zeros(2, 3, input_size, input_size)
         head = torch.nn.Linear(features, 7)
-        assert head(backbone.eval()(pictures)).shape == (2, 7)
-        assert head(backbone.train()(pictures)).shape == (2, 7)
+        assert head(backbone.eval()(images)).shape == (2, 7)
+        assert head(backbone.train()(images)).shape == (2, 7)
 
 
 def test_regnet_gives_its_features() -> None:
-    backbone, features = build("regnet_y_400mf", crop=32)
+    backbone, features = build("regnet_y_400mf", input_size=32)
     assert backbone.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, features)
 
 
@@ -82,7 +86,7 @@ def test_every_classification_model_of_torchvision_is_known() -> None:
 @pytest.mark.parametrize("name", ["vit_b_32", "maxvit_t"])
 def test_attention_over_places_is_made_for_the_crop(name: str) -> None:
     with torch.device("meta"):
-        backbone, features = build(name, crop=448)
+        backbone, features = build(name, input_size=448)
         assert backbone.eval()(torch.zeros(1, 3, 448, 448)).shape == (1, features)
 
 
@@ -91,7 +95,7 @@ def test_pretrained_weights_are_those_of_torchvisions_file(torch_home: Path) -> 
     torch.manual_seed(1)
     pretrained = torchvision.models.get_model(name)
     put_weights(torch_home, name, weights, pretrained)
-    backbone, _ = build(name, crop=224, weights=weights)
+    backbone, _ = build(name, input_size=224, weights=weights)
     loaded, expected = backbone.state_dict(), pretrained.state_dict()
     assert set(expected) - set(loaded) == {"fc.weight", "fc.bias"}
     assert all(torch.equal(value, expected[key]) for key, value in loaded.items())
@@ -105,17 +109,17 @@ def test_pretrained_networks_of_the_inception_family_normalise_as_they_were_trai
         name, aux_logits=True, init_weights=False, transform_input=True
     ).eval()
     put_weights(torch_home, name, "IMAGENET1K_V1", pretrained)
-    crop = 32 if name == "googlenet" else 75
-    pictures = torch.randn(2, 3, crop, crop, generator=torch.Generator().manual_seed(0))
-    backbone, features = build(name, crop=crop, weights="IMAGENET1K_V1")
+    input_size = 32 if name == "googlenet" else 75
+    images = torch.randn(2, 3, input_size, input_size, generator=torch.Generator().manual_seed(0))
+    backbone, features = build(name, input_size=input_size, weights="IMAGENET1K_V1")
     pretrained.set_submodule("fc", torch.nn.Identity())
-    torch.testing.assert_close(backbone.eval()(pictures), pretrained(pictures))
-    assert backbone.train()(pictures).shape == (2, features)
+    torch.testing.assert_close(backbone.eval()(images), pretrained(images))
+    assert backbone.train()(images).shape == (2, features)
 
 
 def test_weights_that_cannot_be_downloaded_are_told_with_the_ways_out(torch_home: Path) -> None:
     with pytest.raises(UserError) as caught:
-        build("shufflenet_v2_x0_5", crop=224, weights="IMAGENET1K_V1")
+        build("shufflenet_v2_x0_5", input_size=224, weights="IMAGENET1K_V1")
     sentence = str(caught.value)
     ways_out = ("shufflenet_v2_x0_5", "TORCH_HOME", "train.model.weights: null")
     assert all(part in sentence for part in ways_out), sentence
@@ -127,19 +131,23 @@ def test_damaged_weights_are_told_with_where_they_are(torch_home: Path) -> None:
     (path,) = (torch_home / "hub/checkpoints").iterdir()
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(UserError, match=r"cannot be read .+ delete their file in .+checkpoints"):
-        build("resnet18", crop=32, weights="IMAGENET1K_V1")
+        build("resnet18", input_size=32, weights="IMAGENET1K_V1")
 
 
 def test_weights_are_not_read_for_a_network_that_is_filled_from_a_bundle(torch_home: Path) -> None:
     with torch.device("meta"):
         build_backbone(
-            "resnet18", weights="IMAGENET1K_V1", load_weights=False, small_stem=False, crop=224
+            "resnet18",
+            weights="IMAGENET1K_V1",
+            load_weights=False,
+            small_stem=False,
+            input_size=224,
         )
 
 
 def test_unknown_backbone_is_refused_with_those_there_are() -> None:
     with pytest.raises(UserError) as caught:
-        build("resnet19", crop=224)
+        build("resnet19", input_size=224)
     sentence = str(caught.value)
     assert "train.model.backbone 'resnet19' is unknown" in sentence
     assert all(name in sentence for name in ("compact", "resnet18", "mobilenet_v2"))
@@ -147,7 +155,7 @@ def test_unknown_backbone_is_refused_with_those_there_are() -> None:
 
 def test_unknown_weights_are_refused_with_those_there_are() -> None:
     with pytest.raises(UserError) as caught:
-        build("mobilenet_v2", crop=224, weights="IMAGENET1K_V9")
+        build("mobilenet_v2", input_size=224, weights="IMAGENET1K_V9")
     sentence = str(caught.value)
     assert "train.model.weights 'IMAGENET1K_V9'" in sentence
     assert "null or one of IMAGENET1K_V1, IMAGENET1K_V2" in sentence
@@ -159,7 +167,7 @@ def test_unknown_weights_are_refused_with_those_there_are() -> None:
 )
 def test_real_weights_of_mobilenet_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(SHARED_WEIGHTS))
-    backbone, features = build("mobilenet_v2", crop=224, weights="IMAGENET1K_V1")
+    backbone, features = build("mobilenet_v2", input_size=224, weights="IMAGENET1K_V1")
     stored = torch.load(SHARED_WEIGHTS / MOBILENET_FILE, weights_only=True)
     loaded = backbone.state_dict()
     assert features == 1280

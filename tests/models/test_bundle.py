@@ -43,23 +43,23 @@ def refusal(folder: Path) -> str:
 def test_loaded_model_gives_the_very_logits_of_the_saved_one(
     tmp_path: Path, model: dict[str, Any]
 ) -> None:
-    saved = tiny_bundle(tmp_path, crop=8, **model)
+    saved = tiny_bundle(tmp_path, input_size=8, **model)
     bundle = load_bundle(tmp_path)
     assert not bundle.model.training
     assert torch.equal(bundle.model(noise(8)), saved(noise(8)))
 
 
 def test_description_says_all_that_prediction_needs(tmp_path: Path) -> None:
-    tiny_bundle(tmp_path, image_size=10, crop=8)
+    tiny_bundle(tmp_path, stored_size=10, input_size=8)
     spec = load_bundle(tmp_path).spec
-    assert (spec.classes, spec.crop, spec.temperature) == (CLASSES, 8, 1.0)
+    assert (spec.classes, spec.input_size, spec.temperature) == (CLASSES, 8, 1.0)
     assert spec.preprocessing == Preprocessing(10, "crop")
     assert spec.mean == (120.0, 110.0, 100.0)
     stored = json.loads((tmp_path / DESCRIPTION).read_text("utf-8"))
     assert list(stored) == [
         "backbone",
         "classes",
-        "image_size",
+        "stored_size",
         "resize",
         "crop",
         "mean",
@@ -90,7 +90,7 @@ def test_pretrained_model_is_loaded_without_the_network_and_its_first_weights(
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     saved = tiny_bundle(
         tmp_path,
-        crop=32,
+        input_size=32,
         backbone="shufflenet_v2_x0_5",
         weights="IMAGENET1K_V1",
         freeze="backbone",

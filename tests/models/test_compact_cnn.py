@@ -5,19 +5,19 @@ from classifier.models.compact_cnn import CompactNet
 
 
 @pytest.mark.parametrize("size", [4, 5, 8, 33])
-def test_pictures_of_any_size_from_4_give_the_features(size: int) -> None:
+def test_images_of_any_size_from_4_give_the_features(size: int) -> None:
     network = CompactNet().eval()
     assert network(torch.zeros(2, 3, size, size)).shape == (2, CompactNet.features)
 
 
-def test_features_depend_on_every_quarter_of_the_picture() -> None:
+def test_features_depend_on_every_quarter_of_the_image() -> None:
     torch.manual_seed(0)
     network = CompactNet().eval()
-    picture = torch.zeros(1, 3, 8, 8)
+    image = torch.zeros(1, 3, 8, 8)
     for top, left in ((0, 0), (0, 4), (4, 0), (4, 4)):
-        changed = picture.clone()
+        changed = image.clone()
         changed[..., top : top + 4, left : left + 4] = 1
-        assert not torch.equal(network(changed), network(picture))
+        assert not torch.equal(network(changed), network(image))
 
 
 def test_network_is_small() -> None:

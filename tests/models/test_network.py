@@ -19,7 +19,7 @@ from classifier.models.network import (
     ModelParams,
     build_classifier,
     check_input_size,
-    learn_from_pictures,
+    learn_from_images,
 )
 
 PRETRAINED = "IMAGENET1K_V1"
@@ -29,13 +29,13 @@ def model_params(**changes: Any) -> ModelParams:
     return tiny_params(model=changes).model
 
 
-def build(*, crop: int = 32, **changes: Any) -> Classifier:
+def build(*, input_size: int = 32, **changes: Any) -> Classifier:
     """A network with random weights, the same in every call."""
     torch.manual_seed(0)
     return build_classifier(
         model_params(**changes),
         classes=5,
-        crop=crop,
+        input_size=input_size,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         load_weights=False,
@@ -47,14 +47,14 @@ def noise(count: int, size: int) -> Tensor:
     return torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=generator)
 
 
-def train_steps(model: Classifier, pictures: Tensor) -> dict[str, Tensor]:
+def train_steps(model: Classifier, images: Tensor) -> dict[str, Tensor]:
     """Train `model` for two steps; return its state from before."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.SGD([w for w in model.parameters() if w.requires_grad], 0.1)
     model.train()
     for _ in range(2):
         optimizer.zero_grad()
-        model(pictures).square().sum().backward()
+        model(images).square().sum().backward()
         optimizer.step()
     return before
 
@@ -64,23 +64,23 @@ def moved(model: Classifier, before: dict[str, Tensor]) -> set[str]:
     return {name for name, value in before.items() if not torch.equal(value, after[name])}
 
 
-def test_pictures_are_normalised_inside_as_torchvision_does() -> None:
-    pictures = noise(2, 4)
+def test_images_are_normalised_inside_as_torchvision_does() -> None:
+    images = noise(2, 4)
     model = Classifier(
         nn.Identity(), nn.Identity(), torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     )
-    scaled = pictures.permute(0, 3, 1, 2) / 255
+    scaled = images.permute(0, 3, 1, 2) / 255
     expected = normalize(scaled, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
-    torch.testing.assert_close(model(pictures), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model(images), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_bytes_and_floats_give_the_same_logits() -> None:
-    model = build(crop=8).eval()
+    model = build(input_size=8).eval()
     assert torch.equal(model(noise(2, 8)), model(noise(2, 8).float()))
 
 
 @pytest.mark.parametrize(
-    ("backbone", "crop"),
+    ("backbone", "input_size"),
     [
         ("compact", 8),
         ("whitened", 32),
@@ -93,17 +93,17 @@ def test_bytes_and_floats_give_the_same_logits() -> None:
 )
 @pytest.mark.parametrize("hidden", [None, 16])
 def test_backbone_and_head_give_a_logit_for_each_class(
-    backbone: str, crop: int, hidden: int | None
+    backbone: str, input_size: int, hidden: int | None
 ) -> None:
     head = {"hidden": hidden, "dropout": 0.4}
     with torch.device("meta"):
-        model = build(backbone=backbone, crop=crop, head=head).eval()
-        assert model(torch.zeros(2, crop, crop, 3, dtype=torch.uint8)).shape == (2, 5)
+        model = build(backbone=backbone, input_size=input_size, head=head).eval()
+        assert model(torch.zeros(2, input_size, input_size, 3, dtype=torch.uint8)).shape == (2, 5)
 
 
 @pytest.mark.parametrize("hidden", [None, 16])
 def test_dropout_of_the_head_works_in_training_alone(hidden: int | None) -> None:
-    model = build(crop=8, head={"hidden": hidden, "dropout": 0.5})
+    model = build(input_size=8, head={"hidden": hidden, "dropout": 0.5})
     features = torch.ones(1, 128)
     model.train()
     assert not torch.equal(model.head(features), model.head(features))
@@ -112,7 +112,7 @@ def test_dropout_of_the_head_works_in_training_alone(hidden: int | None) -> None
 
 
 def test_hidden_layer_of_the_head_bends() -> None:
-    head = build(crop=8, head={"hidden": 16, "dropout": 0.0}).eval().head
+    head = build(input_size=8, head={"hidden": 16, "dropout": 0.0}).eval().head
     features = torch.randn(1, 128, generator=torch.Generator().manual_seed(0))
     zero = head(torch.zeros(1, 128))
     # Of a linear head, the mean of both would be the value at zero.
@@ -120,7 +120,7 @@ def test_hidden_layer_of_the_head_bends() -> None:
 
 
 def test_same_seed_gives_the_same_weights() -> None:
-    first, second = build(crop=8).state_dict(), build(crop=8).state_dict()
+    first, second = build(input_size=8).state_dict(), build(input_size=8).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -145,7 +145,7 @@ def test_layers_up_to_the_named_one_stand_still_and_the_others_move() -> None:
 
 
 def test_without_freeze_everything_moves() -> None:
-    model = build(crop=8)
+    model = build(input_size=8)
     before = train_steps(model, noise(2, 8))
     assert moved(model, before) == set(before) - {"mean", "std"}
 
@@ -163,7 +163,7 @@ def test_module_and_all_inside_it_is_frozen_with_its_own_weights(
     backbone: str, module: str
 ) -> None:
     with torch.device("meta"):
-        model = build(backbone=backbone, crop=224, weights=PRETRAINED, freeze=module)
+        model = build(backbone=backbone, input_size=224, weights=PRETRAINED, freeze=module)
     inside = {
         name: weight.requires_grad
         for name, weight in model.backbone.named_parameters()
@@ -202,7 +202,7 @@ def test_small_stem_keeps_the_resolution(backbone: str) -> None:
 
 
 def test_small_stem_works_and_learns() -> None:
-    model = build(backbone="resnet18", stem="small", crop=8)
+    model = build(backbone="resnet18", stem="small", input_size=8)
     before = train_steps(model, noise(2, 8))
     assert "backbone.conv1.weight" in moved(model, before)
 
@@ -217,7 +217,7 @@ def test_small_stem_is_refused_where_it_does_not_fit(backbone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backbone", "crop"),
+    ("backbone", "input_size"),
     [
         ("compact", 2),
         ("whitened", 8),
@@ -227,37 +227,39 @@ def test_small_stem_is_refused_where_it_does_not_fit(backbone: str) -> None:
         ("maxvit_t", 100),
     ],
 )
-def test_pictures_that_the_backbone_cannot_take_are_refused(backbone: str, crop: int) -> None:
+def test_images_that_the_backbone_cannot_take_are_refused(backbone: str, input_size: int) -> None:
     def build_and_check() -> None:
         with torch.device("meta"):
-            check_input_size(build(backbone=backbone, crop=crop), backbone, crop)
+            check_input_size(build(backbone=backbone, input_size=input_size), backbone, input_size)
 
     with pytest.raises(UserError) as caught:
         build_and_check()
     sentence = str(caught.value)
-    assert all(part in sentence for part in (backbone, str(crop), "train.crop")), sentence
+    assert all(part in sentence for part in (backbone, str(input_size), "train.input_size")), (
+        sentence
+    )
     assert "\n" not in sentence
 
 
-def test_pictures_that_the_backbone_can_take_pass() -> None:
-    check_input_size(build(crop=4), "compact", 4)
+def test_images_that_the_backbone_can_take_pass() -> None:
+    check_input_size(build(input_size=4), "compact", 4)
 
 
 @pytest.mark.parametrize("backbone", sorted(OWN))
 def test_own_networks_need_no_torchvision(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("torchvision", "classifier.models.backbones"):
         monkeypatch.setitem(sys.modules, module, None)
-    assert build(backbone=backbone, crop=16).eval()(noise(2, 16)).shape == (2, 5)
+    assert build(backbone=backbone, input_size=16).eval()(noise(2, 16)).shape == (2, 5)
 
 
-def test_network_learns_its_first_layer_from_the_pictures_named() -> None:
+def test_network_learns_its_first_layer_from_the_images_named() -> None:
     model, expected = build(backbone="whitened"), build(backbone="whitened")
-    pictures, rows = noise(12, 16), np.array([1, 2, 5, 8])
+    images, rows = noise(12, 16), np.array([1, 2, 5, 8])
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    learn_from_pictures(model, pictures.numpy(), rows)
+    learn_from_images(model, images.numpy(), rows)
     assert moved(model, before) == {"backbone.whiten.weight"}
     assert isinstance(expected.backbone, WhitenedNet)
-    expected.backbone.learn_patches(expected.normalize(pictures[rows]))
+    expected.backbone.learn_patches(expected.normalize(images[rows]))
     assert not moved(model, expected.state_dict())
 
 
@@ -265,7 +267,7 @@ def test_network_learns_its_first_layer_from_the_pictures_named() -> None:
 def test_other_networks_learn_nothing_before_training(backbone: str) -> None:
     model = build(backbone=backbone)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    learn_from_pictures(model, noise(4, 32).numpy(), np.arange(4))
+    learn_from_images(model, noise(4, 32).numpy(), np.arange(4))
     assert not moved(model, before)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from builders.colours import picture_of, write_models
+from builders.colours import image_of, write_models
 
 from classifier.core.files import write_bytes
 
@@ -76,7 +76,7 @@ def test_image_serves_and_classifies_without_pytorch(environment: Path, tmp_path
             told = process.stdout.readline() + process.stdout.readline()
             port = told.rsplit(":", 1)[1].split()[0]
             url = f"http://127.0.0.1:{port}"
-            response = httpx.post(f"{url}/predict", files={"image": picture_of("blue")})
+            response = httpx.post(f"{url}/predict", files={"image": image_of("blue")})
             assert response.json()["label"] == "blue"
             assert httpx.get(url).status_code == 200
             assert httpx.get(f"{url}/model").json()["card"] == "# Colours\n"
@@ -92,12 +92,12 @@ def test_image_serves_and_classifies_without_pytorch(environment: Path, tmp_path
         check=True,
     )
     assert not re.search(r"^(torch|pandas|matplotlib|scikit-learn) ", listed.stdout, re.MULTILINE)
-    command = [python, "-m", "classifier.commands.predict", "picture.png", "--csv"]
-    (app / "picture.png").write_bytes(picture_of("green"))
+    command = [python, "-m", "classifier.commands.predict", "image.png", "--csv"]
+    (app / "image.png").write_bytes(image_of("green"))
     done = subprocess.run(
         command, cwd=app, env=variables, capture_output=True, text=True, check=True
     )
-    assert "picture.png,green,1," in done.stdout
+    assert "image.png,green,1," in done.stdout
 
 
 def test_what_is_copied_is_not_kept_out_of_the_context() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from builders.pictures import encode, noise
+from builders.images import encode, noise
 from builders.tiny import contents
 
 from classifier.core.config import STAGES

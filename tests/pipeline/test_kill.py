@@ -19,11 +19,11 @@ from builders.tiny import (
 TRAIN = tiny_section(
     epochs=8,
     checkpoint_minutes=1e-9,
-    accumulation=2,
+    grad_accumulation_steps=2,
     ema_decay=0.9,
     model={"head": {"dropout": 0.3}},
     optimizer={"name": "muon"},
-    schedule={"name": "plateau"},
+    lr_scheduler={"name": "plateau"},
     mix={"mixup": 0.2},
 )
 

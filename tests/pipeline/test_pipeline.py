@@ -147,7 +147,7 @@ def test_a_change_in_the_library_reruns_the_stages_that_use_it(clones: tuple[Clo
 
 
 @in_clones
-def test_a_new_picture_in_a_watched_folder_reruns_the_download(
+def test_a_new_image_in_a_watched_folder_reruns_the_download(
     clones: tuple[Clone, Clone], tmp_path: Path
 ):
     clone, photos = clones[1], tmp_path / "photos"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from classifier.plotting.figures import new_figure, picture_sheet, shorten, write_png
+from classifier.plotting.figures import image_sheet, new_figure, shorten, write_png
 
 
 def figure_with_a_line() -> Figure:
@@ -42,17 +42,15 @@ def test_shortened_text_fits_and_keeps_both_ends(text: str, length: int) -> None
         assert 0 <= len(head) - len(tail) <= 1
 
 
-def test_sheet_shows_every_picture_with_its_caption() -> None:
-    pictures = [np.full((4, 4, 3), value, np.uint8) for value in (0, 100, 200)]
-    shown = [
-        axes for axes in picture_sheet(pictures, ["a", "b", "c"], columns=2).axes if axes.images
-    ]
+def test_sheet_shows_every_image_with_its_caption() -> None:
+    images = [np.full((4, 4, 3), value, np.uint8) for value in (0, 100, 200)]
+    shown = [axes for axes in image_sheet(images, ["a", "b", "c"], columns=2).axes if axes.images]
     assert [axes.get_title() for axes in shown] == ["a", "b", "c"]
-    for axes, picture in zip(shown, pictures, strict=True):
-        np.testing.assert_array_equal(axes.images[0].get_array(), picture)
+    for axes, image in zip(shown, images, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), image)
 
 
 def test_caption_with_dollars_is_no_formula(tmp_path: Path) -> None:
-    picture = np.zeros((4, 4, 3), np.uint8)
-    write_png(picture_sheet([picture], [r"$\frac{$"], columns=1), tmp_path / "a.png")
+    image = np.zeros((4, 4, 3), np.uint8)
+    write_png(image_sheet([image], [r"$\frac{$"], columns=1), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders.pictures import encode, noise
+from builders.images import encode, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
@@ -16,13 +16,13 @@ from classifier.core.errors import UserError
 from classifier.processing import images
 from classifier.processing.images import (
     FORMATS,
+    IMAGE_SUFFIXES,
     MAX_PIXELS,
-    PICTURE_SUFFIXES,
     Preprocessing,
     Resize,
     center_crop,
     model_input,
-    read_picture,
+    read_image,
 )
 
 RESIZES: tuple[Resize, ...] = ("crop", "pad", "stretch")
@@ -30,10 +30,8 @@ CROP_8 = Preprocessing(8, "crop")
 LOSSLESS = {"PNG": {}, "WEBP": {"lossless": True}, "BMP": {}, "TIFF": {}, "PPM": {}}
 
 
-def pixels_of(
-    picture: Image.Image | np.ndarray, kind: str = "PNG", **options: object
-) -> np.ndarray:
-    return read_picture(encode(picture, kind, **options), CROP_8).pixels
+def pixels_of(image: Image.Image | np.ndarray, kind: str = "PNG", **options: object) -> np.ndarray:
+    return read_image(encode(image, kind, **options), CROP_8).pixels
 
 
 def flat(value: object, mode: str) -> Image.Image:
@@ -42,12 +40,12 @@ def flat(value: object, mode: str) -> Image.Image:
 
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("kind", LOSSLESS)
-def test_square_rgb_picture_keeps_its_pixels(kind: str, resize: Resize) -> None:
+def test_square_rgb_image_keeps_its_pixels(kind: str, resize: Resize) -> None:
     pixels = noise(8, 8)
-    picture = read_picture(encode(pixels, kind, **LOSSLESS[kind]), Preprocessing(8, resize))
-    np.testing.assert_array_equal(picture.pixels, pixels)
-    assert picture.pixels.dtype == np.uint8
-    assert (picture.width, picture.height) == (8, 8)
+    image = read_image(encode(pixels, kind, **LOSSLESS[kind]), Preprocessing(8, resize))
+    np.testing.assert_array_equal(image.pixels, pixels)
+    assert image.pixels.dtype == np.uint8
+    assert (image.width, image.height) == (8, 8)
 
 
 @settings(max_examples=40, deadline=None)
@@ -59,11 +57,11 @@ def test_any_shape_becomes_a_square(
     width: int, height: int, size: int, resize: Resize, kind: str
 ) -> None:
     content = encode(np.full((height, width, 3), 200, np.uint8), kind)
-    picture = read_picture(content, Preprocessing(size, resize))
-    assert picture.pixels.shape == (size, size, 3)
-    assert (picture.width, picture.height) == (width, height)
+    image = read_image(content, Preprocessing(size, resize))
+    assert image.pixels.shape == (size, size, 3)
+    assert (image.width, image.height) == (width, height)
     if resize != "pad":
-        assert abs(picture.pixels.astype(int) - 200).max() <= 2
+        assert abs(image.pixels.astype(int) - 200).max() <= 2
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "JPEG"])
@@ -77,7 +75,7 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
         3: lambda a: np.rot90(a, 2),
         4: np.flipud,
         5: lambda a: a.transpose(1, 0, 2),
-        6: np.rot90,  # a camera held clockwise stores the picture turned counter-clockwise
+        6: np.rot90,  # a camera held clockwise stores the image turned counter-clockwise
         7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
         8: lambda a: np.rot90(a, 3),
     }
@@ -86,11 +84,11 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     tags[ExifTags.Base.Orientation] = orientation
     options = {"lossless": True} if kind == "WEBP" else {}
     content = encode(stored, kind, exif=tags, **options)
-    picture = read_picture(content, Preprocessing(32, "stretch"))
-    assert (picture.width, picture.height) == (32, 48)
-    expected = read_picture(encode(upright), Preprocessing(32, "stretch")).pixels
+    image = read_image(content, Preprocessing(32, "stretch"))
+    assert (image.width, image.height) == (32, 48)
+    expected = read_image(encode(upright), Preprocessing(32, "stretch")).pixels
     middles = np.s_[[6, 6, 26, 26], [6, 26, 6, 26]]
-    assert abs(picture.pixels[middles].astype(int) - expected[middles]).max() <= 6
+    assert abs(image.pixels[middles].astype(int) - expected[middles]).max() <= 6
 
 
 def test_grey_and_bilevel_become_rgb() -> None:
@@ -106,7 +104,7 @@ def test_palette_becomes_its_colours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("picture", "options", "expected"),
+    ("image", "options", "expected"),
     [
         (flat((10, 200, 30, 255), "RGBA"), {}, (10, 200, 30)),
         (flat((10, 200, 30, 0), "RGBA"), {}, (255, 255, 255)),
@@ -118,9 +116,9 @@ def test_palette_becomes_its_colours() -> None:
     ],
 )
 def test_transparent_parts_become_white(
-    picture: Image.Image, options: dict[str, object], expected: tuple[int, ...]
+    image: Image.Image, options: dict[str, object], expected: tuple[int, ...]
 ) -> None:
-    assert (pixels_of(picture, "PNG", **options) == expected).all()
+    assert (pixels_of(image, "PNG", **options) == expected).all()
 
 
 def test_cmyk_becomes_rgb() -> None:
@@ -140,9 +138,9 @@ WIDE = [[0, 255, 256, 511], [4096, 32768, 65279, 65535]]
 )
 def test_sixteen_bit_values_are_scaled_not_clipped(grey: np.ndarray, kind: str) -> None:
     content = encode(np.kron(grey, np.ones((4, 2), grey.dtype)), kind)
-    picture = read_picture(content, CROP_8)
+    image = read_image(content, CROP_8)
     expected = [[0, 0, 1, 1], [16, 128, 254, 255]]
-    np.testing.assert_array_equal(picture.pixels[::4, ::2, 0], expected)
+    np.testing.assert_array_equal(image.pixels[::4, ::2, 0], expected)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +149,8 @@ def test_sixteen_bit_values_are_scaled_not_clipped(grey: np.ndarray, kind: str) 
 )
 def test_floats_range_to_one_or_to_255(values: list[float], expected: list[int]) -> None:
     grey = np.repeat(np.array([values], np.float32), 4, axis=0)
-    picture = read_picture(encode(grey, "TIFF"), Preprocessing(4, "crop"))
-    np.testing.assert_array_equal(picture.pixels[0, :, 1], expected)
+    image = read_image(encode(grey, "TIFF"), Preprocessing(4, "crop"))
+    np.testing.assert_array_equal(image.pixels[0, :, 1], expected)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -160,15 +158,17 @@ def test_first_frame_of_an_animation_counts(kind: str) -> None:
     frames = [flat(color, "RGB") for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
     options = {"lossless": True} if kind == "WEBP" else {}
     content = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    assert (read_picture(content, CROP_8).pixels == (255, 0, 0)).all()
+    assert (read_image(content, CROP_8).pixels == (255, 0, 0)).all()
 
 
 def test_crop_keeps_the_centre_pad_adds_black_stretch_keeps_all() -> None:
     wide = np.zeros((8, 24, 3), np.uint8)
     wide[:, :8, 0], wide[:, 8:16, 1], wide[:, 16:, 2] = 255, 255, 255
     content = encode(wide)
-    crop, pad, stretch = (read_picture(content, Preprocessing(8, kind)).pixels for kind in RESIZES)
-    np.testing.assert_array_equal(crop[:, 1:-1], wide[:, 9:15])
+    input_size, pad, stretch = (
+        read_image(content, Preprocessing(8, kind)).pixels for kind in RESIZES
+    )
+    np.testing.assert_array_equal(input_size[:, 1:-1], wide[:, 9:15])
     assert [(pad[row] > 0).any() for row in range(8)] == [False] * 2 + [True] * 3 + [False] * 3
     assert pad[3].argmax(axis=1).tolist() == stretch[3].argmax(axis=1).tolist()
     assert stretch[3].argmax(axis=1).tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
@@ -177,7 +177,7 @@ def test_crop_keeps_the_centre_pad_adds_black_stretch_keeps_all() -> None:
 def test_fine_detail_is_averaged_not_picked() -> None:
     board = np.indices((64, 64)).sum(axis=0) % 2 * 255
     content = encode(board.astype(np.uint8))
-    inner = read_picture(content, CROP_8).pixels[1:-1, 1:-1]
+    inner = read_image(content, CROP_8).pixels[1:-1, 1:-1]
     assert abs(inner.astype(int) - 127).max() <= 3
 
 
@@ -189,8 +189,7 @@ def test_large_jpeg_is_scaled_by_its_decoder(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(images, "_to_rgb", lambda image: sizes.append(image.size) or to_rgb(image))
     for resize in RESIZES:
         fast, exact = (
-            read_picture(encode(smooth, kind), Preprocessing(50, resize))
-            for kind in ("JPEG", "PNG")
+            read_image(encode(smooth, kind), Preprocessing(50, resize)) for kind in ("JPEG", "PNG")
         )
         assert (fast.width, fast.height) == (1300, 900)
         assert abs(fast.pixels.astype(int) - exact.pixels)[2:-2, 2:-2].mean() < 2
@@ -200,7 +199,7 @@ def test_large_jpeg_is_scaled_by_its_decoder(monkeypatch: pytest.MonkeyPatch) ->
 def test_threads_get_the_same_pixels() -> None:
     content = encode(noise(300, 200), "JPEG")
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda _: read_picture(content, CROP_8).pixels, range(40)))
+        results = list(pool.map(lambda _: read_image(content, CROP_8).pixels, range(40)))
     assert all(np.array_equal(result, results[0]) for result in results)
 
 
@@ -216,76 +215,76 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("side", [9_434, 10_000, 20_000, 2_000_000])
 def test_too_many_pixels_are_refused_by_the_header(side: int) -> None:
     with pytest.raises(UserError, match=f"{MAX_PIXELS:,}"):
-        read_picture(png_header(side, side), CROP_8)
+        read_image(png_header(side, side), CROP_8)
     with pytest.raises(UserError, match="damaged"):  # this one is small enough to be decoded
-        read_picture(png_header(9_000, 9_000), CROP_8)
+        read_image(png_header(9_000, 9_000), CROP_8)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
 def test_cut_file_is_refused_with_the_reason(kind: str) -> None:
     content = encode(noise(60, 40), kind)
     for length in (len(content) // 4, len(content) // 2, len(content) * 3 // 4):
-        with pytest.raises(UserError, match=r"damaged or cut short \(.+\)|no picture in a known"):
-            read_picture(content[:length], CROP_8)
+        with pytest.raises(UserError, match=r"damaged or cut short \(.+\)|no image in a known"):
+            read_image(content[:length], CROP_8)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"%PDF-1.7\n", b"\x89PNG\r\n\x1a\n"])
 def test_other_content_is_refused(content: bytes) -> None:
-    with pytest.raises(UserError, match=r"no picture in a known format \(JPEG, PNG"):
-        read_picture(content, CROP_8)
+    with pytest.raises(UserError, match=r"no image in a known format \(JPEG, PNG"):
+        read_image(content, CROP_8)
 
 
 @pytest.mark.parametrize("kind", ["ICO", "TGA", "PCX", "ICNS", "JPEG2000"])
 def test_formats_off_the_list_are_refused(kind: str) -> None:
-    with pytest.raises(UserError, match="no picture in a known format"):
-        read_picture(encode(noise(64, 64), kind), CROP_8)
+    with pytest.raises(UserError, match="no image in a known format"):
+        read_image(encode(noise(64, 64), kind), CROP_8)
 
 
-def test_picture_without_pixels_is_refused() -> None:
+def test_image_without_pixels_is_refused() -> None:
     with pytest.raises(UserError):
-        read_picture(b"P6 0 0 255\n", CROP_8)
+        read_image(b"P6 0 0 255\n", CROP_8)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "PPM", "BMP"]), st.data())
-def test_damage_gives_a_picture_or_a_plain_reason(kind: str, data: st.DataObject) -> None:
+def test_damage_gives_a_image_or_a_plain_reason(kind: str, data: st.DataObject) -> None:
     content = bytearray(encode(noise(12, 9), kind))
     places = st.integers(0, len(content) - 1)
     for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=4)):
         content[place] = value
     try:
-        outcome = str(read_picture(bytes(content), CROP_8).pixels.shape)
+        outcome = str(read_image(bytes(content), CROP_8).pixels.shape)
     except UserError as error:
         outcome = str(error)
     assert outcome == "(8, 8, 3)" or outcome.startswith("it ")
     assert " at 0x" not in outcome  # no memory addresses: the same words in every run
 
 
-def test_missing_file_is_not_taken_for_a_bad_picture(tmp_path: Path) -> None:
+def test_missing_file_is_not_taken_for_a_bad_image(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        read_picture(tmp_path / "none.png", CROP_8)
+        read_image(tmp_path / "none.png", CROP_8)
 
 
-def test_center_crop_takes_the_middle_of_every_picture() -> None:
-    pictures = np.arange(2 * 3 * 5 * 5 * 3).reshape(2, 3, 5, 5, 3)
-    np.testing.assert_array_equal(center_crop(pictures, 3), pictures[:, :, 1:4, 1:4])
-    np.testing.assert_array_equal(center_crop(pictures, 2), pictures[:, :, 1:3, 1:3])
-    np.testing.assert_array_equal(center_crop(pictures, 5), pictures)
+def test_center_crop_takes_the_middle_of_every_image() -> None:
+    images = np.arange(2 * 3 * 5 * 5 * 3).reshape(2, 3, 5, 5, 3)
+    np.testing.assert_array_equal(center_crop(images, 3), images[:, :, 1:4, 1:4])
+    np.testing.assert_array_equal(center_crop(images, 2), images[:, :, 1:3, 1:3])
+    np.testing.assert_array_equal(center_crop(images, 5), images)
 
 
-def test_model_input_is_the_centre_of_the_stored_picture(tmp_path: Path) -> None:
-    path = tmp_path / "picture.jpg"
+def test_model_input_is_the_centre_of_the_stored_image(tmp_path: Path) -> None:
+    path = tmp_path / "image.jpg"
     path.write_bytes(encode(noise(40, 30), "JPEG"))
     for resize in RESIZES:
         preprocessing = Preprocessing(16, resize)
-        stored = read_picture(path.read_bytes(), preprocessing).pixels
+        stored = read_image(path.read_bytes(), preprocessing).pixels
         np.testing.assert_array_equal(model_input(path, preprocessing, 12), stored[2:14, 2:14])
         np.testing.assert_array_equal(model_input(path.read_bytes(), preprocessing, 16), stored)
 
 
 def test_suffixes_are_those_of_the_known_formats() -> None:
     known = Image.registered_extensions()
-    assert {known.get(suffix) for suffix in PICTURE_SUFFIXES - {".pnm"}} == set(FORMATS)
+    assert {known.get(suffix) for suffix in IMAGE_SUFFIXES - {".pnm"}} == set(FORMATS)
 
 
 def test_serving_loads_neither_torch_nor_pandas() -> None:
@@ -293,7 +292,7 @@ def test_serving_loads_neither_torch_nor_pandas() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_multi_picture_jpeg_of_a_camera_is_read() -> None:
+def test_multi_image_jpeg_of_a_camera_is_read() -> None:
     first, second = flat((200, 0, 0), "RGB"), flat((0, 200, 0), "RGB")
     pixels = pixels_of(first, "MPO", save_all=True, append_images=[second])
     assert abs(pixels.astype(int) - (200, 0, 0)).max() <= 4

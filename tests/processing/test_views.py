@@ -14,28 +14,28 @@ from classifier.processing.views import CORNERS, SETS, expand_views, named_view
 COUNTING = np.repeat(np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1), 3, axis=3)
 
 
-def show(name: str, pictures: np.ndarray, crop: int) -> np.ndarray:
-    return named_view(name, pictures.shape[1], crop)(pictures, np.arange(len(pictures)))
+def show(name: str, images: np.ndarray, input_size: int) -> np.ndarray:
+    return named_view(name, images.shape[1], input_size)(images, np.arange(len(images)))
 
 
 def noise(count: int, size: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
-def first_channel(pictures: np.ndarray) -> list[list[int]]:
-    return pictures[0, :, :, 0].tolist()
+def first_channel(images: np.ndarray) -> list[list[int]]:
+    return images[0, :, :, 0].tolist()
 
 
 def test_identity_is_the_centre_crop_that_serving_uses():
-    for size, crop in [(8, 8), (9, 6), (9, 8), (12, 5)]:
-        pictures = noise(3, size)
-        assert np.array_equal(show("identity", pictures, crop), center_crop(pictures, crop))
+    for size, input_size in [(8, 8), (9, 6), (9, 8), (12, 5)]:
+        images = noise(3, size)
+        assert np.array_equal(show("identity", images, input_size), center_crop(images, input_size))
 
 
 def test_flip_mirrors_left_to_right_and_twice_is_the_identity():
     assert first_channel(show("flip", COUNTING, 4))[0] == [3, 2, 1, 0]
-    pictures = noise(2, 7)
-    assert np.array_equal(show("flip", show("flip", pictures, 7), 7), pictures)
+    images = noise(2, 7)
+    assert np.array_equal(show("flip", show("flip", images, 7), 7), images)
 
 
 def test_five_crop_shows_the_centre_and_the_four_corners():
@@ -50,8 +50,8 @@ def test_five_crop_shows_the_centre_and_the_four_corners():
 
 
 def test_ten_crop_is_five_crop_and_its_mirror_images():
-    pictures = noise(2, 9)
-    seen = [show(name, pictures, 6) for name in expand_views(["ten_crop"])]
+    images = noise(2, 9)
+    seen = [show(name, images, 6) for name in expand_views(["ten_crop"])]
     assert len(seen) == 10
     for plain, mirrored in zip(seen[:5], seen[5:], strict=True):
         assert np.array_equal(mirrored, plain[:, :, ::-1])
@@ -71,7 +71,7 @@ def test_a_shift_moves_the_content_and_uses_the_stored_margin(name: str, expecte
     assert first_channel(show(name, COUNTING, 2)) == expected
 
 
-def test_a_shift_beyond_the_picture_repeats_the_border():
+def test_a_shift_beyond_the_image_repeats_the_border():
     assert first_channel(show("shift_left_2", COUNTING, 4))[0] == [2, 3, 3, 3]
     assert first_channel(show("shift_down_3", COUNTING, 4)) == [[0, 1, 2, 3]] * 4
 
@@ -79,30 +79,32 @@ def test_a_shift_beyond_the_picture_repeats_the_border():
 @settings(max_examples=40, deadline=None)
 @given(
     direction=st.sampled_from(["up", "down", "left", "right"]),
-    crop=st.integers(2, 9),
+    input_size=st.integers(2, 9),
     margin=st.integers(0, 5),
     data=st.data(),
 )
-def test_any_shift_equals_a_window_of_the_padded_picture(direction, crop, margin, data):
-    pixels = data.draw(st.integers(0, crop - 1))
-    pictures = noise(2, crop + margin)
-    padded = np.pad(pictures, ((0, 0), (crop, crop), (crop, crop), (0, 0)), mode="edge")
-    top = left = crop + margin // 2
+def test_any_shift_equals_a_window_of_the_padded_image(direction, input_size, margin, data):
+    pixels = data.draw(st.integers(0, input_size - 1))
+    images = noise(2, input_size + margin)
+    padded = np.pad(
+        images, ((0, 0), (input_size, input_size), (input_size, input_size), (0, 0)), mode="edge"
+    )
+    top = left = input_size + margin // 2
     top += {"up": pixels, "down": -pixels}.get(direction, 0)
     left += {"left": pixels, "right": -pixels}.get(direction, 0)
-    expected = padded[:, top : top + crop, left : left + crop]
-    assert np.array_equal(show(f"shift_{direction}_{pixels}", pictures, crop), expected)
+    expected = padded[:, top : top + input_size, left : left + input_size]
+    assert np.array_equal(show(f"shift_{direction}_{pixels}", images, input_size), expected)
 
 
 def test_enlarging_shows_the_middle_alone():
     # The middle 4 x 4 pixels, and their neighbours, which bilinear interpolation asks as well.
-    picture = np.zeros((1, 8, 8, 3), np.uint8)
-    picture[:, 1:7, 1:7] = 200
-    assert (show("scale_2", picture, 8) == 200).all()
-    assert not (show("scale_1.3", picture, 8) == 200).all()
+    image = np.zeros((1, 8, 8, 3), np.uint8)
+    image[:, 1:7, 1:7] = 200
+    assert (show("scale_2", image, 8) == 200).all()
+    assert not (show("scale_1.3", image, 8) == 200).all()
 
 
-def test_shrinking_takes_in_the_whole_stored_picture_without_aliasing():
+def test_shrinking_takes_in_the_whole_stored_image_without_aliasing():
     stripes = np.zeros((1, 16, 16, 3), np.uint8)
     stripes[:, :, ::2] = 200
     seen = show("scale_0.5", stripes, 8)
@@ -133,20 +135,20 @@ VIEWS = [
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_view_gives_bytes_that_pytorch_can_take_and_leaves_its_input_alone(name: str):
-    pictures = noise(3, 10)
-    original = pictures.copy()
-    pictures.setflags(write=False)
-    seen = show(name, pictures, 8)
+    images = noise(3, 10)
+    original = images.copy()
+    images.setflags(write=False)
+    seen = show(name, images, 8)
     assert (seen.dtype, seen.shape) == (np.uint8, (3, 8, 8, 3))
     assert seen.flags.c_contiguous
-    assert np.array_equal(pictures, original)
+    assert np.array_equal(images, original)
     assert named_view(name, 10, 8).name == name
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_view_of_a_picture_does_not_depend_on_its_batch(name: str):
-    pictures = noise(4, 10)
-    assert np.array_equal(show(name, pictures, 8)[2:3], show(name, pictures[2:3], 8))
+def test_a_view_of_a_image_does_not_depend_on_its_batch(name: str):
+    images = noise(4, 10)
+    assert np.array_equal(show(name, images, 8)[2:3], show(name, images[2:3], 8))
 
 
 @settings(max_examples=20, deadline=None)
@@ -203,13 +205,15 @@ def test_an_unknown_name_is_refused_with_what_is_known(name: str):
 
 @pytest.mark.parametrize("corner", CORNERS)
 def test_corners_need_a_margin(corner: str):
-    with pytest.raises(UserError, match=rf"{corner}.*split\.image_size \(8\).*train\.crop \(8\)"):
+    with pytest.raises(
+        UserError, match=rf"{corner}.*split\.stored_size \(8\).*train\.input_size \(8\)"
+    ):
         named_view(corner, 8, 8)
 
 
 def test_a_shift_as_wide_as_the_crop_is_refused():
     named_view("shift_up_7", 8, 8)
-    with pytest.raises(UserError, match=r"shift_up_8.*train\.crop \(8\)"):
+    with pytest.raises(UserError, match=r"shift_up_8.*train\.input_size \(8\)"):
         named_view("shift_up_8", 8, 8)
 
 
@@ -218,7 +222,7 @@ def test_a_scale_that_takes_in_more_than_there_is_or_less_than_a_pixel_is_refuse
     named_view("scale_8", 10, 8)
     named_view("scale_0.7", 30, 21)
     for name in ("scale_0.79", "scale_8.1"):
-        with pytest.raises(UserError, match=r"split\.image_size.*factors from 8/10 to 8 fit"):
+        with pytest.raises(UserError, match=r"split\.stored_size.*factors from 8/10 to 8 fit"):
             named_view(name, 10, 8)
 
 

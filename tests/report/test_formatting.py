@@ -1,7 +1,7 @@
 import pytest
 
 from classifier.report.formatting import (
-    few_test_pictures,
+    few_test_images,
     fraction,
     knobs_that_are_on,
     measure_name,
@@ -13,7 +13,7 @@ def test_knobs_that_change_nothing_are_left_out_but_the_seed_stays():
         "seed": 0,
         "epochs": 3,
         "patience": None,
-        "progressive": [],
+        "progressive_resizing": [],
         "model": {"freeze": "none", "head": {"hidden": 256, "dropout": 0.0}},
     }
     assert list(knobs_that_are_on(params)) == [
@@ -36,8 +36,8 @@ def test_an_empty_cell_stays_empty():
     assert fraction("0.5") == "0.5000"
 
 
-def test_classes_with_few_test_pictures_come_with_the_fewest_first():
+def test_classes_with_few_test_images_come_with_the_fewest_first():
     rows = [
         {"class": name, "test": size} for name, size in zip("abc", ("29", "30", "3"), strict=True)
     ]
-    assert [row["class"] for row in few_test_pictures(rows)] == ["c", "a"]
+    assert [row["class"] for row in few_test_images(rows)] == ["c", "a"]

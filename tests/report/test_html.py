@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from classifier.report.html import figures, folded, page, paragraph, picture, table
+from classifier.report.html import figures, folded, image, page, paragraph, table
 
 
 def png(array: np.ndarray) -> bytes:
@@ -38,10 +38,10 @@ def test_a_table_without_rows_is_a_sentence():
     assert table("Mistakes", ["a"], []) == "<p>Mistakes: none.</p>"
 
 
-def test_only_large_pictures_are_stored_as_webp():
+def test_only_large_images_are_stored_as_webp():
     small = np.zeros((10, 20, 3), np.uint8)
     large = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
-    assert 'width="20" height="10"' in picture(png(small), "black")
-    assert "data:image/png;base64," in picture(png(small), "black")
-    assert "data:image/webp;base64," in picture(png(large), "noise")
-    assert len(picture(png(large), "noise")) < len(png(large))
+    assert 'width="20" height="10"' in image(png(small), "black")
+    assert "data:image/png;base64," in image(png(small), "black")
+    assert "data:image/webp;base64," in image(png(large), "noise")
+    assert len(image(png(large), "noise")) < len(png(large))

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.colours import CLASSES, picture_of, write_models
-from builders.pictures import encode
+from builders.colours import CLASSES, image_of, write_models
+from builders.images import encode
 from builders.serving import served
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -20,7 +20,7 @@ from classifier.serving.app import build_app
 from classifier.serving.schemas import ModelCard, OneAnswer, SeveralAnswers
 
 KEY = "a-key-of-24-characters!!"
-RED, GREEN, BLUE = (picture_of(colour) for colour in CLASSES)
+RED, GREEN, BLUE = (image_of(colour) for colour in CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(models: Path) -> Iterator[TestClient]:
-    small = served(models, max_body=100_000, max_pixels=10_000, max_pictures=4)
+    small = served(models, max_body=100_000, max_pixels=10_000, max_images=4)
     with TestClient(build_app(small)) as client:
         yield client
 
@@ -41,7 +41,7 @@ def form(*contents: bytes, field: str = "image") -> list[tuple[str, tuple[str, b
     return [(field, (f"{number}.png", content)) for number, content in enumerate(contents)]
 
 
-def test_one_picture_of_a_form_is_answered_as_documented(client: TestClient, models: Path) -> None:
+def test_one_image_of_a_form_is_answered_as_documented(client: TestClient, models: Path) -> None:
     response = client.post("/predict", files=form(BLUE))
     answer = OneAnswer.model_validate(response.json(), strict=True)
     expected = load_model(models).predict(BLUE)
@@ -53,26 +53,26 @@ def test_one_picture_of_a_form_is_answered_as_documented(client: TestClient, mod
     assert answer.milliseconds > 0
 
 
-def test_picture_as_the_body_gives_the_same_answer(client: TestClient) -> None:
+def test_image_as_the_body_gives_the_same_answer(client: TestClient) -> None:
     for kind in ("image/png", "application/octet-stream", "Image/JPEG"):
         response = client.post("/predict", content=GREEN, headers={"content-type": kind})
         assert OneAnswer.model_validate(response.json()).label == "green"
 
 
-def test_several_pictures_are_answered_in_order_bad_ones_among_them(client: TestClient) -> None:
-    response = client.post("/predict?top_k=1", files=form(BLUE, b"no picture", RED))
+def test_several_images_are_answered_in_order_bad_ones_among_them(client: TestClient) -> None:
+    response = client.post("/predict?top_k=1", files=form(BLUE, b"no image", RED))
     several = SeveralAnswers.model_validate(response.json(), strict=True)
     first, second, third = response.json()["answers"]
     assert [one.name for one in several.answers] == ["0.png", "1.png", "2.png"]
     assert (first["label"], third["label"]) == ("blue", "red")
     assert len(first["top"]) == 1
-    assert "no picture in a known format" in second["error"]
+    assert "no image in a known format" in second["error"]
 
 
 def half_red(side: int = 20) -> bytes:
-    picture = Image.new("RGB", (side, side), "blue")
-    picture.paste("red", (0, 0, side // 2, side))
-    return encode(picture, "PNG")
+    image = Image.new("RGB", (side, side), "blue")
+    image.paste("red", (0, 0, side // 2, side))
+    return encode(image, "PNG")
 
 
 def test_heat_map_is_the_square_that_the_model_sees(client: TestClient) -> None:
@@ -95,8 +95,8 @@ def test_heat_map_without_an_index_is_of_the_best_class(client: TestClient) -> N
     [
         ("3", [RED], 422, "index: the model has 3 classes, from 0 on."),
         ("-1", [RED], 422, "index: "),
-        ("0", [b"no picture"], 422, "0.png: it is no picture"),
-        ("0", [RED, BLUE], 400, "Send one picture for a heat map."),
+        ("0", [b"no image"], 422, "0.png: it is no image"),
+        ("0", [RED, BLUE], 400, "Send one image for a heat map."),
     ],
 )
 def test_heat_map_of_what_is_not_there_is_refused(
@@ -111,10 +111,10 @@ def test_one_heat_map_is_drawn_at_a_time(models: Path) -> None:
     model = load_model(models)
     started, go_on = threading.Event(), threading.Event()
 
-    def slow(pictures: np.ndarray) -> np.ndarray:
+    def slow(images: np.ndarray) -> np.ndarray:
         started.set()
         assert go_on.wait(30)
-        return model.predictor(pictures)
+        return model.predictor(images)
 
     waiting = dataclasses.replace(model, predictor=slow)
     with (
@@ -129,10 +129,10 @@ def test_one_heat_map_is_drawn_at_a_time(models: Path) -> None:
         assert first.result().status_code == 200
 
 
-def test_doubtful_picture_is_unknown(models: Path) -> None:
+def test_doubtful_image_is_unknown(models: Path) -> None:
     model = load_model(models, reject_below=0.9)
     with TestClient(build_app(served(models, model=model))) as client:
-        answer = client.post("/predict", files=form(picture_of("grey"))).json()
+        answer = client.post("/predict", files=form(image_of("grey"))).json()
     assert (answer["label"], answer["index"]) == ("unknown", None)
     OneAnswer.model_validate(answer)
 
@@ -142,7 +142,7 @@ def test_model_tells_classes_hashes_and_card(client: TestClient) -> None:
     assert card.classes == CLASSES
     assert card.files["model.onnx"].startswith(card.model)
     assert card.card == "# Colours\n"
-    assert card.description["crop"] == 12
+    assert card.description["input_size"] == 12
 
 
 def test_health_says_live_and_ready(client: TestClient) -> None:
@@ -150,13 +150,13 @@ def test_health_says_live_and_ready(client: TestClient) -> None:
     assert client.get("/health/ready").json() == {"status": "ready"}
 
 
-def test_metrics_count_requests_and_pictures(models: Path) -> None:
+def test_metrics_count_requests_and_images(models: Path) -> None:
     with TestClient(build_app(served(models))) as client:
         client.post("/predict", files=form(RED, RED, b"bad"))
         client.get("/nothing")
         text = client.get("/metrics").text
-    assert 'classifier_pictures_total{label="red"} 2.0' in text
-    assert 'classifier_pictures_total{label=""} 1.0' in text
+    assert 'classifier_images_total{label="red"} 2.0' in text
+    assert 'classifier_images_total{label=""} 1.0' in text
     assert 'classifier_requests_total{status="404"} 1.0' in text
     assert 'classifier_stage_seconds_count{stage="decoding"} 2.0' in text
     assert "classifier_request_seconds_count 1.0" in text
@@ -172,9 +172,9 @@ def raw(kind: str, content: bytes = RED) -> dict[str, object]:
         ({"files": form(b"")}, 422, "it is empty"),
         (raw("image/png", b""), 422, "it is empty"),
         ({"files": form(RED[:60])}, 422, "damaged or cut short"),
-        ({"files": form(b"<svg xmlns='http://www.w3.org/2000/svg'/>")}, 422, "no picture in a"),
-        ({"files": form(b"%PDF-1.7")}, 422, "no picture in a known format"),
-        ({"files": form(picture_of("red", 101))}, 422, "10,000 is the limit"),
+        ({"files": form(b"<svg xmlns='http://www.w3.org/2000/svg'/>")}, 422, "no image in a"),
+        ({"files": form(b"%PDF-1.7")}, 422, "no image in a known format"),
+        ({"files": form(image_of("red", 101))}, 422, "10,000 is the limit"),
         ({"files": form(bytes(100_001))}, 413, "100,000 is the limit"),
         ({"files": form(*[RED] * 5)}, 400, "Too many files"),
         ({"files": form(RED, field="photo")}, 400, "files as the field 'image'"),
@@ -215,7 +215,7 @@ def test_wrong_method_and_path_are_refused_as_json(client: TestClient) -> None:
 
 
 class Stuck(Model):
-    """Takes a second for a picture."""
+    """Takes a second for an image."""
 
     def decode(self, content, max_pixels=0):
         concurrent.futures.wait([concurrent.futures.Future()], 1)
@@ -231,7 +231,7 @@ def test_full_queue_answers_503_and_when_to_try_again(models: Path) -> None:
     with stuck_client(models, max_waiting=2) as client:
         response = client.post("/predict", files=form(*[RED] * 3))
         assert (response.status_code, response.headers["retry-after"]) == (503, "1")
-        assert "Too many pictures are waiting" in response.json()["error"]
+        assert "Too many images are waiting" in response.json()["error"]
 
 
 def test_answer_that_takes_too_long_is_a_503(models: Path) -> None:

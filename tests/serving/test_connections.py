@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from builders.colours import picture_of, write_models
+from builders.colours import image_of, write_models
 from builders.serving import exchange, running, served
 
 HEADER = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
-PICTURE = picture_of("red")
-WHOLE = HEADER + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE
+IMAGE = image_of("red")
+WHOLE = HEADER + b"Content-Length: %d\r\n\r\n" % len(IMAGE) + IMAGE
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_trickle_does_not_extend_the_deadline(url: str) -> None:
 def test_connection_that_is_kept_has_a_new_deadline_for_each_request(url: str) -> None:
     with httpx.Client(base_url=url) as client:
         for _ in range(4):
-            assert client.post("/predict", files={"image": PICTURE}).status_code == 200
+            assert client.post("/predict", files={"image": IMAGE}).status_code == 200
             time.sleep(0.25)
 
 

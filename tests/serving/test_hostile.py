@@ -1,4 +1,4 @@
-"""What clients could send that no honest one would: thousands of damaged pictures and requests."""
+"""What clients could send that no honest one would: thousands of damaged images and requests."""
 
 import io
 import json
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders.colours import IMAGE_SIZE, picture_of, write_models
-from builders.pictures import encode, noise
+from builders.colours import IMAGE_SIZE, image_of, write_models
+from builders.images import encode, noise
 from builders.serving import running, served
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
@@ -67,7 +67,7 @@ def client(models: Path) -> Iterator[TestClient]:
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """A sound picture with some bytes changed, a stretch taken out or doubled, its end cut off."""
+    """A sound image with some bytes changed, a stretch taken out or doubled, its end cut off."""
     content = bytearray(draw(st.sampled_from(sorted(SOUND.values()))))
     places = st.integers(0, len(content) - 1)
     # Headers are where decoders take decisions.
@@ -88,14 +88,14 @@ def damaged(draw: st.DrawFn) -> bytes:
 slow = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def test_every_kind_of_picture_is_read(model: Model) -> None:
+def test_every_kind_of_image_is_read(model: Model) -> None:
     for kind, content in SOUND.items():
         assert model.decode(content).shape == (IMAGE_SIZE, IMAGE_SIZE, 3), kind
 
 
 @settings(slow, max_examples=3000)
 @given(content=damaged())
-def test_damaged_picture_gives_pixels_or_a_sentence(model: Model, content: bytes) -> None:
+def test_damaged_image_gives_pixels_or_a_sentence(model: Model, content: bytes) -> None:
     try:
         pixels = model.decode(content, MAX_PIXELS)
     except UserError:
@@ -105,14 +105,12 @@ def test_damaged_picture_gives_pixels_or_a_sentence(model: Model, content: bytes
 
 @settings(slow, max_examples=200)
 @given(contents=st.lists(damaged() | st.binary(max_size=100), min_size=1, max_size=3))
-def test_damaged_pictures_never_disturb_the_server(
-    client: TestClient, contents: list[bytes]
-) -> None:
-    files = [("image", ("picture", content)) for content in contents]
+def test_damaged_images_never_disturb_the_server(client: TestClient, contents: list[bytes]) -> None:
+    files = [("image", ("image", content)) for content in contents]
     response = client.post("/predict", files=files)
     assert response.status_code in (200, 422)
     assert response.status_code == 200 or list(response.json()) == ["error"]
-    assert client.post("/predict", files={"image": picture_of("red")}).json()["label"] == "red"
+    assert client.post("/predict", files={"image": image_of("red")}).json()["label"] == "red"
 
 
 @settings(slow, max_examples=200)
@@ -130,7 +128,7 @@ def test_damaged_form_is_refused_or_answered(
     assert list(response.json()) == ["error"]
 
 
-def test_small_file_that_promises_a_large_picture_is_refused(client: TestClient) -> None:
+def test_small_file_that_promises_a_large_image_is_refused(client: TestClient) -> None:
     bombs = {
         "PNG": encode(Image.new("1", (20_000, 20_000))),
         "GIF": encode(Image.new("P", (3000, 3000)), "GIF"),
@@ -154,26 +152,26 @@ def test_small_file_that_promises_a_large_picture_is_refused(client: TestClient)
         b"\x7fELF" + bytes(60),
     ],
 )
-def test_what_is_no_picture_is_refused_whatever_it_is_called(
+def test_what_is_no_image_is_refused_whatever_it_is_called(
     client: TestClient, content: bytes
 ) -> None:
     file = ("photo.jpg", io.BytesIO(content), "image/jpeg")
     response = client.post("/predict", files={"image": file})
     assert response.status_code == 422
-    assert "photo.jpg: it is no picture in a known format" in response.json()["error"]
+    assert "photo.jpg: it is no image in a known format" in response.json()["error"]
 
 
 def test_file_name_is_given_back_as_text_whatever_it_holds(client: TestClient) -> None:
     name = '../<b>"x"\u202e\n.png'
-    file = (name, b"no picture")
-    response = client.post("/predict", files=[("image", file), ("image", picture_of("red"))])
+    file = (name, b"no image")
+    response = client.post("/predict", files=[("image", file), ("image", image_of("red"))])
     assert response.headers["content-type"] == "application/json"
     assert response.status_code == 200
     assert "known format" in json.loads(response.text)["answers"][0]["error"]
 
 
 def test_server_keeps_to_its_openapi_document(models: Path, tmp_path: Path) -> None:
-    """What schemathesis sends is not always a picture, which no document can say, so that a
+    """What schemathesis sends is not always an image, which no document can say, so that a
     valid request may still be refused."""
     with running(served(models, max_pixels=MAX_PIXELS)) as url:
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders.colours import CLASSES, picture_of, write_models
+from builders.colours import CLASSES, image_of, write_models
 
 from classifier.core.errors import UserError
 from classifier.inference.predict import Model, load_model
@@ -12,7 +12,7 @@ from classifier.serving.inference_queue import BusyError, Workers, useful_batch_
 
 
 class Gated(Model):
-    """Decodes only while its gate is open, and notes how many pictures the model gets at once."""
+    """Decodes only while its gate is open, and notes how many images the model gets at once."""
 
     gate: threading.Event
     sizes: list[int]
@@ -23,9 +23,9 @@ class Gated(Model):
             raise RuntimeError("a fault of ours")
         return super().decode(content, max_pixels or 10**6)
 
-    def answers(self, pictures):
-        self.sizes.append(len(pictures))
-        return super().answers(pictures)
+    def answers(self, images):
+        self.sizes.append(len(images))
+        return super().answers(images)
 
 
 @pytest.fixture
@@ -49,22 +49,22 @@ def wait_until_taken(workers: Workers) -> None:
         time.sleep(0.001)
 
 
-def test_each_future_gets_the_answer_of_its_picture(model: Gated) -> None:
+def test_each_future_gets_the_answer_of_its_image(model: Gated) -> None:
     model.gate.set()
     workers = start(model, threads=3, batch_size=2)
-    futures = workers.submit([picture_of(colour) for colour in CLASSES])
+    futures = workers.submit([image_of(colour) for colour in CLASSES])
     assert [future.result(10).answer.label for future in futures] == CLASSES
     workers.close()
 
 
 def test_full_queue_refuses_all_or_nothing(model: Gated) -> None:
     workers = start(model, capacity=2)
-    first = workers.submit([picture_of("red")])
+    first = workers.submit([image_of("red")])
     wait_until_taken(workers)
-    waiting = workers.submit([picture_of("red")])
+    waiting = workers.submit([image_of("red")])
     assert workers.has_room
     with pytest.raises(BusyError) as caught:
-        workers.submit([picture_of("red")] * 2)
+        workers.submit([image_of("red")] * 2)
     assert caught.value.retry_after >= 1
     assert workers.waiting == 1
     model.gate.set()
@@ -74,23 +74,23 @@ def test_full_queue_refuses_all_or_nothing(model: Gated) -> None:
 
 def test_closing_answers_what_was_accepted_and_takes_no_more(model: Gated) -> None:
     workers = start(model)
-    futures = workers.submit([picture_of("blue")] * 3)
+    futures = workers.submit([image_of("blue")] * 3)
     closing = threading.Thread(target=workers.close)
     closing.start()
     while workers.has_room:
         time.sleep(0.001)
     with pytest.raises(BusyError):
-        workers.submit([picture_of("blue")])
+        workers.submit([image_of("blue")])
     model.gate.set()
     assert [future.result(10).answer.label for future in futures] == ["blue"] * 3
     closing.join(10)
 
 
-def test_bad_picture_and_fault_reach_who_waits_and_the_thread_lives_on(model: Gated) -> None:
+def test_bad_image_and_fault_reach_who_waits_and_the_thread_lives_on(model: Gated) -> None:
     model.gate.set()
     workers = start(model)
-    bad, fault, good = workers.submit([b"no picture", b"fault", picture_of("green")])
-    with pytest.raises(UserError, match="no picture in a known format"):
+    bad, fault, good = workers.submit([b"no image", b"fault", image_of("green")])
+    with pytest.raises(UserError, match="no image in a known format"):
         bad.result(10)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         fault.result(10)
@@ -98,11 +98,11 @@ def test_bad_picture_and_fault_reach_who_waits_and_the_thread_lives_on(model: Ga
     workers.close()
 
 
-def test_picture_that_nobody_waits_for_is_not_computed(model: Gated) -> None:
+def test_image_that_nobody_waits_for_is_not_computed(model: Gated) -> None:
     workers = start(model)
-    workers.submit([picture_of("red")])
+    workers.submit([image_of("red")])
     wait_until_taken(workers)
-    given_up, wanted = workers.submit([picture_of("red")] * 2)
+    given_up, wanted = workers.submit([image_of("red")] * 2)
     assert given_up.cancel()
     model.gate.set()
     assert wanted.result(10).answer.label == "red"
@@ -111,13 +111,13 @@ def test_picture_that_nobody_waits_for_is_not_computed(model: Gated) -> None:
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1, 1, 1, 1, 1]), (4, [1, 4])])
-def test_waiting_pictures_share_a_call_where_that_is_allowed(
+def test_waiting_images_share_a_call_where_that_is_allowed(
     model: Gated, batch_size: int, sizes: list[int]
 ) -> None:
     workers = start(model, batch_size=batch_size)
-    first = workers.submit([picture_of("red")])
+    first = workers.submit([image_of("red")])
     wait_until_taken(workers)
-    rest = workers.submit([picture_of("red")] * 4)
+    rest = workers.submit([image_of("red")] * 4)
     model.gate.set()
     for future in first + rest:
         future.result(10)
@@ -129,12 +129,12 @@ def test_waiting_pictures_share_a_call_where_that_is_allowed(
 def test_batches_are_on_only_where_they_measure_better(
     fixed: float, each: float, expected: int
 ) -> None:
-    """fixed, each: seconds of a call, and of every picture in it."""
+    """fixed, each: seconds of a call, and of every image in it."""
     now = 0.0
 
-    def predict(pictures: np.ndarray) -> np.ndarray:
+    def predict(images: np.ndarray) -> np.ndarray:
         nonlocal now
-        now += fixed + each * len(pictures)
-        return pictures
+        now += fixed + each * len(images)
+        return images
 
     assert useful_batch_size(predict, np.zeros((4, 2, 2, 3), np.uint8), lambda: now) == expected

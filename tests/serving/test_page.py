@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders.colours import picture_of, write_models
+from builders.colours import image_of, write_models
 from builders.serving import running, served
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -57,9 +57,9 @@ def choose(page: Page, *files: dict[str, object]) -> None:
     page.locator("#files").set_input_files(list(files))  # pyright: ignore[reportArgumentType]
 
 
-def test_chosen_pictures_are_answered_with_thumbnails_and_bars(page: Page, tmp_path: Path) -> None:
+def test_chosen_images_are_answered_with_thumbnails_and_bars(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#about")).to_contain_text("It tells apart: red, green, blue.")
-    choose(page, file("sea.png", picture_of("blue", 300)), file("rose.png", picture_of("red", 300)))
+    choose(page, file("sea.png", image_of("blue", 300)), file("rose.png", image_of("red", 300)))
     items = page.locator(".item")
     expect(items).to_have_count(2)
     # The newest first.
@@ -71,10 +71,10 @@ def test_chosen_pictures_are_answered_with_thumbnails_and_bars(page: Page, tmp_p
     page.screenshot(path=tmp_path / "answers.png", full_page=True)
 
 
-def test_heat_map_takes_the_place_of_the_picture_and_gives_it_back(
+def test_heat_map_takes_the_place_of_the_image_and_gives_it_back(
     page: Page, tmp_path: Path
 ) -> None:
-    choose(page, file("sea.png", picture_of("blue", 300)))
+    choose(page, file("sea.png", image_of("blue", 300)))
     button = page.get_by_role("button", name="What speaks for blue")
     thumbnail = page.locator(".item img")
     for width, pressed in ((12, "true"), (300, "false"), (12, "true")):
@@ -87,11 +87,11 @@ def test_heat_map_takes_the_place_of_the_picture_and_gives_it_back(
 def test_rejected_file_is_told_in_words_and_the_next_is_answered(
     page: Page, tmp_path: Path
 ) -> None:
-    choose(page, file("notes.png", b"no picture"), file("leaf.png", picture_of("green")))
+    choose(page, file("notes.png", b"no image"), file("leaf.png", image_of("green")))
     items = page.locator(".item")
     expect(items.nth(0).locator("h2")).to_have_text("green, 100.0%")
     expect(items.nth(1).locator("h2.problem")).to_contain_text(
-        "notes.png: it is no picture in a known format"
+        "notes.png: it is no image in a known format"
     )
     page.screenshot(path=tmp_path / "rejected.png", full_page=True)
 
@@ -99,7 +99,7 @@ def test_rejected_file_is_told_in_words_and_the_next_is_answered(
 def test_page_fits_a_narrow_screen(browser: Browser, url: str, tmp_path: Path) -> None:
     page = browser.new_page(viewport={"width": 320, "height": 640}, has_touch=True)
     page.goto(url)
-    choose(page, file(f"{'long name ' * 9}.png", picture_of("blue", 200)))
+    choose(page, file(f"{'long name ' * 9}.png", image_of("blue", 200)))
     expect(page.locator(".item h2")).to_have_text("blue, 100.0%")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     page.screenshot(path=tmp_path / "narrow.png", full_page=True)
@@ -112,7 +112,7 @@ def test_keyboard_is_enough(page: Page) -> None:
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == "files"
         page.keyboard.press("Space")
-    chooser.value.set_files([file("a.png", picture_of("red"))])  # pyright: ignore
+    chooser.value.set_files([file("a.png", image_of("red"))])  # pyright: ignore
     expect(page.locator(".item h2")).to_have_text("red, 100.0%")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "clear"
@@ -121,7 +121,7 @@ def test_keyboard_is_enough(page: Page) -> None:
 
 
 @pytest.mark.parametrize("event", ["drop", "paste"])
-def test_picture_is_dropped_or_pasted(page: Page, event: str) -> None:
+def test_image_is_dropped_or_pasted(page: Page, event: str) -> None:
     page.evaluate(
         """([event, bytes]) => {
             const data = new DataTransfer();
@@ -130,7 +130,7 @@ def test_picture_is_dropped_or_pasted(page: Page, event: str) -> None:
                 ? new DragEvent("drop", { dataTransfer: data, bubbles: true })
                 : new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
         }""",
-        [event, list(picture_of("green"))],
+        [event, list(image_of("green"))],
     )
     expect(page.locator(".item h2")).to_have_text("green, 100.0%")
 
@@ -143,13 +143,13 @@ def test_key_is_asked_for_and_used(browser: Browser, models: Path) -> None:
         page.get_by_role("button", name="Use it").click()
         expect(page.locator("#about")).to_contain_text("It tells apart")
         expect(page.locator("#keyform")).to_be_hidden()
-        choose(page, file("a.png", picture_of("red")))
+        choose(page, file("a.png", image_of("red")))
         expect(page.locator(".item h2")).to_have_text("red, 100.0%")
         page.close()
 
 
 def test_name_of_a_file_is_never_markup(page: Page) -> None:
-    choose(page, file("<img src=x onerror=alert(1)>.png", b"no picture"))
+    choose(page, file("<img src=x onerror=alert(1)>.png", b"no image"))
     expect(page.locator(".item h2")).to_contain_text("<img src=x")
     assert page.locator(".item img").count() == 1
 
@@ -159,7 +159,7 @@ def test_server_that_is_gone_is_told(browser: Browser, models: Path) -> None:
     with running(served(models)) as url:
         page.goto(url)
         expect(page.locator("#about")).to_contain_text("It tells apart")
-    choose(page, file("a.png", picture_of("red")))
+    choose(page, file("a.png", image_of("red")))
     expect(page.locator(".item h2")).to_have_text("The server cannot be reached.")
     page.close()
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from builders.colours import picture_of, write_models
-from builders.pictures import encode
+from builders.colours import image_of, write_models
+from builders.images import encode
 
 from classifier.core.errors import UserError
 from classifier.serving.server import read_key
@@ -33,7 +33,7 @@ def program(folder: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[s
         try:
             assert process.stdout is not None
             checked, address = process.stdout.readline(), process.stdout.readline()
-            assert "3 golden pictures" in checked
+            assert "3 golden images" in checked
             found = re.search(r"http://127\.0\.0\.1:\d+", address)
             assert found is not None
             yield process, found[0]
@@ -100,7 +100,7 @@ def test_key_comes_from_a_file(tmp_path: Path) -> None:
     write_models(tmp_path / "models")
     (tmp_path / "key").write_text("0123456789abcdef0123\n")
     with program(tmp_path, "--api-key-file", "key") as (_, url):
-        files = {"image": picture_of("red")}
+        files = {"image": image_of("red")}
         assert httpx.post(f"{url}/predict", files=files).status_code == 401
         headers = {"Authorization": "Bearer 0123456789abcdef0123"}
         assert httpx.post(f"{url}/predict", files=files, headers=headers).status_code == 200

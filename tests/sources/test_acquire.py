@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.pictures import class_folders, write_archive
+from builders.images import class_folders, write_archive
 from builders.web import Server, serving
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -99,10 +99,10 @@ def test_digits_are_those_of_scikit_learn(tmp_path: Path) -> None:
         assert names == sorted(names)
         assert Counter(name.split("/")[1] for name in names) == Counter(map(str, classes))
         for name in names[::100]:
-            picture = Image.open(io.BytesIO(archive.read(name)))
-            assert (picture.mode, picture.size) == ("L", (8, 8))
+            image = Image.open(io.BytesIO(archive.read(name)))
+            assert (image.mode, image.size) == ("L", (8, 8))
             expected = np.rint(values[int(name[-8:-4])].reshape(8, 8) * 255 / 16)
-            np.testing.assert_array_equal(np.asarray(picture), expected)
+            np.testing.assert_array_equal(np.asarray(image), expected)
         assert len(names) == 1797
 
 
@@ -162,7 +162,7 @@ def test_cifar10_is_the_public_archive_unless_another_is_named(
     assert acquire(params, tmp_path / "raw").read_bytes() == b"mine"
 
 
-def test_folder_becomes_a_zip_of_its_pictures(tmp_path: Path) -> None:
+def test_folder_becomes_a_zip_of_its_images(tmp_path: Path) -> None:
     others = {"notes.txt": b"x", ".hidden/a.png": b"x", "dog/.DS_Store": b"x", "dog/b.mp4": b"x"}
     shouting = {"dog/Z.JPG": b"shouting"}
     write_files(tmp_path / "my pets", PETS | others | shouting)
@@ -199,13 +199,13 @@ def test_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
         acquire(folder_params(tmp_path / "pets"), tmp_path / "raw")
     (tmp_path / "pets/dog/c.png").unlink()
     (tmp_path / "pets/cat").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="put the pictures themselves there"):
+    with pytest.raises(UserError, match="put the images themselves there"):
         acquire(folder_params(tmp_path / "pets"), tmp_path / "raw")
 
 
-def test_folder_that_is_missing_or_holds_no_pictures_is_refused(tmp_path: Path) -> None:
+def test_folder_that_is_missing_or_holds_no_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no folder .+: correct download\.url"):
         acquire(folder_params(tmp_path / "none"), tmp_path / "raw")
     write_files(tmp_path / "empty", {"readme.txt": b"x"})
-    with pytest.raises(UserError, match="no picture files lie below"):
+    with pytest.raises(UserError, match="no image files lie below"):
         acquire(folder_params(tmp_path / "empty"), tmp_path / "raw")

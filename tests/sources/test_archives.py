@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from builders.pictures import KINDS, write_archive
+from builders.images import KINDS, write_archive
 
 from classifier.core.errors import UserError
 from classifier.sources.archives import (
@@ -173,7 +173,7 @@ def test_zip_of_another_compression_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
         archive.writestr("a.png", b"x" * 100)
-    with pytest.raises(UserError, match=r"a.png is packed .+ 12; pack the pictures anew"):
+    with pytest.raises(UserError, match=r"a.png is packed .+ 12; pack the images anew"):
         everything(path)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.pictures import CIFAR_CLASSES, cifar_batch, cifar_members, write_archive
+from builders.images import CIFAR_CLASSES, cifar_batch, cifar_members, write_archive
 
 from classifier.core.errors import UserError
-from classifier.processing.images import Preprocessing, read_picture
+from classifier.processing.images import Preprocessing, read_image
 from classifier.sources.archives import Member
 from classifier.sources.cifar10 import list_members, read_members
 
@@ -24,12 +24,12 @@ def archive_with(folder: Path, **changes: bytes) -> Path:
 
 
 def pixels_of(batch: dict[bytes, Any], row: int) -> np.ndarray:
-    """Pixels `(32, 32, 3)` of a batch's picture, by CIFAR-10's own description."""
+    """Pixels `(32, 32, 3)` of a batch's image, by CIFAR-10's own description."""
     planes = batch[b"data"][row].reshape(3, 32, 32)
     return np.stack([planes[0], planes[1], planes[2]], axis=-1)
 
 
-def test_pictures_lie_in_folders_of_split_and_class(tmp_path: Path) -> None:
+def test_images_lie_in_folders_of_split_and_class(tmp_path: Path) -> None:
     path = archive_with(tmp_path)
     members = list_members(path)
     names = [member.name for member in members]
@@ -58,8 +58,8 @@ def test_pixels_are_those_of_the_batch(
     path = archive_with(tmp_path)
     ((found, content),) = read_members(path, lambda member: member == name)
     assert found == name
-    picture = read_picture(content, Preprocessing(32, "crop"))
-    np.testing.assert_array_equal(picture.pixels, pixels_of(batch, row))
+    image = read_image(content, Preprocessing(32, "crop"))
+    np.testing.assert_array_equal(image.pixels, pixels_of(batch, row))
 
 
 def python_2_pickle(content: object) -> bytes:
@@ -155,7 +155,7 @@ def test_batches_of_100_classes_are_refused_without_names(tmp_path: Path) -> Non
         list_members(archive_with(tmp_path, batches_meta=meta))
 
 
-def test_archive_of_pictures_is_refused(tmp_path: Path) -> None:
+def test_archive_of_images_is_refused(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "pets.tar.gz", {"pets/cat/a.png": b"x"})
     with pytest.raises(UserError, match=r"set download\.source to archive"):
         list_members(path)

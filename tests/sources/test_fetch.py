@@ -220,7 +220,7 @@ def test_proxy_of_the_environment_is_used(
     monkeypatch.setenv("http_proxy", server.address.partition("/data")[0])
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setattr("urllib.request._opener", None)  # reads the environment once a process
-    download("http://pictures.invalid/data.zip", target, RIGHT, cache)
+    download("http://images.invalid/data.zip", target, RIGHT, cache)
     assert target.read_bytes() == CONTENT
 
 

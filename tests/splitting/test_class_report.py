@@ -21,9 +21,9 @@ from classifier.splitting.class_report import (
 
 
 def dataset_of(sizes: dict[str, tuple[int, int, int]], side: int = 8) -> Dataset:
-    """A data set of these classes, with so many pictures in train, val and test.
+    """A data set of these classes, with so many images in train, val and test.
 
-    Every picture of class i is of the colour (i, i, i).
+    Every image of class i is of the colour (i, i, i).
     """
     rows = [
         (name, label, split)
@@ -126,12 +126,12 @@ def test_chart_of_very_many_classes_stays_on_the_screen() -> None:
     assert figure.axes[0].get_ylabel() == "300 classes"
 
 
-@pytest.mark.parametrize(("classes", "pictures"), [(2, 16), (3, 24), (7, 21), (10, 20), (30, 30)])
-def test_every_class_has_as_many_samples(classes: int, pictures: int) -> None:
+@pytest.mark.parametrize(("classes", "images"), [(2, 16), (3, 24), (7, 21), (10, 20), (30, 30)])
+def test_every_class_has_as_many_samples(classes: int, images: int) -> None:
     figure = draw_samples(dataset_of({f"class {i}": (9, 1, 1) for i in range(classes)}))
     names = titles(figure)
-    assert len(names) == pictures
-    assert {names.count(f"class {i}") for i in range(classes)} == {pictures // classes}
+    assert len(names) == images
+    assert {names.count(f"class {i}") for i in range(classes)} == {images // classes}
 
 
 def test_samples_stand_under_the_names_of_their_classes() -> None:

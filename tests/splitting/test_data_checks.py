@@ -11,13 +11,13 @@ from classifier.data.dataset import Dataset
 from classifier.processing.images import Preprocessing
 from classifier.splitting.assignment import Located
 from classifier.splitting.check_report import describe_warnings, write_integrity
-from classifier.splitting.data_checks import check_pictures
+from classifier.splitting.data_checks import check_images
 from classifier.splitting.duplicates import Duplicates, Pair
 from classifier.splitting.split import CheckParams, Outcome
 
 
 def a_dataset(**columns: Any) -> Dataset:
-    """Six good pictures, three of each class, with these columns of the manifest changed."""
+    """Six good images, three of each class, with these columns of the manifest changed."""
     manifest = pd.DataFrame(
         {
             "path": [f"{i}.png" for i in range(6)],
@@ -42,11 +42,11 @@ def an_outcome(**changes: Any) -> Outcome:
 
 def found(dataset: Dataset, outcome: Outcome, **limits: Any) -> dict[str, tuple[int, str]]:
     """Cases and the worst of them, of the checks that found something."""
-    checks = check_pictures(dataset, outcome, CheckParams.model_validate(LIMITS | limits))
+    checks = check_images(dataset, outcome, CheckParams.model_validate(LIMITS | limits))
     return {check.name: (check.cases, check.worst) for check in checks if check.cases}
 
 
-def test_good_pictures_raise_no_warning() -> None:
+def test_good_images_raise_no_warning() -> None:
     assert found(a_dataset(), an_outcome()) == {}
 
 
@@ -59,17 +59,17 @@ def test_good_pictures_raise_no_warning() -> None:
         ({"group": [1, 1, 0, 0, 0, 0]}, {"alike one of train": (1, "1.png")}),
         (
             {"split": ["train", "test", "test", "train", "test", "train"]},
-            {"classes with few test pictures": (1, "$dog$")},
+            {"classes with few test images": (1, "$dog$")},
         ),
     ],
 )
-def test_pictures_beyond_a_limit_are_counted_and_the_worst_named(
+def test_images_beyond_a_limit_are_counted_and_the_worst_named(
     columns: dict[str, Any], expected: dict[str, tuple[int, str]]
 ) -> None:
     assert found(a_dataset(**columns), an_outcome(), max_aspect_ratio=4.9) == expected
 
 
-def test_blank_pictures_are_found() -> None:
+def test_blank_images_are_found() -> None:
     outcome = an_outcome()
     outcome.prints[3] = 200
     assert found(a_dataset(), outcome) == {"blank": (1, "3.png")}
@@ -81,10 +81,10 @@ def test_imbalance_names_the_smallest_class() -> None:
     assert found(dataset, an_outcome(), min_test_images=1)[name] == (1, "cat")
 
 
-def test_unreadable_and_contradicting_pictures_are_found() -> None:
-    pictures = [Located("0.png", "cat", None), Located("3.png", "$dog$", None)]
+def test_unreadable_and_contradicting_images_are_found() -> None:
+    images = [Located("0.png", "cat", None), Located("3.png", "$dog$", None)]
     pairs = [Pair(0, 1, "file", 1.0)]
-    duplicates = Duplicates(pictures, pairs, np.array([1, 1]), {})
+    duplicates = Duplicates(images, pairs, np.array([1, 1]), {})
     outcome = an_outcome(problems=[("bad.png", "it is damaged.")], duplicates=duplicates)
     assert found(a_dataset(), outcome) == {
         "cannot be read": (1, "bad.png"),
@@ -97,12 +97,12 @@ def test_report_is_the_same_every_time(tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert write_integrity(tmp_path / name, a_dataset(), an_outcome(), params) == []
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert files == ["checks.csv", "pictures.csv", "pictures.png"]
+    assert files == ["checks.csv", "images.csv", "images.png"]
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
-    facts = pd.read_csv(tmp_path / "one/pictures.csv", index_col="measure")["value"]
+    facts = pd.read_csv(tmp_path / "one/images.csv", index_col="measure")["value"]
     assert facts["width, highest"] == 100
-    assert facts["pictures of mode RGB"] == 4
+    assert facts["images of mode RGB"] == 4
     assert facts["red, mean"] == pytest.approx(a_dataset().images[[0, 3], ..., 0].mean(), abs=1e-3)
 
 

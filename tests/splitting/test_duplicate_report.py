@@ -9,18 +9,18 @@ from classifier.splitting.assignment import Located
 from classifier.splitting.duplicate_report import describe_duplicates, write_duplicates
 from classifier.splitting.duplicates import Duplicates, Pair
 
-PICTURES = [Located(f"{name}.png", "cat" if name < "d" else "dog, $old$", None) for name in "abcde"]
+IMAGES = [Located(f"{name}.png", "cat" if name < "d" else "dog, $old$", None) for name in "abcde"]
 PAIRS = [Pair(0, 1, "near", 0.8), Pair(0, 2, "pixels", 1.0), Pair(2, 3, "file", 1.0)]
 
 
 def found_of(pairs: list[Pair]) -> Duplicates:
     thumbnails = {row: np.full((4, 4, 3), 40 * row, np.uint8) for row in range(5)}
     groups = np.array([1, 1, 1, 1, 0]) if pairs else np.zeros(5, np.int64)
-    return Duplicates(PICTURES, pairs, groups, thumbnails)
+    return Duplicates(IMAGES, pairs, groups, thumbnails)
 
 
 def dataset() -> Dataset:
-    """The third picture was dropped."""
+    """The third image was dropped."""
     rows = [("a", "train", 1), ("b", "test", 1), ("d", "test", 1), ("e", "test", 0)]
     manifest = pd.DataFrame(rows, columns=["path", "split", "group"])
     manifest["path"] += ".png"
@@ -55,5 +55,5 @@ def test_what_matters_is_said_in_lines() -> None:
     assert describe_duplicates(dataset(), found_of(PAIRS)) == [
         "duplicates: 2 equal and 1 similar pairs in 1 groups",
         "duplicates: 1 pairs have two classes; which is right?",
-        "duplicates: 2 of 3 test pictures (66.7%) are alike one of train",
+        "duplicates: 2 of 3 test images (66.7%) are alike one of train",
     ]

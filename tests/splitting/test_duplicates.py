@@ -19,7 +19,7 @@ def digests(*values: int) -> np.ndarray:
     return np.array(values, np.uint8)[:, None]
 
 
-def test_equal_pictures_stand_beside_the_first_of_them() -> None:
+def test_equal_images_stand_beside_the_first_of_them() -> None:
     prints = np.zeros((5, SIDE, SIDE), np.uint8)
     pairs = find_pairs(digests(7, 8, 7, 9, 6), digests(1, 2, 1, 1, 3), prints, 0.75)
     assert pairs == [Pair(0, 2, "file", 1.0), Pair(0, 3, "pixels", 1.0)]
@@ -51,15 +51,15 @@ def test_group_numbers_follow_the_first_members(parts: list[int]) -> None:
     assert firsts == list(range(1, len(firsts) + 1))
 
 
-def test_test_pictures_stay_before_others() -> None:
+def test_test_images_stay_before_others() -> None:
     given_splits = ("train", "val", "test", "train", "train", "train")
-    pictures = [Located(f"{i}", "x", split) for i, split in enumerate(given_splits)]
-    assert superfluous(pictures, np.array([1, 1, 1, 2, 2, 0])).tolist() == [0, 1, 4]
+    images = [Located(f"{i}", "x", split) for i, split in enumerate(given_splits)]
+    assert superfluous(images, np.array([1, 1, 1, 2, 2, 0])).tolist() == [0, 1, 4]
 
 
 def test_telling_pairs_are_contradictions_and_then_the_least_similar() -> None:
-    pictures = [Located(f"{i}", "cat", None) for i in range(SHOWN + 9)]
+    images = [Located(f"{i}", "cat", None) for i in range(SHOWN + 9)]
     pairs = [Pair(i, i + 1, "near", 0.75 + i / 1000) for i in range(SHOWN + 8)]
-    assert telling_pairs(pictures, pairs[::-1]) == pairs[:SHOWN]
-    pictures[-1] = Located("z", "dog", None)
-    assert telling_pairs(pictures, pairs)[:2] == [pairs[-1], pairs[0]]
+    assert telling_pairs(images, pairs[::-1]) == pairs[:SHOWN]
+    images[-1] = Located("z", "dog", None)
+    assert telling_pairs(images, pairs)[:2] == [pairs[-1], pairs[0]]

@@ -7,7 +7,7 @@ from classifier.splitting.fingerprints import SIDE, fingerprint, near_pairs
 
 
 def scene(seed: int, side: int = 96) -> Image.Image:
-    """A picture with structure of every size, as photos have."""
+    """An image with structure of every size, as photos have."""
     generator = np.random.default_rng(seed)
     pixels = np.zeros((side, side, 3))
     for cells in (3, 6, 12, 24):
@@ -41,7 +41,7 @@ def test_changed_copies_are_found_among_others(change: str) -> None:
     assert 0.75 <= similarity[0] <= 1
 
 
-def test_pictures_that_share_a_horizon_alone_are_different() -> None:
+def test_images_that_share_a_horizon_alone_are_different() -> None:
     generator = np.random.default_rng(0)
     seas = []
     for height in (40, 42, 44):
@@ -51,7 +51,7 @@ def test_pictures_that_share_a_horizon_alone_are_different() -> None:
     assert len(near_pairs(prints_of(*seas), 0.75)[0]) == 0
 
 
-def test_plain_pictures_are_in_no_pair() -> None:
+def test_plain_images_are_in_no_pair() -> None:
     plain = [Image.new("RGB", (20, 20), (shade, shade, shade)) for shade in (0, 128, 128, 255)]
     assert len(near_pairs(prints_of(*plain), 0.5)[0]) == 0
 
@@ -68,11 +68,11 @@ def test_pairs_ascend_and_do_not_depend_on_the_blocks(monkeypatch: pytest.Monkey
     np.testing.assert_allclose(similarity, again, atol=2e-4)
 
 
-def test_no_pictures_have_no_pairs() -> None:
+def test_no_images_have_no_pairs() -> None:
     assert len(near_pairs(np.empty((0, SIDE, SIDE), np.uint8), 0.75)[0]) == 0
 
 
-def test_pictures_that_all_look_alike_are_refused() -> None:
+def test_images_that_all_look_alike_are_refused() -> None:
     images = [scene(0)] * 100
-    with pytest.raises(UserError, match=r"too many pictures look alike.+_similarity: null"):
+    with pytest.raises(UserError, match=r"too many images look alike.+_similarity: null"):
         near_pairs(prints_of(*images), 0.75)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.pictures import cifar_members, class_folders, encode, noise, write_raw
+from builders.images import cifar_members, class_folders, encode, noise, write_raw
 from builders.splits import split_params, split_up
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset, load_dataset
-from classifier.processing.images import read_picture
+from classifier.processing.images import read_image
 from classifier.splitting.split import split
 
 PETS = class_folders({"black cat": 12, "dog": 20, "Zürich, eel": 10}, prefix="pets/")
@@ -23,7 +23,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_row_i_describes_picture_i(tmp_path: Path) -> None:
+def test_row_i_describes_image_i(tmp_path: Path) -> None:
     members = PETS | {"pets/dog/wide.jpg": encode(noise(40, 30), "JPEG"), "pets/readme.txt": b"x"}
     dataset = split_up(tmp_path, members)
     manifest = dataset.manifest
@@ -34,15 +34,15 @@ def test_row_i_describes_picture_i(tmp_path: Path) -> None:
     assert dataset.images.dtype == np.uint8
     assert dataset.classes == ["Zürich, eel", "black cat", "dog"]
     for row, path in enumerate(manifest["path"]):
-        picture = read_picture(members[path], dataset.preprocessing)
-        np.testing.assert_array_equal(dataset.images[row], picture.pixels)
+        image = read_image(members[path], dataset.preprocessing)
+        np.testing.assert_array_equal(dataset.images[row], image.pixels)
         expected = (
             path,
             path.split("/")[1],
             dataset.classes.index(path.split("/")[1]),
             manifest["split"][row],
-            picture.width,
-            picture.height,
+            image.width,
+            image.height,
             hashlib.sha256(members[path]).hexdigest(),
             0,
         )
@@ -108,7 +108,7 @@ def test_folders_of_splits_are_honoured(tmp_path: Path) -> None:
 
 def test_cifar10_keeps_its_test_batch(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", cifar_members(train=24, test=9), source="cifar10")
-    split(raw, tmp_path / "split", split_params(image_size=32))
+    split(raw, tmp_path / "split", split_params(stored_size=32))
     dataset = load_dataset(tmp_path / "split")
     assert dataset.classes == ["airplane", "cat", "ship"]
     assert [len(dataset.rows(name)) for name in ("train", "val", "test")] == [42, 6, 9]
@@ -118,21 +118,21 @@ def test_cifar10_keeps_its_test_batch(tmp_path: Path) -> None:
 
 BAD = {
     "pets/dog/005.png": PETS["pets/dog/005.png"][:60],
-    "pets/black cat/000.png": b"no picture",
+    "pets/black cat/000.png": b"no image",
 }
 
 
-def test_bad_picture_stops_with_its_name_and_the_reason(tmp_path: Path) -> None:
+def test_bad_image_stops_with_its_name_and_the_reason(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^pets/dog/005.png cannot be used: it is damaged .+ skip"):
         split_up(tmp_path, PETS | {"pets/dog/005.png": BAD["pets/dog/005.png"]})
     assert list((tmp_path / "split").iterdir()) == []
 
 
-def test_skipped_pictures_leave_no_gap(tmp_path: Path) -> None:
+def test_skipped_images_leave_no_gap(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", PETS | BAD)
     outcome = split(raw, tmp_path / "split", split_params(on_bad_image="skip"))
     assert [path for path, _ in outcome.problems] == sorted(BAD)
-    assert "no picture in a known format" in outcome.problems[0][1]
+    assert "no image in a known format" in outcome.problems[0][1]
     assert "damaged or cut short" in outcome.problems[1][1]
     split_up(tmp_path / "good", {name: PETS[name] for name in PETS if name not in BAD})
     assert files_of(tmp_path / "split") == files_of(tmp_path / "good/split")
@@ -171,8 +171,8 @@ def test_unfinished_split_is_not_taken_for_whole(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         ({"seed": -1}, "split.seed is -1"),
-        ({"image_size": 0}, "split.image_size is 0"),
-        ({"image_size": 5000}, "split.image_size is 5000"),
+        ({"image_size": 0}, "split.stored_size is 0"),
+        ({"image_size": 5000}, "split.stored_size is 5000"),
         ({"resize": "squash"}, "split.resize is 'squash'"),
         ({"min_images_per_class": 2}, "split.min_images_per_class is 2"),
         ({"exclude_classes": [3]}, "split.exclude_classes.0 is 3"),
@@ -198,7 +198,7 @@ COPY = encode(noise(8, 8, 1), "BMP")
 
 
 def with_copies(prefix: str, other: str) -> dict[str, bytes]:
-    copies = {f"{prefix}dog/copy.bmp": COPY, f"{other}dog/picture.png": COPIED}
+    copies = {f"{prefix}dog/copy.bmp": COPY, f"{other}dog/image.png": COPIED}
     return copies | {f"{prefix}black cat/copy.png": COPIED}
 
 
@@ -210,7 +210,7 @@ def groups_of(dataset: Dataset) -> dict[str, int]:
 @pytest.mark.parametrize("seed", range(4))
 def test_copies_fall_into_one_split_across_classes(tmp_path: Path, seed: int) -> None:
     dataset = split_up(tmp_path, PETS | with_copies("pets/", "pets/"), seed=seed)
-    expected = ["pets/black cat/copy.png", "pets/dog/copy.bmp", "pets/dog/picture.png"]
+    expected = ["pets/black cat/copy.png", "pets/dog/copy.bmp", "pets/dog/image.png"]
     assert groups_of(dataset) == dict.fromkeys(expected, 1)
     manifest = dataset.manifest
     assert len(set(manifest["split"][manifest["group"] == 1])) == 1
@@ -252,7 +252,7 @@ import resource, sys
 from pathlib import Path
 from builders.splits import split_params
 from classifier.splitting import split
-params = split_params(image_size=256, duplicates="keep")
+params = split_params(stored_size=256, duplicates="keep")
 for name in ("few", "many"):
     split(Path(sys.argv[1], name), Path(sys.argv[1], "split"), params)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -260,10 +260,10 @@ for name in ("few", "many"):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in KiB on Linux alone")
-def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path) -> None:
-    picture = encode(noise(16, 16))
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    image = encode(noise(16, 16))
     for name, size in (("few", 20), ("many", 250)):
-        members = {f"{kind}/{i}.png": picture for kind in ("cat", "dog") for i in range(size)}
+        members = {f"{kind}/{i}.png": image for kind in ("cat", "dog") for i in range(size)}
         write_raw(tmp_path / name, members)
     command = [sys.executable, "-c", PEAK_OF, str(tmp_path)]
     output = subprocess.run(

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from builders.pictures import class_folders, write_archive
+from builders.images import class_folders, write_archive
 
 from classifier.core.errors import UserError
 from stages.download import main
@@ -33,7 +33,7 @@ def test_stage_writes_the_data_its_description_and_the_time(
     ]
     assert json.loads(Path("results/download/timing.json").read_bytes())["seconds"] > 0
     assert capsys.readouterr().out == (
-        "download: data/raw/digits.zip holds the pictures of digits, 0.4 MB\n"
+        "download: data/raw/digits.zip holds the images of digits, 0.4 MB\n"
     )
 
 

@@ -69,13 +69,13 @@ def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
     assert json.loads((RESULTS / "timing.json").read_text())["images_per_second"] > 0
 
 
-def test_predictions_are_the_models_own_on_the_centre_of_each_test_picture(project: Path):
+def test_predictions_are_the_models_own_on_the_centre_of_each_test_image(project: Path):
     evaluate.main()
     dataset, bundle = load_dataset(Path("data/split")), load_bundle()
     rows = dataset.rows("test")
     with torch.no_grad():
-        pictures = center_crop(dataset.images[rows], CROP)
-        given = probabilities(bundle.model(torch.from_numpy(pictures.copy())).numpy(), 1.5)
+        images = center_crop(dataset.images[rows], CROP)
+        given = probabilities(bundle.model(torch.from_numpy(images.copy())).numpy(), 1.5)
     table = read_csv("predictions.csv")
     assert table["path"].tolist() == dataset.manifest["path"].to_numpy()[rows].tolist()
     assert table["predicted"].tolist() == [CLASSES[label] for label in given.argmax(axis=1)]
@@ -153,7 +153,7 @@ def test_answers_under_the_threshold_become_unknown(project: Path, capsys):
     assert metrics["answered_accuracy"] == pytest.approx(right.mean(), abs=1e-6)
     assert metrics["answered_accuracy"] > metrics["accuracy"]
     assert len(metrics) == 8
-    assert f"{metrics['coverage']:.1%} of the pictures are answered" in capsys.readouterr().out
+    assert f"{metrics['coverage']:.1%} of the images are answered" in capsys.readouterr().out
 
 
 def test_where_every_answer_is_rejected_there_is_no_accuracy_of_the_rest(project: Path):
@@ -167,10 +167,10 @@ def test_where_every_answer_is_rejected_there_is_no_accuracy_of_the_rest(project
 def test_accuracy_with_its_interval_and_the_most_confused_pairs_are_printed(project, capsys):
     evaluate.main()
     first, second, *others = capsys.readouterr().out.splitlines()
-    table, pictures = measures(), len(read_csv("predictions.csv"))
+    table, images = measures(), len(read_csv("predictions.csv"))
     value, low, high = table.loc["accuracy"]
     assert first.startswith(
-        f"accuracy {value:.4f} on {pictures} test pictures (95% {low:.4f} to {high:.4f}), macro F1"
+        f"accuracy {value:.4f} on {images} test images (95% {low:.4f} to {high:.4f}), macro F1"
     )
     before, after = table.loc[["ece_uncalibrated", "ece"], "value"]
     assert second.startswith(f"calibration error from {before:.4f} to {after:.4f}, log loss from")
@@ -183,7 +183,7 @@ def test_accuracy_with_its_interval_and_the_most_confused_pairs_are_printed(proj
 def test_top_accuracies_are_given_where_there_are_more_classes(
     classes, tops, tmp_path, monkeypatch
 ):
-    make_project(tmp_path, [f"class {i}" for i in range(classes)], pictures=12)
+    make_project(tmp_path, [f"class {i}" for i in range(classes)], per_class=12)
     monkeypatch.chdir(tmp_path)
     write_params({})
     evaluate.main()
@@ -215,13 +215,13 @@ def test_wrong_params_are_refused_by_name(project, changes, sentence):
         load_section("evaluate", evaluate.EvaluateParams)
 
 
-def test_accuracy_without_leaks_leaves_out_pictures_with_duplicates_in_training(
+def test_accuracy_without_leaks_leaves_out_images_with_duplicates_in_training(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):
     path = Path("data/split/manifest.csv")
     manifest = pd.read_csv(path)
     tests = manifest.index[manifest["split"] == "test"]
-    # A group of two test pictures is no leak; one with a training picture is.
+    # A group of two test images is no leak; one with a training image is.
     manifest.loc[tests[:2], "group"] = 1
     manifest.loc[[*tests[2:9], manifest.index[manifest["split"] == "train"][0]], "group"] = 2
     manifest.to_csv(path, index=False)
@@ -232,4 +232,4 @@ def test_accuracy_without_leaks_leaves_out_pictures_with_duplicates_in_training(
     right = (rest["actual"] == rest["predicted"]).mean()
     assert value["accuracy_without_leaks"] == pytest.approx(right, abs=1e-6)
     assert value["leaked_share"] == pytest.approx(7 / len(predictions), abs=1e-6)
-    assert "of the test pictures that have duplicates in training" in capsys.readouterr().out
+    assert "of the test images that have duplicates in training" in capsys.readouterr().out

@@ -116,13 +116,13 @@ def test_attempt_is_judged_on_the_validation_split(exported: Path) -> None:
     assert attempt["published"]
 
 
-def test_golden_pictures_are_of_the_test_split_with_each_file_s_answers(exported: Path) -> None:
+def test_golden_images_are_of_the_test_split_with_each_file_s_answers(exported: Path) -> None:
     folder = exported / "models/export"
-    pictures = np.load(folder / "golden.npy")
+    images = np.load(folder / "golden.npy")
     golden = json.loads((folder / "golden.json").read_text("utf-8"))
     dataset = load_dataset(exported / "data/split")
     known = {image.tobytes() for image in dataset.images[dataset.rows("test")]}
-    assert {picture.tobytes() for picture in pictures} <= known
+    assert {image.tobytes() for image in images} <= known
     assert list(golden["probabilities"]) == FILES
     for answers in golden["probabilities"].values():
         assert np.shape(answers) == (8, 3)
@@ -157,8 +157,8 @@ def test_file_that_disagrees_fails_the_stage_and_nothing_is_written(
     def load_and_differ(content: bytes) -> Predictor:
         predict = TORCHSCRIPT.load(content)
 
-        def differ(pictures: np.ndarray) -> np.ndarray:
-            return predict(pictures) + np.float32(0.25)
+        def differ(images: np.ndarray) -> np.ndarray:
+            return predict(images) + np.float32(0.25)
 
         return differ
 

@@ -34,7 +34,7 @@ PAGE, CARD = Path("results/report.html"), Path("models/MODEL_CARD.md")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder with all that the stage reads, and the verdict of tta_evaluate."""
     folder = tmp_path_factory.mktemp("project")
-    make_project(folder, CLASSES, pictures=40)
+    make_project(folder, CLASSES, per_class=40)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("CLASSIFIER_CACHE", str(folder / "cache"))
@@ -149,7 +149,7 @@ def test_page_is_whole_and_needs_nothing_from_outside(project: tuple[Path, str])
     assert {link.removeprefix("#") for link in links} == anchors
 
 
-def test_pictures_have_descriptions_and_tables_have_headings(project: tuple[Path, str]):
+def test_images_have_descriptions_and_tables_have_headings(project: tuple[Path, str]):
     page = read_page()
     assert page.every("html") == [{"lang": "en"}]
     assert all(len(str(image["alt"])) > 30 for image in page.every("img"))
@@ -198,7 +198,7 @@ def test_a_second_run_gives_the_same_bytes_without_a_path_of_this_machine(
         assert str(project[0].parent).encode() not in content
 
 
-def test_card_names_the_data_the_files_and_the_classes_with_few_pictures(
+def test_card_names_the_data_the_files_and_the_classes_with_few_images(
     project: tuple[Path, str],
 ):
     report.main()
@@ -208,7 +208,7 @@ def test_card_names_the_data_the_files_and_the_classes_with_few_pictures(
         content = (Path("models") / name).read_bytes()
         line = f"| `{name}` | {len(content):,} | {hashlib.sha256(content).hexdigest()} |"
         assert line in card.splitlines()
-    assert "fewer than 30 test pictures" in card
+    assert "fewer than 30 test images" in card
     assert re.search(r"\| torch \| \d+\.\d+\.\d+ \|", card)
     for table in re.findall(r"(?:^\|.*\n)+", card, flags=re.M):
         columns = {len(re.split(r"(?<!\\)\|", line)) for line in table.splitlines()}

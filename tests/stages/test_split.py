@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from builders.pictures import class_folders, write_raw
+from builders.images import class_folders, write_raw
 from builders.splits import split_section
 
 from classifier.data.dataset import load_dataset
@@ -47,18 +47,18 @@ def test_stage_writes_the_data_set_and_its_report(
         "duplicates.csv",
         "duplicates.png",
         "metrics.json",
-        "pictures.csv",
-        "pictures.png",
+        "images.csv",
+        "images.png",
         "problems.csv",
         "samples.png",
         "timing.json",
     ]
     problems = Path("results/split/problems.csv").read_text("utf-8")
-    assert problems.startswith('path,reason\npets/cat/bad.png,"it is no picture')
+    assert problems.startswith('path,reason\npets/cat/bad.png,"it is no image')
     assert len(load_dataset(Path("data/split")).images) == 32
     assert capsys.readouterr().out == (
-        "split: 32 pictures of 2 classes, 1 skipped\n"
-        "split: dropped classes below 10 pictures: eel 5\n"
+        "split: 32 images of 2 classes, 1 skipped\n"
+        "split: dropped classes below 10 images: eel 5\n"
         "split: warning: cannot be read: 1 (pets/cat/bad.png)\n"
     )
 
@@ -70,7 +70,7 @@ def test_fault_of_the_user_is_one_sentence_and_status_1(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert process.stdout == ""
     assert process.stderr == (
-        "error: pets/cat/bad.png cannot be used: it is no picture in a known format (JPEG, PNG, "
+        "error: pets/cat/bad.png cannot be used: it is no image in a known format (JPEG, PNG, "
         "WEBP, BMP, GIF, TIFF, PPM). Remove it, or set split.on_bad_image to skip.\n"
     )
 
@@ -88,7 +88,7 @@ def test_boats_keep_seven_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     Path("data/raw").mkdir(parents=True)
     shutil.copy(BOATS, "data/raw")
     Path("data/raw/source.json").write_text('{"source": "archive", "file": "boats.zip"}')
-    write_params(tmp_path, min_images_per_class=40, image_size=16)
+    write_params(tmp_path, min_images_per_class=40, stored_size=16)
     main()
     dataset = load_dataset(Path("data/split"))
     assert len(dataset.images) == 1412

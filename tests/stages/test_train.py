@@ -112,7 +112,7 @@ def test_bundle_describes_the_run_and_has_learned(trained: Path) -> None:
     rows = dataset.rows("test")
     logits = bundle.model(torch.from_numpy(dataset.images[rows]))
     assert (logits.argmax(1).numpy() == dataset.labels[rows]).all()
-    assert (bundle.spec.classes, bundle.spec.crop) == (CLASSES, 8)
+    assert (bundle.spec.classes, bundle.spec.input_size) == (CLASSES, 8)
     section = tiny_section()
     for unimportant in ("checkpoint_minutes", "checkpoint_epochs", "tensorboard", "processes"):
         del section[unimportant]
@@ -151,13 +151,13 @@ def test_program_prints_a_line_an_epoch_and_the_temperature_and_gives_the_same_b
 
 
 def test_program_ends_with_1_and_one_line_where_the_crop_is_too_large(tmp_path: Path) -> None:
-    folder = write_project(tmp_path, tiny_section(crop=9))
+    folder = write_project(tmp_path, tiny_section(input_size=9))
     done = run_program(folder)
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("error: train.crop is 9, larger than")
-    assert "split.image_size 8" in done.stderr
+    assert done.stderr.startswith("error: train.input_size is 9, larger than")
+    assert "split.stored_size 8" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_program_ends_with_1_and_one_line_where_the_crop_is_too_large(tmp_path: 
     [
         ({"epohcs": 1}, "train.epohcs is unknown"),
         ({"model": {"backbone": "resnet19"}}, "train.model.backbone 'resnet19' is unknown"),
-        ({"model": {"backbone": "alexnet"}}, "alexnet cannot take pictures of 8x8"),
+        ({"model": {"backbone": "alexnet"}}, "alexnet cannot take images of 8x8"),
     ],
 )
 def test_wrong_params_are_refused_before_anything_is_written(
@@ -202,9 +202,9 @@ def test_run_killed_when_all_was_trained_ends_in_the_same_files(
 
 def test_description_follows_the_params(project: Path) -> None:
     dataset = load_dataset(project / "data/split")
-    spec = train.describe(tiny_params(crop=6, model={"normalize": "imagenet"}), dataset)
+    spec = train.describe(tiny_params(input_size=6, model={"normalize": "imagenet"}), dataset)
     assert (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD)
-    assert (spec.image_size, spec.crop) == (8, 6)
+    assert (spec.stored_size, spec.input_size) == (8, 6)
 
 
 @pytest.mark.parametrize("choice", ["none", "balanced"])
@@ -229,7 +229,7 @@ def test_loss_weighs_the_classes_as_asked(
     if choice == "none":
         assert given == [None]
     else:
-        # 34 training pictures: 10 of the first class, 12 of the others.
+        # 34 training images: 10 of the first class, 12 of the others.
         assert given[0] is not None
         assert given[0].tolist() == pytest.approx([34 / 30, 34 / 36, 34 / 36])
 

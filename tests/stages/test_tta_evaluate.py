@@ -70,7 +70,7 @@ def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
         "views.csv",
     ]
     timing = json.loads((RESULTS / "timing.json").read_text())
-    assert 0 < timing["milliseconds_a_picture_before"] < timing["milliseconds_a_picture"]
+    assert 0 < timing["milliseconds_a_image_before"] < timing["milliseconds_a_image"]
 
 
 def test_what_was_before_is_what_evaluate_finds(project: Path):
@@ -81,7 +81,7 @@ def test_what_was_before_is_what_evaluate_finds(project: Path):
     assert table["before"].tolist() == old["recall"].tolist()
 
 
-def test_corrected_and_spoiled_pictures_are_counted_by_class(project: Path):
+def test_corrected_and_spoiled_images_are_counted_by_class(project: Path):
     metrics, plain = run(), run_evaluate()
     old, new = (pd.read_csv(path / "predictions.csv") for path in (plain, RESULTS))
     was, now = old["actual"] == old["predicted"], new["actual"] == new["predicted"]
@@ -148,7 +148,7 @@ def test_the_verdict_is_printed_in_one_sentence(project, capsys):
     )
     assert line.endswith("for 2 times the work (flip, shift_up_1).")
     timing = json.loads((RESULTS / "timing.json").read_text())
-    assert f"{timing['milliseconds_a_picture']:.3f} with these views" in cost
+    assert f"{timing['milliseconds_a_image']:.3f} with these views" in cost
 
 
 def views_table() -> pd.DataFrame:
@@ -172,8 +172,8 @@ def test_both_ways_to_merge_are_compared(project: Path):
 def test_the_search_finds_views_that_are_the_stages_result_beside_the_configured_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    # With few validation pictures, and with a model that doubts enough, no view would surely gain.
-    make_project(tmp_path, CLASSES, pictures=300)
+    # With few validation images, and with a model that doubts enough, no view would surely gain.
+    make_project(tmp_path, CLASSES, per_class=300)
     monkeypatch.chdir(tmp_path)
     path = Path("models/model.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"temperature": 0.3}))
@@ -238,9 +238,9 @@ def test_wrong_params_are_refused_by_name(project, changes, sentence):
         load_section("tta_evaluate", TtaParams)
 
 
-def check_fit(image_size: int, augment: dict, **changes: object) -> None:
+def check_fit(stored_size: int, augment: dict, **changes: object) -> None:
     params, train = TtaParams.model_validate(PARAMS | changes), tiny_params(augment=augment)
-    params.check_fit(image_size=image_size, crop=CROP, augment=train.augment)
+    params.check_fit(stored_size=stored_size, input_size=CROP, augment=train.augment)
 
 
 def test_views_must_fit_the_models_sizes():

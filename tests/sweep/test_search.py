@@ -78,7 +78,7 @@ def small_study(journal: Path) -> optuna.Study:
     for number in range(4):
         trial = study.ask()
         rate = trial.suggest_float("train.optimizer.lr", 0.001, 1, log=True)
-        trial.suggest_categorical("train.crop", [None, 8])
+        trial.suggest_categorical("train.input_size", [None, 8])
         trial.report(rate, 1)
         if number < 2:
             trial.set_user_attr("experiment", f"sweep-{number}")
@@ -100,11 +100,11 @@ def test_killed_trial_is_begun_again_first(tmp_path: Path) -> None:
     assert study.trials[3].state == TrialState.FAIL
 
 
-def test_table_and_picture_show_finished_and_pruned_trials(tmp_path: Path) -> None:
+def test_table_and_image_show_finished_and_pruned_trials(tmp_path: Path) -> None:
     table = tabulate(small_study(tmp_path / "journal"))
     assert list(table["state"]) == ["complete", "complete", "pruned"]
     assert list(table["experiment"]) == ["sweep-0", "sweep-1", ""]
     assert table["value"].notna().all()
-    figure = draw(table, {"train.optimizer.lr": True, "train.crop": False}, "val_loss")
-    assert [axes.get_xlabel() for axes in figure.axes] == ["trial", "optimizer.lr", "crop"]
+    figure = draw(table, {"train.optimizer.lr": True, "train.input_size": False}, "val_loss")
+    assert [axes.get_xlabel() for axes in figure.axes] == ["trial", "optimizer.lr", "input_size"]
     assert figure.axes[1].get_xscale() == "log"

@@ -20,7 +20,7 @@ def test_ranges_and_choices_are_read(tmp_path: Path) -> None:
     space = read(tmp_path, "train.seed: {low: 0, high: 9}\ntrain.crop: {choices: [null, 8]}\n")
     assert space == {
         "train.seed": Range(low=0, high=9),
-        "train.crop": Choices(choices=[None, 8]),
+        "train.input_size": Choices(choices=[None, 8]),
     }
 
 
@@ -66,7 +66,7 @@ def test_suggested_values_lie_in_the_space() -> None:
 
 
 def test_params_keep_all_but_the_values() -> None:
-    changed = with_values(PARAMS, {"train.optimizer.lr": 0.0125, "train.crop": 6})
+    changed = with_values(PARAMS, {"train.optimizer.lr": 0.0125, "train.input_size": 6})
     lines = [
         (old, new)
         for old, new in zip(PARAMS.splitlines(), changed.splitlines(), strict=True)

@@ -5,23 +5,23 @@ from builders.tiny import tiny_batches, tiny_fit, tiny_model, tiny_params, weigh
 from classifier.training.adversarial import attack
 
 
-def pictures_and_targets() -> tuple[torch.Tensor, torch.Tensor]:
+def images_and_targets() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randint(0, 256, (6, 8, 8, 3), generator=generator).float()
-    return pictures, torch.arange(6) % 3
+    images = torch.randint(0, 256, (6, 8, 8, 3), generator=generator).float()
+    return images, torch.arange(6) % 3
 
 
 @pytest.mark.parametrize(("steps", "starts"), [(1, False), (1, True), (10, True)])
 def test_attacks_stay_within_reach_and_raise_the_loss(steps: int, starts: bool) -> None:
     model = tiny_model()
     before = weights_of(model)
-    pictures, targets = pictures_and_targets()
-    start = torch.empty_like(pictures).uniform_(-1, 1) if starts else None
-    moved = attack(model, pictures, targets, strength=4.0, steps=steps, start=start)
-    assert 3.9 < (moved - pictures).abs().max() <= 4.0
+    images, targets = images_and_targets()
+    start = torch.empty_like(images).uniform_(-1, 1) if starts else None
+    moved = attack(model, images, targets, strength=4.0, steps=steps, start=start)
+    assert 3.9 < (moved - images).abs().max() <= 4.0
     assert moved.min() >= 0
     assert moved.max() <= 255
-    losses = [torch.nn.functional.cross_entropy(model(part), targets) for part in (pictures, moved)]
+    losses = [torch.nn.functional.cross_entropy(model(part), targets) for part in (images, moved)]
     assert losses[1] > losses[0]
     assert weights_of(model) == before
     assert all(weight.grad is None for weight in model.parameters())
@@ -29,12 +29,12 @@ def test_attacks_stay_within_reach_and_raise_the_loss(steps: int, starts: bool) 
 
 def test_several_steps_mislead_more_than_one() -> None:
     model = tiny_model()
-    pictures, targets = pictures_and_targets()
+    images, targets = images_and_targets()
     losses = [
         torch.nn.functional.cross_entropy(
-            model(attack(model, pictures, targets, strength=8.0, steps=steps, start=start)), targets
+            model(attack(model, images, targets, strength=8.0, steps=steps, start=start)), targets
         ).item()
-        for steps, start in ((1, None), (20, torch.zeros_like(pictures)))
+        for steps, start in ((1, None), (20, torch.zeros_like(images)))
     ]
     assert losses[1] > losses[0]
 

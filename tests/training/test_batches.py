@@ -16,7 +16,7 @@ from PIL import Image
 from classifier.data.augment import AugmentParams
 from classifier.data.dataset import Dataset
 from classifier.processing.images import center_crop
-from classifier.training.batches import Batch, Ordering, Parts, PictureBatches, Sampling, read_ahead
+from classifier.training.batches import Batch, ImageBatches, Ordering, Parts, Sampling, read_ahead
 
 OFF = tiny_params(augment={"flip": 0.0, "crop_padding": None}).augment
 ON = tiny_params(augment={"rotation": 20.0, "brightness": 0.3}).augment
@@ -31,18 +31,20 @@ def make_batches(
     dataset: Dataset,
     params: AugmentParams = ON,
     *,
-    crop: int = 6,
+    input_size: int = 6,
     seed: int = 0,
     size: int = 7,
     sampling: Sampling = "natural",
     **options: Any,
-) -> PictureBatches:
+) -> ImageBatches:
     ordering = Ordering(seed, size, sampling)
     device = torch.device("cpu")
-    return PictureBatches(dataset, params, crop=crop, ordering=ordering, device=device, **options)
+    return ImageBatches(
+        dataset, params, input_size=input_size, ordering=ordering, device=device, **options
+    )
 
 
-def whole_batches(batches: PictureBatches, epoch: int, first: int = 0) -> list[Batch]:
+def whole_batches(batches: ImageBatches, epoch: int, first: int = 0) -> list[Batch]:
     """The epoch's batches, of which `batches` computes all parts."""
     return [joined(parts) for parts in batches.training_batches(epoch, first)]
 
@@ -105,7 +107,7 @@ def test_balanced_sampling_draws_every_class_about_equally_often() -> None:
     np.testing.assert_allclose(np.bincount(labels[places]), 2000 / 3, atol=105)
 
 
-def test_balanced_sampling_draws_the_pictures_of_a_class_equally_often() -> None:
+def test_balanced_sampling_draws_the_images_of_a_class_equally_often() -> None:
     labels = np.repeat([0, 1], [990, 10])
     ordering = Ordering(0, 64, "balanced")
     places = np.concatenate([np.concatenate(ordering.places(labels, n)) for n in range(1, 5)])
@@ -113,8 +115,8 @@ def test_balanced_sampling_draws_the_pictures_of_a_class_equally_often() -> None
     np.testing.assert_allclose(of_the_rare_class, 200, atol=5 * 200**0.5)
 
 
-def test_balanced_sampling_looks_at_the_labels_of_the_training_pictures(dataset: Dataset) -> None:
-    # Two training pictures are left of class 0, while its other splits stay as large as others'.
+def test_balanced_sampling_looks_at_the_labels_of_the_training_images(dataset: Dataset) -> None:
+    # Two training images are left of class 0, while its other splits stay as large as others'.
     manifest = dataset.manifest.copy()
     spare = manifest.index[(manifest["split"] == "train") & (manifest["label"] == 0)][2:]
     manifest.loc[spare, "split"] = "test"
@@ -127,29 +129,40 @@ def test_balanced_sampling_looks_at_the_labels_of_the_training_pictures(dataset:
 
 
 @settings(max_examples=40, deadline=None)
-@given(size=st.integers(0, 40), processes=st.integers(1, 5), accumulation=st.integers(1, 4))
+@given(
+    size=st.integers(0, 40), processes=st.integers(1, 5), grad_accumulation_steps=st.integers(1, 4)
+)
 def test_parts_of_all_processes_are_the_batch_without_overlap(
-    size: int, processes: int, accumulation: int
+    size: int, processes: int, grad_accumulation_steps: int
 ) -> None:
     rows = np.arange(size) + 100
     shares = [
-        Parts(rank * accumulation, accumulation, processes * accumulation).of(rows)
+        Parts(
+            rank * grad_accumulation_steps,
+            grad_accumulation_steps,
+            processes * grad_accumulation_steps,
+        ).of(rows)
         for rank in range(processes)
     ]
-    assert all(len(share) == accumulation for share in shares)
+    assert all(len(share) == grad_accumulation_steps for share in shares)
     parts = [part for share in shares for part in share]
     assert np.concatenate(parts).tolist() == rows.tolist()
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-@pytest.mark.parametrize(("processes", "accumulation"), [(1, 1), (3, 1), (1, 3), (2, 2)])
-def test_parts_of_all_processes_hold_the_pictures_of_whole_batches(
-    dataset: Dataset, processes: int, accumulation: int
+@pytest.mark.parametrize(("processes", "grad_accumulation_steps"), [(1, 1), (3, 1), (1, 3), (2, 2)])
+def test_parts_of_all_processes_hold_the_images_of_whole_batches(
+    dataset: Dataset, processes: int, grad_accumulation_steps: int
 ) -> None:
     whole = whole_batches(make_batches(dataset), 2)
     streams = [
         make_batches(
-            dataset, parts=Parts(rank * accumulation, accumulation, processes * accumulation)
+            dataset,
+            parts=Parts(
+                rank * grad_accumulation_steps,
+                grad_accumulation_steps,
+                processes * grad_accumulation_steps,
+            ),
         ).training_batches(2)
         for rank in range(processes)
     ]
@@ -160,15 +173,15 @@ def test_parts_of_all_processes_hold_the_pictures_of_whole_batches(
     assert same(found, whole)
 
 
-def test_training_batches_hold_the_training_pictures_and_no_other(dataset: Dataset) -> None:
-    batches = make_batches(dataset, OFF, crop=8)
-    pictures = torch.cat([batch.inputs for batch in whole_batches(batches, 1)])
-    seen = [picture.tobytes() for picture in pictures.to(torch.uint8).numpy()]
+def test_training_batches_hold_the_training_images_and_no_other(dataset: Dataset) -> None:
+    batches = make_batches(dataset, OFF, input_size=8)
+    images = torch.cat([batch.inputs for batch in whole_batches(batches, 1)])
+    seen = [image.tobytes() for image in images.to(torch.uint8).numpy()]
     expected = [dataset.images[row].tobytes() for row in dataset.rows("train")]
     assert sorted(seen) == sorted(expected)
 
 
-def test_targets_are_those_of_the_pictures(dataset: Dataset) -> None:
+def test_targets_are_those_of_the_images(dataset: Dataset) -> None:
     batches = make_batches(dataset, OFF)
     for rows, batch in zip(batches.training_order(2), whole_batches(batches, 2), strict=True):
         assert batch.targets.tolist() == dataset.labels[rows].tolist()
@@ -191,12 +204,12 @@ def test_batches_of_other_epochs_and_seeds_differ(dataset: Dataset) -> None:
     assert not same(whole_batches(other, 1), first)
 
 
-def test_augmented_picture_does_not_depend_on_the_batch_size(dataset: Dataset) -> None:
+def test_augmented_image_does_not_depend_on_the_batch_size(dataset: Dataset) -> None:
     small, large = (joined(whole_batches(make_batches(dataset, size=size), 1)) for size in (4, 36))
     assert same([small], [large])
 
 
-def test_training_pictures_have_the_side_of_their_epoch(dataset: Dataset) -> None:
+def test_training_images_have_the_side_of_their_epoch(dataset: Dataset) -> None:
     batches = make_batches(dataset, side=lambda epoch: {1: 3, 2: 5}.get(epoch, 6))
     shapes = [next(batches.training_batches(epoch))[0].inputs.shape for epoch in range(1, 4)]
     assert [tuple(shape) for shape in shapes] == [(6, side, side, 3) for side in (3, 5, 6)]
@@ -204,11 +217,11 @@ def test_training_pictures_have_the_side_of_their_epoch(dataset: Dataset) -> Non
 
 
 @pytest.mark.parametrize("side", [3, 4, 5])
-def test_small_pictures_are_reduced_as_pillow_does(dataset: Dataset, side: int) -> None:
-    full = whole_batches(make_batches(dataset, OFF, crop=8), 1)
-    small = whole_batches(make_batches(dataset, OFF, crop=8, side=lambda _: side), 1)
-    for picture, reduced in zip(joined(full).inputs, joined(small).inputs, strict=True):
-        stored = Image.fromarray(picture.to(torch.uint8).numpy())
+def test_small_images_are_reduced_as_pillow_does(dataset: Dataset, side: int) -> None:
+    full = whole_batches(make_batches(dataset, OFF, input_size=8), 1)
+    small = whole_batches(make_batches(dataset, OFF, input_size=8, side=lambda _: side), 1)
+    for image, reduced in zip(joined(full).inputs, joined(small).inputs, strict=True):
+        stored = Image.fromarray(image.to(torch.uint8).numpy())
         expected = stored.resize((side, side), Image.Resampling.BILINEAR)
         np.testing.assert_allclose(reduced.numpy(), np.asarray(expected), atol=1.0)
 
@@ -216,28 +229,32 @@ def test_small_pictures_are_reduced_as_pillow_does(dataset: Dataset, side: int) 
 def test_validation_batches_are_the_centre_crops_in_order(dataset: Dataset) -> None:
     batches = list(make_batches(dataset).validation_batches())
     rows = dataset.rows("val")
-    pictures, targets = joined(batches)
-    assert pictures.dtype == torch.uint8
-    np.testing.assert_array_equal(pictures.numpy(), center_crop(dataset.images[rows], 6))
+    images, targets = joined(batches)
+    assert images.dtype == torch.uint8
+    np.testing.assert_array_equal(images.numpy(), center_crop(dataset.images[rows], 6))
     assert targets.tolist() == dataset.labels[rows].tolist()
     assert max(len(batch.targets) for batch in batches) <= 7
 
 
-@pytest.mark.parametrize(("processes", "accumulation"), [(2, 1), (3, 2), (5, 1)])
-def test_processes_together_see_every_validation_picture_once(
-    dataset: Dataset, processes: int, accumulation: int
+@pytest.mark.parametrize(("processes", "grad_accumulation_steps"), [(2, 1), (3, 2), (5, 1)])
+def test_processes_together_see_every_validation_image_once(
+    dataset: Dataset, processes: int, grad_accumulation_steps: int
 ) -> None:
     shares = [
         make_batches(
             dataset,
             OFF,
-            crop=8,
+            input_size=8,
             size=4,
-            parts=Parts(rank * accumulation, accumulation, processes * accumulation),
+            parts=Parts(
+                rank * grad_accumulation_steps,
+                grad_accumulation_steps,
+                processes * grad_accumulation_steps,
+            ),
         ).validation_batches()
         for rank in range(processes)
     ]
-    seen = [picture.numpy().tobytes() for share in shares for b in share for picture in b.inputs]
+    seen = [image.numpy().tobytes() for share in shares for b in share for image in b.inputs]
     expected = [dataset.images[row].tobytes() for row in dataset.rows("val")]
     assert Counter(seen) == Counter(expected)
 

@@ -46,8 +46,8 @@ class Small(nn.Module):
             nn.Linear(36, 3),
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.layers(pictures.float().permute(0, 3, 1, 2) / 255)
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images.float().permute(0, 3, 1, 2) / 255)
 
 
 class Watched:
@@ -282,10 +282,12 @@ def test_key_changes_with_params_weights_data_and_code(
 def test_key_stays_where_batches_are_divided_otherwise(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = run_key({"lr": 0.1, "accumulation": 1}, tmp_path / "split", WEIGHTS, CPU)
+    key = run_key({"lr": 0.1, "grad_accumulation_steps": 1}, tmp_path / "split", WEIGHTS, CPU)
     threads = torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
-    assert key == run_key({"lr": 0.1, "accumulation": 2}, tmp_path / "split", WEIGHTS, CPU)
+    assert key == run_key(
+        {"lr": 0.1, "grad_accumulation_steps": 2}, tmp_path / "split", WEIGHTS, CPU
+    )
 
 
 def test_damaged_states_do_not_stand_in_the_way_of_new_ones(own_cache: Path) -> None:

@@ -126,7 +126,7 @@ def test_frozen_batch_norm_stays_frozen_when_it_is_shared() -> None:
             model={"backbone": "resnet18", "weights": "IMAGENET1K_V1", "freeze": "layer2"}
         ).model,
         classes=3,
-        crop=32,
+        input_size=32,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
         load_weights=False,

@@ -14,7 +14,7 @@ from builders.tiny import contents, tiny_section, write_project
 
 from classifier.core.errors import UserError
 from classifier.models.bundle import load_bundle
-from classifier.models.features import FeatureExtractor
+from classifier.models.extractor import FeatureExtractor
 from classifier.processing.views import View
 from stages import train
 
@@ -105,11 +105,11 @@ def test_head_is_trained_before_the_other_layers_join_in(
 ) -> None:
     alone = project(tmp_path / "alone", model={"freeze": "backbone"}, epochs=2)
     constant = {"name": "constant", "warmup_epochs": 0.0}
-    both = project(tmp_path / "both", linear_epochs=2, epochs=1, schedule=constant)
+    both = project(tmp_path / "both", linear_probe_epochs=2, epochs=1, lr_scheduler=constant)
     write_schedule = tiny_section(
         model={"backbone": NAME, "weights": WEIGHTS, "freeze": "backbone"},
         epochs=2,
-        schedule=constant,
+        lr_scheduler=constant,
     )
     write_project(alone, write_schedule)
     run_in(alone, monkeypatch)

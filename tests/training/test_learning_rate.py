@@ -15,26 +15,33 @@ SHARES = st.floats(0, 1)
 
 
 def make_params(
-    schedule: str, *, epochs: int = 10, warmup: float = 0.0, gamma: float = 0.5, step: int = 3
+    lr_scheduler: str, *, epochs: int = 10, warmup: float = 0.0, gamma: float = 0.5, step: int = 3
 ) -> TrainParams:
     return tiny_params(
         epochs=epochs,
         optimizer={"lr": 0.2},
-        schedule={"name": schedule, "warmup_epochs": warmup, "step_epochs": step, "gamma": gamma},
+        lr_scheduler={
+            "name": lr_scheduler,
+            "warmup_epochs": warmup,
+            "step_epochs": step,
+            "gamma": gamma,
+        },
     )
 
 
 @settings(max_examples=30, deadline=None)
-@given(schedule=SCHEDULES, warmup=st.floats(0.1, 9.0), share=st.floats(0, 1, exclude_max=True))
-def test_warm_up_rises_linearly_from_zero(schedule: str, warmup: float, share: float) -> None:
-    rate = learning_rate(make_params(schedule, warmup=warmup), warmup * share)
+@given(lr_scheduler=SCHEDULES, warmup=st.floats(0.1, 9.0), share=st.floats(0, 1, exclude_max=True))
+def test_warm_up_rises_linearly_from_zero(lr_scheduler: str, warmup: float, share: float) -> None:
+    rate = learning_rate(make_params(lr_scheduler, warmup=warmup), warmup * share)
     assert rate == pytest.approx(0.2 * share, abs=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
-@given(schedule=SCHEDULES, warmup=st.floats(0, 9.0), share=SHARES)
-def test_rate_stays_between_zero_and_the_peak(schedule: str, warmup: float, share: float) -> None:
-    assert 0 <= learning_rate(make_params(schedule, warmup=warmup), 10 * share) <= 0.2
+@given(lr_scheduler=SCHEDULES, warmup=st.floats(0, 9.0), share=SHARES)
+def test_rate_stays_between_zero_and_the_peak(
+    lr_scheduler: str, warmup: float, share: float
+) -> None:
+    assert 0 <= learning_rate(make_params(lr_scheduler, warmup=warmup), 10 * share) <= 0.2
 
 
 @settings(max_examples=30, deadline=None)
@@ -107,9 +114,9 @@ def test_plateaus_are_those_that_pytorch_finds(losses: list[int], step: int) -> 
 
 
 @settings(max_examples=30, deadline=None)
-@given(schedule=SCHEDULES, progress=st.floats(0, 10))
-def test_rate_is_the_factor_of_the_peak(schedule: str, progress: float) -> None:
-    params, losses = make_params(schedule, warmup=1.0), [1.0] * int(progress)
+@given(lr_scheduler=SCHEDULES, progress=st.floats(0, 10))
+def test_rate_is_the_factor_of_the_peak(lr_scheduler: str, progress: float) -> None:
+    params, losses = make_params(lr_scheduler, warmup=1.0), [1.0] * int(progress)
     factor = rate_factor(params, progress, losses)
     assert 0 <= factor <= 1
     assert learning_rate(params, progress, losses) == pytest.approx(0.2 * factor)

@@ -140,7 +140,7 @@ def make_run(network: nn.Module, epochs: int = 1) -> Run:
     return Run(network, network, optimizers, {}, StateFolder("run"), Processes(), 1, progress)
 
 
-def pictures(dataset: Dataset) -> Tensor:
+def images(dataset: Dataset) -> Tensor:
     return torch.from_numpy(dataset.images[dataset.rows("val")])
 
 
@@ -152,7 +152,7 @@ def trained_weights(dataset: Dataset, folder: Path | None, key: str) -> tuple[by
 
     def after_epoch(run: Run) -> None:
         if log:
-            log.update(run, pictures(dataset), SHEET)
+            log.update(run, images(dataset), SHEET)
 
     run = fit(
         network,
@@ -201,7 +201,7 @@ def test_update_changes_neither_network_nor_mode_nor_any_random_generator(
     modes = [module.training for module in network.modules()]
     run, before = make_run(network), weights_of(network)
     generators = draw_from_generators()
-    TensorBoardLog(events).update(run, pictures(dataset), None)
+    TensorBoardLog(events).update(run, images(dataset), None)
     assert draw_from_generators() == generators
     assert weights_of(network) == before
     assert [module.training for module in network.modules()] == modes
@@ -217,14 +217,14 @@ class Two(nn.Module):
         self.backbone = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.ReLU())
         self.head = nn.Linear(4, 3)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.backbone(pictures.float()))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.backbone(images.float()))
 
 
 def test_figures_of_each_layer_are_those_of_its_weights_gradients_and_outputs(
     dataset: Dataset, events: Path
 ) -> None:
-    network, shown = Two(), pictures(dataset)
+    network, shown = Two(), images(dataset)
     network(shown).square().mean().backward()
     TensorBoardLog(events).update(make_run(network), shown, None)
     found = {tag: points[1] for tag, points in read(events).items()}
@@ -258,8 +258,8 @@ def test_resumed_run_takes_back_what_comes_again_and_has_no_gradients_at_first(
     def live(epochs: int, log: TensorBoardLog, *, resumed: bool = False) -> None:
         network = Two()
         if not resumed:
-            network(pictures(dataset)).square().mean().backward()
-        log.update(make_run(network, epochs), pictures(dataset), None)
+            network(images(dataset)).square().mean().backward()
+        log.update(make_run(network, epochs), images(dataset), None)
 
     killed, again = TensorBoardLog(events), TensorBoardLog(events)
     for epochs in (1, 2, 3):
@@ -276,7 +276,7 @@ def test_resumed_run_takes_back_what_comes_again_and_has_no_gradients_at_first(
 def test_head_that_is_trained_alone_is_one_layer(dataset: Dataset, events: Path) -> None:
     model = tiny_model()
     with torch.no_grad():
-        features = model.features(pictures(dataset))
+        features = model.features(images(dataset))
         expected = float(model.head(features).mean())
     TensorBoardLog(events).update(make_run(model.head), features, None)
     assert read(events)["activation_mean/head"][1] == pytest.approx(expected, rel=1e-5)
@@ -285,7 +285,7 @@ def test_head_that_is_trained_alone_is_one_layer(dataset: Dataset, events: Path)
 def test_gradients_that_are_not_finite_stop_nothing(dataset: Dataset, events: Path) -> None:
     network = Two()
     network.head.weight.grad = torch.full_like(network.head.weight, torch.inf)
-    TensorBoardLog(events).update(make_run(network), pictures(dataset), None)
+    TensorBoardLog(events).update(make_run(network), images(dataset), None)
     found = read(events)
     assert found["gradients_norm/head"] == {1: np.inf}
     assert "gradients/head" not in found

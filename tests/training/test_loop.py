@@ -30,8 +30,8 @@ class Linear(nn.Module):
         torch.manual_seed(0)
         self.layer = nn.Linear(8 * 8 * 3, 3)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.layer(pictures.float().flatten(1) / 255)
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(images.float().flatten(1) / 255)
 
 
 class Changed:
@@ -52,10 +52,10 @@ class Changed:
 
 
 def plain_params(**changes: Any) -> TrainParams:
-    """Plain gradient descent on pictures as they are."""
+    """Plain gradient descent on images as they are."""
     plain: dict[str, Any] = {
         "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0},
-        "schedule": {"name": "constant", "warmup_epochs": 0.0},
+        "lr_scheduler": {"name": "constant", "warmup_epochs": 0.0},
         "augment": {"flip": 0.0, "crop_padding": None},
     }
     return tiny_params(**{**plain, **changes})
@@ -95,7 +95,8 @@ def test_same_params_give_the_same_bytes_and_another_seed_others(dataset: Datase
 
 def test_history_has_a_row_for_each_epoch_with_the_rate_in_its_middle(dataset: Dataset) -> None:
     params = plain_params(
-        epochs=4, schedule={"name": "step", "warmup_epochs": 1.0, "step_epochs": 2, "gamma": 0.5}
+        epochs=4,
+        lr_scheduler={"name": "step", "warmup_epochs": 1.0, "step_epochs": 2, "gamma": 0.5},
     )
     seen: list[int] = []
     progress = tiny_fit(
@@ -109,12 +110,12 @@ def test_history_has_a_row_for_each_epoch_with_the_rate_in_its_middle(dataset: D
     assert seen == [1, 2, 3, 4]
 
 
-def test_training_figures_are_means_over_the_pictures(dataset: Dataset) -> None:
+def test_training_figures_are_means_over_the_images(dataset: Dataset) -> None:
     network, params = Linear(), standing_still(epochs=1)
-    pictures, labels = split_of(dataset, "train")
+    images, labels = split_of(dataset, "train")
     row = tiny_fit(network, tiny_batches(dataset, params), params).best
     with torch.no_grad():
-        logits = network(pictures)
+        logits = network(images)
     expected_loss = nn.functional.cross_entropy(logits, labels).item()
     assert row["train_loss"] == pytest.approx(expected_loss, rel=1e-6)
     assert row["train_accuracy"] == (logits.argmax(1) == labels).double().mean()
@@ -127,9 +128,9 @@ def test_validation_figures_are_plain_means_whatever_weights_the_training_loss(
     class_weights = torch.tensor([1.0, 5.0, 9.0])
     batches = tiny_batches(dataset, params)
     row = tiny_fit(network, batches, params, class_weights=class_weights).best
-    pictures, labels = split_of(dataset, "val")
+    images, labels = split_of(dataset, "val")
     with torch.no_grad():
-        logits = network(pictures)
+        logits = network(images)
     expected_loss = nn.functional.cross_entropy(logits, labels).item()
     assert row["val_loss"] == pytest.approx(expected_loss, rel=1e-6)
     assert row["val_accuracy"] == (logits.argmax(1) == labels).double().mean()
@@ -142,9 +143,9 @@ def test_training_loss_is_smoothed_and_weighted_as_asked(
     dataset: Dataset, smoothing: float, weights: list[float]
 ) -> None:
     network, params = Linear(), standing_still(epochs=1, batch_size=36, label_smoothing=smoothing)
-    pictures, labels = split_of(dataset, "train")
+    images, labels = split_of(dataset, "train")
     with torch.no_grad():
-        log_probabilities = network(pictures).log_softmax(1)
+        log_probabilities = network(images).log_softmax(1)
     # The target's share is 1 - smoothing, and smoothing is shared out among all classes.
     of_target = log_probabilities[torch.arange(36), labels]
     losses = -(1 - smoothing) * of_target - smoothing * log_probabilities.mean(1)
@@ -164,9 +165,9 @@ def test_weights_of_the_best_epoch_are_in_the_network_at_the_end(dataset: Datase
     progress = tiny_fit(network, batches, params)
     assert progress.best_epoch == 2
     assert len(progress.history) == 4
-    pictures, labels = split_of(dataset, "val")
+    images, labels = split_of(dataset, "val")
     with torch.no_grad():
-        val_loss = nn.functional.cross_entropy(network(pictures), labels).item()
+        val_loss = nn.functional.cross_entropy(network(images), labels).item()
     assert val_loss == pytest.approx(progress.best["val_loss"], rel=1e-6)
     assert val_loss < progress.history[-1]["val_loss"]
 
@@ -245,7 +246,7 @@ def test_dropout_differs_from_step_to_step(dataset: Dataset) -> None:
 
     def note(module: nn.Module, inputs: object, output: Tensor) -> None:
         if module.training:
-            # The first seven pictures: as many as the smallest batch has.
+            # The first seven images: as many as the smallest batch has.
             masks.append((output[:7] == 0).numpy().tobytes())
 
     network[1].register_forward_hook(note)
@@ -265,18 +266,18 @@ class Greedy(Linear):
 
     calls = 0
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         self.calls += self.training
         if self.calls == 8:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return super().forward(pictures)
+        return super().forward(images)
 
 
 def test_lack_of_memory_names_the_knob_and_the_run_goes_on_with_it(dataset: Dataset) -> None:
     params = plain_params(epochs=3)
-    with pytest.raises(UserError, match=r"set train\.accumulation: 2"):
+    with pytest.raises(UserError, match=r"set train\.grad_accumulation_steps: 2"):
         tiny_fit(Greedy(), tiny_batches(dataset, params), params)
-    divided = plain_params(epochs=3, accumulation=2)
+    divided = plain_params(epochs=3, grad_accumulation_steps=2)
     seen: list[int] = []
     network = Linear()
     tiny_fit(

@@ -84,8 +84,11 @@ def test_program_writes_a_table_and_a_plot_beside_what_is_there_and_says_what_to
     "changes",
     [
         {"optimizer": {"name": "sgd"}, "ema_decay": 0.9},
-        {"optimizer": {"name": "adam", "clip_norm": 1.0}, "mix": {"mixup": 0.2}},
-        {"optimizer": {"name": "muon", "layer_decay": 0.5, "aux_lr": 0.002}, "accumulation": 2},
+        {"optimizer": {"name": "adam", "max_grad_norm": 1.0}, "mix": {"mixup": 0.2}},
+        {
+            "optimizer": {"name": "muon", "layer_decay": 0.5, "aux_lr": 0.002},
+            "grad_accumulation_steps": 2,
+        },
     ],
 )
 def test_rate_of_every_group_grows_in_proportion_to_its_peak(
@@ -139,8 +142,8 @@ class Raw(nn.Module):
         super().__init__()
         self.layer = nn.Linear(192, 3)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.layer(pictures.float().flatten(1))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(images.float().flatten(1))
 
 
 def test_head_is_tested_on_the_features_of_a_frozen_backbone(dataset: Dataset) -> None:

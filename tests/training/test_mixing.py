@@ -7,11 +7,11 @@ from torch import Tensor
 
 from classifier.training.mixing import Mixed, MixParams, mix
 
-# Each picture is a class of its own, so that the second classes tell which were mixed in.
+# Each image is a class of its own, so that the second classes tell which were mixed in.
 TARGETS = torch.arange(7)
 
 
-def pictures(height: int = 6, width: int = 6) -> Tensor:
+def images(height: int = 6, width: int = 6) -> Tensor:
     return torch.rand(7, height, width, 3, generator=torch.Generator().manual_seed(0))
 
 
@@ -28,7 +28,7 @@ def is_mixup(inputs: Tensor, result: Mixed) -> bool:
 
 
 def of_first(inputs: Tensor, result: Mixed) -> Tensor:
-    """Which pixels are those of the first picture, `(B, H, W)`; the others must be the second's."""
+    """Which pixels are those of the first image, `(B, H, W)`; the others must be the second's."""
     first = (result.inputs == inputs).all(dim=3)
     second = (result.inputs == inputs[result.others]).all(dim=3)
     assert (first | second).all()
@@ -42,7 +42,7 @@ def test_neither_is_on_at_zero() -> None:
 
 
 @pytest.mark.parametrize("shape", [(7, 6, 5, 3), (7, 20)])
-def test_mixup_is_the_weighted_mean_with_the_picture_of_the_second_class(
+def test_mixup_is_the_weighted_mean_with_the_image_of_the_second_class(
     shape: tuple[int, ...],
 ) -> None:
     inputs = torch.rand(shape, generator=torch.Generator().manual_seed(0))
@@ -54,10 +54,10 @@ def test_mixup_is_the_weighted_mean_with_the_picture_of_the_second_class(
 
 @settings(max_examples=40, deadline=None)
 @given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 10**6))
-def test_cutmix_takes_every_pixel_from_either_picture_by_share(
+def test_cutmix_takes_every_pixel_from_either_image_by_share(
     height: int, width: int, seed: int
 ) -> None:
-    inputs = pictures(height, width)
+    inputs = images(height, width)
     result = mixed(inputs, cutmix=1.0, seed=seed)
     two = result.others != TARGETS
     left = of_first(inputs, result)[two].double().mean(dim=(1, 2))
@@ -65,19 +65,19 @@ def test_cutmix_takes_every_pixel_from_either_picture_by_share(
 
 
 def test_cutmix_pastes_one_rectangle() -> None:
-    inputs = pictures(9, 8)
+    inputs = images(9, 8)
     for seed in range(10):
         result = mixed(inputs, cutmix=1.0, seed=seed)
-        for picture, other in zip(~of_first(inputs, result), result.others != TARGETS, strict=True):
-            rows, columns = picture.any(dim=1), picture.any(dim=0)
-            assert torch.equal(picture, rows[:, None] & columns)
-            assert other or not picture.any()
+        for image, other in zip(~of_first(inputs, result), result.others != TARGETS, strict=True):
+            rows, columns = image.any(dim=1), image.any(dim=0)
+            assert torch.equal(image, rows[:, None] & columns)
+            assert other or not image.any()
             for places in (rows.nonzero(), columns.nonzero()):
                 assert len(places) == 0 or len(places) == places.max() - places.min() + 1
 
 
 def test_cutmix_pastes_every_place_at_times() -> None:
-    inputs = pictures(4, 5)
+    inputs = images(4, 5)
     pasted = torch.zeros(4, 5, dtype=torch.bool)
     for seed in range(60):
         pasted |= (~of_first(inputs, mixed(inputs, cutmix=1.0, seed=seed))).any(dim=0)
@@ -103,7 +103,7 @@ def test_shares_are_spread_as_a_beta_distribution(alpha: float) -> None:
 
 @pytest.mark.parametrize("kind", [{"mixup": 0.5}, {"cutmix": 1.0}, {"mixup": 0.5, "cutmix": 1.0}])
 def test_mixing_is_a_function_of_its_seeds(kind: dict[str, float]) -> None:
-    inputs = pictures()
+    inputs = images()
     first = mixed(inputs, **kind, seed=1, step=1)
     again = mixed(inputs, **kind, seed=1, step=1)
     assert torch.equal(again.inputs, first.inputs)
@@ -117,26 +117,26 @@ def test_mixing_is_a_function_of_its_seeds(kind: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("kind", [{"mixup": 0.5}, {"cutmix": 1.0}])
 def test_what_is_given_does_not_change(kind: dict[str, float]) -> None:
-    inputs, targets = pictures(), TARGETS.clone()
+    inputs, targets = images(), TARGETS.clone()
     result = mix(inputs, targets, MixParams(**{"mixup": 0.0, "cutmix": 0.0} | kind), [3])
     assert not torch.equal(result.inputs, inputs)
-    assert torch.equal(inputs, pictures())
+    assert torch.equal(inputs, images())
     assert torch.equal(targets, TARGETS)
 
 
-def test_each_picture_is_mixed_into_one() -> None:
+def test_each_image_is_mixed_into_one() -> None:
     for seed in range(5):
-        assert mixed(pictures(), mixup=0.5, seed=seed).others.sort().values.equal(TARGETS)
+        assert mixed(images(), mixup=0.5, seed=seed).others.sort().values.equal(TARGETS)
 
 
 def test_with_both_on_each_kind_is_drawn_about_half_of_the_time() -> None:
-    inputs = pictures()
+    inputs = images()
     kinds = [is_mixup(inputs, mixed(inputs, mixup=1.0, cutmix=1.0, seed=s)) for s in range(200)]
     assert np.mean(kinds) == pytest.approx(0.5, abs=5 * (0.25 / 200) ** 0.5)
 
 
 def test_with_one_on_the_other_is_never_drawn() -> None:
-    inputs = pictures()
+    inputs = images()
     for seed in range(20):
         of_first(inputs, mixed(inputs, cutmix=1.0, seed=seed))
         assert is_mixup(inputs, mixed(inputs, mixup=1.0, seed=seed))

@@ -70,7 +70,7 @@ def test_decay_pulls_at_weights_and_not_at_biases_and_batch_norm(name: str) -> N
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("backbone", ["compact", "whitened"])
 def test_every_weight_that_is_not_frozen_is_in_one_optimiser_once(name: str, backbone: str) -> None:
-    model = tiny_model(tiny_params(model={"backbone": backbone}).model, crop=16)
+    model = tiny_model(tiny_params(model={"backbone": backbone}).model, input_size=16)
     optimised = [
         id(weight)
         for optimizer in build_optimizers(optimizer_params(name=name, layer_decay=0.5), model)
@@ -158,7 +158,7 @@ def test_sgd_takes_nesterovs_step() -> None:
     assert layer.weight.item() == pytest.approx(-1.5)
 
 
-def test_trained_layers_go_from_the_pictures_to_the_head_without_frozen_ones() -> None:
+def test_trained_layers_go_from_the_images_to_the_head_without_frozen_ones() -> None:
     model = Network()
     layers = {name: {id(weight) for weight in weights} for name, weights in trained_layers(model)}
     assert list(layers) == ["backbone.blocks.0", "backbone.blocks.2", "head"]

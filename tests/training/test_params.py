@@ -21,18 +21,18 @@ FROZEN = {"backbone": "resnet18", "weights": "IMAGENET1K_V1", "freeze": "backbon
     ("changes", "sentence"),
     [
         ({"feature_views": 2}, r"train\.feature_views is 2, but train\.model\.freeze is none"),
-        ({"linear_epochs": 2}, r"train\.linear_epochs .* needs train\.model\.weights"),
-        ({"linear_epochs": 2, "model": FROZEN}, r"train\.model\.freeze other than backbone"),
+        ({"linear_probe_epochs": 2}, r"train\.linear_probe_epochs .* needs train\.model\.weights"),
+        ({"linear_probe_epochs": 2, "model": FROZEN}, r"train\.model\.freeze other than backbone"),
         ({"adversarial_strength": 2.0, "model": FROZEN}, r"train\.adversarial_strength changes"),
-        ({"mix": {"cutmix": 1.0}, "model": FROZEN}, r"train\.mix\.cutmix needs pictures"),
+        ({"mix": {"cutmix": 1.0}, "model": FROZEN}, r"train\.mix\.cutmix needs images"),
         (
             {
-                "progressive": [
+                "progressive_resizing": [
                     {"until_epoch": 2, "side": 4},
                     {"until_epoch": 1, "side": 6},
                 ]
             },
-            r"train\.progressive .* \[2, 1\]; they must ascend",
+            r"train\.progressive_resizing .* \[2, 1\]; they must ascend",
         ),
         ({"augment": {"alternate_flips": True, "flip": 0.3}}, r"set flip: 0\.5"),
     ],
@@ -44,27 +44,27 @@ def test_contradictions_are_named(changes: dict[str, Any], sentence: str) -> Non
 
 def test_views_may_be_of_the_head_that_is_trained_first() -> None:
     model = {"backbone": "resnet18", "weights": "IMAGENET1K_V1"}
-    assert tiny_params(feature_views=2, linear_epochs=1, model=model).feature_views == 2
+    assert tiny_params(feature_views=2, linear_probe_epochs=1, model=model).feature_views == 2
 
 
-def test_pictures_are_small_up_to_the_epochs_named_and_full_afterwards() -> None:
+def test_images_are_small_up_to_the_epochs_named_and_full_afterwards() -> None:
     sides = [{"until_epoch": 1, "side": 3}, {"until_epoch": 3, "side": 5}]
-    params = tiny_params(progressive=sides)
-    assert [params.side(epoch, crop=8) for epoch in range(1, 6)] == [3, 5, 5, 8, 8]
+    params = tiny_params(progressive_resizing=sides)
+    assert [params.side(epoch, input_size=8) for epoch in range(1, 6)] == [3, 5, 5, 8, 8]
 
 
 def test_progressive_side_above_the_crop_is_refused(tmp_path: Path) -> None:
     dataset = write_split(tmp_path)
-    params = tiny_params(progressive=[{"until_epoch": 1, "side": 9}])
-    with pytest.raises(UserError, match=r"train\.progressive has a side of 9.*crop, 8"):
+    params = tiny_params(progressive_resizing=[{"until_epoch": 1, "side": 9}])
+    with pytest.raises(UserError, match=r"train\.progressive_resizing has a side of 9.*crop, 8"):
         _prepare(params, dataset)
 
 
-def test_parts_of_single_pictures_are_refused(tmp_path: Path) -> None:
+def test_parts_of_single_images_are_refused(tmp_path: Path) -> None:
     dataset = write_split(tmp_path)
-    # 36 pictures in two batches of 18, in parts of two and one.
-    params = tiny_params(batch_size=35, accumulation=11)
-    with pytest.raises(UserError, match=r"batch of 18 pictures in 11 parts"):
+    # 36 images in two batches of 18, in parts of two and one.
+    params = tiny_params(batch_size=35, grad_accumulation_steps=11)
+    with pytest.raises(UserError, match=r"batch of 18 images in 11 parts"):
         _prepare(params, dataset)
 
 

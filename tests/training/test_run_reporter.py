@@ -20,7 +20,7 @@ HISTORY: list[dict[str, float]] = [
     }
     for epoch in (1, 2, 3)
 ]
-PICTURE = np.random.default_rng(0).integers(0, 256, (10, 10, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (10, 10, 3), dtype=np.uint8)
 
 
 def shown(figure: Figure) -> list[np.ndarray]:
@@ -48,16 +48,16 @@ def test_curves_show_the_history_and_the_best_epoch() -> None:
         assert list(lines) == ["training (augmented)", "validation", "best epoch (2)"]
 
 
-def test_sheet_shows_the_picture_as_validated_and_16_times_augmented() -> None:
-    figure = draw_augmentations(PICTURE, tiny_params().augment, crop=8, seed=0)
+def test_sheet_shows_the_image_as_validated_and_16_times_augmented() -> None:
+    figure = draw_augmentations(IMAGE, tiny_params().augment, input_size=8, seed=0)
     first, *others = shown(figure)
-    np.testing.assert_array_equal(first, center_crop(PICTURE, 8))
+    np.testing.assert_array_equal(first, center_crop(IMAGE, 8))
     assert len(others) == 16
     assert all(other.shape == (8, 8, 3) and other.dtype == np.uint8 for other in others)
     assert len({other.tobytes() for other in others}) > 8
 
 
-def test_sheet_without_augmentation_shows_the_same_picture_everywhere() -> None:
+def test_sheet_without_augmentation_shows_the_same_image_everywhere() -> None:
     off = tiny_params(augment={"flip": 0.0, "crop_padding": None}).augment
-    for picture in shown(draw_augmentations(PICTURE, off, crop=8, seed=0)):
-        np.testing.assert_array_equal(picture, center_crop(PICTURE, 8))
+    for image in shown(draw_augmentations(IMAGE, off, input_size=8, seed=0)):
+        np.testing.assert_array_equal(image, center_crop(IMAGE, 8))

@@ -29,8 +29,8 @@ class Linear(nn.Module):
         torch.manual_seed(0)
         self.backbone, self.head = nn.Sequential(before), nn.Linear(3 * side * side, 3)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.backbone(pictures.float().flatten(1)))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.backbone(images.float().flatten(1)))
 
 
 def linear(before: nn.Module | None = None, *, side: int = 4) -> Linear:
@@ -57,7 +57,7 @@ def make_params(**changes: Any) -> TrainParams:
     """Plain gradient descent with a learning rate of 1."""
     plain: dict[str, Any] = {
         "optimizer": {"name": "sgd", "lr": 1.0, "momentum": 0.0, "weight_decay": 0.0},
-        "schedule": {"name": "constant", "warmup_epochs": 0.0},
+        "lr_scheduler": {"name": "constant", "warmup_epochs": 0.0},
         "augment": {"flip": 0.0, "crop_padding": None},
     }
     plain["optimizer"] |= changes.pop("optimizer", {})
@@ -73,7 +73,7 @@ def make_run(network: nn.Module, params: TrainParams) -> Run:
         {name: tensor.clone() for name, tensor in average.items()},
         StateFolder("run"),
         Processes(),
-        params.accumulation,
+        params.grad_accumulation_steps,
     )
 
 
@@ -138,7 +138,7 @@ def test_steps_in_parts_are_those_on_the_whole_batch(
     np.testing.assert_allclose(divided.progress.totals, whole.progress.totals, rtol=1e-5)
 
 
-def test_totals_are_summed_loss_correct_predictions_and_pictures() -> None:
+def test_totals_are_summed_loss_correct_predictions_and_images() -> None:
     batch, network, params = make_batch(), linear(), make_params(optimizer={"lr": 1e-30})
     run = make_run(network, params)
     for _ in range(2):
@@ -147,15 +147,15 @@ def test_totals_are_summed_loss_correct_predictions_and_pictures() -> None:
     correct = (logits.argmax(dim=1) == batch.targets).sum().item()
     summed = cross_entropy(logits, batch.targets, reduction="sum").item()
     assert run.progress.totals.tolist() == pytest.approx([2 * summed, 2 * correct, 22])
-    assert (run.progress.step, run.clock.pictures) == (2, 22)
+    assert (run.progress.step, run.clock.images) == (2, 22)
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_clipping_shortens_the_whole_gradient_and_keeps_its_direction(count: int) -> None:
     parts = in_parts(make_batch(), count)
 
-    def moved(clip_norm: float | None) -> np.ndarray:
-        network, params = linear(), make_params(optimizer={"clip_norm": clip_norm})
+    def moved(max_grad_norm: float | None) -> np.ndarray:
+        network, params = linear(), make_params(optimizer={"max_grad_norm": max_grad_norm})
         before = state_of(network)
         step(make_run(network, params), parts, params)
         return movement(before, network)
@@ -206,7 +206,7 @@ def test_average_is_what_is_validated_and_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [{"mixup": 1.0, "cutmix": 0.0}, {"mixup": 0.0, "cutmix": 1.0}])
 @pytest.mark.parametrize("weights", [None, [1.0, 5.0, 9.0]])
-def test_mixed_pictures_loss_is_shared_between_both_classes(
+def test_mixed_images_loss_is_shared_between_both_classes(
     kind: dict[str, float], weights: list[float] | None
 ) -> None:
     batch, network, loss = make_batch(), linear(), make_loss(weights, 0.0)
@@ -247,7 +247,7 @@ def test_groups_have_their_peaks_times_the_schedules_factor(name: str) -> None:
     params = make_params(
         epochs=4,
         optimizer={"name": name, "lr": 0.1, "aux_lr": 0.02, "layer_decay": 0.5},
-        schedule={"name": "linear", "warmup_epochs": 0.0},
+        lr_scheduler={"name": "linear", "warmup_epochs": 0.0},
     )
     run = make_run(network, params)
     run.progress.epoch, run.progress.step = 2, 3
@@ -262,7 +262,7 @@ def test_groups_have_their_peaks_times_the_schedules_factor(name: str) -> None:
 def test_plateaus_are_those_of_the_validation_losses_so_far() -> None:
     params = make_params(
         epochs=9,
-        schedule={"name": "plateau", "warmup_epochs": 0.0, "step_epochs": 2, "gamma": 0.1},
+        lr_scheduler={"name": "plateau", "warmup_epochs": 0.0, "step_epochs": 2, "gamma": 0.1},
     )
     run = make_run(linear(), params)
     run.progress.epoch = 4

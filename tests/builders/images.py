@@ -1,4 +1,4 @@
-"""Small real pictures and archives of them, as several tests need them; no torch."""
+"""Small real images and archives of them, as several tests need them; no torch."""
 
 import gzip
 import io
@@ -22,16 +22,16 @@ def noise(width: int, height: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def encode(picture: Image.Image | np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
-    """The bytes of a picture file."""
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+def encode(image: Image.Image | np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
+    """The bytes of an image file."""
+    opened = image if isinstance(image, Image.Image) else Image.fromarray(image)
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    opened.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def class_folders(sizes: dict[str, int], *, prefix: str = "", side: int = 8) -> dict[str, bytes]:
-    """Names and contents of so many different PNG pictures in a folder for each class."""
+    """Names and contents of so many different PNG images in a folder for each class."""
     names = [f"{prefix}{name}/{i:03d}.png" for name, size in sizes.items() for i in range(size)]
     return {name: encode(noise(side, side, zlib.crc32(name.encode()))) for name in names}
 

@@ -1,14 +1,14 @@
-"""What a frozen backbone makes of pictures, computed once and kept in the cache folder.
+"""What a frozen backbone makes of images, computed once and kept in the cache folder.
 
 A frozen backbone in evaluation mode is a pure function, so its features are kept under a key of
-everything that they depend on: the pictures' pixels, the view, the weights, the number format, the
+everything that they depend on: the images' pixels, the view, the weights, the number format, the
 code and the hardware. A later run with another head, and every evaluation, finds them there.
 """
 
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
@@ -22,17 +22,13 @@ from torch.fx.proxy import TraceError
 from tqdm import tqdm
 
 from classifier.core.cache import cache_folder, digest_tensors, read_checked, write_checked
-from classifier.core.random import generator
-from classifier.data.augment import AugmentParams, random_view
-from classifier.data.dataset import Dataset
 from classifier.models.devices import device_name
 from classifier.models.network import Classifier
 from classifier.models.stored_backbone import StoredBackbone
-from classifier.processing.views import View, named_view
-from classifier.training.batches import Batch, Ordering
+from classifier.processing.views import View
 
-# The features of a picture may depend in their last bits on how many are computed at once, so the
-# number is fixed. On a processor, eight pictures of 224 x 224 stay in its caches.
+# The features of an image may depend in their last bits on how many are computed at once, so the
+# number is fixed. On a processor, eight images of 224 x 224 stay in its caches.
 _AT_ONCE = {"cpu": 8, "cuda": 256}
 
 
@@ -54,13 +50,13 @@ class FeatureExtractor:
 
         images: uint8 `(N, S, S, 3)`. From the cache folder where they are there and whole.
         """
-        pictures = _digest_pictures(images, rows)
-        return [self._features(images, rows, view, pictures) for view in views]
+        digest = _digest_images(images, rows)
+        return [self._features(images, rows, view, digest) for view in views]
 
     def _features(
-        self, images: np.ndarray, rows: np.ndarray, view: View, pictures: str
+        self, images: np.ndarray, rows: np.ndarray, view: View, digest: str
     ) -> np.ndarray:
-        path = cache_folder("features") / f"{self._key(pictures, view)}.npy"
+        path = cache_folder("features") / f"{self._key(digest, view)}.npy"
         stored = read_checked(path)
         if stored is not None:
             return np.load(io.BytesIO(stored))
@@ -70,11 +66,11 @@ class FeatureExtractor:
         write_checked(path, buffer.getvalue())
         return computed
 
-    def _key(self, pictures: str, view: View) -> str:
+    def _key(self, digest: str, view: View) -> str:
         code = ("augment", "backbones", "features", "images", "models", "views")
         files = {name: Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in code}
         depends_on = {
-            "pictures": pictures,
+            "images": digest,
             "view": repr(view),
             "weights": self._weights_digest,
             "dtype": str(self._dtype),
@@ -93,8 +89,8 @@ class FeatureExtractor:
         @torch.no_grad()
         def features_from(start: int) -> Tensor:
             chosen = np.resize(rows[start : start + at_once], at_once)
-            pictures = torch.from_numpy(view(images[chosen], chosen)).to(device)
-            normalized = self._model.normalize(pictures).to(self._dtype)
+            shown = torch.from_numpy(view(images[chosen], chosen)).to(device)
+            normalized = self._model.normalize(shown).to(self._dtype)
             return network(normalized).float().cpu()
 
         starts = range(0, len(rows), at_once)
@@ -125,88 +121,9 @@ def _for_inference(backbone: nn.Module, dtype: torch.dtype) -> nn.Module:
     return network.to(dtype).to(memory_format=torch.channels_last)
 
 
-def _digest_pictures(images: np.ndarray, rows: np.ndarray) -> str:
-    # The rows count too: what a random view shows of a picture depends on its row.
+def _digest_images(images: np.ndarray, rows: np.ndarray) -> str:
+    # The rows count too: what a random view shows of an image depends on its row.
     digest = hashlib.sha256(f"{images.shape[1:]} {rows.tolist()}".encode())
     for start in range(0, len(rows), 256):
         digest.update(images[rows[start : start + 256]].data)
     return digest.hexdigest()
-
-
-class FeatureBatches:
-    """Features of a frozen backbone for the training loop, in every epoch of one of their views.
-
-    training: float32 `(views, n, features)`, row i for picture `training_rows[i]`; the view of a
-    picture in an epoch is a function of (seed, epoch, i).
-    """
-
-    def __init__(
-        self,
-        training: Sequence[np.ndarray],
-        validation: np.ndarray,
-        training_targets: np.ndarray,
-        validation_targets: np.ndarray,
-        *,
-        ordering: Ordering,
-        device: torch.device,
-    ) -> None:
-        self._training = torch.from_numpy(np.stack(training)).to(device)
-        self._validation = torch.from_numpy(validation).to(device)
-        self._targets = torch.from_numpy(training_targets).to(device)
-        self._validation_targets = torch.from_numpy(validation_targets).to(device)
-        self._labels = training_targets
-        self._ordering = ordering
-
-    def training_order(self, epoch: int) -> list[np.ndarray]:
-        return self._ordering.places(self._labels, epoch)
-
-    def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
-        draws = generator(self._ordering.seed, epoch, 3)
-        views = draws.integers(len(self._training), size=len(self._targets))
-        for order in self.training_order(epoch)[first:]:
-            rows, seen = torch.from_numpy(order), torch.from_numpy(views[order])
-            yield [Batch(self._training[seen, rows], self._targets[rows])]
-
-    def validation_batches(self) -> Iterator[Batch]:
-        yield Batch(self._validation, self._validation_targets)
-
-
-def feature_batches(
-    dataset: Dataset,
-    model: Classifier,
-    augment: AugmentParams,
-    *,
-    views: int,
-    crop: int,
-    dtype: torch.dtype,
-    ordering: Ordering,
-) -> FeatureBatches:
-    """The features of the training pictures, as centre crops and in `views` augmented views.
-
-    Training sees features that were computed in `dtype`, validation sees them in float32, as
-    evaluation computes them.
-    """
-    image_size = dataset.preprocessing.image_size
-    identity = named_view("identity", image_size, crop)
-    augmented = [
-        random_view(
-            augment,
-            image_size=image_size,
-            crop=crop,
-            seed=ordering.seed,
-            number=number,
-            size=len(dataset.images),
-        )
-        for number in range(views)
-    ]
-    train, val = dataset.rows("train"), dataset.rows("val")
-    exact, fast = FeatureExtractor(model), FeatureExtractor(model, dtype)
-    (validation,) = exact.features(dataset.images, val, [identity])
-    return FeatureBatches(
-        fast.features(dataset.images, train, [identity, *augmented]),
-        validation,
-        dataset.labels[train],
-        dataset.labels[val],
-        ordering=ordering,
-        device=model.mean.device,
-    )

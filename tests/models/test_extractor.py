@@ -9,10 +9,11 @@ from builders.tiny import tiny_model, tiny_params, write_split
 from classifier.core.cache import cache_folder
 from classifier.data.augment import random_view
 from classifier.data.dataset import Dataset
-from classifier.models.features import FeatureBatches, FeatureExtractor, feature_batches
+from classifier.models.extractor import FeatureExtractor
 from classifier.models.network import Classifier
 from classifier.processing.views import named_view
 from classifier.training.batches import Ordering, Sampling
+from classifier.training.feature_batches import FeatureBatches, feature_batches
 
 CROP = 6
 IDENTITY = named_view("identity", 8, CROP)
@@ -26,7 +27,7 @@ def dataset(tmp_path: Path) -> Dataset:
 @pytest.fixture
 def model() -> Classifier:
     """A frozen network whose batch norm has something to fold."""
-    model = tiny_model(crop=CROP)
+    model = tiny_model(input_size=CROP)
     with torch.no_grad():
         for module in model.backbone.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -50,7 +51,7 @@ def test_features_are_those_that_the_backbone_computes(dataset: Dataset, model: 
     np.testing.assert_allclose(computed, expected.numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_features_of_a_picture_do_not_depend_on_its_neighbours(dataset: Dataset, model: Classifier):
+def test_features_of_a_image_do_not_depend_on_its_neighbours(dataset: Dataset, model: Classifier):
     extractor = FeatureExtractor(model)
     (together,) = extractor.features(dataset.images, np.arange(20), [IDENTITY])
     (alone,) = extractor.features(dataset.images, np.array([13]), [IDENTITY])
@@ -86,7 +87,7 @@ def test_the_cache_tells_apart_all_that_features_depend_on(dataset: Dataset, mod
     images, rows = np.array(dataset.images), np.arange(5)
     augment = tiny_params().augment
     views = [
-        random_view(augment, image_size=8, crop=CROP, seed=seed, number=number, size=60)
+        random_view(augment, stored_size=8, input_size=CROP, seed=seed, number=number, size=60)
         for seed, number in ((0, 0), (0, 1), (1, 0))
     ]
     FeatureExtractor(model).features(images, rows, [IDENTITY, named_view("flip", 8, CROP), *views])
@@ -112,7 +113,7 @@ def make_batches(
         model,
         tiny_params().augment,
         views=2,
-        crop=CROP,
+        input_size=CROP,
         dtype=torch.float32,
         ordering=Ordering(seed, 8, sampling),
     )
@@ -123,7 +124,7 @@ def inputs(batches: FeatureBatches, epoch: int, first: int = 0) -> list[torch.Te
     return [batch.inputs for (batch,) in batches.training_batches(epoch, first)]
 
 
-def test_an_epoch_shows_every_training_picture_once_in_one_of_its_views(
+def test_an_epoch_shows_every_training_image_once_in_one_of_its_views(
     dataset: Dataset, model: Classifier
 ):
     train = dataset.rows("train")
@@ -131,7 +132,12 @@ def test_an_epoch_shows_every_training_picture_once_in_one_of_its_views(
         IDENTITY,
         *(
             random_view(
-                tiny_params().augment, image_size=8, crop=CROP, seed=0, number=number, size=60
+                tiny_params().augment,
+                stored_size=8,
+                input_size=CROP,
+                seed=0,
+                number=number,
+                size=60,
             )
             for number in range(2)
         ),
@@ -154,17 +160,17 @@ def test_epochs_draw_other_views_and_a_resumed_epoch_the_same(dataset: Dataset, 
     assert not torch.equal(torch.cat(first).sort(dim=0)[0], torch.cat(second).sort(dim=0)[0])
 
 
-def test_targets_are_those_of_the_pictures(dataset: Dataset, model: Classifier):
+def test_targets_are_those_of_the_images(dataset: Dataset, model: Classifier):
     labels = dataset.labels[dataset.rows("train")]
     batches = make_batches(dataset, model)
     found = [batch.targets.tolist() for (batch,) in batches.training_batches(2)]
     assert found == [labels[order].tolist() for order in batches.training_order(2)]
 
 
-def test_balanced_sampling_draws_from_the_classes_of_the_training_pictures(
+def test_balanced_sampling_draws_from_the_classes_of_the_training_images(
     dataset: Dataset, model: Classifier
 ):
-    # Two training pictures are left of class 0.
+    # Two training images are left of class 0.
     manifest = dataset.manifest.copy()
     spare = manifest.index[(manifest["split"] == "train") & (manifest["label"] == 0)][2:]
     manifest.loc[spare, "split"] = "test"

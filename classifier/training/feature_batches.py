@@ -1,0 +1,93 @@
+"""Batches of a frozen backbone's features, in place of images."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from classifier.core.random import generator
+from classifier.data.augment import AugmentParams, random_view
+from classifier.data.dataset import Dataset
+from classifier.models.extractor import FeatureExtractor
+from classifier.models.network import Classifier
+from classifier.processing.views import named_view
+from classifier.training.batches import Batch, Ordering
+
+
+class FeatureBatches:
+    """Features of a frozen backbone for the training loop, in every epoch of one of their views.
+
+    training: float32 `(views, n, features)`, row i for image `training_rows[i]`; the view of a
+    image in an epoch is a function of (seed, epoch, i).
+    """
+
+    def __init__(
+        self,
+        training: Sequence[np.ndarray],
+        validation: np.ndarray,
+        training_targets: np.ndarray,
+        validation_targets: np.ndarray,
+        *,
+        ordering: Ordering,
+        device: torch.device,
+    ) -> None:
+        self._training = torch.from_numpy(np.stack(training)).to(device)
+        self._validation = torch.from_numpy(validation).to(device)
+        self._targets = torch.from_numpy(training_targets).to(device)
+        self._validation_targets = torch.from_numpy(validation_targets).to(device)
+        self._labels = training_targets
+        self._ordering = ordering
+
+    def training_order(self, epoch: int) -> list[np.ndarray]:
+        return self._ordering.places(self._labels, epoch)
+
+    def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
+        draws = generator(self._ordering.seed, epoch, 3)
+        views = draws.integers(len(self._training), size=len(self._targets))
+        for order in self.training_order(epoch)[first:]:
+            rows, seen = torch.from_numpy(order), torch.from_numpy(views[order])
+            yield [Batch(self._training[seen, rows], self._targets[rows])]
+
+    def validation_batches(self) -> Iterator[Batch]:
+        yield Batch(self._validation, self._validation_targets)
+
+
+def feature_batches(
+    dataset: Dataset,
+    model: Classifier,
+    augment: AugmentParams,
+    *,
+    views: int,
+    input_size: int,
+    dtype: torch.dtype,
+    ordering: Ordering,
+) -> FeatureBatches:
+    """The features of the training images, as centre crops and in `views` augmented views.
+
+    Training sees features that were computed in `dtype`, validation sees them in float32, as
+    evaluation computes them.
+    """
+    stored_size = dataset.preprocessing.stored_size
+    identity = named_view("identity", stored_size, input_size)
+    augmented = [
+        random_view(
+            augment,
+            stored_size=stored_size,
+            input_size=input_size,
+            seed=ordering.seed,
+            number=number,
+            size=len(dataset.images),
+        )
+        for number in range(views)
+    ]
+    train, val = dataset.rows("train"), dataset.rows("val")
+    exact, fast = FeatureExtractor(model), FeatureExtractor(model, dtype)
+    (validation,) = exact.features(dataset.images, val, [identity])
+    return FeatureBatches(
+        fast.features(dataset.images, train, [identity, *augmented]),
+        validation,
+        dataset.labels[train],
+        dataset.labels[val],
+        ordering=ordering,
+        device=model.mean.device,
+    )
