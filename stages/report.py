@@ -4,6 +4,7 @@ from classifier.core.files import write_bytes
 from classifier.core.processes import run_program
 from classifier.report.model_card import CARD, model_card
 from classifier.report.page import report_page, verdict_of
+from classifier.report.run_figures import write_figures
 from classifier.report.run_results import RESULTS, load_run
 
 PAGE = RESULTS / "report.html"
@@ -11,6 +12,7 @@ PAGE = RESULTS / "report.html"
 
 def main() -> None:
     run = load_run()
+    write_figures(run)
     page = report_page(run).encode()
     write_bytes(PAGE, page)
     write_bytes(CARD, model_card(run, verdict_of(run)).encode())

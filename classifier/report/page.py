@@ -121,9 +121,9 @@ def _training(run: RunResults) -> str:
     return "\n".join(
         [
             paragraph(told),
-            _shown("train/curves.png", alt, "Loss and accuracy by epoch."),
+            _shown("report/curves.png", alt, "Loss and accuracy by epoch."),
             _shown(
-                "train/augmentations.png",
+                "report/augmentations.png",
                 "One training image as validated and in sixteen augmentations.",
                 "What the augmentation makes of an image.",
             ),

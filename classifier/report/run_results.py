@@ -111,6 +111,14 @@ def model_files() -> list[Path]:
     return [*(MODELS / name for name in MODEL_FILES), *sorted(exported)]
 
 
+def file_of(result: str) -> Path:
+    """Return the path of a file below results/; raise UserError where it is missing."""
+    path = RESULTS / result
+    if not path.exists():
+        raise _missing(path)
+    return path
+
+
 def read_json(path: Path) -> Json:
     return json.loads(read_bytes(path))
 
@@ -125,6 +133,10 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(
-            f"{PurePosixPath(path)} is missing: `dvc repro` runs the stage that writes it."
-        ) from None
+        raise _missing(path) from None
+
+
+def _missing(path: Path) -> UserError:
+    return UserError(
+        f"{PurePosixPath(path)} is missing: `dvc repro` runs the stage that writes it."
+    )

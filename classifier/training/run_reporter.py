@@ -1,32 +1,25 @@
-"""What training leaves for people: history, curves, checkpoints, a look at the augmentation."""
+"""Report a training run while it goes on and when it is over: history, metrics, checkpoints."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 from classifier.core.files import write_csv, write_json
 from classifier.core.timing import write_timing
-from classifier.data.augment import AugmentParams, augment, draw_table
+from classifier.data.augmentation_samples import augmentation_samples
 from classifier.data.dataset import Dataset
 from classifier.models.bundle import save_bundle
 from classifier.models.devices import device_name
 from classifier.models.network import Classifier
-from classifier.plotting.figures import BLUE, GREY, ORANGE, image_sheet, new_figure, write_png
-from classifier.processing.images import center_crop
 from classifier.processing.spec import BundleSpec
 from classifier.training.loggers import LiveLog, TensorBoardLog
 from classifier.training.loop import Batches
 from classifier.training.params import TrainParams
 from classifier.training.state import Row, Run
 
-SHEET_IMAGES = 16
+_SAMPLES = 16
 
 
 class Story:
@@ -51,20 +44,22 @@ class Story:
         self._watch: Callable[[Run], None] | None = None
 
     def begin(self, dataset: Dataset, batches: Batches, events: Path) -> None:
-        """Draw what the augmentation makes of the first training image, and open the logs.
+        """Open TensorBoard's log in the folder `events` if `train.tensorboard` asks for it.
 
-        events: the folder for TensorBoard's files, if it is wanted.
+        It begins with augmentations of the first training image.
         """
-        image = dataset.images[dataset.rows("train")[0]]
-        sheet = draw_augmentations(
-            image, self._params.augment, input_size=self._spec.input_size, seed=self._params.seed
+        if not self._params.tensorboard:
+            return
+        samples = augmentation_samples(
+            dataset.images[dataset.rows("train")[0]],
+            self._params.augment,
+            input_size=self._spec.input_size,
+            seed=self._params.seed,
+            count=_SAMPLES,
         )
-        write_png(sheet, self._results / "augmentations.png")
-        if self._params.tensorboard:
-            shown = np.asarray(Image.open(self._results / "augmentations.png").convert("RGB"))
-            log, images = TensorBoardLog(events), next(batches.validation_batches()).inputs
-            self._watch = lambda run: log.update(run, images, shown)
-            print(f"tensorboard --logdir {events}")
+        log, images = TensorBoardLog(events), next(batches.validation_batches()).inputs
+        self._watch = lambda run: log.update(run, images, samples)
+        print(f"tensorboard --logdir {events}")
 
     def after_epoch(self, run: Run) -> None:
         """A line on the terminal, the history's file, and a checkpoint where one is due."""
@@ -109,10 +104,9 @@ class Story:
         return [*self.earlier, *later]
 
     def finish(self, run: Run, started: float, device: torch.device) -> None:
-        """Curves, metrics and what it cost. started: `time.perf_counter()` of the program."""
+        """Write metrics.json and timing.json. started: `time.perf_counter()` of the program."""
         history = self.history(run)
         best_epoch = len(self.earlier) + run.progress.best_epoch
-        write_png(draw_curves(history, best_epoch), self._results / "curves.png")
         sizes = [(weight.numel(), weight.requires_grad) for weight in self._model.parameters()]
         best = {name: round(value, 6) for name, value in run.progress.best.items()}
         metrics = {
@@ -133,44 +127,3 @@ def write_history(history: list[dict[str, float]], path: Path) -> None:
     """The history as CSV, whole after every epoch, so that `dvc plots show` can follow a run."""
     table = pd.DataFrame(history).astype({"epoch": int})
     write_csv(path, table.round({name: 6 for name in table.columns if name not in ("epoch", "lr")}))
-
-
-def draw_curves(history: list[dict[str, float]], best_epoch: int) -> Figure:
-    """Loss and accuracy of training and validation by epoch; a line marks the best epoch."""
-    table = pd.DataFrame(history)
-    figure = new_figure(9, 3.6)
-    left, right = figure.subplots(1, 2)
-    _draw_pair(left, table, "loss", best_epoch)
-    _draw_pair(right, table, "accuracy", best_epoch)
-    return figure
-
-
-def _draw_pair(axes: Axes, table: pd.DataFrame, quantity: str, best_epoch: int) -> None:
-    for part, colour in (("train", BLUE), ("val", ORANGE)):
-        label = {"train": "training (augmented)", "val": "validation"}[part]
-        values = table[f"{part}_{quantity}"]
-        axes.plot(table["epoch"], values, color=colour, label=label, marker=".")
-    axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch ({best_epoch})")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(quantity)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend()
-
-
-def draw_augmentations(
-    image: np.ndarray, params: AugmentParams, *, input_size: int, seed: int
-) -> Figure:
-    """One image, uint8 `(S, S, 3)`, as stored and as the first 16 epochs might show it."""
-    table = draw_table(
-        params,
-        seed=seed,
-        epoch=1,
-        size=SHEET_IMAGES,
-        stored_size=image.shape[1],
-        input_size=input_size,
-    )
-    copies = torch.from_numpy(np.repeat(image[None], SHEET_IMAGES, axis=0))
-    augmented = augment(copies, table, params, input_size).round().to(torch.uint8).numpy()
-    captions = ["as validated", *(f"augmented {i + 1}" for i in range(SHEET_IMAGES))]
-    return image_sheet([center_crop(image, input_size), *augmented], captions, columns=6)

@@ -78,8 +78,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_stage_writes_the_bundle_and_its_story(trained: Path) -> None:
     assert list(contents(trained / "models")) == ["model.json", "model.safetensors"]
     assert list(contents(trained / "results")) == [
-        "train/augmentations.png",
-        "train/curves.png",
         "train/history.csv",
         "train/live/metrics.json",
         *(f"train/live/plots/metrics/live_{name}.tsv" for name in LIVE),

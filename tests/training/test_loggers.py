@@ -26,7 +26,7 @@ HISTORY: list[Row] = [
     for epoch in range(1, 6)
 ]
 CPU = torch.device("cpu")
-SHEET = np.full((4, 6, 3), 200, dtype=np.uint8)
+SAMPLES = np.full((2, 4, 6, 3), 200, dtype=np.uint8)
 
 
 def test_live_files_hold_the_last_row_and_the_history_of_each_column(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def trained_weights(dataset: Dataset, folder: Path | None, key: str) -> tuple[by
 
     def after_epoch(run: Run) -> None:
         if log:
-            log.update(run, images(dataset), SHEET)
+            log.update(run, images(dataset), SAMPLES)
 
     run = fit(
         network,
@@ -172,7 +172,7 @@ def test_watched_run_ends_in_the_same_bits_and_is_told_of_in_every_epoch(
     watched = trained_weights(dataset, events, "watched")
     assert watched == trained_weights(dataset, None, "unwatched")
     found = read(events)
-    assert found.pop("augmentations") == {1: 6}
+    assert found.pop("augmentations") == {1: 12}  # two images side by side, of width 6
     for row in watched[1]:
         for name in ("lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"):
             assert found[f"history/{name}"][int(row["epoch"])] == pytest.approx(row[name])
