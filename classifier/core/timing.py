@@ -4,12 +4,10 @@ import os
 import platform
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from classifier.core.files import write_json
-
-_PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "onnx", "onnxruntime")
+from classifier.core.versions import LIBRARIES, installed_versions
 
 
 def write_timing(stage: str, started: float, **figures: float | str) -> None:
@@ -27,15 +25,10 @@ def write_timing(stage: str, started: float, **figures: float | str) -> None:
             "platform": f"{platform.system()} {platform.machine()}",
             "cores": os.cpu_count(),
             "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-            **package_versions(),
+            **installed_versions(*LIBRARIES),
         },
     }
     write_json(Path("results") / stage / "timing.json", content)
-
-
-def package_versions() -> dict[str, str | None]:
-    """Of the packages that decide about results; None where one is not installed."""
-    return {name: _installed(name) for name in _PACKAGES}
 
 
 def peak_memory_mb() -> float | None:
@@ -46,10 +39,3 @@ def peak_memory_mb() -> float | None:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

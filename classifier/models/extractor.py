@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +20,8 @@ from torch.fx.proxy import TraceError
 from tqdm import tqdm
 
 from classifier.core.cache import cache_folder, digest_tensors, read_checked, write_checked
+from classifier.core.code import code_digest
+from classifier.core.versions import installed_versions
 from classifier.models.devices import device_name
 from classifier.models.network import Classifier
 from classifier.models.stored_backbone import StoredBackbone
@@ -67,15 +67,13 @@ class FeatureExtractor:
         return computed
 
     def _key(self, digest: str, view: View) -> str:
-        code = ("augment", "backbones", "features", "images", "models", "views")
-        files = {name: Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in code}
         depends_on = {
             "images": digest,
             "view": repr(view),
             "weights": self._weights_digest,
             "dtype": str(self._dtype),
-            "code": files,
-            "versions": [torch.__version__, version("torchvision")],
+            "code": code_digest(__name__, type(view).__module__),
+            "versions": installed_versions("torch", "torchvision", "numpy", "pillow"),
             "device": device_name(self._model.mean.device),
         }
         return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]

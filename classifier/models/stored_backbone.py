@@ -9,13 +9,14 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from classifier.core.cache import cache_folder, read_checked, write_checked
+from classifier.core.code import code_digest
+from classifier.core.versions import installed_versions
 
 Build = Callable[[], tuple[nn.Module, int]]
 
@@ -47,14 +48,14 @@ def stored_backbone(
 
     depends_on: what the backbone is a function of. rebuild: as `build`, with any weights.
     """
-    path = cache_folder("backbones") / f"{_name(depends_on)}.pt"
+    path = cache_folder("backbones") / f"{_name(depends_on, build)}.pt"
     content = read_checked(path)
     if content is not None:
         stored = torch.load(io.BytesIO(content), weights_only=True)
         return StoredBackbone(stored["parameters"], stored["buffers"], rebuild), stored["features"]
     backbone, features = build()
     # Now that the weights' file is there, if it was not before.
-    path = path.with_name(f"{_name(depends_on)}.pt")
+    path = path.with_name(f"{_name(depends_on, build)}.pt")
     buffer = io.BytesIO()
     stored = {
         "parameters": {name: tensor.detach() for name, tensor in backbone.named_parameters()},
@@ -66,10 +67,11 @@ def stored_backbone(
     return backbone, features
 
 
-def _name(depends_on: dict[str, object]) -> str:
-    code = [Path(__file__), Path(__file__).with_name("backbones.py")]
-    texts = [path.read_text("utf-8") for path in code]
-    described = json.dumps([depends_on, version("torchvision"), _downloads(), texts])
+def _name(depends_on: dict[str, object], build: Build) -> str:
+    """Return a name for all that the stored backbone depends on: 32 hexadecimal digits."""
+    code = code_digest(__name__, build.__module__)
+    versions = installed_versions("torch", "torchvision")
+    described = json.dumps([depends_on, versions, _downloads(), code])
     return hashlib.sha256(described.encode()).hexdigest()[:32]
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from classifier.core.files import sha256_of
-from classifier.core.timing import package_versions
+from classifier.core.versions import LIBRARIES, installed_versions
 from classifier.report.formatting import (
     FEW_TEST_IMAGES,
     few_test_images,
@@ -147,7 +147,9 @@ def _few(run: RunResults) -> str:
 def _environment() -> str:
     # What stands behind a plus sign names where a package came from, not what it is.
     rows = [
-        [name, version.partition("+")[0]] for name, version in package_versions().items() if version
+        [name, version.partition("+")[0]]
+        for name, version in installed_versions(*LIBRARIES).items()
+        if version
     ]
     return _table(["package", "version"], rows)
 

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,13 @@ import torch
 from torch import Tensor
 
 from classifier.core.cache import cache_folder, digest_tensors, read_checked, write_checked
+from classifier.core.code import code_digest
 from classifier.core.files import sha256_of
+from classifier.core.versions import installed_versions
 from classifier.models.devices import device_name
 
+# The module whose import closure is the code of a training run.
+TRAINING = "stages.train"
 _KEPT = 2
 
 
@@ -30,16 +33,14 @@ def run_key(
     weights: of the network before its first step. How a batch is divided, in parts, processes and
     threads, is left out: it may change when a run goes on, since memory may have been too small.
     """
-    library = Path(__file__).parent
-    code = sorted([*library.glob("*.py"), *library.parent.glob("stages/train.py")])
     data = sorted(path for path in data_folder.iterdir() if path.is_file())
     depends_on = {
         "params": {
             name: value for name, value in params.items() if name != "grad_accumulation_steps"
         },
         "data": {path.name: sha256_of(path) for path in data},
-        "code": {path.name: sha256_of(path) for path in code},
-        "versions": [torch.__version__, version("torchvision"), version("numpy")],
+        "code": code_digest(TRAINING),
+        "versions": installed_versions("torch", "torchvision", "numpy", "pillow"),
         "device": device_name(device),
         "weights": digest_tensors(weights),
     }

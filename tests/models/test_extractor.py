@@ -4,8 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders.library import copy_library, edit
 from builders.tiny import tiny_model, tiny_params, write_split
 
+from classifier.core import code, versions
 from classifier.core.cache import cache_folder
 from classifier.data.augment import random_view
 from classifier.data.dataset import Dataset
@@ -103,6 +105,56 @@ def test_the_cache_tells_apart_all_that_features_depend_on(dataset: Dataset, mod
         next(model.backbone.parameters()).add_(1)
     FeatureExtractor(model).features(images, rows, [IDENTITY])
     assert files() == 9
+
+
+@pytest.mark.parametrize(
+    ("file", "changes_identity", "changes_random"),
+    [
+        ("core/random.py", False, True),
+        ("data/augment.py", False, True),
+        ("models/stored_backbone.py", True, True),
+        ("processing/views.py", True, True),
+        ("models/extractor.py", True, True),
+        ("serving/app.py", False, False),
+        ("training/loop.py", False, False),
+    ],
+)
+def test_features_are_computed_again_when_the_code_that_they_depend_on_changes(
+    dataset: Dataset,
+    model: Classifier,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    changes_identity: bool,
+    changes_random: bool,
+):
+    library = copy_library(tmp_path / "copy")
+    monkeypatch.setattr(code, "ROOT", library)
+    augment = tiny_params().augment
+    augmented = random_view(augment, stored_size=8, input_size=CROP, seed=0, number=0, size=60)
+
+    def compute() -> int:
+        FeatureExtractor(model).features(dataset.images, np.arange(5), [IDENTITY, augmented])
+        return len(list(cache_folder("features").iterdir()))
+
+    assert compute() == 2
+    edit(library / "classifier" / file)
+    assert compute() == 2 + changes_identity + changes_random
+
+
+@pytest.mark.parametrize("library", ["torch", "torchvision", "numpy", "pillow"])
+def test_features_are_computed_again_with_another_version_of_a_library(
+    dataset: Dataset, model: Classifier, monkeypatch: pytest.MonkeyPatch, library: str
+):
+    FeatureExtractor(model).features(dataset.images, np.arange(5), [IDENTITY])
+    installed = versions.version
+
+    def version(name: str) -> str:
+        return "0.1" if name == library else installed(name)
+
+    monkeypatch.setattr(versions, "version", version)
+    FeatureExtractor(model).features(dataset.images, np.arange(5), [IDENTITY])
+    assert len(list(cache_folder("features").iterdir())) == 2
 
 
 def make_batches(

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders.library import copy_library, edit, edited
 from builders.tiny import tiny_batches, tiny_fit, tiny_params, weights_of, write_split
 from torch import Tensor, nn
 
+from classifier.core import code
+from classifier.core.code import import_closure
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
-from classifier.training import checkpoint as resume
 from classifier.training.batches import Batch
-from classifier.training.checkpoint import StateFolder, run_key
+from classifier.training.checkpoint import TRAINING, StateFolder, run_key
 from classifier.training.loop import Batches
 from classifier.training.params import TrainParams
 
@@ -266,17 +268,37 @@ def test_key_repeats_itself_and_needs_no_states(tmp_path: Path, dataset: Dataset
 def test_key_changes_with_params_weights_data_and_code(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, code = tmp_path / "split", tmp_path / "code"
-    code.mkdir()
-    (code / "augment.py").write_text("one = 1")
-    monkeypatch.setattr(resume, "__file__", str(code / "resume.py"))
+    folder, library = tmp_path / "split", copy_library(tmp_path / "copy")
+    monkeypatch.setattr(code, "ROOT", library)
     keys = [run_key({"lr": rate}, folder, WEIGHTS, CPU) for rate in (0.1, 0.2)]
     keys.append(run_key({"lr": 0.1}, folder, {"layer.weight": torch.zeros(2)}, CPU))
-    (code / "augment.py").write_text("one = 2")
+    edit(library / "classifier/data/augment.py")
     keys.append(run_key({"lr": 0.1}, folder, WEIGHTS, CPU))
     (folder / "classes.json").write_text("[]")
     keys.append(run_key({"lr": 0.1}, folder, WEIGHTS, CPU))
     assert len(set(keys)) == 5
+
+
+def test_key_changes_with_every_file_that_training_imports_and_with_no_other(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = copy_library(tmp_path / "copy")
+    monkeypatch.setattr(code, "ROOT", library)
+
+    def key() -> str:
+        return run_key({"lr": 0.1}, tmp_path / "split", WEIGHTS, CPU)
+
+    closure = import_closure(TRAINING)
+    assert {"stages/train.py", "classifier/training/loop.py", "classifier/core/random.py"} <= {
+        *closure
+    }
+    before = key()
+    for name in closure:
+        with edited(library / name):
+            assert key() != before, name
+    for name in ("serving/app.py", "commands/predict.py", "evaluation/compare.py"):
+        with edited(library / "classifier" / name):
+            assert key() == before, name
 
 
 def test_key_stays_where_batches_are_divided_otherwise(
