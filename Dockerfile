@@ -16,4 +16,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "-c", \
     "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=4)"]
 # Options such as --tta or --api-key-file are added after the image's name.
-ENTRYPOINT ["python", "-m", "classifier.serving.server", "--host", "0.0.0.0"]
+ENTRYPOINT ["python", "-m", "classifier", "serve", "--host", "0.0.0.0"]

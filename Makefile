@@ -19,9 +19,9 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 repro: $(READY)
-	@python -m classifier.commands.check params.yaml
+	@classifier check
 	dvc repro
-	@python -m classifier.commands.summary
+	@classifier summary
 
 # The experiments: measures first, then the parameters in which they differ, nothing else.
 show: $(READY)

@@ -65,7 +65,7 @@ def main() -> None:
     how = ["--runtime", options.runtime, *(["--int8"] if options.int8 else [])]
     model = load_model(models, runtime=options.runtime, int8=options.int8, threads=1)
     classified = measure_classify(models, model, files, how)
-    serve = [sys.executable, "-m", "classifier.serving.server", "--models", str(models), *how]
+    serve = [sys.executable, "-m", "classifier", "serve", "--models", str(models), *how]
     with program([*serve, "--port", str(SERVE_PORT)], SERVE_PORT) as process:
         served = measure_server("serve", SERVE_PORT, files, options, process.pid)
     flask = [sys.executable, str(Path(__file__).with_name("flask_peer.py")), str(models)]
@@ -109,7 +109,8 @@ def classify(models: Path, *arguments: str) -> Cost:
     command = [
         sys.executable,
         "-m",
-        "classifier.commands.predict",
+        "classifier",
+        "predict",
         "--csv",
         "--models",
         str(models),

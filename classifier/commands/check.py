@@ -1,14 +1,13 @@
-"""Program: validate every section of a params file, before hours of work are spent on it.
+"""Validate every section of a params file, before hours of work are spent on it.
 
-`python -m classifier.commands.check params.yaml`
+`classifier check`
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from classifier.core.config import Params, read_params, validate_section
 from classifier.core.errors import UserError
-from classifier.core.processes import run_program
 from classifier.export.formats import ExportParams
 from classifier.models.network import (
     IMAGENET_MEAN,
@@ -32,11 +31,14 @@ SCHEMAS: dict[str, type[Params]] = {
 }
 
 
-def main() -> None:
-    paths = [Path(argument) for argument in sys.argv[1:]]
-    if not paths:
-        raise UserError("name the files to check, such as params.yaml or presets/*.yaml.")
-    for path in paths:
+def main(arguments: list[str]) -> None:
+    """Check the params files that are named, params.yaml where none is."""
+    parser = argparse.ArgumentParser(
+        prog="classifier check", description="Validate params.yaml before anything runs."
+    )
+    default = [Path("params.yaml")]
+    parser.add_argument("files", type=Path, nargs="*", default=default, help="default: params.yaml")
+    for path in parser.parse_args(arguments).files:
         check_params(path)
 
 
@@ -67,7 +69,3 @@ def check_params(path: Path) -> None:
     )
     check_input_size(model, train.model.backbone, input_size)
     tta.check_fit(stored_size=split.stored_size, input_size=input_size, augment=train.augment)
-
-
-if __name__ == "__main__":
-    run_program(main)

@@ -1,7 +1,7 @@
 """Tell what is on images.
 
-    classify photo.jpg holiday/ 'scans/*.png' more.zip
-    find . -name '*.jpg' | classify - --json
+    classifier predict photo.jpg holiday/ 'scans/*.png' more.zip
+    find . -name '*.jpg' | classifier predict - --json
 
 Prints a line for each image as a table, as JSON objects or as CSV. What cannot be read is told
 on standard error, and the exit status is then 1.
@@ -15,10 +15,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from classifier.core.errors import UserError
-from classifier.core.processes import run_program
 from classifier.inference.batch import Outcome, classify_all
 from classifier.inference.image_files import count_images, expand_names, read_images
 from classifier.inference.predict import Answer, Model, load_model
@@ -32,8 +31,9 @@ _MANY = 20
 Writer = Callable[[str, Answer], None]
 
 
-def main() -> None:
-    options = _parser().parse_args()
+def main(arguments: list[str]) -> None:
+    """Classify the images that are named and print what they are."""
+    options = _parser().parse_args(arguments)
     # What is wrong with an image is told by name.
     warnings.filterwarnings("ignore", module="PIL")
     model = load_model(
@@ -58,11 +58,6 @@ def main() -> None:
         _plot(drawn, options.plot, options.top_k)
     if failed:
         sys.exit(1)
-
-
-def run() -> NoReturn:
-    """The program `classify`."""
-    run_program(main)
 
 
 def _write_all(
@@ -156,7 +151,7 @@ def _plot(outcomes: list[Outcome], path: Path, top_k: int) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="classify", description="Tell what is on images, with a model that you trained."
+        prog="classifier predict", description="Classify image files with the trained model."
     )
     add = parser.add_argument
     add(
@@ -197,7 +192,3 @@ def _fraction(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 1")
     return value
-
-
-if __name__ == "__main__":
-    run()

@@ -1,6 +1,6 @@
 """Program: push data, models and every run to a DVC remote, so that others need not run it again.
 
-    python -m classifier.commands.push
+    classifier push
 
 Does what `dvc push --run-cache` does, and also pushes the metrics and plots of those runs. DVC
 leaves these behind, since Git keeps the ones that are committed; but without them another clone
@@ -14,13 +14,13 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from classifier.core.errors import UserError
-from classifier.core.processes import run_program
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m classifier.commands.push")
+def main(arguments: list[str]) -> None:
+    """Push everything to the remote and print how many files it took."""
+    parser = argparse.ArgumentParser(prog="classifier push")
     parser.add_argument("--remote", help="its name (default: the default remote)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         with Repo() as repo:
             count = push(repo, options.remote)
@@ -47,7 +47,3 @@ def push(repo: Repo, remote: str | None) -> int:
     if result.failed:
         raise DvcException(f"{len(result.failed)} files could not be sent.")
     return count + len(result.transferred)
-
-
-if __name__ == "__main__":
-    run_program(main)

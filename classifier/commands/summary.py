@@ -1,19 +1,24 @@
-"""Program: the last run on a screen, its metrics as a table and the paths of its images.
+"""Print the metrics of the last run and where its charts are.
 
-`python -m classifier.commands.summary`
+`classifier summary`
 """
 
+import argparse
 import json
 from pathlib import Path
 
 from classifier.core.config import STAGES
-from classifier.core.processes import run_program
 
 RESULTS = Path("results")
 REPORT = RESULTS / "report.html"
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
+    """Print every stage's metrics and the paths of the charts."""
+    argparse.ArgumentParser(
+        prog="classifier summary",
+        description="Print the metrics of the last run and where its charts are.",
+    ).parse_args(arguments)
     for stage in STAGES:
         path = RESULTS / stage / "metrics.json"
         if path.exists():
@@ -27,7 +32,3 @@ def main() -> None:
             print(f"  {path.as_posix()}")
     if REPORT.exists():
         print(f"\nall on a page: {REPORT.as_posix()}")
-
-
-if __name__ == "__main__":
-    run_program(main)

@@ -1,15 +1,13 @@
 """Program: the test images of a class with what the model says of each, and why; mistakes first.
 
-`python -m classifier.evaluation.class_gallery CLASS` writes `results/class_sheet.png`.
+`classifier gallery CLASS` writes `results/gallery.png`.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from classifier.core.errors import UserError
-from classifier.core.processes import run_program
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import Answers, load_trained
 from classifier.evaluation.galleries import sheet
@@ -19,15 +17,15 @@ from classifier.plotting.figures import write_png
 from classifier.processing.softmax import probabilities
 from classifier.processing.views import named_view
 
-DATA, MODELS, SHEET = Path("data/split"), Path("models"), Path("results/class_sheet.png")
+DATA, MODELS, SHEET = Path("data/split"), Path("models"), Path("results/gallery.png")
 _MOST = 60
 _BATCH = 32
 
 
-def main() -> None:
+def main(name: str) -> None:
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
-    spec, rows = bundle.spec, chosen_rows(dataset, sys.argv[1:])
+    spec, rows = bundle.spec, chosen_rows(dataset, name)
     centre = named_view("identity", spec.stored_size, spec.input_size)
     (logits,) = predict_logits(bundle.model, dataset.images, rows, [centre], batch_size=_BATCH)
     answers = Answers(dataset, rows, probabilities(logits, spec.temperature))
@@ -37,16 +35,12 @@ def main() -> None:
     print(f"{int(answers.right.sum())} of {len(rows)} right; {SHEET.as_posix()}")
 
 
-def chosen_rows(dataset: Dataset, arguments: list[str]) -> np.ndarray:
+def chosen_rows(dataset: Dataset, name: str) -> np.ndarray:
     """Test images of the one class that is named: int64 `(n,)`; raises UserError for others."""
-    if len(arguments) != 1 or arguments[0] not in dataset.classes:
+    if name not in dataset.classes:
         raise UserError(f"name one class; they are {', '.join(dataset.classes)}.")
     rows = dataset.rows("test")
-    rows = rows[dataset.labels[rows] == dataset.classes.index(arguments[0])]
+    rows = rows[dataset.labels[rows] == dataset.classes.index(name)]
     if len(rows) == 0:
-        raise UserError(f"{arguments[0]!r} has no test images.")
+        raise UserError(f"{name!r} has no test images.")
     return rows
-
-
-if __name__ == "__main__":
-    run_program(main)

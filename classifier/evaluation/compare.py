@@ -1,24 +1,13 @@
-"""Program: whether one run's predictions are better than another's, on the same images.
+"""Compare the predictions of two runs on the same images."""
 
-`python -m classifier.evaluation.compare before/predictions.csv after/predictions.csv`
-"""
-
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 from classifier.core.errors import UserError
-from classifier.core.processes import run_program
 from classifier.metrics.intervals import paired_gain
 
 _COLUMNS = ["path", "actual", "predicted"]
-
-
-def main() -> None:
-    if len(sys.argv) != 3:
-        raise UserError("name two predictions.csv files to compare: the one before, the one after.")
-    print(compare(*(Path(argument) for argument in sys.argv[1:])))
 
 
 def compare(before: Path, after: Path) -> str:
@@ -54,7 +43,3 @@ def _read(path: Path) -> pd.DataFrame:
     if table.empty or table["path"].duplicated().any():
         raise UserError(f"{path} names no images, or an image twice; it is no predictions.csv.")
     return table.set_index("path").sort_index()
-
-
-if __name__ == "__main__":
-    run_program(main)

@@ -1,7 +1,7 @@
 """Program: the images whose class is probably wrong, for a person to look at.
 
-`python -m classifier.evaluation.label_errors` writes `results/label_doubts.csv` and
-`results/label_doubts.png`.
+`classifier label-errors` writes `results/label_errors.csv` and
+`results/label_errors.png`.
 
 A logistic regression on the features of the trained model's backbone says of every image, in all
 three splits, how probable each class is, having learnt from other images only; duplicates are
@@ -22,7 +22,6 @@ from sklearn.preprocessing import StandardScaler
 
 from classifier.core.errors import UserError
 from classifier.core.files import write_csv
-from classifier.core.processes import run_program
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import load_trained
 from classifier.models.devices import choose_device, make_deterministic
@@ -46,11 +45,11 @@ def main() -> None:
     (features,) = FeatureExtractor(bundle.model).features(dataset.images, rows, [centre])
     given = held_out_probabilities(features, dataset)
     table = doubts_table(dataset, given)
-    write_csv(RESULTS / "label_doubts.csv", table)
-    write_png(draw_doubts(dataset, table), RESULTS / "label_doubts.png")
+    write_csv(RESULTS / "label_errors.csv", table)
+    write_png(draw_doubts(dataset, table), RESULTS / "label_errors.png")
     print(
         f"of {len(dataset.images)} labels, {len(table)} are in doubt, and {table['sure'].sum()} of "
-        "them probably wrong: results/label_doubts.csv, the first in results/label_doubts.png"
+        "them probably wrong: results/label_errors.csv, the first in results/label_errors.png"
     )
 
 
@@ -135,7 +134,3 @@ def draw_doubts(dataset: Dataset, table: pd.DataFrame) -> Figure:
         )
     ]
     return image_sheet([dataset.images[place] for place in places], captions, _COLUMNS)
-
-
-if __name__ == "__main__":
-    run_program(main)

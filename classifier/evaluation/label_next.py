@@ -1,6 +1,6 @@
 """Program: which images of a folder would teach the trained model most, if they had a label.
 
-`python -m classifier.evaluation.label_next FOLDER` writes `results/label_next.csv` and
+`classifier label-next FOLDER` writes `results/label_next.csv` and
 `results/label_next.png`.
 
 BADGE (Ash et al., arXiv 1906.03671): an image stands for the gradient that it would give the last
@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from classifier.core.errors import UserError
 from classifier.core.files import write_csv
-from classifier.core.processes import run_program
 from classifier.core.random import generator
 from classifier.models.bundle import Bundle, load_bundle
 from classifier.models.devices import choose_device, make_deterministic
@@ -46,11 +45,8 @@ class Unlabelled(NamedTuple):
     given: np.ndarray
 
 
-def main() -> None:
-    if len(sys.argv) != 2:
-        raise UserError("name the folder of the images that have no label yet.")
+def main(folder: Path) -> None:
     make_deterministic()
-    folder = Path(sys.argv[1])
     bundle = load_bundle(MODELS, choose_device())
     pool = look_at(folder, bundle)
     order = choose(pool.features, pool.given, CHOSEN)
@@ -150,7 +146,3 @@ def draw_chosen(pool: Unlabelled, bundle: Bundle, order: np.ndarray) -> Figure:
         for given in pool.given[shown]
     ]
     return image_sheet(images, captions, _COLUMNS)
-
-
-if __name__ == "__main__":
-    run_program(main)

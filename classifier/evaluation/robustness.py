@@ -1,6 +1,6 @@
 """Program: how accurate the trained model stays on images that are changed to mislead it.
 
-`python -m classifier.evaluation.robustness` writes `results/robustness.csv` and `results/robustness.png`.
+`classifier robustness` writes `results/robustness.csv` and `results/robustness.png`.
 
 Each value of a test image, 0 to 255, may be moved by so much, the strength. Two attackers know
 the network: FGSM takes one step, PGD ten from a random start (see `classifier.training.adversarial`).
@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from classifier.core.files import write_csv
-from classifier.core.processes import run_program
 from classifier.core.random import generator
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import load_trained
@@ -92,7 +91,3 @@ def draw_robustness(table: pd.DataFrame) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
-
-
-if __name__ == "__main__":
-    run_program(main)

@@ -1,6 +1,6 @@
 """Program: look for good values of the knobs in sweep.yaml; every finished trial is an experiment.
 
-    python -m classifier.sweep.search --trials 50
+    classifier sweep --trials 50
 
 Trains with other values of section `train` again and again, on copies of the last commit, and keeps
 each finished trial as a DVC experiment of that commit, of the train stage alone: the same as
@@ -10,7 +10,6 @@ longer than a head learns on cached features, so here a few workers train trial 
 Run again, it goes on with the sweep of the commit. Needs the extra `sweep`.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -25,7 +24,6 @@ from classifier.core.cache import locked
 from classifier.core.config import load_section
 from classifier.core.errors import StoppedError, UserError
 from classifier.core.files import write_csv
-from classifier.core.processes import run_program
 from classifier.plotting.figures import write_png
 from classifier.sweep.experiments import committed_head, copy_project
 from classifier.sweep.search_space import Range, read_space, rounded
@@ -35,11 +33,7 @@ from classifier.training.params import TrainParams
 SPACE, RESULTS, COPIES = Path("sweep.yaml"), Path("results/sweep"), Path(".dvc/tmp/sweep")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m classifier.sweep.search")
-    parser.add_argument("--trials", type=int, default=50, help="how many in all (default: 50)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="at once")
-    options = parser.parse_args()
+def main(trials: int, workers: int) -> None:
     space = read_space(SPACE)
     knobs = {name: isinstance(of, Range) and of.log for name, of in space.items()}
     monitor = load_section("train", TrainParams).monitor
@@ -48,7 +42,7 @@ def main() -> None:
         study = open_study(journal, monitor)
         begin_killed_trials_again(study)
         try:
-            run_workers(journal, options.trials, options.workers)
+            run_workers(journal, trials, workers)
         finally:
             report(study, knobs, monitor)
 
@@ -96,7 +90,3 @@ def report(study: Study, knobs: dict[str, bool], monitor: str) -> None:
         f"{chosen} ({RESULTS}/sweep.png). To take it over: "
         f"dvc exp apply {best.user_attrs['experiment']} && dvc repro"
     )
-
-
-if __name__ == "__main__":
-    run_program(main)

@@ -1,6 +1,6 @@
 """Program: find a learning rate for section `train` of params.yaml, in about a hundred steps.
 
-`python -m classifier.training.lr_finder`
+`classifier lr-find`
 
 The range test of Smith ("Cyclical learning rates", arXiv 1506.01186), with a rate that grows by the
 same factor in every step: below some rate the loss hardly falls, above another it grows. What
@@ -23,7 +23,6 @@ from tqdm import tqdm
 from classifier.core.config import load_section
 from classifier.core.errors import UserError
 from classifier.core.files import write_csv
-from classifier.core.processes import run_program
 from classifier.data.dataset import load_dataset
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.plotting.figures import BLUE, GREEN, GREY, ORANGE, new_figure, write_png
@@ -180,7 +179,3 @@ def sentence(found: Suggestion, params: OptimizerParams) -> str:
         f"The loss fell fastest at a learning rate of {found.steepest:g} and was lowest at "
         f"{found.lowest:g} (results/lr_finder.png); try it with: dvc exp run {changes}"
     )
-
-
-if __name__ == "__main__":
-    run_program(main)

@@ -10,7 +10,7 @@ import pytest
 from builders.colours import CLASSES, image_of, write_images, write_models
 from PIL import Image
 
-from classifier.commands import predict as classify
+from classifier.commands.main import run as run_classifier
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -34,9 +34,9 @@ class Run:
 
     def __call__(self, *arguments: str) -> str:
         """What is printed."""
-        self._patch.setattr(sys, "argv", ["classify", *arguments])
+        self._patch.setattr(sys, "argv", ["classifier", "predict", *arguments])
         with pytest.raises(SystemExit) as caught:
-            classify.run()
+            run_classifier()
         self.status = caught.value.code
         printed = self._capsys.readouterr()
         self.errors = printed.err
@@ -140,7 +140,7 @@ def test_wrong_options_are_refused(run: Run, arguments: list[str], sentence: str
 
 def program(folder: Path, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "classifier.commands.predict", *arguments],
+        [sys.executable, "-m", "classifier", "predict", *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         input=text,
@@ -164,7 +164,7 @@ def test_missing_model_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_reader_that_goes_away_is_no_fault(project: Path) -> None:
-    command = f"{sys.executable} -m classifier.commands.predict {'photos ' * 2000} | head -1"
+    command = f"{sys.executable} -m classifier predict {'photos ' * 2000} | head -1"
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
         command,

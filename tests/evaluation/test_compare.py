@@ -1,9 +1,9 @@
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from classifier.commands import compare as program
 from classifier.core.errors import UserError
 from classifier.evaluation import compare
 
@@ -18,12 +18,11 @@ def write(path: Path, predicted: list[str], order: int = 1, **columns: str) -> P
     return path
 
 
-def test_two_runs_are_compared_in_one_sentence(tmp_path: Path, monkeypatch, capsys):
+def test_two_runs_are_compared_in_one_sentence(tmp_path: Path, capsys):
     before = write(tmp_path / "before.csv", ["x"] * 10 + ACTUAL[10:])
     # The order of rows and further columns do not matter.
     after = write(tmp_path / "after.csv", ["x", *ACTUAL[1:]], order=-1, answer="unknown")
-    monkeypatch.setattr(sys, "argv", ["compare", str(before), str(after)])
-    compare.main()
+    program.main([str(before), str(after)])
     assert capsys.readouterr().out == (
         "accuracy from 0.7500 to 0.9750 on 40 images (corrected: 9, spoiled: 0); the gain, "
         "+0.2250 (95% interval +0.0737 to +0.3548, McNemar p = 0.0039), is distinguishable from "
@@ -53,9 +52,8 @@ def test_what_is_no_predictions_file_is_refused(tmp_path: Path, content: str):
         compare.compare(tmp_path / "bad.csv", tmp_path / "bad.csv")
 
 
-def test_a_missing_file_and_a_missing_argument_are_told(tmp_path: Path, monkeypatch):
+def test_a_missing_file_and_a_missing_argument_are_told(tmp_path: Path):
     with pytest.raises(UserError, match="is missing: run the evaluate stage"):
         compare.compare(tmp_path / "none.csv", tmp_path / "none.csv")
-    monkeypatch.setattr(sys, "argv", ["compare", "one.csv"])
-    with pytest.raises(UserError, match=r"name two predictions\.csv files"):
-        compare.main()
+    with pytest.raises(SystemExit):
+        program.main(["one.csv"])

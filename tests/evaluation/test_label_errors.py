@@ -52,7 +52,7 @@ def test_program_finds_labels_that_were_exchanged(
     manifest["class"] = [CLASSES[label] for label in manifest["label"]]
     manifest.to_csv("data/split/manifest.csv", index=False)
     label_doubts.main()
-    table = pd.read_csv("results/label_doubts.csv")
+    table = pd.read_csv("results/label_errors.csv")
     expected = {(manifest["path"][row], dataset.manifest["class"][row]) for row in wrong}
     assert set(zip(table["path"], table["suggested"], strict=True)) >= expected
     assert set(table["path"][:3]) == set(manifest["path"][wrong])

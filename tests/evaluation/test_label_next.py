@@ -6,8 +6,8 @@ import pytest
 from builders.images import encode, noise
 from builders.tiny import contents, tiny_bundle
 
+from classifier.commands import label_next
 from classifier.core.errors import UserError
-from classifier.evaluation import label_next
 from classifier.evaluation.label_next import choose
 
 
@@ -35,10 +35,9 @@ def test_program_ranks_the_images_of_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["label_next", "pool"])
     make_pool(Path("pool"))
     tiny_bundle(tmp_path / "models")
-    label_next.main()
+    label_next.main(["pool"])
     table = pd.read_csv("results/label_next.csv")
     assert sorted(table["path"]) == [f"deep/er/{i}.png" for i in range(8)]
     assert list(table.columns) == ["path", "predicted", "confidence", "margin"]
@@ -47,14 +46,13 @@ def test_program_ranks_the_images_of_a_folder(
     assert said.err.startswith("left out: pool/bad.jpg: it is no image")
     assert said.out.startswith("label these 8 of 8 images next")
     first = contents(Path("results"))
-    label_next.main()
+    label_next.main(["pool"])
     assert contents(Path("results")) == first
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "name the folder"),
         (["nowhere"], "there is no folder nowhere"),
         (["empty"], "no images that can be read lie below empty"),
     ],
@@ -65,6 +63,5 @@ def test_faults_of_the_user_are_a_sentence(
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
     tiny_bundle(tmp_path / "models")
-    monkeypatch.setattr("sys.argv", ["label_next", *arguments])
     with pytest.raises(UserError, match=sentence):
-        label_next.main()
+        label_next.main(arguments)

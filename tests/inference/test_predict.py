@@ -173,7 +173,8 @@ def test_damaged_and_missing_files_are_told_with_what_to_do(tmp_path: Path) -> N
 
 def test_onnx_path_imports_nothing_heavy(models: Path) -> None:
     code = (
-        "import sys; from classifier.inference.predict import load_model; import classifier.commands.predict\n"
+        "import sys; from classifier.inference.predict import load_model\n"
+        "import classifier.commands.main, classifier.commands.predict\n"
         f"load_model({str(models)!r}, tta=True)\n"
         "heavy = {'torch', 'torchvision', 'pandas', 'matplotlib', 'sklearn', 'scipy', 'onnx'}\n"
         "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}))"

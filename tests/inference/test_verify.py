@@ -23,9 +23,9 @@ class Blocker:
 BLOCKED = {"torch", "torchvision", "pandas", "pydantic", "PIL", "yaml", "onnx", "matplotlib",
            "sklearn", "safetensors", "scipy", "platformdirs", "tqdm", "dvc", "dvclive"}
 sys.meta_path.insert(0, Blocker())
-sys.argv = ["verify", sys.argv[1]]
+sys.argv = ["classifier", "verify", sys.argv[1]]
 import runpy
-runpy.run_module("classifier.inference.verify", run_name="__main__")
+runpy.run_module("classifier", run_name="__main__")
 """
 
 

@@ -92,7 +92,7 @@ def test_image_serves_and_classifies_without_pytorch(environment: Path, tmp_path
         check=True,
     )
     assert not re.search(r"^(torch|pandas|matplotlib|scikit-learn) ", listed.stdout, re.MULTILINE)
-    command = [python, "-m", "classifier.commands.predict", "image.png", "--csv"]
+    command = [python, "-m", "classifier", "predict", "image.png", "--csv"]
     (app / "image.png").write_bytes(image_of("green"))
     done = subprocess.run(
         command, cwd=app, env=variables, capture_output=True, text=True, check=True

@@ -164,7 +164,7 @@ def test_run_of_a_colleague_is_taken_where_the_lock_file_lacks_it(
     origin: Clone, tmp_path: Path, folder: Remote
 ) -> None:
     share(origin, folder)
-    origin.run(sys.executable, "-m", "classifier.commands.push")
+    origin.run(sys.executable, "-m", "classifier", "push")
     clone = clone_of(origin, tmp_path, folder)
     (clone.folder / "dvc.lock").unlink()
     said = clone.dvc("repro", "--pull", "--allow-missing")
@@ -176,7 +176,7 @@ def test_run_of_a_colleague_is_taken_where_the_lock_file_lacks_it(
 def test_sharing_without_a_remote_is_told(origin: Clone) -> None:
     clone = origin.copied(origin.folder.parent / "without-remote")
     clone.dvc("config", "--unset", "core.remote")
-    process = clone.start(sys.executable, "-m", "classifier.commands.push")
+    process = clone.start(sys.executable, "-m", "classifier", "push")
     _, said = process.communicate()
     assert process.returncode == 1
     assert said.splitlines() == [

@@ -19,7 +19,7 @@ from classifier.core.errors import UserError
 from classifier.serving.server import read_key
 
 REPOSITORY = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "classifier.serving.server", "--port", "0"]
+COMMAND = [sys.executable, "-m", "classifier", "serve", "--port", "0"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
 
 

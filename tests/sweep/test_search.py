@@ -26,7 +26,7 @@ def clone(origin: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 def sweep(clone: Clone, *, trials: int) -> str:
     options = [f"--trials={trials}", "--workers=2"]
-    return clone.run(sys.executable, "-m", "classifier.sweep.search", *options)
+    return clone.run(sys.executable, "-m", "classifier", "sweep", *options)
 
 
 def experiments(clone: Clone) -> list[str]:

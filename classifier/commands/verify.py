@@ -1,32 +1,31 @@
 """Replay the golden images of an export on this machine.
 
-    python -m classifier.inference.verify models/export
+    classifier verify models/export
 
-ONNX Runtime and NumPy are all that it needs. Every file's hash is compared with the manifest's,
-and every ONNX file must give the probabilities that it gave where it was made: of float models to
-0.001, of eight-bit ones, whose kernels differ between processors, to 0.1. It prints a line for
-each file, with the milliseconds that it takes here for an image, and ends with status 1 where
-one fails. TorchScript, `.pt2` and `.pte` files are hashed but not opened.
+ONNX Runtime and NumPy are all that it needs. It compares the hash of every file with the manifest,
+and the probabilities of every ONNX file with those that it gave where it was made: 0.001 is allowed
+for float models, 0.1 for eight-bit models, whose kernels differ between processors. It prints a line
+for each file with the milliseconds that it takes here for an image, and ends with status 1 where one
+fails. `.pt2` and `.pte` files are hashed but not opened.
 """
 
 import argparse
 from pathlib import Path
 
 from classifier.core.errors import UserError
-from classifier.core.processes import run_program
 from classifier.inference.golden import read_golden
 from classifier.inference.latency import measure_in_turn
 from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.onnx_runtime import Predictor, load_exported
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
+    """Check every file of an export and print a line for each."""
     parser = argparse.ArgumentParser(
-        prog="python -m classifier.inference.verify",
-        description="Replay the golden images of an export.",
+        prog="classifier verify", description="Replay the golden images of an export here."
     )
-    parser.add_argument("folder", type=Path, help="such as models/export")
-    folder = parser.parse_args().folder
+    parser.add_argument("folder", type=Path, help="folder of the export, such as models/export")
+    folder: Path = parser.parse_args(arguments).folder
     entries = read_manifest(folder)
     golden = read_golden(folder)
     failed: list[str] = []
@@ -51,7 +50,3 @@ def main() -> None:
             "on this machine."
         )
     print(f"All {len(entries)} files are as they were made.")
-
-
-if __name__ == "__main__":
-    run_program(main)

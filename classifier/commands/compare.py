@@ -1,0 +1,21 @@
+"""Compare the predictions of two runs on the same images.
+
+`classifier compare before/predictions.csv after/predictions.csv`
+"""
+
+import argparse
+from pathlib import Path
+
+
+def main(arguments: list[str]) -> None:
+    """Print the comparison of two predictions.csv files in one sentence."""
+    parser = argparse.ArgumentParser(
+        prog="classifier compare",
+        description="Say whether one run's predictions are better than another's.",
+    )
+    parser.add_argument("before", type=Path, help="predictions.csv of the first run")
+    parser.add_argument("after", type=Path, help="predictions.csv of the second run")
+    options = parser.parse_args(arguments)
+    from classifier.evaluation.compare import compare  # noqa: PLC0415 - pandas; not for --help
+
+    print(compare(options.before, options.after))

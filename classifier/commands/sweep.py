@@ -1,0 +1,24 @@
+"""Search hyperparameters; every finished trial becomes a DVC experiment.
+
+`classifier sweep --trials 50`
+"""
+
+import argparse
+import os
+
+
+def main(arguments: list[str]) -> None:
+    """Parse the options and run the sweep."""
+    parser = argparse.ArgumentParser(
+        prog="classifier sweep",
+        description="Search values for the knobs in sweep.yaml; every trial is an experiment.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--trials", type=int, default=50, metavar="N", help="trials in all")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="trials at a time"
+    )
+    options = parser.parse_args(arguments)
+    from classifier.sweep.search import main as run  # noqa: PLC0415 - Optuna and PyTorch
+
+    run(options.trials, options.workers)

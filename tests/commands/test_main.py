@@ -1,0 +1,91 @@
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from classifier.commands.main import COMMANDS, main
+from classifier.core.errors import UserError
+
+REPOSITORY = Path(__file__).parents[2]
+# What takes long to import; predict and serve run where it is not installed.
+HEAVY = ("torch", "pandas", "matplotlib", "sklearn", "scipy", "onnx", "dvc", "optuna")
+
+
+def loaded(*arguments: str) -> str:
+    """Run a command in a process of its own; return the heavy packages that it imported."""
+    code = (
+        "import sys\nfrom classifier.commands.main import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit as end: assert end.code == 0\n"
+        f"print('loaded', sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()[-1].removeprefix("loaded ")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command_shows_its_usage_and_runs_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: classifier {name}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(f"  {name}" in shown and text in shown for name, text in COMMANDS.items())
+
+
+def test_every_module_of_a_command_is_in_the_table() -> None:
+    folder = REPOSITORY / "classifier/commands"
+    with_main = {
+        path.stem.replace("_", "-")
+        for path in folder.glob("*.py")
+        if "\ndef main(arguments: list[str]) -> None:" in path.read_text("utf-8")
+    }
+    assert with_main - {"main"} == set(COMMANDS)
+    assert find_spec("classifier.__main__") is not None
+
+
+def test_help_imports_nothing_heavy() -> None:
+    assert loaded("--help") == "[]"
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("label-doubts", "label-doubts is now `classifier label-errors`"),
+        ("class_sheet", "class_sheet is now `classifier gallery`"),
+        ("predcit", "there is no command 'predcit': did you mean predict?"),
+        ("xyz", "there is no command 'xyz': `classifier --help` lists all"),
+    ],
+)
+def test_an_unknown_command_is_told_what_to_type(typed: str, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        main([typed])
+    assert sentence in str(caught.value)
+
+
+def test_python_m_classifier_is_the_same_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "classifier", "--version"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("classifier 0.")
