@@ -20,7 +20,7 @@ from torch.nn.functional import grid_sample
 
 from classifier.core.config import Params
 from classifier.core.errors import UserError
-from classifier.core.random import generator
+from classifier.core.random import stream
 from classifier.processing.images import center_window
 from classifier.processing.views import View
 
@@ -113,7 +113,8 @@ def draw_table(
     params: AugmentParams, *, seed: int, epoch: int, size: int, stored_size: int, input_size: int
 ) -> Table:
     """Draw the parameters of `size` images, stored with side `stored_size`, for one epoch."""
-    flip, left, top, area, ratio, angle, *colour = generator(seed, epoch).random((size, 9)).T
+    draws = stream("augment", seed, epoch).random((size, 9))
+    flip, left, top, area, ratio, angle, *colour = draws.T
     width, height, center_x, center_y = _windows(
         params, np.stack([left, top, area, ratio]), stored_size, input_size
     )
@@ -146,7 +147,7 @@ def _alternating(seed: int, epoch: int, size: int) -> np.ndarray:
 
     Both sides are seen in any two epochs (Jordan, arXiv 2404.00498, section 3.6).
     """
-    return (generator(seed, 0, 4).random(size) < 0.5) ^ (epoch % 2 == 1)
+    return (stream("alternate flips", seed).random(size) < 0.5) ^ (epoch % 2 == 1)
 
 
 def _windows(

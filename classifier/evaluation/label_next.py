@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from classifier.core.errors import UserError
 from classifier.core.files import write_csv
-from classifier.core.random import generator
+from classifier.core.random import stream
 from classifier.models.bundle import Bundle, load_bundle
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.plotting.figures import image_sheet, shorten, write_png
@@ -108,7 +108,7 @@ def choose(features: np.ndarray, given: np.ndarray, number: int) -> np.ndarray:
     errors[np.arange(len(given)), given.argmax(axis=1)] -= 1
     seen = features.astype(np.float64)
     lengths = (errors**2).sum(axis=1) * (seen**2).sum(axis=1)
-    draws = generator(0, 13)
+    draws = stream("label next")
     chosen = [int(lengths.argmax())]
     distances = lengths.copy()
     while len(chosen) < min(number, len(given)):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from classifier.core.files import write_csv
-from classifier.core.random import generator
+from classifier.core.random import stream
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import load_trained
 from classifier.models.bundle import Bundle
@@ -58,7 +58,7 @@ def measure_robustness(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
         stored = np.array(center_crop(dataset.images[chosen], bundle.spec.input_size))
         images = torch.from_numpy(stored).to(device).float()
         targets = torch.from_numpy(dataset.labels[chosen]).to(device)
-        draws = generator(start, 11).uniform(-1, 1, stored.shape).astype(np.float32)
+        draws = stream("robustness", start).uniform(-1, 1, stored.shape).astype(np.float32)
         noise = torch.from_numpy(draws).to(device)
         for name, strength in cases:
             moved = images

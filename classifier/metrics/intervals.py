@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import bdtr
 
+from classifier.core.random import stream
 from classifier.metrics.classification import confusion_counts
 
 RESAMPLES = 5000
@@ -132,7 +133,7 @@ def _draw(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     counts: confusion matrix, int64 `(classes, classes)`.
     """
-    generator = np.random.Generator(np.random.PCG64(0))
+    generator = stream("bootstrap")
     hits = np.zeros((RESAMPLES, len(counts)), np.int64)
     taken = np.zeros_like(hits)
     for label, row in enumerate(counts):

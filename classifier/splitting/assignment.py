@@ -1,6 +1,5 @@
 """Which class and which split an image belongs to: read off its path, or drawn by a seed."""
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from classifier.core.errors import UserError
+from classifier.core.random import stream
 from classifier.data.dataset import SPLITS, Split
 
 _LAYERS: dict[str, Split] = {
@@ -194,10 +194,9 @@ def allocate(total: int, weights: Sequence[float]) -> list[int]:
 
 def _permutation(length: int, class_name: str, seed: int) -> np.ndarray:
     """The numbers below `length` in an order drawn for this class and seed: int64 `(length,)`."""
-    entropy = int.from_bytes(hashlib.sha256(class_name.encode()).digest())
-    generator = np.random.PCG64(np.random.SeedSequence([seed, entropy]))
+    draws = stream("split", seed, class_name).bit_generator.random_raw(length)
     # The raw numbers are the same in every version of numpy, which does not hold for shuffles.
-    return np.argsort(generator.random_raw(length), kind="stable")
+    return np.argsort(draws, kind="stable")
 
 
 def _layer(parts: Sequence[str]) -> Split | None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from classifier.core.random import generator
+from classifier.core.random import stream
 from classifier.data.augment import AugmentParams, augment, draw_table
 from classifier.data.dataset import Dataset
 from classifier.processing.images import center_window
@@ -61,7 +61,7 @@ class Ordering(NamedTuple):
         norm without statistics. (It could be one with a `batch_size` of 2, which is therefore
         refused.)
         """
-        draws = generator(self.seed, epoch, 1)
+        draws = stream("order", self.seed, epoch)
         if self.sampling == "balanced":
             chances = 1 / np.bincount(labels)[labels]
             order = draws.choice(len(labels), len(labels), p=chances / chances.sum())

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from classifier.core.random import generator
+from classifier.core.random import stream
 from classifier.data.augment import AugmentParams, random_view
 from classifier.data.dataset import Dataset
 from classifier.models.extractor import FeatureExtractor
@@ -42,7 +42,7 @@ class FeatureBatches:
         return self._ordering.places(self._labels, epoch)
 
     def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
-        draws = generator(self._ordering.seed, epoch, 3)
+        draws = stream("feature view", self._ordering.seed, epoch)
         views = draws.integers(len(self._training), size=len(self._targets))
         for order in self.training_order(epoch)[first:]:
             rows, seen = torch.from_numpy(order), torch.from_numpy(views[order])

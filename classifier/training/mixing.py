@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from classifier.core.config import Params
-from classifier.core.random import generator
+from classifier.core.random import stream
 
 
 class MixParams(Params):
@@ -39,7 +39,7 @@ def mix(inputs: Tensor, targets: Tensor, params: MixParams, seeds: list[int]) ->
     the second into the first (Yun et al., arXiv 1905.04899). With both on, one is drawn by lot.
     inputs: float `(B, H, W, 3)`, for mixup of any shape; a new tensor is returned.
     """
-    draws = generator(*seeds, 5)
+    draws = stream("mix", *seeds)
     order = draws.permutation(len(targets))
     second, others = inputs[order], targets[order]
     cut = params.cutmix and not (params.mixup and draws.random() < 0.5)

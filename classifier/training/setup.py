@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from classifier.core.errors import UserError
+from classifier.core.random import stream_seed
 from classifier.data.dataset import Dataset
 from classifier.data.image_statistics import balanced_weights, channel_statistics
 from classifier.models.devices import compute_dtype
@@ -57,7 +58,7 @@ def prepare_model(
 
     Raises UserError unless it takes every size of image that training shows it.
     """
-    torch.manual_seed(params.seed)
+    torch.manual_seed(stream_seed("initial weights", params.seed))
     model = build_classifier(
         params.model,
         classes=len(spec.classes),

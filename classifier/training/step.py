@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from classifier.core.errors import UserError
-from classifier.core.random import generator
+from classifier.core.random import stream, stream_seed
 from classifier.models.devices import compute_dtype
 from classifier.training.adversarial import attack
 from classifier.training.batches import Batch
@@ -88,7 +88,7 @@ def _add_up_gradients(
         # Dropout and mixing are functions of these seeds, so that a resumed run needs no generator.
         place = processes.rank * len(parts) + number
         seeds = [params.seed, progress.epoch, progress.step, place]
-        torch.manual_seed(_seed(*seeds))
+        torch.manual_seed(stream_seed("dropout", *seeds))
         is_last = number == len(parts) - 1
         with nullcontext() if is_last else unsynchronized(run.replica):
             shown = _attacked(run.network, part, params, device, seeds)
@@ -108,7 +108,7 @@ def _attacked(
     """A part of a batch, where asked with its images changed to mislead the network as it is."""
     if not params.adversarial_strength:
         return part
-    draws = generator(*seeds, 17).uniform(-1, 1, tuple(part.inputs.shape))
+    draws = stream("adversarial", *seeds).uniform(-1, 1, tuple(part.inputs.shape))
     start = torch.from_numpy(draws.astype(np.float32)).to(device)
     # Not to move the statistics of batch norm.
     network.eval()
@@ -162,7 +162,3 @@ def _memory_advice(params: TrainParams) -> Iterator[None]:
             "which needs about half of the memory, and run the same command again; it goes on from "
             "the last state that was saved."
         ) from None
-
-
-def _seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
