@@ -55,7 +55,8 @@ def main() -> None:
 
 def prepare(project: Path, epochs: int) -> None:
     content = yaml.safe_load((ROOT / "presets/digits.yaml").read_text("utf-8"))
-    content["train"] |= {"epochs": epochs, "checkpoint_minutes": 1e-9}
+    content["train"] |= {"epochs": epochs}
+    content["runtime"] |= {"checkpoint_minutes": 1e-9}
     project.mkdir()
     (project / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
     shutil.copytree(ROOT / "data/split", project / "data/split")

@@ -136,12 +136,20 @@ def accuracy(dataset: Dataset, seed: int, change: str) -> float:
     loss = prepare_loss(params, dataset, device)
     if params.linear_probe_epochs:
         StateFolder("knobs-head").clear()
-        train_head(model, params, dataset, loss, device, "knobs")
+        train_head(model, params, dataset, loss, device, "knobs", 5.0)
     network, batches = prepare_learning(params, model, dataset, device, Processes())
     if magnitude is not None:
         batches = RandAugmented(batches, int(magnitude))
     with one_thread():
-        fit(network, batches, params, loss=loss, device=device, states=states)
+        fit(
+            network,
+            batches,
+            params,
+            loss=loss,
+            device=device,
+            states=states,
+            checkpoint_minutes=5.0,
+        )
     rows = dataset.rows("test")
     centre = named_view("identity", spec.stored_size, spec.input_size)
     (logits,) = predict_logits(model, dataset.images, rows, [centre], batch_size=64)

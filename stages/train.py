@@ -31,7 +31,7 @@ from classifier.training.distributed import (
 )
 from classifier.training.loop import fit
 from classifier.training.mixing import MixParams
-from classifier.training.params import TrainParams
+from classifier.training.params import RuntimeParams, TrainParams
 from classifier.training.run_reporter import Story
 from classifier.training.setup import (
     describe,
@@ -49,8 +49,9 @@ DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/train"
 def main() -> None:
     started = time.perf_counter()
     params = load_section("train", TrainParams)
+    runtime = load_section("runtime", RuntimeParams)
     # A head on cached features takes seconds in one process.
-    count = 1 if params.model.freeze == "backbone" else processes_to_start(params.processes)
+    count = 1 if params.model.freeze == "backbone" else processes_to_start(runtime.num_processes)
     if launched_by_torchrun() and params.model.freeze == "backbone":
         raise UserError(
             "train.model.freeze: backbone trains the head alone, in one process: "
@@ -62,11 +63,12 @@ def main() -> None:
     make_deterministic()
     device = own_device(choose_device())
     with joined(device) as processes:
-        train(params, device, processes, started)
+        train(params, runtime, device, processes, started)
 
 
 def train(
     params: TrainParams,
+    runtime: RuntimeParams,
     device: torch.device,
     processes: Processes,
     started: float,
@@ -86,9 +88,11 @@ def train(
             "The processes differ in their parameters, images, code, versions or devices: start "
             "all of them from the same commit, with the same data, on machines of one kind."
         )
-    story = Story(model, params, spec, cache_folder("checkpoints") / key, RESULTS)
+    story = Story(model, params, runtime, spec, cache_folder("checkpoints") / key, RESULTS)
     if params.linear_probe_epochs:
-        story.earlier = train_head(model, params, dataset, loss, device, key)
+        story.earlier = train_head(
+            model, params, dataset, loss, device, key, runtime.checkpoint_minutes
+        )
     if not model.backbone_is_frozen:
         share_batch_norm(model, processes, device)
     network, batches = prepare_learning(params, model, dataset, device, processes)
@@ -108,6 +112,7 @@ def train(
             loss=loss,
             device=device,
             states=StateFolder(key),
+            checkpoint_minutes=runtime.checkpoint_minutes,
             after_epoch=after_epoch,
             processes=processes,
         )
@@ -137,6 +142,7 @@ def train_head(
     loss: Loss,
     device: torch.device,
     key: str,
+    checkpoint_minutes: float,
 ) -> list[Row]:
     """Train the head on the features of the pretrained backbone; its history.
 
@@ -161,6 +167,7 @@ def train_head(
             loss=loss,
             device=device,
             states=StateFolder(_of_head(key)),
+            checkpoint_minutes=checkpoint_minutes,
         )
     return run.progress.history
 

@@ -17,7 +17,7 @@ from classifier.models.network import (
 )
 from classifier.sources.acquire import DownloadParams
 from classifier.splitting.split import SplitParams
-from classifier.training.params import TrainParams
+from classifier.training.params import RuntimeParams, TrainParams
 from stages.evaluate import EvaluateParams
 from stages.tta_evaluate import TtaParams
 
@@ -28,6 +28,7 @@ SCHEMAS: dict[str, type[Params]] = {
     "evaluate": EvaluateParams,
     "tta_evaluate": TtaParams,
     "export": ExportParams,
+    "runtime": RuntimeParams,
 }
 
 

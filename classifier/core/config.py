@@ -16,6 +16,25 @@ from classifier.core.errors import UserError
 
 # Those with knobs, which are all but the last, the report.
 STAGES = ("download", "split", "train", "evaluate", "tta_evaluate", "export")
+# The last one is of no stage: how the train stage runs on this machine.
+SECTIONS = (*STAGES, "runtime")
+
+# What knobs were called before, and their names today.
+RENAMED = {
+    "split.image_size": "split.stored_size",
+    "train.accumulation": "train.grad_accumulation_steps",
+    "train.processes": "runtime.num_processes",
+    "train.crop": "train.input_size",
+    "train.progressive": "train.progressive_resizing",
+    "train.linear_epochs": "train.linear_probe_epochs",
+    "train.schedule": "train.lr_scheduler",
+    "train.optimizer.clip_norm": "train.optimizer.max_grad_norm",
+    "train.checkpoint_minutes": "runtime.checkpoint_minutes",
+    "train.checkpoint_epochs": "runtime.checkpoint_epochs",
+    "train.tensorboard": "runtime.tensorboard",
+    "export.int8.calibration_pictures": "export.int8.calibration_images",
+    "export.mobile": "export.formats",
+}
 
 
 class Params(BaseModel):
@@ -58,7 +77,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicates)
 def read_params(path: Path) -> dict[str, Any]:
     """Every section of a params file, not yet validated.
 
-    Raises UserError when the file is missing, is not YAML, or holds anything but the six sections.
+    Raises UserError when the file is missing, is not YAML, or holds anything but the SECTIONS.
     """
     try:
         content = yaml.load(path.read_text("utf-8"), _Loader)
@@ -71,11 +90,11 @@ def read_params(path: Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read as YAML: {reason}.") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path} must hold the sections {', '.join(STAGES)}; it holds none.")
-    unknown = sorted(set(content) - set(STAGES))
+        raise UserError(f"{path} must hold the sections {', '.join(SECTIONS)}; it holds none.")
+    unknown = sorted(set(content) - set(SECTIONS))
     if unknown:
         raise UserError(
-            f"{path}: unknown section {', '.join(unknown)}; the sections are {', '.join(STAGES)}."
+            f"{path}: unknown section {', '.join(unknown)}; the sections are {', '.join(SECTIONS)}."
         )
     return content
 
@@ -99,16 +118,32 @@ def validate_section(
     try:
         return schema.model_validate(section)
     except ValidationError as error:
-        sentences = dict.fromkeys(_sentence(name, details) for details in error.errors())
+        sentences = _sentences(name, error.errors())
         raise UserError(f"{path}: {' '.join(sentences)}") from None
 
 
+def _sentences(section: str, errors: list[ErrorDetails]) -> list[str]:
+    """Return one sentence for each error; a renamed key is not said to be missing besides."""
+    renamed = {RENAMED.get(_full_name(section, details)) for details in errors}
+    told = [
+        _sentence(section, details)
+        for details in errors
+        if details["type"] != "missing" or _full_name(section, details) not in renamed
+    ]
+    return list(dict.fromkeys(told))
+
+
+def _full_name(section: str, details: ErrorDetails) -> str:
+    return ".".join([section, *(str(part) for part in details["loc"])])
+
+
 def _sentence(section: str, details: ErrorDetails) -> str:
-    key = ".".join([section, *(str(part) for part in details["loc"])])
+    key = _full_name(section, details)
     if details["type"] == "missing":
         return f"{key} is missing."
     if details["type"] == "extra_forbidden":
-        return f"{key} is unknown; remove it or correct its name."
+        unknown = f"{key} is unknown; remove it or correct its name."
+        return f"{key} is now {RENAMED[key]}." if key in RENAMED else unknown
     if details["type"] == "model_type":
         return f"{key} is {details['input']!r}: it must be a mapping of keys to values."
     if details["type"] in ("too_short", "too_long"):

@@ -1,4 +1,4 @@
-"""Program that `classifier.sweep.search` starts in a copy of the project: trial after trial until enough.
+"""Run trials of a sweep in a copy of the project; the program that `sweep.search` starts.
 
 `python -m classifier.sweep.worker JOURNAL TRIALS NUMBER`
 """
@@ -23,7 +23,7 @@ from classifier.sweep.experiments import save_experiment
 from classifier.sweep.search_space import read_space, suggest, with_values
 from classifier.sweep.study import experiment_name, open_study
 from classifier.training.distributed import Processes
-from classifier.training.params import TrainParams
+from classifier.training.params import RuntimeParams, TrainParams
 from classifier.training.state import Run
 from stages.train import train
 
@@ -81,8 +81,9 @@ def run_trial(trial: Trial, monitor: str, device: torch.device) -> float:
 
     try:
         params = load_section("train", TrainParams)
+        runtime = load_section("runtime", RuntimeParams)
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            train(params, device, Processes(), time.perf_counter(), watch)
+            train(params, runtime, device, Processes(), time.perf_counter(), watch)
     except StoppedError:
         raise
     except UserError as error:

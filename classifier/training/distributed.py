@@ -62,7 +62,7 @@ def launched_by_torchrun() -> bool:
 
 
 def processes_to_start(wanted: int | None) -> int:
-    """How many `train.processes` asks for: None is one for each GPU, or one on a processor."""
+    """Return the number of processes to start; None is one for each GPU, or one on a processor."""
     return wanted or max(1, torch.cuda.device_count())
 
 
@@ -130,7 +130,7 @@ def own_device(device: torch.device) -> torch.device:
     if place >= present:
         raise UserError(
             f"There are more processes on this machine than its {present} GPUs: "
-            "lower train.processes, or torchrun's --nproc-per-node."
+            "lower runtime.num_processes, or torchrun's --nproc-per-node."
         )
     own = torch.device("cuda", place)
     torch.cuda.set_device(own)

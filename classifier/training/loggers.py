@@ -74,7 +74,7 @@ class TensorBoardLog:
             from torch.utils.tensorboard.writer import SummaryWriter  # noqa: PLC0415
         except ImportError:
             raise UserError(
-                "train.tensorboard is on, but TensorBoard is not installed: install the extra "
+                "runtime.tensorboard is on, but TensorBoard is not installed: install the extra "
                 "tensorboard (pip install --editable .[tensorboard]), or turn it off."
             ) from None
         self._open = partial(SummaryWriter, str(folder))

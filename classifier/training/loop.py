@@ -24,7 +24,10 @@ from classifier.training.params import TrainParams
 from classifier.training.state import Progress, Run
 from classifier.training.step import Loss, autocast, train_step
 
-_WHAT_TO_TRY = "lower train.optimizer.lr, lengthen train.lr_scheduler.warmup_epochs, or set train.precision: fp32."
+_WHAT_TO_TRY = (
+    "lower train.optimizer.lr, lengthen train.lr_scheduler.warmup_epochs, or set "
+    "train.precision: fp32."
+)
 
 
 class Batches(Protocol):
@@ -38,7 +41,7 @@ class Batches(Protocol):
     def validation_batches(self) -> Iterator[Batch]: ...
 
 
-def fit(
+def fit(  # noqa: PLR0913
     network: nn.Module,
     batches: Batches,
     params: TrainParams,
@@ -46,11 +49,13 @@ def fit(
     loss: Loss,
     device: torch.device,
     states: StateFolder,
+    checkpoint_minutes: float,
     after_epoch: Callable[[Run], None] | None = None,
     processes: Processes | None = None,
 ) -> Run:
     """Train `network` in place and leave the weights of its best epoch in it.
 
+    checkpoint_minutes: between two states within an epoch; one is saved after each, too.
     after_epoch: called in the first process after every epoch, and when a run is resumed.
     Raises UserError where the loss is no longer finite, where a GPU's memory is too small, and
     when it is asked to stop.
@@ -75,7 +80,7 @@ def fit(
     with _stop_signals() as stop:
         while not progress.finished(params.epochs, params.patience):
             started = time.perf_counter()
-            train_one_epoch(run, batches, loss, params, device, stop)
+            train_one_epoch(run, batches, loss, params, device, stop, checkpoint_minutes)
             _finish_epoch(run, validate(run, batches, params, device), params)
             run.clock.last_epoch = time.perf_counter() - started
             run.save()
@@ -91,6 +96,7 @@ def train_one_epoch(
     params: TrainParams,
     device: torch.device,
     stop: list[int],
+    checkpoint_minutes: float,
 ) -> None:
     """Take the steps of the epoch under way that are not done yet."""
     progress, started = run.progress, time.perf_counter()
@@ -118,7 +124,7 @@ def train_one_epoch(
                     f"Stopped in epoch {progress.epoch} after step {progress.step}; "
                     "the state is kept: run the same command again to go on."
                 )
-            due = time.monotonic() - saved > 60 * params.checkpoint_minutes
+            due = time.monotonic() - saved > 60 * checkpoint_minutes
             if run.processes.any(due, device):
                 run.save()
                 saved = time.monotonic()

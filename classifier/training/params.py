@@ -1,4 +1,4 @@
-"""Section `train` of params.yaml: how the network learns."""
+"""Sections `train` and `runtime` of params.yaml: how the network learns, and how it is run."""
 
 from typing import Literal, Self
 
@@ -20,8 +20,13 @@ class SizeParams(Params):
     side: int = Field(ge=1)
 
 
-# What changes no result: how often states and checkpoints are saved, and who watches.
-WITHOUT_EFFECT = {"checkpoint_minutes", "checkpoint_epochs", "tensorboard"}
+class RuntimeParams(Params):
+    """Section `runtime`: how training runs on this machine, which changes no result."""
+
+    num_processes: int | None = Field(ge=1)
+    checkpoint_minutes: float = Field(gt=0)
+    checkpoint_epochs: int | None = Field(ge=1)
+    tensorboard: bool
 
 
 class TrainParams(OptimizationParams):
@@ -30,7 +35,6 @@ class TrainParams(OptimizationParams):
     seed: int = Field(ge=0, lt=2**32)
     batch_size: int = Field(ge=3)
     grad_accumulation_steps: int = Field(ge=1)
-    processes: int | None = Field(ge=1)
     input_size: int | None = Field(ge=1)
     progressive_resizing: list[SizeParams]
     precision: Precision
@@ -41,9 +45,6 @@ class TrainParams(OptimizationParams):
     linear_probe_epochs: int = Field(ge=0)
     monitor: Literal["val_loss", "val_accuracy"]
     patience: int | None = Field(ge=1)
-    checkpoint_minutes: float = Field(gt=0)
-    checkpoint_epochs: int | None = Field(ge=1)
-    tensorboard: bool
     model: ModelParams
     feature_views: int = Field(ge=0)
     augment: AugmentParams
@@ -51,7 +52,7 @@ class TrainParams(OptimizationParams):
     adversarial_strength: float = Field(ge=0, le=255)
 
     def side(self, epoch: int, input_size: int) -> int:
-        """Of the images that the network is shown in this epoch; crop: the full size."""
+        """Return the side of the images in this epoch. input_size: the full side."""
         return next(
             (entry.side for entry in self.progressive_resizing if epoch <= entry.until_epoch),
             input_size,
@@ -89,7 +90,7 @@ class TrainParams(OptimizationParams):
         epochs = [entry.until_epoch for entry in self.progressive_resizing]
         if epochs != sorted(set(epochs)):
             raise ValueError(
-                f"train.progressive_resizing has its entries end with the epochs {epochs}; they must ascend."
+                f"train.progressive_resizing has the until_epoch {epochs}; they must ascend."
             )
         return self
 
@@ -99,7 +100,7 @@ class TrainParams(OptimizationParams):
             self.model.weights is None or self.model.freeze == "backbone"
         ):
             raise ValueError(
-                "train.linear_probe_epochs trains the head alone before the other layers join in: it "
-                "needs train.model.weights, and train.model.freeze other than backbone."
+                "train.linear_probe_epochs trains the head alone before the other layers: it needs "
+                "train.model.weights, and train.model.freeze other than backbone."
             )
         return self

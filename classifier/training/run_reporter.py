@@ -16,7 +16,7 @@ from classifier.models.network import Classifier
 from classifier.processing.spec import BundleSpec
 from classifier.training.loggers import LiveLog, TensorBoardLog
 from classifier.training.loop import Batches
-from classifier.training.params import TrainParams
+from classifier.training.params import RuntimeParams, TrainParams
 from classifier.training.state import Row, Run
 
 _SAMPLES = 16
@@ -33,22 +33,24 @@ class Story:
         self,
         model: Classifier,
         params: TrainParams,
+        runtime: RuntimeParams,
         spec: BundleSpec,
         checkpoints: Path,
         results: Path,
     ) -> None:
         self._model, self._params, self._spec = model, params, spec
+        self._runtime = runtime
         self._checkpoints, self._results = checkpoints, results
         self.earlier: list[Row] = []
         self._live = LiveLog(results / "live")
         self._watch: Callable[[Run], None] | None = None
 
     def begin(self, dataset: Dataset, batches: Batches, events: Path) -> None:
-        """Open TensorBoard's log in the folder `events` if `train.tensorboard` asks for it.
+        """Open TensorBoard's log in the folder `events` if `runtime.tensorboard` asks for it.
 
         It begins with augmentations of the first training image.
         """
-        if not self._params.tensorboard:
+        if not self._runtime.tensorboard:
             return
         samples = augmentation_samples(
             dataset.images[dataset.rows("train")[0]],
@@ -80,7 +82,7 @@ class Story:
             return
         if self._watch is not None:
             self._watch(run)
-        every = self._params.checkpoint_epochs
+        every = self._runtime.checkpoint_epochs
         if every is not None and number % every == 0:
             folder = self._checkpoints / f"epoch-{number:03}"
             prefix = "head." if run.network is self._model.head else ""

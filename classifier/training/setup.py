@@ -20,7 +20,7 @@ from classifier.processing.spec import BundleSpec
 from classifier.training.batches import ImageBatches, Ordering, Parts
 from classifier.training.distributed import Processes
 from classifier.training.feature_batches import FeatureBatches, feature_batches
-from classifier.training.params import WITHOUT_EFFECT, TrainParams
+from classifier.training.params import TrainParams
 from classifier.training.step import Loss
 
 
@@ -46,8 +46,7 @@ def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
         mean=mean,
         std=std,
         temperature=1.0,
-        # The number of processes is that of the machine.
-        params=params.model_dump(mode="json", exclude={*WITHOUT_EFFECT, "processes"}),
+        params=params.model_dump(mode="json"),
     )
 
 
@@ -77,8 +76,8 @@ def _check_sizes(model: Classifier, params: TrainParams, input_size: int) -> Non
     for side in {input_size, *(entry.side for entry in params.progressive_resizing)}:
         if side > input_size:
             raise UserError(
-                f"train.progressive_resizing has a side of {side}, larger than the crop, {input_size} "
-                "(train.input_size, or else split.stored_size): lower it."
+                f"train.progressive_resizing has a side of {side}, larger than the network's "
+                f"input, {input_size} (train.input_size, or else split.stored_size): lower it."
             )
         check_input_size(model, params.model.backbone, side)
 
@@ -139,8 +138,9 @@ def _image_batches(
     smallest = min(len(rows) for rows in batches.training_order(1))
     if smallest // total < 2:
         raise UserError(
-            f"A batch of {smallest} images in {total} parts (train.grad_accumulation_steps times processes) "
-            "leaves single images, of which batch norm can take no mean: lower "
-            "train.grad_accumulation_steps or the number of processes, or raise train.batch_size."
+            f"A batch of {smallest} images in {total} micro-batches (train.grad_accumulation_steps "
+            "times processes) leaves single images, of which batch norm cannot compute statistics: "
+            "lower train.grad_accumulation_steps or the number of processes, or raise "
+            "train.batch_size."
         )
     return batches

@@ -158,7 +158,8 @@ def _memory_advice(params: TrainParams) -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise UserError(
             f"The GPU's memory is too small for train.batch_size {params.batch_size} in "
-            f"{params.grad_accumulation_steps} part(s): set train.grad_accumulation_steps: {2 * params.grad_accumulation_steps}, "
+            f"{params.grad_accumulation_steps} micro-batch(es): set "
+            f"train.grad_accumulation_steps: {2 * params.grad_accumulation_steps}, "
             "which needs about half of the memory, and run the same command again; it goes on from "
             "the last state that was saved."
         ) from None

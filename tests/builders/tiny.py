@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from classifier.core.cache import cache_folder
+from classifier.core.config import read_params
 from classifier.data.augment import AugmentParams
 from classifier.data.dataset import SPLITS, Dataset, load_dataset
 from classifier.models.bundle import save_bundle
@@ -28,12 +29,23 @@ from classifier.splitting.split import Outcome
 from classifier.training.batches import ImageBatches, Ordering, Parts
 from classifier.training.checkpoint import StateFolder
 from classifier.training.loop import Batches, fit
-from classifier.training.params import TrainParams
+from classifier.training.params import RuntimeParams, TrainParams
 from classifier.training.state import Progress
 from classifier.training.step import Loss
 
 CLASSES = ["red", "green", "blue"]
 IMAGE_SIZE = 8
+ROOT = Path(__file__).parents[2]
+
+# What differs from params.yaml in a short run on tiny images.
+_SECTIONS = read_params(ROOT / "params.yaml")
+_TINY = {
+    "epochs": 3,
+    "batch_size": 8,
+    "optimizer": {"lr": 0.01, "aux_lr": 0.01},
+    "lr_scheduler": {"step_epochs": 1},
+    "augment": {"flip": 0.5, "rotation": 0.0},
+}
 
 
 def write_split(folder: Path, *, stored_size: int = IMAGE_SIZE, seed: int = 0) -> Dataset:
@@ -71,61 +83,7 @@ def write_split(folder: Path, *, stored_size: int = IMAGE_SIZE, seed: int = 0) -
 
 def tiny_section(**overrides: Any) -> dict[str, Any]:
     """Section `train` for a short run on tiny images; nested mappings are merged into it."""
-    section: dict[str, Any] = {
-        "seed": 0,
-        "epochs": 3,
-        "batch_size": 8,
-        "grad_accumulation_steps": 1,
-        "processes": None,
-        "input_size": None,
-        "progressive_resizing": [],
-        "precision": "fp32",
-        "label_smoothing": 0.0,
-        "class_weights": "none",
-        "sampling": "natural",
-        "ema_decay": None,
-        "linear_probe_epochs": 0,
-        "monitor": "val_loss",
-        "patience": None,
-        "checkpoint_minutes": 5.0,
-        "checkpoint_epochs": None,
-        "tensorboard": False,
-        "model": {
-            "backbone": "compact",
-            "weights": None,
-            "stem": "standard",
-            "freeze": "none",
-            "head": {"hidden": None, "dropout": 0.0},
-            "normalize": "dataset",
-        },
-        "feature_views": 0,
-        "optimizer": {
-            "name": "adamw",
-            "lr": 0.01,
-            "momentum": 0.9,
-            "weight_decay": 0.01,
-            "fixed_norm": False,
-            "layer_decay": 1.0,
-            "aux_lr": 0.01,
-            "max_grad_norm": None,
-        },
-        "mix": {"mixup": 0.0, "cutmix": 0.0},
-        "adversarial_strength": 0.0,
-        "lr_scheduler": {"name": "cosine", "warmup_epochs": 0.5, "step_epochs": 1, "gamma": 0.1},
-        "augment": {
-            "flip": 0.5,
-            "alternate_flips": False,
-            "crop_padding": 1,
-            "crop_scale": None,
-            "crop_ratio": [0.75, 1.3333],
-            "rotation": 0.0,
-            "brightness": 0.0,
-            "contrast": 0.0,
-            "saturation": 0.0,
-            "padding": "zeros",
-        },
-    }
-    return _merged(section, overrides)
+    return _merged(_merged(_SECTIONS["train"], _TINY), overrides)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +92,11 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         if isinstance(change, dict) and isinstance(base.get(key), dict):
             merged[key] = _merged(base[key], change)
     return merged
+
+
+def tiny_runtime(**overrides: Any) -> RuntimeParams:
+    """Section `runtime` of params.yaml with these values."""
+    return RuntimeParams.model_validate(_SECTIONS["runtime"] | overrides)
 
 
 def tiny_params(**overrides: Any) -> TrainParams:
@@ -188,6 +151,7 @@ def tiny_fit(
     class_weights: Tensor | None = None,
     after_epoch: Callable[[list[dict[str, float]]], None] = lambda history: None,
     run: str = "run",
+    checkpoint_minutes: float = 5.0,
 ) -> Progress:
     """Train, or go on where the last call with this name of a run ended."""
     return fit(
@@ -197,6 +161,7 @@ def tiny_fit(
         loss=Loss(class_weights, params.label_smoothing),
         device=torch.device("cpu"),
         states=StateFolder(run),
+        checkpoint_minutes=checkpoint_minutes,
         after_epoch=lambda run: after_epoch(run.progress.history),
     ).progress
 
@@ -227,8 +192,16 @@ def tiny_bundle(
     return network
 
 
-def write_project(folder: Path, train: dict[str, Any] | None = None, **export: Any) -> Path:
-    """A folder in which the train and export stages can run: params.yaml and data/split."""
+def write_project(
+    folder: Path,
+    train: dict[str, Any] | None = None,
+    runtime: dict[str, Any] | None = None,
+    **export: Any,
+) -> Path:
+    """A folder in which the train and export stages can run: params.yaml and data/split.
+
+    train: the whole section. runtime, export: what differs from params.yaml and from tiny values.
+    """
     write_split(folder / "data/split")
     int8 = {
         "methods": ["minmax"],
@@ -237,7 +210,11 @@ def write_project(folder: Path, train: dict[str, Any] | None = None, **export: A
         "min_speedup": None,
     }
     section = {"batch_size": 5, "max_logit_difference": 0.001, "mobile": False, "int8": int8}
-    sections = {"train": train or tiny_section(), "export": _merged(section, export)}
+    sections = {
+        "train": train or tiny_section(),
+        "export": _merged(section, export),
+        "runtime": _SECTIONS["runtime"] | (runtime or {}),
+    }
     (folder / "params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
     return folder
 
@@ -250,7 +227,7 @@ def contents(folder: Path, *, without: str = "") -> dict[str, bytes]:
 
 def start_train(folder: Path) -> "subprocess.Popen[str]":
     """The train stage as a program of its own in a project's folder, on one thread."""
-    variables = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    variables = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "stages.train"],
         cwd=folder,

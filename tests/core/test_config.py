@@ -6,7 +6,7 @@ from builders.tiny import tiny_section
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifier.core.config import load_section, read_params
+from classifier.core.config import RENAMED, load_section, read_params
 from classifier.core.errors import UserError
 from classifier.training.params import TrainParams
 
@@ -72,6 +72,40 @@ def test_unknown_key_is_refused_with_full_name(
     tmp_path: Path, change: dict[str, object], key: str
 ) -> None:
     assert f"{key} is unknown" in refusal(tmp_path, tiny_section(**change))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"accumulation": 2}, "train.accumulation is now train.grad_accumulation_steps."),
+        ({"tensorboard": True}, "train.tensorboard is now runtime.tensorboard."),
+        (
+            {"optimizer": {"clip_norm": 1.0}},
+            "train.optimizer.clip_norm is now train.optimizer.max_grad_norm.",
+        ),
+    ],
+)
+def test_renamed_key_says_its_new_name_once(
+    tmp_path: Path, change: dict[str, object], sentence: str
+) -> None:
+    section = tiny_section(**change)
+    section.pop("grad_accumulation_steps")
+    section["optimizer"].pop("max_grad_norm")
+    refused = refusal(tmp_path, section)
+    assert refused.count(sentence) == 1
+    new_name = sentence.rsplit(maxsplit=1)[-1].rstrip(".")
+    assert f"{new_name} is missing" not in refused
+
+
+def test_every_new_name_of_a_renamed_key_stands_in_the_params() -> None:
+    content = read_params(Path(__file__).parents[2] / "params.yaml")
+    for name in RENAMED.values():
+        value: object = content
+        for key in name.split("."):
+            assert isinstance(value, dict)
+            if name == "export.formats" and key not in value:
+                break
+            value = value[key]
 
 
 def test_missing_key_is_refused_with_full_name(tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
             (folder / "pets" / label / name).write_bytes(encode(noise(9, 7, number)))
     params = yaml.safe_load((ROOT / "presets/digits.yaml").read_text("utf-8"))
     params["download"] |= {"source": "folder", "url": "pets", "watch": "pets"}
-    params["train"] |= {"epochs": 3, "batch_size": 1000, "checkpoint_minutes": 1e-9}
+    params["train"] |= {"epochs": 3, "batch_size": 1000}
+    params["runtime"] |= {"checkpoint_minutes": 1e-9}
     params["export"]["int8"] |= {"methods": ["minmax"], "max_accuracy_drop": 1.0}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
     seconds: dict[str, float] = {}

@@ -16,9 +16,9 @@ from builders.tiny import (
 )
 
 # A state after every step, so that a kill can hit the middle of an epoch and of a write.
+OFTEN = {"checkpoint_minutes": 1e-9}
 TRAIN = tiny_section(
     epochs=8,
-    checkpoint_minutes=1e-9,
     grad_accumulation_steps=2,
     ema_decay=0.9,
     model={"head": {"dropout": 0.3}},
@@ -49,7 +49,7 @@ def finish(project: Path) -> str:
 @pytest.fixture
 def undisturbed(tmp_path: Path) -> dict[str, bytes]:
     project = tmp_path / "undisturbed"
-    write_project(project, TRAIN)
+    write_project(project, TRAIN, OFTEN)
     finish(project)
     return contents(project, without="timing.json")
 
@@ -58,7 +58,7 @@ def test_killed_and_stopped_runs_end_in_the_bytes_of_an_undisturbed_one(
     tmp_path: Path, undisturbed: dict[str, bytes]
 ):
     project = tmp_path / "disturbed"
-    write_project(project, TRAIN)
+    write_project(project, TRAIN, OFTEN)
     moments = random.Random(0)
     for _ in range(3):
         status, _ = run_until_new_state(project, signal.SIGKILL, moments.uniform(0, 0.1))

@@ -111,10 +111,7 @@ def test_bundle_describes_the_run_and_has_learned(trained: Path) -> None:
     logits = bundle.model(torch.from_numpy(dataset.images[rows]))
     assert (logits.argmax(1).numpy() == dataset.labels[rows]).all()
     assert (bundle.spec.classes, bundle.spec.input_size) == (CLASSES, 8)
-    section = tiny_section()
-    for unimportant in ("checkpoint_minutes", "checkpoint_epochs", "tensorboard", "processes"):
-        del section[unimportant]
-    assert bundle.spec.params == section
+    assert bundle.spec.params == tiny_section()
     statistics = channel_statistics(dataset.images, dataset.rows("train"))
     assert (bundle.spec.mean, bundle.spec.std) == statistics
 
@@ -235,7 +232,8 @@ def test_loss_weighs_the_classes_as_asked(
 def test_checkpoints_of_single_epochs_are_models_to_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Path
 ) -> None:
-    folder = write_project(tmp_path, tiny_section(epochs=5, checkpoint_epochs=2, ema_decay=0.5))
+    section = tiny_section(epochs=5, ema_decay=0.5)
+    folder = write_project(tmp_path, section, {"checkpoint_epochs": 2})
     run_in(folder, monkeypatch)
     kept = sorted((folder / "cache/checkpoints").glob("*/*"))
     assert [path.name for path in kept] == ["epoch-002", "epoch-004"]
@@ -251,6 +249,6 @@ def test_checkpoints_of_single_epochs_are_models_to_load(
 def test_how_often_checkpoints_are_kept_changes_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Path
 ) -> None:
-    folder = write_project(tmp_path, tiny_section(checkpoint_epochs=1))
+    folder = write_project(tmp_path, runtime={"checkpoint_epochs": 1})
     run_in(folder, monkeypatch)
     assert outputs(folder) == outputs(trained)

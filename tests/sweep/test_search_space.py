@@ -17,7 +17,9 @@ def read(folder: Path, text: str) -> dict[str, Range | Choices]:
 
 
 def test_ranges_and_choices_are_read(tmp_path: Path) -> None:
-    space = read(tmp_path, "train.seed: {low: 0, high: 9}\ntrain.crop: {choices: [null, 8]}\n")
+    space = read(
+        tmp_path, "train.seed: {low: 0, high: 9}\ntrain.input_size: {choices: [null, 8]}\n"
+    )
     assert space == {
         "train.seed": Range(low=0, high=9),
         "train.input_size": Choices(choices=[None, 8]),
@@ -72,7 +74,7 @@ def test_params_keep_all_but_the_values() -> None:
         for old, new in zip(PARAMS.splitlines(), changed.splitlines(), strict=True)
         if old != new
     ]
-    assert lines == [("  crop: null", "  crop: 6"), ("    lr: 0.004", "    lr: 0.0125")]
+    assert lines == [("    lr: 0.004", "    lr: 0.0125"), ("  input_size: null", "  input_size: 6")]
     assert yaml.safe_load(changed)["train"]["optimizer"]["lr"] == 0.0125
 
 

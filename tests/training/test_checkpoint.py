@@ -79,9 +79,8 @@ def kill() -> None:
     raise KilledError
 
 
-def make_params(**changes: Any) -> TrainParams:
-    """A run of 3 epochs with 5 steps each, after every one of which its state is saved."""
-    return tiny_params(**{"checkpoint_minutes": 1e-9, **changes})
+# Minutes between two states: one after every step, or only those after an epoch.
+EVERY_STEP, EVERY_EPOCH = 1e-9, 5.0
 
 
 def train(
@@ -91,32 +90,40 @@ def train(
     killed_at: tuple[int, int] = (0, 0),
     interrupt: Callable[[], None] = kill,
     after_epoch: Callable[[list[dict[str, float]]], None] = lambda history: None,
+    checkpoint_minutes: float = EVERY_STEP,
 ) -> tuple[Result, list[tuple[int, int]]]:
     """The result of a run (weights, history, best epoch), and where it entered its epochs."""
     network = Small()
     batches = Watched(tiny_batches(dataset, params), killed_at, interrupt)
-    progress = tiny_fit(network, batches, params, after_epoch=after_epoch)
+    progress = tiny_fit(
+        network,
+        batches,
+        params,
+        after_epoch=after_epoch,
+        checkpoint_minutes=checkpoint_minutes,
+    )
     return (weights_of(network), progress.history, progress.best_epoch), batches.entered
 
 
-def uninterrupted_run(folder: Path, params: TrainParams) -> Result:
+def uninterrupted_run(folder: Path, params: TrainParams, **options: Any) -> Result:
     """The result of a run with a cache of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLASSIFIER_CACHE", str(folder / "cache"))
-        return train(write_split(folder / "split"), params)[0]
+        return train(write_split(folder / "split"), params, **options)[0]
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    """What `make_params()` lead to, however often a run's state is saved."""
-    return uninterrupted_run(tmp_path_factory.mktemp("run"), make_params(checkpoint_minutes=5.0))
+    """What `tiny_params()` lead to, however often a run's state is saved."""
+    folder = tmp_path_factory.mktemp("run")
+    return uninterrupted_run(folder, tiny_params(), checkpoint_minutes=EVERY_EPOCH)
 
 
 @pytest.mark.parametrize("place", [(1, 0), (1, 3), (2, 0), (3, 4)])
 def test_run_killed_within_an_epoch_goes_on_there_to_the_same_bytes(
     dataset: Dataset, uninterrupted: Result, place: tuple[int, int]
 ) -> None:
-    params = make_params()
+    params = tiny_params()
     with pytest.raises(KilledError):
         train(dataset, params, killed_at=place)
     resumed, entered = train(dataset, params)
@@ -128,7 +135,7 @@ def test_run_killed_within_an_epoch_goes_on_there_to_the_same_bytes(
 def test_momentum_of_every_optimiser_survives(
     tmp_path: Path, dataset: Dataset, optimizer: str
 ) -> None:
-    params = make_params(optimizer={"name": optimizer})
+    params = tiny_params(optimizer={"name": optimizer})
     expected = uninterrupted_run(tmp_path / "other", params)
     with pytest.raises(KilledError):
         train(dataset, params, killed_at=(2, 2))
@@ -145,10 +152,10 @@ def test_run_killed_after_an_epoch_goes_on_with_the_next_to_the_same_bytes(
         if len(history) == epochs_done:
             raise KilledError
 
-    params = make_params(checkpoint_minutes=5.0)
+    params = tiny_params()
     with pytest.raises(KilledError):
-        train(dataset, params, after_epoch=kill_after)
-    resumed, entered = train(dataset, params)
+        train(dataset, params, checkpoint_minutes=EVERY_EPOCH, after_epoch=kill_after)
+    resumed, entered = train(dataset, params, checkpoint_minutes=EVERY_EPOCH)
     assert entered == [(epoch, 0) for epoch in range(epochs_done + 1, 4)]
     assert resumed == uninterrupted
 
@@ -156,7 +163,7 @@ def test_run_killed_after_an_epoch_goes_on_with_the_next_to_the_same_bytes(
 def test_run_killed_again_and_again_ends_in_the_same_bytes(
     dataset: Dataset, uninterrupted: Result
 ) -> None:
-    params = make_params()
+    params = tiny_params()
     for place in ((1, 1), (1, 2), (2, 3)):
         with pytest.raises(KilledError):
             train(dataset, params, killed_at=place)
@@ -166,10 +173,10 @@ def test_run_killed_again_and_again_ends_in_the_same_bytes(
 def test_between_checkpoints_an_epoch_is_begun_again(
     dataset: Dataset, uninterrupted: Result
 ) -> None:
-    params = make_params(checkpoint_minutes=5.0)
+    params = tiny_params()
     with pytest.raises(KilledError):
-        train(dataset, params, killed_at=(2, 3))
-    resumed, entered = train(dataset, params)
+        train(dataset, params, checkpoint_minutes=EVERY_EPOCH, killed_at=(2, 3))
+    resumed, entered = train(dataset, params, checkpoint_minutes=EVERY_EPOCH)
     assert entered[0] == (2, 0)
     assert resumed == uninterrupted
 
@@ -178,17 +185,23 @@ def test_between_checkpoints_an_epoch_is_begun_again(
 def test_run_that_is_asked_to_stop_saves_its_state_and_says_how_to_go_on(
     dataset: Dataset, uninterrupted: Result, number: signal.Signals
 ) -> None:
-    params = make_params(checkpoint_minutes=5.0)
+    params = tiny_params()
     with pytest.raises(UserError, match=r"Stopped in epoch 2 after step 3; .*run .* again"):
-        train(dataset, params, killed_at=(2, 2), interrupt=lambda: os.kill(os.getpid(), number))
-    resumed, entered = train(dataset, params)
+        train(
+            dataset,
+            params,
+            checkpoint_minutes=EVERY_EPOCH,
+            killed_at=(2, 2),
+            interrupt=lambda: os.kill(os.getpid(), number),
+        )
+    resumed, entered = train(dataset, params, checkpoint_minutes=EVERY_EPOCH)
     assert entered[0] == (2, 3)
     assert resumed == uninterrupted
 
 
 def test_patience_counts_on_over_a_kill(tmp_path: Path, dataset: Dataset) -> None:
     still = {"name": "sgd", "lr": 1e-30, "momentum": 0.0, "weight_decay": 0.0}
-    params = make_params(epochs=9, patience=2, monitor="val_accuracy", optimizer=still)
+    params = tiny_params(epochs=9, patience=2, monitor="val_accuracy", optimizer=still)
     expected = uninterrupted_run(tmp_path / "other", params)
     with pytest.raises(KilledError):
         train(dataset, params, killed_at=(2, 2))
@@ -200,7 +213,7 @@ def test_patience_counts_on_over_a_kill(tmp_path: Path, dataset: Dataset) -> Non
 def test_damaged_state_is_passed_over_for_the_one_before(
     dataset: Dataset, uninterrupted: Result, own_cache: Path
 ) -> None:
-    params = make_params()
+    params = tiny_params()
     with pytest.raises(KilledError):
         train(dataset, params, killed_at=(2, 3))
     newest = max((own_cache / "resume/run").iterdir())

@@ -24,10 +24,18 @@ from classifier.models.network import build_classifier
 from classifier.training.distributed import Processes, processes_to_start, share_batch_norm
 
 
-def train(folder: Path, *, processes: int, **changes: Any) -> str:
-    """Run the stage; what it printed."""
-    if not folder.exists():
-        write_project(folder, tiny_section(processes=processes, **changes))
+def write_plain(folder: Path, processes: int, **changes: Any) -> None:
+    """Write a project that trains with plain gradient descent in so many processes.
+
+    Differences in rounding then stay differences in rounding. A state is saved after every step.
+    """
+    optimizer = {"name": "sgd", "lr": 0.02, "momentum": 0.5}
+    section = tiny_section(**({"optimizer": optimizer, "epochs": 4} | changes))
+    write_project(folder, section, {"num_processes": processes, "checkpoint_minutes": 1e-9})
+
+
+def train(folder: Path) -> str:
+    """Run the stage there and return what it printed."""
     process = start_train(folder)
     said, error = process.communicate()
     assert process.returncode == 0, error
@@ -43,27 +51,21 @@ def assert_about_equal(first: Path, second: Path) -> None:
     pd.testing.assert_frame_equal(one, two, atol=2e-4)
 
 
-# With plain gradient descent, differences in rounding stay differences in rounding.
-PLAIN = {
-    "optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.5},
-    "checkpoint_minutes": 1e-9,
-    "epochs": 4,
-}
-
-
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which one process has trained."""
     folder = tmp_path_factory.mktemp("alone") / "project"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLASSIFIER_CACHE", str(folder.parent / "cache"))
-        train(folder, processes=1, **PLAIN)
+        write_plain(folder, 1)
+        train(folder)
     return folder
 
 
 @pytest.mark.xdist_group("distributed")
 def test_two_processes_give_what_one_gives(tmp_path: Path, alone: Path) -> None:
-    said = train(tmp_path / "together", processes=2, **PLAIN)
+    write_plain(tmp_path / "together", 2)
+    said = train(tmp_path / "together")
     assert_about_equal(alone, tmp_path / "together")
     # The second process is silent.
     assert sum(line.startswith("epoch ") for line in said.splitlines()) == 4
@@ -72,13 +74,13 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, alone: Path) -> None:
 @pytest.mark.xdist_group("distributed")
 def test_run_of_one_process_goes_on_in_two_and_says_so(tmp_path: Path, alone: Path) -> None:
     folder = tmp_path / "project"
-    write_project(folder, tiny_section(processes=1, **PLAIN))
+    write_plain(folder, 1)
     process = start_train(folder)
     wait_for_new_state(process, [])
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    write_project(folder, tiny_section(processes=2, **PLAIN))
-    said = train(folder, processes=2)
+    write_plain(folder, 2)
+    said = train(folder)
     assert "Going on at epoch 1" in said
     assert "Batches were divided otherwise before" in said
     assert_about_equal(alone, folder)
@@ -86,7 +88,7 @@ def test_run_of_one_process_goes_on_in_two_and_says_so(tmp_path: Path, alone: Pa
 
 def start_endless(folder: Path) -> "subprocess.Popen[str]":
     """Two processes that would train for long, and have saved a state."""
-    write_project(folder, tiny_section(processes=2, **(PLAIN | {"epochs": 100000})))
+    write_plain(folder, 2, epochs=100_000)
     process = start_train(folder)
     wait_for_new_state(process, [])
     assert process.poll() is None

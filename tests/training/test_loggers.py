@@ -146,7 +146,7 @@ def images(dataset: Dataset) -> Tensor:
 
 def trained_weights(dataset: Dataset, folder: Path | None, key: str) -> tuple[bytes, list[Row]]:
     """What three epochs with dropout lead to, with and without a log."""
-    params = tiny_params(model={"head": {"hidden": 8, "dropout": 0.5}}, checkpoint_minutes=1e-9)
+    params = tiny_params(model={"head": {"hidden": 8, "dropout": 0.5}})
     network = tiny_model(params.model)
     log = TensorBoardLog(folder) if folder else None
 
@@ -161,6 +161,7 @@ def trained_weights(dataset: Dataset, folder: Path | None, key: str) -> tuple[by
         loss=Loss(),
         device=CPU,
         states=StateFolder(key),
+        checkpoint_minutes=1e-9,
         after_epoch=after_epoch,
     )
     return weights_of(network), run.progress.history
@@ -295,5 +296,5 @@ def test_missing_tensorboard_is_told_with_the_extra_that_brings_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
-    with pytest.raises(UserError, match=r"train\.tensorboard .* extra tensorboard"):
+    with pytest.raises(UserError, match=r"runtime\.tensorboard .* extra tensorboard"):
         TensorBoardLog(tmp_path)
