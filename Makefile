@@ -43,6 +43,7 @@ lock: $(READY)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --constraint requirements.lock \
 		--output-file docker/requirements.lock docker/requirements.in
+	python -m classifier.core.versions
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info

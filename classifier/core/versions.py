@@ -1,9 +1,32 @@
-"""Versions of the installed libraries that results depend on."""
+"""Versions of the libraries that results depend on, as locked and as installed.
 
+versions.yaml holds the locked ones, so that DVC can treat them as parameters: a stage names in
+dvc.yaml those that matter to it, is rerun when one changes, and refuses to run with another.
+"""
+
+import re
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-# Those of which a result may depend on the release; tests compare versions.yaml with this.
-LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "onnx", "onnxruntime")
+from classifier.core.code import ROOT
+from classifier.core.files import write_bytes
+
+VERSIONS, LOCK = "versions.yaml", "requirements.lock"
+# Those of which a new release may change a result.
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+)
+_HEADER = """\
+# Written by `make lock` from requirements.lock: the libraries of which a release may change a
+# result. A stage names those that matter to it in dvc.yaml.
+"""
 
 
 def installed_versions(*libraries: str) -> dict[str, str | None]:
@@ -11,8 +34,35 @@ def installed_versions(*libraries: str) -> dict[str, str | None]:
     return {name: _installed(name) for name in libraries}
 
 
+def locked_versions(lock: str) -> dict[str, str]:
+    """Return the version of each of `LIBRARIES` in the text of a lock file.
+
+    Raises:
+        ValueError: A library is missing, or has several versions, each for some Pythons.
+    """
+    found: dict[str, str] = {}
+    for name in LIBRARIES:
+        versions = re.findall(rf"^{name}==([^\s;]+)", lock, flags=re.M)
+        if len(versions) != 1:
+            raise ValueError(f"{LOCK} must hold one version of {name}, but holds {versions}")
+        found[name] = versions[0]
+    return found
+
+
+def write_versions(root: Path) -> None:
+    """Write versions.yaml from the requirements.lock in the same folder."""
+    locked = locked_versions((root / LOCK).read_text("utf-8"))
+    # Quoted, since YAML reads 1.20 as a number.
+    lines = [f'{name}: "{number}"\n' for name, number in locked.items()]
+    write_bytes(root / VERSIONS, "".join([_HEADER, *lines]).encode())
+
+
 def _installed(library: str) -> str | None:
     try:
         return version(library)
     except PackageNotFoundError:
         return None
+
+
+if __name__ == "__main__":
+    write_versions(ROOT)
