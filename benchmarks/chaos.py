@@ -66,9 +66,9 @@ def copy_project(project: Path, epochs: int) -> None:
             continue
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, project / name)
-    preset = (project / "presets/digits.yaml").read_text("utf-8")
-    preset = re.sub(r"^( +epochs:).*", rf"\1 {epochs}", preset, count=1, flags=re.M)
-    (project / "params.yaml").write_text(preset, "utf-8")
+    params = (project / "params.yaml").read_text("utf-8")
+    params = re.sub(r"^( +epochs:).*", rf"\1 {epochs}", params, count=1, flags=re.M)
+    (project / "params.yaml").write_text(params, "utf-8")
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
 
 

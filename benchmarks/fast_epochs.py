@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from throughput import ROOT, bench, noise
+from preset_params import preset_params
+from throughput import bench, noise
 
-from classifier.core.config import read_params
 from classifier.models.devices import make_deterministic
 from classifier.models.prediction import predict_logits
 from classifier.processing.views import named_view
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=6)
     rounds = parser.parse_args().rounds
-    content = read_params(ROOT / "presets/cifar10-fast.yaml")
+    content = preset_params("cifar10-fast")
     train, share = content["train"], content["split"]["fractions"]["train"]
     views = len(content["tta_evaluate"]["views"])
     plans = {

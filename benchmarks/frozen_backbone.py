@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import yaml
+from preset_params import preset_params
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,7 +39,7 @@ def main() -> None:
 
 def measure(project: Path, archive: Path, seed: int) -> dict[str, object]:
     """Seconds and accuracies of one seed, in an empty project folder."""
-    params = yaml.safe_load((ROOT / "presets/photos.yaml").read_text("utf-8"))
+    params = preset_params("photos")
     params["download"] |= {"source": "archive", "url": str(archive), "watch": str(archive)}
     params["split"]["seed"] = params["train"]["seed"] = seed
     save(project, params)

@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def prepare(project: Path, epochs: int) -> None:
-    content = yaml.safe_load((ROOT / "presets/digits.yaml").read_text("utf-8"))
+    content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     content["train"] |= {"epochs": epochs}
     content["runtime"] |= {"checkpoint_minutes": 1e-9}
     project.mkdir()

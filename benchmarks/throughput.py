@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from preset_params import preset_params
 
-from classifier.core.config import read_params
 from classifier.data.dataset import Dataset
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.models.network import Classifier, build_classifier
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--steps", type=int, default=12)
     options = parser.parse_args()
-    content = read_params(ROOT / f"presets/{options.preset}.yaml")
+    content = preset_params(options.preset)
     section = content["train"] | {"precision": options.precision}
     if options.backbone:
         model = {"backbone": options.backbone, "stem": options.stem}

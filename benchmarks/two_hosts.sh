@@ -21,7 +21,7 @@ for host in alone a b; do
     cp -r "$root/data/split" "$work/$host/data/"
     # One epoch of plain gradient descent: later, differences in rounding have grown.
     sed 's/name: adamw/name: sgd/; s/lr: 0.004/lr: 0.02/; s/epochs: 15/epochs: 1/' \
-        "$root/presets/digits.yaml" >"$work/$host/params.yaml"
+        "$root/params.yaml" >"$work/$host/params.yaml"
 done
 
 ip netns add classifier-a

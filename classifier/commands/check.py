@@ -5,6 +5,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from classifier.core.config import Params, read_params, validate_section
 from classifier.core.errors import UserError
@@ -44,8 +45,12 @@ def main(arguments: list[str]) -> None:
 
 
 def check_params(path: Path) -> None:
-    """Raise UserError unless each section is valid and the sections fit each other."""
-    content = read_params(path)
+    """Raise UserError unless each section of the file is valid and the sections fit each other."""
+    check_content(read_params(path), path)
+
+
+def check_content(content: dict[str, Any], path: Path) -> None:
+    """Raise UserError as `check_params` does; path names the file in the sentence."""
     sections = {
         name: validate_section(name, schema, content, path) for name, schema in SCHEMAS.items()
     }

@@ -27,6 +27,7 @@ COMMANDS = {
     "lr-find": "suggest a learning rate from a range test",
     "sweep": "search hyperparameters; every trial becomes a DVC experiment",
     "push": "push data, models and the results of every run to the DVC remote",
+    "preset": "merge a preset, such as photos, into params.yaml",
     "check": "validate params.yaml before anything runs",
     "summary": "print the metrics of the last run and where its charts are",
 }

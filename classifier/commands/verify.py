@@ -2,11 +2,11 @@
 
     classifier verify models/export
 
-ONNX Runtime and NumPy are all that it needs. It compares the hash of every file with the manifest,
-and the probabilities of every ONNX file with those that it gave where it was made: 0.001 is allowed
-for float models, 0.1 for eight-bit models, whose kernels differ between processors. It prints a line
-for each file with the milliseconds that it takes here for an image, and ends with status 1 where one
-fails. `.pt2` and `.pte` files are hashed but not opened.
+ONNX Runtime and NumPy are all that it needs. It compares the hash of every file with the
+manifest, and the probabilities of every ONNX file with those that it gave where it was made: 0.001
+is allowed for float models, 0.1 for eight-bit models, whose kernels differ between processors. It
+prints a line for each file with the milliseconds that it takes here for an image, and ends with
+status 1 where one fails. `.pt2` and `.pte` files are hashed but not opened.
 """
 
 import argparse

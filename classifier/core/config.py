@@ -48,18 +48,18 @@ class Params(BaseModel):
 Section = TypeVar("Section", bound=Params)
 
 
-class _Loader(yaml.SafeLoader):
+class ParamsLoader(yaml.SafeLoader):
     """YAML 1.1 as PyYAML reads it, but `1e-3` is a number and a key may stand only once."""
 
 
-_Loader.add_implicit_resolver(
+ParamsLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
     list("-+.0123456789"),
 )
 
 
-def _mapping_without_duplicates(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+def _mapping_without_duplicates(loader: ParamsLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
@@ -71,20 +71,31 @@ def _mapping_without_duplicates(loader: _Loader, node: yaml.MappingNode) -> dict
     return loader.construct_mapping(node, deep=True)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicates)
+ParamsLoader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicates)
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    """Every section of a params file, not yet validated.
+    """Read every section of a params file, not yet validated.
 
     Raises UserError when the file is missing, is not YAML, or holds anything but the SECTIONS.
     """
     try:
-        content = yaml.load(path.read_text("utf-8"), _Loader)
+        text = path.read_bytes()
     except FileNotFoundError:
         raise UserError(
-            f"{path} is missing: run in the project's folder, or copy a file of presets/ to {path}."
+            f"{path} is missing: run in the project's folder, or bring it back with "
+            f"`git checkout {path}`."
         ) from None
+    return parse_params(text, path)
+
+
+def parse_params(text: str | bytes, path: Path) -> dict[str, Any]:
+    """Read every section from the text of a params file; raise UserError as `read_params` does.
+
+    path: names the file in errors.
+    """
+    try:
+        content = yaml.load(text.decode() if isinstance(text, bytes) else text, ParamsLoader)
     # PyYAML raises other errors than its own for a date of the 99th month or an endless number.
     except (yaml.YAMLError, ValueError, AttributeError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())

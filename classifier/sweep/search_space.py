@@ -1,30 +1,16 @@
 """What a sweep may change: sweep.yaml, a range or choices for some knobs of section train."""
 
-import io
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import yaml
 from optuna import Trial
 from pydantic import Field, RootModel, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.nodes import ScalarNode
-from ruamel.yaml.representer import RoundTripRepresenter
 
 from classifier.core.config import Params
 from classifier.core.errors import UserError
 
 Scalar = bool | int | float | str | None
-
-
-class _Representer(RoundTripRepresenter):
-    """Writes null as null, where the library leaves the place empty."""
-
-    def represent_none(self, data: None) -> ScalarNode:  # noqa: ARG002 (the library's own)
-        return self.represent_scalar("tag:yaml.org,2002:null", "null")
-
-
-_Representer.add_representer(type(None), _Representer.represent_none)
 
 
 class Range(Params):
@@ -85,26 +71,3 @@ def suggest(trial: Trial, space: Space) -> dict[str, Scalar]:
         else:
             values[name] = rounded(trial.suggest_float(name, of.low, of.high, log=of.log))
     return values
-
-
-def with_values(text: str, values: dict[str, Scalar]) -> str:
-    """The text of params.yaml with these values, comments and all.
-
-    Raises UserError for a knob that does not stand there.
-    """
-    round_trip = YAML()
-    round_trip.Representer = _Representer
-    round_trip.preserve_quotes = True
-    round_trip.width = 1000
-    content = round_trip.load(text)
-    for name, value in values.items():
-        *path, last = name.split(".")
-        section: Any = content
-        for key in path:
-            section = section.get(key) if isinstance(section, dict) else None
-        if not isinstance(section, dict) or last not in section:
-            raise UserError(f"sweep.yaml names {name}, which does not stand in params.yaml.")
-        section[last] = value
-    buffer = io.StringIO()
-    round_trip.dump(content, buffer)
-    return buffer.getvalue()

@@ -17,10 +17,11 @@ from optuna.trial import TrialState
 from classifier.core.cache import locked
 from classifier.core.config import STAGES, load_section
 from classifier.core.errors import StoppedError, UserError
+from classifier.core.params_edit import edit_params
 from classifier.core.processes import run_program
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.sweep.experiments import save_experiment
-from classifier.sweep.search_space import read_space, suggest, with_values
+from classifier.sweep.search_space import read_space, suggest
 from classifier.sweep.study import experiment_name, open_study
 from classifier.training.distributed import Processes
 from classifier.training.params import RuntimeParams, TrainParams
@@ -42,7 +43,7 @@ def main() -> None:
         shutil.rmtree(Path("results") / stage, ignore_errors=True)
     while (trial := next_trial(study, trials, journal)) is not None:
         try:
-            PARAMS.write_text(with_values(before, suggest(trial, space)), "utf-8")
+            PARAMS.write_text(edit_params(before, suggest(trial, space)), "utf-8")
             value = run_trial(trial, monitor, device)
         except TrialPruned as reason:
             study.tell(trial, state=TrialState.PRUNED)

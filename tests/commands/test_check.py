@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +46,11 @@ def test_what_would_fail_in_a_late_stage_is_refused_at_once(
 def test_an_unknown_section_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="unknown section trian"):
         check_params(changed(tmp_path, "trian", {}))
+
+
+def test_params_yaml_explains_every_knob():
+    lines = DEFAULT.read_text("utf-8").splitlines()
+    knobs = [i for i, line in enumerate(lines) if re.match(r" +\w+: \S", line)]
+    # A knob has a comment of its own, or belongs to the group that is explained above it.
+    unexplained = [lines[i] for i in knobs if "#" not in "".join(lines[max(0, i - 4) : i])]
+    assert unexplained == []

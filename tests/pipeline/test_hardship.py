@@ -86,7 +86,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         (folder / "pets" / label).mkdir(parents=True)
         for number, name in enumerate([*ODD_NAMES, *(f"{i}.png" for i in range(8))]):
             (folder / "pets" / label / name).write_bytes(encode(noise(9, 7, number)))
-    params = yaml.safe_load((ROOT / "presets/digits.yaml").read_text("utf-8"))
+    params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     params["download"] |= {"source": "folder", "url": "pets", "watch": "pets"}
     params["train"] |= {"epochs": 3, "batch_size": 1000}
     params["runtime"] |= {"checkpoint_minutes": 1e-9}
@@ -200,7 +200,7 @@ def test_folder_that_may_not_be_written_to_is_a_sentence(
 ) -> None:
     # Below tmp_path, which is the user's alone, a relative path is still looked up.
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_bytes((ROOT / "presets/digits.yaml").read_bytes())
+    Path("params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     tmp_path.chmod(0o755)
     Path("data").mkdir(mode=0o555)
     user = os.geteuid()

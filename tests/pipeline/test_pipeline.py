@@ -8,14 +8,13 @@ import yaml
 from builders.clones import ROOT, Clone
 from PIL import Image
 
-from classifier.commands.check import SCHEMAS, check_params
+from classifier.commands.check import SCHEMAS
 from classifier.core.code import import_closure
 from classifier.core.config import SECTIONS, STAGES
 
 CODE = ("classifier/", "stages/")
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
 ALL_STAGES = tuple(PIPELINE["stages"])
-PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 # One worker makes the clones, so that they are made once.
 in_clones = pytest.mark.xdist_group("pipeline")
 
@@ -44,25 +43,6 @@ def test_results_are_not_cached_and_lie_in_the_stage_s_folder(stage: str):
         ((path, options),) = output.items()
         assert path.startswith(f"results/{stage}/")
         assert options["cache"] is False
-
-
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
-def test_a_preset_is_valid(preset: Path):
-    check_params(preset)
-
-
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
-def test_a_preset_says_why_for_every_knob(preset: Path):
-    lines = preset.read_text("utf-8").splitlines()
-    keys = [i for i, line in enumerate(lines) if re.match(r" +\w+: \S", line)]
-    # A knob explains itself, or belongs to the group explained above it.
-    explained = [any("#" in line for line in lines[max(0, i - 4) : i]) for i in keys]
-    assert all(explained)
-
-
-def test_params_are_those_of_the_default_preset():
-    given = (ROOT / "params.yaml").read_text("utf-8")
-    assert yaml.safe_load(given) == yaml.safe_load((ROOT / "presets/digits.yaml").read_text())
 
 
 def test_every_section_has_a_schema():

@@ -1,0 +1,75 @@
+"""Change values in the text of a params file and leave everything else as it is, comments too.
+
+The places come from PyYAML's marks. Reading the file into objects and writing it again, as
+ruamel.yaml does, would lose the comment after a list that is replaced.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from classifier.core.config import RENAMED, ParamsLoader
+from classifier.core.errors import UserError
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return values by full name: `{"train": {"epochs": 5}}` becomes `{"train.epochs": 5}`.
+
+    Only mappings are taken apart, lists are values.
+    """
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            values |= flatten(value, f"{prefix}{key}.")
+        else:
+            values[f"{prefix}{key}"] = value
+    return values
+
+
+def edit_params(text: str, changes: Mapping[str, Any]) -> str:
+    """Return the YAML `text` with the values of `changes`, which has full names as keys.
+
+    Raises UserError for a name that the text does not have.
+    """
+    known = flatten(yaml.load(text, ParamsLoader))
+    for name in changes:
+        if name in RENAMED:
+            raise UserError(f"{name} is now {RENAMED[name]}.")
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else "correct its name."
+            raise UserError(f"params.yaml has no parameter {name}: {hint}")
+    root = yaml.compose(text, ParamsLoader)
+    edits: list[tuple[int, int, str]] = []
+    for name, value in changes.items():
+        node = _find(root, name.split("."))
+        start, end = node.start_mark.index, _end(node, text)
+        # `key:` without a value stands for null, and has no space after the colon.
+        edits.append((start, max(start, end), f"{'' if end > start else ' '}{to_yaml(value)}"))
+    for start, end, new in sorted(edits, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def to_yaml(value: Any) -> str:
+    """Return a value as YAML on one line, in a form that is also right within brackets."""
+    text = yaml.safe_dump(
+        [value], default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False
+    )
+    return text.strip()[1:-1]
+
+
+def _find(node: yaml.Node, path: list[str]) -> yaml.Node:
+    for part in path:
+        node = next(value for key, value in node.value if key.value == part)
+    return node
+
+
+def _end(node: yaml.Node, text: str) -> int:
+    """Return the index after a node; the mark of a block ends after the comments behind it."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(last, tuple) else last, text)
+    return len(text[: node.end_mark.index].rstrip())

@@ -1,0 +1,132 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from classifier.commands.preset import DEFAULT, main, preset_names, preset_values
+from classifier.core.config import read_params
+from classifier.core.errors import UserError
+from classifier.core.params_edit import flatten
+
+ROOT = Path(__file__).parents[2]
+PRESETS = ROOT / "presets"
+NAMES = preset_names(PRESETS)
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the params and the presets that come along."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(PRESETS, tmp_path / "presets")
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def overlay(name: str) -> dict[str, object]:
+    return flatten(yaml.safe_load((PRESETS / f"{name}.yaml").read_text("utf-8")))
+
+
+def values() -> dict[str, object]:
+    return flatten(read_params(Path("params.yaml")))
+
+
+def comments(path: Path) -> list[str]:
+    return [line for line in path.read_text("utf-8").splitlines() if line.strip().startswith("#")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_is_merged_and_valid_and_keeps_all_comments(name: str) -> None:
+    given = ["download.url=photos"] if name == "photos" else []
+    before = values()
+    main([name, *given])
+    after = values()
+    assert overlay(name).items() <= after.items()
+    unchanged = before.keys() - preset_values(name, PRESETS).keys()
+    assert all(after[key] == before[key] for key in unchanged)
+    assert comments(Path("params.yaml")) == comments(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_is_short_and_says_its_command_run_time_and_accuracy(name: str) -> None:
+    lines = (PRESETS / f"{name}.yaml").read_text("utf-8").splitlines()
+    head = " ".join(line for line in lines if line.startswith("#"))
+    assert f"Command: classifier preset {name}" in head
+    assert "Run time" in head
+    assert "Test accuracy" in head
+    if name != DEFAULT:
+        assert 6 <= len([line for line in lines if not line.startswith("#")]) <= 25
+
+
+def test_the_default_preset_has_what_other_presets_set_as_params_yaml_has_it() -> None:
+    default = overlay(DEFAULT)
+    of_others = set().union(*(overlay(name) for name in NAMES if name != DEFAULT))
+    assert set(default) == of_others | {"download.url", "download.checksum", "download.watch"}
+    assert default.items() <= values().items()
+
+
+def test_going_from_one_preset_to_another_leaves_nothing_of_the_first() -> None:
+    main(["cifar10"])
+    alone = Path("params.yaml").read_bytes()
+    main(["photos", "download.url=photos"])
+    main(["cifar10"])
+    assert Path("params.yaml").read_bytes() == alone
+    main(["default"])
+    assert Path("params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+def test_what_no_preset_sets_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("params.yaml").read_text("utf-8").replace("seed: 0", "seed: 7", 1)
+    Path("params.yaml").write_text(text, "utf-8")
+    main(["cifar10"])
+    assert values()["split.seed"] == 7
+
+
+def test_values_are_set_in_the_same_call_and_changes_are_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["photos", "download.url=photos", "train.optimizer.lr=5e-4"])
+    assert values()["train.optimizer.lr"] == 0.0005
+    assert values()["download.watch"] == "photos"
+    printed = capsys.readouterr().out
+    assert "  train.optimizer.lr: 0.004 -> 0.0005" in printed
+    assert "  download.url: null -> photos" in printed
+    assert "train.seed" not in printed
+
+
+def test_a_tilde_becomes_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    main(["photos", "download.url=~/photos"])
+    assert values()["download.url"] == values()["download.watch"] == str(tmp_path / "photos")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["fotos"], "there is no preset 'fotos': the presets are cifar10, cifar10-fast, default"),
+        (["photos"], "needs download.url"),
+        (["cifar10", "train.epoch=3"], "no parameter train.epoch: did you mean train.epochs?"),
+        (["cifar10", "train.epochs"], "'train.epochs' is no value: write name=value"),
+        (["cifar10", "train.epochs=many"], "train.epochs is 'many'"),
+        (["cifar10", "train.input_size=33"], "larger than split.stored_size"),
+        (["cifar10", "train.epochs=[1"], "train.epochs: while parsing"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_leaves_params_yaml(
+    arguments: list[str], sentence: str
+) -> None:
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(UserError) as caught:
+        main(arguments)
+    assert sentence in str(caught.value)
+    assert Path("params.yaml").read_bytes() == before
+    assert {path.name for path in Path().iterdir()} == {"params.yaml", "presets", "photos"}
+
+
+def test_outside_a_project_it_is_said_where_to_go(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    with pytest.raises(UserError, match="run in the project's folder"):
+        main(["photos"])
