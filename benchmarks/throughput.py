@@ -34,7 +34,6 @@ from classifier.training.params import TrainParams
 from classifier.training.state import Run
 from classifier.training.step import Loss, train_step
 
-ROOT = Path(__file__).resolve().parents[1]
 CLASSES = 10
 
 
