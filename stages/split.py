@@ -1,4 +1,4 @@
-"""Decode the images of data/raw/ once, and sort them into train, val and test, in data/split/."""
+"""Decode the images of data/raw/ once, and assign them to train, val and test, in data/split/."""
 
 import time
 from pathlib import Path
@@ -7,30 +7,25 @@ from classifier.core.config import load_section
 from classifier.core.processes import run_program
 from classifier.core.timing import write_timing
 from classifier.data.dataset import load_dataset
-from classifier.splitting.check_report import describe_warnings, write_integrity
-from classifier.splitting.class_report import write_split_report
-from classifier.splitting.duplicate_report import describe_duplicates
-from classifier.splitting.split import SplitParams, split
+from classifier.splitting.data_checks import describe_warnings
+from classifier.splitting.params import SplitParams
+from classifier.splitting.results import describe_split, write_results
+from classifier.splitting.split import split
 
 RAW, DATA, RESULTS = Path("data/raw"), Path("data/split"), Path("results/split")
 
 
 def main() -> None:
+    """Run the stage."""
     started = time.perf_counter()
     params = load_section("split", SplitParams)
-    outcome = split(RAW, DATA, params)
+    result = split(RAW, DATA, params)
     dataset = load_dataset(DATA)
-    write_split_report(RESULTS, dataset, outcome)
-    images, classes = len(dataset.images), len(dataset.classes)
-    print(f"split: {images:,} images of {classes} classes, {len(outcome.problems)} skipped")
-    if outcome.dropped:
-        sizes = ", ".join(f"{name} {size}" for name, size in outcome.dropped.items())
-        print(f"split: dropped classes below {params.min_images_per_class} images: {sizes}")
-    for line in describe_duplicates(dataset, outcome.duplicates):
+    checks = write_results(RESULTS, dataset, result, params.checks)
+    for line in describe_split(dataset, result, params):
         print(f"split: {line}")
-    warnings = write_integrity(RESULTS, dataset, outcome, params.checks)
     write_timing("split", started)
-    for line in describe_warnings(warnings, params.checks):
+    for line in describe_warnings(checks, params.checks):
         print(f"split: warning: {line}")
 
 

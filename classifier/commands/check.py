@@ -17,7 +17,7 @@ from classifier.models.network import (
     check_input_size,
 )
 from classifier.sources.acquire import DownloadParams
-from classifier.splitting.split import SplitParams
+from classifier.splitting.params import SplitParams
 from classifier.training.params import RuntimeParams, TrainParams
 from stages.evaluate import EvaluateParams
 from stages.tta_evaluate import TtaParams

@@ -73,18 +73,18 @@ def _data(run: RunResults) -> str:
     parts = [
         table("What was learnt from", ["property", "value"], rows),
         _shown(
-            "split/class_counts.png",
+            "report/class_counts.png",
             f"Bars of the number of images of each of {split['classes']} classes by split, from "
             f"{split['smallest_class']} to {split['largest_class']}.",
             "Images of each class and split.",
         ),
         _shown(
-            "split/samples.png",
+            "report/samples.png",
             "A sheet of training images, each under the name of its class.",
             "Training images, as they are stored.",
         ),
         _shown(
-            "split/images.png",
+            "report/image_measures.png",
             "Histograms of the sizes, shapes, brightness and contrast of the images.",
             "The images in numbers.",
         ),
@@ -94,7 +94,7 @@ def _data(run: RunResults) -> str:
             [list(row.values()) for row in run.checks],
         ),
         _shown(
-            "split/duplicates.png",
+            "report/duplicates.png",
             "Pairs of images that show the same, each under its class and split.",
             "Duplicates.",
         ),

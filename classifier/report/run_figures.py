@@ -2,34 +2,63 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from classifier.data.augment import AugmentParams
 from classifier.data.dataset import Dataset, load_dataset
 from classifier.plotting.figures import write_png
-from classifier.report.run_results import RESULTS, RunResults, file_of
+from classifier.report.data_figures import (
+    draw_class_counts,
+    draw_duplicates,
+    draw_image_measures,
+    draw_samples,
+)
+from classifier.report.run_results import RESULTS, RunResults, file_of, read_rows
 from classifier.report.training_figures import draw_augmentations, draw_curves
 
 DATA, FIGURES = Path("data/split"), RESULTS / "report"
 
 
 def write_figures(run: RunResults) -> None:
-    """Write the figures of split and train to results/report/.
+    """Write the figures of the data and of training to results/report/.
 
     Raises UserError where a table that is drawn is missing.
     """
     dataset = load_dataset(DATA)
-    _write_training_figures(run, dataset)
+    for name, figure in {**_data_figures(dataset), **_training_figures(run, dataset)}.items():
+        write_png(figure, FIGURES / f"{name}.png")
 
 
-def _write_training_figures(run: RunResults, dataset: Dataset) -> None:
-    history = pd.read_csv(file_of("train/history.csv"))
-    write_png(draw_curves(history, run.train["best_epoch"]), FIGURES / "curves.png")
+def _data_figures(dataset: Dataset) -> dict[str, Figure]:
+    # Classes and colour modes are names, also where they look like numbers or like nothing.
+    counts = _read_table("split/class_counts.csv", "class")
+    modes = _read_table("split/image_modes.csv", "mode")
+    histograms = _read_table("split/image_histograms.csv", "measure")
+    pairs = read_rows(RESULTS / "split/duplicates.csv")
+    return {
+        "class_counts": draw_class_counts(counts),
+        "samples": draw_samples(dataset),
+        "image_measures": draw_image_measures(histograms, modes, counts),
+        "duplicates": draw_duplicates(np.load(DATA / "duplicate_images.npy"), pairs),
+    }
+
+
+def _training_figures(run: RunResults, dataset: Dataset) -> dict[str, Figure]:
     params = run.bundle["params"]
-    sheet = draw_augmentations(
-        dataset.images[dataset.rows("train")[0]],
-        AugmentParams.model_validate(params["augment"]),
-        input_size=run.bundle["input_size"],
-        seed=params["seed"],
-    )
-    write_png(sheet, FIGURES / "augmentations.png")
+    history = pd.read_csv(file_of("train/history.csv"))
+    return {
+        "curves": draw_curves(history, run.train["best_epoch"]),
+        "augmentations": draw_augmentations(
+            dataset.images[dataset.rows("train")[0]],
+            AugmentParams.model_validate(params["augment"]),
+            input_size=run.bundle["input_size"],
+            seed=params["seed"],
+        ),
+    }
+
+
+def _read_table(path: str, names: str) -> pd.DataFrame:
+    """Read a table below results/; the column `names` holds text whatever it looks like."""
+    return pd.read_csv(file_of(path), dtype={names: str}, keep_default_na=False, na_filter=False)

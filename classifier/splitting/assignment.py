@@ -1,113 +1,48 @@
-"""Which class and which split an image belongs to: read off its path, or drawn by a seed."""
+"""Assign images to splits: predefined splits are kept, the others drawn by a seed."""
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from classifier.core.errors import UserError
 from classifier.core.random import stream
 from classifier.data.dataset import SPLITS, Split
+from classifier.splitting.raw_images import RawImage
 
-_LAYERS: dict[str, Split] = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
 _REMEDY = (
     "raise split.min_images_per_class, name them in split.exclude_classes, or change "
     "split.fractions; where duplicates hold a class together, see split.duplicates."
 )
 
 
-class Located(NamedTuple):
-    """An image's path, its class, and the split whose folder it lies in, if the data has such."""
-
-    path: str
-    class_name: str
-    given: Split | None
-
-
-def locate(paths: Iterable[str]) -> list[Located]:
-    """Class and given split of each image, sorted by path.
-
-    The class is the name of the folder that holds the image. Folders that all images share
-    are passed over; if `train`, `val` (or `valid`, `validation`) and `test` come next, in letters
-    of any case, they are the splits.
-
-    Raises UserError where an image lies outside of what the others are sorted into.
-    """
-    names = sorted(paths)
-    folders = [name.split("/")[:-1] for name in names]
-    if loose := next((name for name in names if "/" not in name), None):
-        raise UserError(f"{loose} lies in no folder: put each image in the folder of its class.")
-    depth = 0
-    while names and all(
-        len(parts) > depth + 1 and parts[depth] == folders[0][depth] for parts in folders
-    ):
-        depth += 1
-    given: list[Split | None] = [_layer(parts[depth:]) for parts in folders]
-    if any(given):
-        _check_layers(names, given)
-    return [
-        Located(name, parts[-1], layer)
-        for name, parts, layer in zip(names, folders, given, strict=True)
-    ]
-
-
-def without_excluded(images: list[Located], excluded: Iterable[str]) -> list[Located]:
-    """The images of all classes but these; raises UserError where there is no such class."""
-    classes = {image.class_name for image in images}
-    names = set(excluded)
-    if unknown := sorted(names - classes):
-        raise UserError(
-            f"split.exclude_classes names {', '.join(unknown)}, but the classes are "
-            f"{', '.join(sorted(classes))}."
-        )
-    return [image for image in images if image.class_name not in names]
-
-
-def without_small(images: list[Located], minimum: int) -> tuple[list[Located], dict[str, int]]:
-    """The images of classes with at least `minimum`, and the size of each smaller class.
-
-    Raises UserError where less than two classes stay.
-    """
-    sizes = Counter(image.class_name for image in images)
-    small = {name: size for name, size in sorted(sizes.items()) if size < minimum}
-    if len(sizes) - len(small) < 2:
-        found = ", ".join(f"{name} {size}" for name, size in sorted(sizes.items()))
-        raise UserError(
-            f"two classes or more need {minimum} images each; found: {found or 'none'}. Add "
-            "images or lower split.min_images_per_class."
-        )
-    return [image for image in images if image.class_name not in small], small
-
-
 def assign(
-    images: Sequence[Located],
+    images: Sequence[RawImage],
     fractions: Mapping[Split, float],
     seed: int,
     groups: Sequence[int] | np.ndarray | None = None,
 ) -> list[Split]:
-    """The split of each image, which are sorted by path.
+    """Return the split of each image; `images` are sorted by path.
 
-    Given splits stay. A split that is missing is drawn from each class's images that are given
-    to `train`, or from all where none is given. The numbers differ from the fractions by less
-    than one image a class. Who is drawn depends on nothing but the seed, the class's name and
-    the paths of its images, so other classes may come and go.
+    Predefined splits are kept. A split that is not predefined is drawn from the images of each
+    class that are predefined as `train`, or from all of them where nothing is predefined. The
+    sizes differ from the fractions by less than one image a class. Which images are drawn depends
+    only on the seed, the class's name and the order of its images, not on other classes.
 
-    groups: a number of each image; those with the same one, other than 0, are drawn together.
-    Where single images do not suffice to make up for it, the numbers differ by more.
+    Args:
+        images: Sorted by path.
+        fractions: Of each split; together 1.
+        seed: Of the draw.
+        groups: A number for each image. Images with the same number other than 0 get the same
+            split. Where single images cannot compensate for it, sizes differ by more than one.
 
-    Raises UserError where a class would not be in every split.
+    Raises:
+        UserError: A class would not be in every split.
     """
-    given = {image.given for image in images} - {None}
-    drawn: list[Split] = [split for split in SPLITS if split == "train" or split not in given]
-    splits: list[Split] = [image.given or "train" for image in images]
+    predefined = {image.predefined_split for image in images} - {None}
+    drawn: list[Split] = [split for split in SPLITS if split == "train" or split not in predefined]
+    splits: list[Split] = [image.predefined_split or "train" for image in images]
     pools: dict[str, list[int]] = {}
     for row, image in enumerate(images):
         pool = pools.setdefault(image.class_name, [])
@@ -116,7 +51,7 @@ def assign(
     together = _together(pools.values(), groups)
     placed: dict[int, Split] = {}
     for class_name, rows in pools.items():
-        sizes = allocate(len(rows), [fractions[split] for split in drawn])
+        sizes = largest_remainder(len(rows), [fractions[split] for split in drawn])
         order = [rows[place] for place in _permutation(len(rows), class_name, seed)]
         room: dict[Split, int] = dict(zip(drawn, sizes, strict=True))
         _place(order, room, together, placed)
@@ -132,7 +67,7 @@ def _place(
     together: Mapping[int, list[int]],
     placed: dict[int, Split],
 ) -> None:
-    """Add the split of each row of a class to `placed`, and of the rows that are drawn with it.
+    """Add the split of each row of a class to `placed`, and of the rows of its group.
 
     Groups come first and are spread over the splits in proportion to their sizes; then single
     images, in their order, fill one split after the other.
@@ -156,7 +91,7 @@ def _place(
 def _choose(
     room: Mapping[Split, int], sizes: Mapping[Split, int], size: int, *, in_group: bool
 ) -> Split:
-    """Where to put so many images of a class, of whose `sizes` there is this `room` left."""
+    """Return the split for `size` images of a class; `room` is what is left of `sizes`."""
     fitting: list[Split] = [split for split in SPLITS if room.get(split, 0) >= size]
     if not fitting:
         return sorted(room, key=lambda split: -room[split])[0]
@@ -168,7 +103,7 @@ def _choose(
 def _together(
     pools: Iterable[Sequence[int]], groups: Sequence[int] | np.ndarray | None
 ) -> dict[int, list[int]]:
-    """The rows that are drawn with each row of a group, itself included."""
+    """Return the rows of the group of each row that is in one, itself included."""
     if groups is None:
         return {}
     members: dict[int, list[int]] = {}
@@ -178,10 +113,10 @@ def _together(
     return {row: rows for rows in members.values() if len(rows) > 1 for row in rows}
 
 
-def allocate(total: int, weights: Sequence[float]) -> list[int]:
-    """`total` divided in proportion to `weights`, each part rounded up or down (largest remainder).
+def largest_remainder(total: int, weights: Sequence[float]) -> list[int]:
+    """Divide `total` in proportion to `weights` by the largest remainder method.
 
-    A part that would be nothing is rounded up before others are.
+    Each part is rounded up or down; a part that would be 0 is rounded up before others are.
     """
     # Rounded, since 0.57 x 100 is 56.99999999999999 in floats.
     shares = [round(total * weight / math.fsum(weights), 6) for weight in weights]
@@ -193,29 +128,13 @@ def allocate(total: int, weights: Sequence[float]) -> list[int]:
 
 
 def _permutation(length: int, class_name: str, seed: int) -> np.ndarray:
-    """The numbers below `length` in an order drawn for this class and seed: int64 `(length,)`."""
+    """Return a random permutation for this class and seed: int64 `(length,)`."""
     draws = stream("split", seed, class_name).bit_generator.random_raw(length)
     # The raw numbers are the same in every version of numpy, which does not hold for shuffles.
     return np.argsort(draws, kind="stable")
 
 
-def _layer(parts: Sequence[str]) -> Split | None:
-    """The split that these folders begin with; the last of them is the class."""
-    return _LAYERS.get(parts[0].lower()) if len(parts) > 1 else None
-
-
-def _check_layers(names: Sequence[str], given: Sequence[Split | None]) -> None:
-    if None in given:
-        raise UserError(
-            f"{names[given.index(None)]} lies in no folder of a split and a class, as "
-            f"{names[[split is not None for split in given].index(True)]} does: put every image "
-            "below train/, val/ or test/, and there in the folder of its class, or none of them."
-        )
-    if "train" not in given:
-        raise UserError("there are folders val/ or test/, but there is none called train/.")
-
-
-def _check_presence(images: Sequence[Located], splits: Sequence[Split]) -> None:
+def _check_presence(images: Sequence[RawImage], splits: Sequence[Split]) -> None:
     counts = Counter((image.class_name, split) for image, split in zip(images, splits, strict=True))
     classes = sorted({image.class_name for image in images})
     lacking = [name for name in classes if any(counts[name, split] == 0 for split in SPLITS)]

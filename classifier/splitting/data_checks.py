@@ -1,15 +1,19 @@
-"""Whether the images of a data set are fit to learn from: sizes, contents, numbers."""
+"""Check whether a data set is fit for training: sizes, contents, duplicates, class counts."""
 
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
-from classifier.splitting.split import CheckParams, Outcome
+from classifier.splitting.image_measures import brightness_and_contrast
+from classifier.splitting.params import CheckParams
+from classifier.splitting.split import SplitResult
 
 
 class Check(NamedTuple):
-    """What one check found: so many images or classes beyond the limit, and which is the worst.
+    """The result of one check: number of images or classes beyond the limit, and the worst one.
 
     limit: the parameter that sets it and its value; empty where there is none.
     """
@@ -20,37 +24,55 @@ class Check(NamedTuple):
     worst: str
 
 
-def measure_contents(prints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the grey values of fingerprints: float64 `(N,)` each."""
-    flat = prints.reshape(len(prints), -1)
-    return flat.mean(axis=1), flat.std(axis=1)
-
-
-def check_images(dataset: Dataset, outcome: Outcome, params: CheckParams) -> list[Check]:
-    """All checks, with `cases` 0 where nothing is wrong."""
-    images = outcome.duplicates.images
+def check_images(dataset: Dataset, result: SplitResult, params: CheckParams) -> list[Check]:
+    """Run all checks; `cases` is 0 where nothing is wrong."""
+    images = result.duplicates.images
     contradicting = [
         images[pair.first].path
-        for pair in outcome.duplicates.pairs
+        for pair in result.duplicates.pairs
         if images[pair.first].class_name != images[pair.second].class_name
     ]
     leaking = [dataset.rows(split)[dataset.leaked(split)] for split in ("val", "test")]
     leaked = dataset.manifest["path"].to_numpy()[np.concatenate(leaking)].tolist()
     return [
-        _listed("cannot be read", [path for path, _ in outcome.problems]),
-        *_check_files(dataset, outcome, params),
-        _listed("alike, of two classes", contradicting),
-        _listed("alike one of train", leaked),
+        _listed("cannot be read", [path for path, _ in result.problems]),
+        *_check_files(dataset, result, params),
+        _listed("near-duplicates with different labels", contradicting),
+        _listed("duplicates of a training image in val or test", leaked),
         *_check_classes(dataset, params),
     ]
 
 
-def _check_files(dataset: Dataset, outcome: Outcome, params: CheckParams) -> list[Check]:
+def checks_table(checks: list[Check]) -> pd.DataFrame:
+    """Return columns `check, limit, cases, worst, verdict`; the verdict is good or warning."""
+    rows = [(*check, "warning" if check.cases else "good") for check in checks]
+    return pd.DataFrame(rows, columns=["check", "limit", "cases", "worst", "verdict"])
+
+
+def describe_warnings(checks: list[Check], params: CheckParams) -> list[str]:
+    """Return a line for each check that found something.
+
+    Raises UserError with all of them if `on_warning` is `fail`.
+    """
+    lines = [
+        f"{check.name}: {check.cases} ({f'{check.limit}, ' if check.limit else ''}{check.worst})"
+        for check in checks
+        if check.cases
+    ]
+    if lines and params.on_warning == "fail":
+        raise UserError(
+            f"data checks failed: {'; '.join(lines)}. See results/split/checks.csv; fix the data, "
+            "change split.checks, or set split.checks.on_warning: warn."
+        )
+    return lines
+
+
+def _check_files(dataset: Dataset, result: SplitResult, params: CheckParams) -> list[Check]:
     paths = dataset.manifest["path"].tolist()
     sides = dataset.manifest[["width", "height"]].to_numpy()
     short, long = sides.min(axis=1), sides.max(axis=1)
     ratio = long / short
-    _, contrast = measure_contents(outcome.prints)
+    _, contrast = brightness_and_contrast(result.thumbnails)
     side, contrast_limit = f"min_side {params.min_side}", f"min_contrast {params.min_contrast:g}"
     longest = f"max_aspect_ratio {params.max_aspect_ratio:g}"
     return [
@@ -80,7 +102,7 @@ def _check_classes(dataset: Dataset, params: CheckParams) -> list[Check]:
 
 
 def _above(name: str, limit: str, badness: np.ndarray, most: float, names: list[str]) -> Check:
-    """Cases are where `badness`, `(n,)`, is above `most`."""
+    """Count where `badness`, `(n,)`, is above `most`; `names` belong to its values."""
     cases = int((badness > most).sum())
     return Check(name, limit, cases, names[int(badness.argmax())] if cases else "")
 

@@ -1,4 +1,4 @@
-"""Which images of a data set show the same: equal files, equal pixels, or nearly the same."""
+"""Find duplicates: images with equal files, equal pixels, or near-duplicates; and group them."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -7,18 +7,16 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from classifier.splitting.assignment import Located
-from classifier.splitting.fingerprints import near_pairs
+from classifier.splitting.near_duplicates import near_pairs
+from classifier.splitting.raw_images import RawImage
 
 Kind = Literal["file", "pixels", "near"]
-
-
-# Pairs on the sheet.
-SHOWN = 24
+# Pairs on the sheet of duplicates.
+MAX_SHOWN_PAIRS = 24
 
 
 class Pair(NamedTuple):
-    """Two images that show the same, by row; similarity is 1 where they are equal."""
+    """Two duplicates, by row; their similarity is 1 where they are equal."""
 
     first: int
     second: int
@@ -27,29 +25,31 @@ class Pair(NamedTuple):
 
 
 class Duplicates(NamedTuple):
-    """What shows the same in a data set, before anything is dropped.
+    """The duplicates in a data set before anything is dropped.
 
-    images: all of them; pairs and groups count them from 0. groups: see `group_pairs`.
-    thumbnails: the images of `telling_pairs`, by row, as they are stored.
+    images: all images; pairs and groups count them from 0. groups: see `group_pairs`.
     """
 
-    images: Sequence[Located]
+    images: Sequence[RawImage]
     pairs: Sequence[Pair]
     groups: np.ndarray
-    thumbnails: dict[int, np.ndarray]
 
 
 def find_pairs(
-    files: np.ndarray, pixels: np.ndarray, prints: np.ndarray, similarity: float | None
+    files: np.ndarray, pixels: np.ndarray, thumbnails: np.ndarray, similarity: float | None
 ) -> list[Pair]:
-    """Every pair of near duplicates, and each copy beside the first of its equals, by row.
+    """Return every pair of near-duplicates, and each copy with the first image that it equals.
 
-    files, pixels: digests of the files and of the stored images, uint8 `(n, bytes)`.
-    prints: fingerprints, uint8 `(n, SIDE, SIDE)`. similarity: see `near_pairs`; None leaves near
-    duplicates out. Raises UserError as `near_pairs` does.
+    Args:
+        files: Digests of the files, uint8 `(n, bytes)`.
+        pixels: Digests of the stored images, uint8 `(n, bytes)`.
+        thumbnails: See `near_duplicates.grey_thumbnail`, uint8 `(n, SIDE, SIDE)`.
+        similarity: Minimum of near-duplicates, see `near_pairs`; None: equal images only.
+
+    Raises:
+        UserError: As `near_pairs` does.
     """
     first_of = _first_equal(pixels)
-    # A file can hold what another does with other pixels stored, but equal files cannot.
     same_file = _first_equal(files)
     pairs = [
         Pair(int(first), row, "file" if same_file[row] == same_file[first] else "pixels", 1.0)
@@ -58,7 +58,7 @@ def find_pairs(
     ]
     if similarity is not None:
         different = np.flatnonzero(first_of == np.arange(len(first_of)))
-        near, similarities = near_pairs(prints[different], similarity)
+        near, similarities = near_pairs(thumbnails[different], similarity)
         pairs += [
             Pair(int(first), int(second), "near", float(value))
             for (first, second), value in zip(different[near], similarities, strict=True)
@@ -67,9 +67,9 @@ def find_pairs(
 
 
 def group_pairs(pairs: Sequence[Pair], size: int) -> np.ndarray:
-    """The group of each of `size` images, int64 `(size,)`: 0 alone, others counted from 1.
+    """Return the group of each of `size` images, int64 `(size,)`: 0 for none, others from 1.
 
-    Who is in a pair is in one group, and so are those who are only joined by others.
+    Groups are the connected components of the pairs.
     """
     first, second = (np.array([pair[i] for pair in pairs], np.int64) for i in (0, 1))
     links = coo_array((np.ones(len(pairs), np.int8), (first, second)), shape=(size, size))
@@ -78,9 +78,9 @@ def group_pairs(pairs: Sequence[Pair], size: int) -> np.ndarray:
 
 
 def number_groups(parts: np.ndarray) -> np.ndarray:
-    """Numbers of groups, `(n,)`, as numbers from 1 by their first members, 0 for a single one.
+    """Renumber groups, `(n,)`, from 1 by their first members; a single member gets 0.
 
-    The number 0 stays 0, whoever has it.
+    The number 0, no group, stays 0.
     """
     values, first, inverse, counts = np.unique(
         parts, return_index=True, return_inverse=True, return_counts=True
@@ -93,13 +93,16 @@ def number_groups(parts: np.ndarray) -> np.ndarray:
     return numbers[inverse]
 
 
-def superfluous(images: Sequence[Located], groups: np.ndarray) -> np.ndarray:
-    """All images of each group but one, which is of `test` or else `val`, where these are given.
+def redundant(images: Sequence[RawImage], groups: np.ndarray) -> np.ndarray:
+    """Return the ascending rows of all images of each group but one: int64 `(m,)`.
 
-    So no test image gives way to a training image. Ascending rows, int64 `(m,)`.
+    The one that is kept is of a predefined `test` split if there is one, else of `val`, so that
+    no test image is dropped in favour of a training image.
     """
     rank = {"test": 0, "val": 1, "train": 2, None: 2}
-    order = sorted(np.flatnonzero(groups).tolist(), key=lambda row: (rank[images[row].given], row))
+    order = sorted(
+        np.flatnonzero(groups).tolist(), key=lambda row: (rank[images[row].predefined_split], row)
+    )
     kept: set[int] = set()
     dropped = []
     for row in order:
@@ -109,18 +112,18 @@ def superfluous(images: Sequence[Located], groups: np.ndarray) -> np.ndarray:
     return np.array(sorted(dropped), np.int64)
 
 
-def telling_pairs(images: Sequence[Located], pairs: Sequence[Pair]) -> list[Pair]:
-    """At most SHOWN pairs to look at: of two classes first, and then the least similar ones."""
+def sort_for_people(images: Sequence[RawImage], pairs: Sequence[Pair]) -> list[Pair]:
+    """Sort pairs by what is worth looking at: of two classes first, then the least similar."""
 
     def rank(pair: Pair) -> tuple[bool, float, Pair]:
-        classes = (images[row].class_name for row in (pair.first, pair.second))
-        return len(set(classes)) == 1, pair.similarity, pair
+        classes = {images[row].class_name for row in (pair.first, pair.second)}
+        return len(classes) == 1, pair.similarity, pair
 
-    return sorted(pairs, key=rank)[:SHOWN]
+    return sorted(pairs, key=rank)
 
 
 def _first_equal(digests: np.ndarray) -> np.ndarray:
-    """The first row that holds the same bytes as each row: int64 `(n,)`."""
+    """Return for each row the first row with the same bytes: int64 `(n,)`."""
     keys = np.ascontiguousarray(digests).view(np.dtype((np.void, digests.shape[1])))
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     return first[inverse.ravel()]

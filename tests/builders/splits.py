@@ -6,7 +6,8 @@ from typing import Any
 from builders.images import write_raw
 from classifier.core.config import validate_section
 from classifier.data.dataset import Dataset, load_dataset
-from classifier.splitting.split import SplitParams, split
+from classifier.splitting.params import SplitParams
+from classifier.splitting.split import split
 
 LIMITS: dict[str, Any] = {
     "min_side": 20,

@@ -24,8 +24,8 @@ from classifier.models.bundle import save_bundle
 from classifier.models.network import Classifier, ModelParams, build_classifier
 from classifier.processing.spec import BundleSpec
 from classifier.splitting.duplicates import Duplicates
-from classifier.splitting.fingerprints import SIDE
-from classifier.splitting.split import Outcome
+from classifier.splitting.near_duplicates import SIDE
+from classifier.splitting.split import SplitResult
 from classifier.training.batches import ImageBatches, Ordering, Parts
 from classifier.training.checkpoint import StateFolder
 from classifier.training.loop import Batches, fit
@@ -109,11 +109,11 @@ def tiny_augment(**on: Any) -> AugmentParams:
     return tiny_params(augment=off | on).augment
 
 
-def tiny_outcome(images: int, problems: Sequence[tuple[str, str]] = ()) -> Outcome:
-    """What splitting says of so many images, none of which is like another."""
-    nothing = Duplicates([], [], np.empty(0, np.int64), {})
-    prints = np.zeros((images, SIDE, SIDE), np.uint8)
-    return Outcome(list(problems), {}, nothing, np.full(images, "RGB"), prints)
+def tiny_result(images: int, problems: Sequence[tuple[str, str]] = ()) -> SplitResult:
+    """What splitting finds in so many images without duplicates."""
+    nothing = Duplicates([], [], np.empty(0, np.int64))
+    thumbnails = np.zeros((images, SIDE, SIDE), np.uint8)
+    return SplitResult(list(problems), {}, nothing, np.full(images, "RGB"), thumbnails)
 
 
 def tiny_model(params: ModelParams | None = None, *, input_size: int = IMAGE_SIZE) -> Classifier:

@@ -6,11 +6,10 @@ from hypothesis import strategies as st
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import SPLITS, Split
-from classifier.splitting.assignment import (
-    Located,
-    allocate,
-    assign,
-    locate,
+from classifier.splitting.assignment import assign, largest_remainder
+from classifier.splitting.raw_images import (
+    RawImage,
+    locate_images,
     without_excluded,
     without_small,
 )
@@ -18,29 +17,29 @@ from classifier.splitting.assignment import (
 FRACTIONS: dict[Split, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
-def images_of(sizes: dict[str, int], given: Split | None = None) -> list[Located]:
+def images_of(sizes: dict[str, int], given: Split | None = None) -> list[RawImage]:
     """So many images of each class, sorted by path."""
     folder = f"{given}/" if given else ""
     return sorted(
-        Located(f"{folder}{name}/{i:04d}.png", name, given)
+        RawImage(f"{folder}{name}/{i:04d}.png", name, given)
         for name, size in sizes.items()
         for i in range(size)
     )
 
 
-def counts_of(images: list[Located], splits: list[Split]) -> Counter[tuple[str, Split]]:
+def counts_of(images: list[RawImage], splits: list[Split]) -> Counter[tuple[str, Split]]:
     pairs = zip(images, splits, strict=True)
     return Counter((image.class_name, split) for image, split in pairs)
 
 
 def facts(*paths: str) -> set[tuple[str, Split | None]]:
-    return {(image.class_name, image.given) for image in locate(paths)}
+    return {(image.class_name, image.predefined_split) for image in locate_images(paths)}
 
 
 def test_class_is_the_folder_and_rows_are_sorted_by_path() -> None:
-    assert locate(["dog/b.png", "black cat/x, y.png"]) == [
-        Located("black cat/x, y.png", "black cat", None),
-        Located("dog/b.png", "dog", None),
+    assert locate_images(["dog/b.png", "black cat/x, y.png"]) == [
+        RawImage("black cat/x, y.png", "black cat", None),
+        RawImage("dog/b.png", "dog", None),
     ]
 
 
@@ -76,7 +75,7 @@ def test_class_may_be_called_train() -> None:
 )
 def test_images_beside_the_others_folders_are_refused(paths: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        locate(paths)
+        locate_images(paths)
 
 
 def test_excluded_classes_are_left_out() -> None:
@@ -110,17 +109,17 @@ def test_less_than_two_classes_are_refused() -> None:
     st.lists(st.integers(1, 98), min_size=1, max_size=3).filter(lambda parts: sum(parts) <= 100),
 )
 def test_parts_differ_from_their_shares_by_less_than_one(total: int, parts: list[int]) -> None:
-    sizes = allocate(total, [part / 100 for part in parts])
+    sizes = largest_remainder(total, [part / 100 for part in parts])
     assert sum(sizes) == total
     for size, part in zip(sizes, parts, strict=True):
         assert abs(size * sum(parts) - total * part) < sum(parts)  # exactly, in whole numbers
 
 
 def test_no_part_is_nothing_where_that_can_be() -> None:
-    assert allocate(10, [0.8, 0.1, 0.1]) == [8, 1, 1]
-    assert allocate(100, [0.57, 0.13, 0.3]) == [57, 13, 30]
-    assert allocate(6, [0.8, 0.1, 0.1]) == [4, 1, 1]
-    assert allocate(5, [0.8, 0.1, 0.1]) == [4, 1, 0]
+    assert largest_remainder(10, [0.8, 0.1, 0.1]) == [8, 1, 1]
+    assert largest_remainder(100, [0.57, 0.13, 0.3]) == [57, 13, 30]
+    assert largest_remainder(6, [0.8, 0.1, 0.1]) == [4, 1, 1]
+    assert largest_remainder(5, [0.8, 0.1, 0.1]) == [4, 1, 0]
 
 
 @settings(max_examples=25, deadline=None)
@@ -180,7 +179,7 @@ def test_missing_split_is_drawn_from_the_training_images(
         (name, split): size for name in ("cat", "dog") for split, size in expected.items()
     }
     for image, split in zip(images, splits, strict=True):
-        assert image.given in (split, "train")
+        assert image.predefined_split in (split, "train")
 
 
 def test_class_that_is_not_in_every_split_is_refused() -> None:

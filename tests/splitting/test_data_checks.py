@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +8,11 @@ from builders.splits import LIMITS
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.processing.images import Preprocessing
-from classifier.splitting.assignment import Located
-from classifier.splitting.check_report import describe_warnings, write_integrity
-from classifier.splitting.data_checks import check_images
+from classifier.splitting.data_checks import check_images, checks_table, describe_warnings
 from classifier.splitting.duplicates import Duplicates, Pair
-from classifier.splitting.split import CheckParams, Outcome
+from classifier.splitting.params import CheckParams
+from classifier.splitting.raw_images import RawImage
+from classifier.splitting.split import SplitResult
 
 
 def a_dataset(**columns: Any) -> Dataset:
@@ -33,21 +32,21 @@ def a_dataset(**columns: Any) -> Dataset:
     return Dataset(images, manifest, ["cat", "$dog$"], Preprocessing(8, "crop"))
 
 
-def an_outcome(**changes: Any) -> Outcome:
-    prints = np.random.default_rng(0).integers(0, 256, (6, 32, 32), dtype=np.uint8)
-    nothing = Duplicates([], [], np.zeros(6, np.int64), {})
-    good = Outcome([], {}, nothing, np.array(["RGB"] * 4 + ["L"] * 2), prints)
+def a_result(**changes: Any) -> SplitResult:
+    thumbnails = np.random.default_rng(0).integers(0, 256, (6, 32, 32), dtype=np.uint8)
+    nothing = Duplicates([], [], np.zeros(6, np.int64))
+    good = SplitResult([], {}, nothing, np.array(["RGB"] * 4 + ["L"] * 2), thumbnails)
     return good._replace(**changes)
 
 
-def found(dataset: Dataset, outcome: Outcome, **limits: Any) -> dict[str, tuple[int, str]]:
+def found(dataset: Dataset, result: SplitResult, **limits: Any) -> dict[str, tuple[int, str]]:
     """Cases and the worst of them, of the checks that found something."""
-    checks = check_images(dataset, outcome, CheckParams.model_validate(LIMITS | limits))
+    checks = check_images(dataset, result, CheckParams.model_validate(LIMITS | limits))
     return {check.name: (check.cases, check.worst) for check in checks if check.cases}
 
 
 def test_good_images_raise_no_warning() -> None:
-    assert found(a_dataset(), an_outcome()) == {}
+    assert found(a_dataset(), a_result()) == {}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,10 @@ def test_good_images_raise_no_warning() -> None:
         ({"width": [100, 19, 18, 20, 100, 100]}, {"too small": (2, "2.png")}),
         ({"height": [80, 501, 80, 80, 80, 500], "width": 200}, {"too large": (1, "1.png")}),
         ({"width": [100, 400, 30, 99, 99, 20], "height": 80}, {"too long": (1, "1.png")}),
-        ({"group": [1, 1, 0, 0, 0, 0]}, {"alike one of train": (1, "1.png")}),
+        (
+            {"group": [1, 1, 0, 0, 0, 0]},
+            {"duplicates of a training image in val or test": (1, "1.png")},
+        ),
         (
             {"split": ["train", "test", "test", "train", "test", "train"]},
             {"classes with few test images": (1, "$dog$")},
@@ -66,53 +68,48 @@ def test_good_images_raise_no_warning() -> None:
 def test_images_beyond_a_limit_are_counted_and_the_worst_named(
     columns: dict[str, Any], expected: dict[str, tuple[int, str]]
 ) -> None:
-    assert found(a_dataset(**columns), an_outcome(), max_aspect_ratio=4.9) == expected
+    assert found(a_dataset(**columns), a_result(), max_aspect_ratio=4.9) == expected
 
 
 def test_blank_images_are_found() -> None:
-    outcome = an_outcome()
-    outcome.prints[3] = 200
-    assert found(a_dataset(), outcome) == {"blank": (1, "3.png")}
+    result = a_result()
+    result.thumbnails[3] = 200
+    assert found(a_dataset(), result) == {"blank": (1, "3.png")}
 
 
 def test_imbalance_names_the_smallest_class() -> None:
     dataset = a_dataset(label=[0, 1, 1, 1, 1, 1])
     name = "classes up to 5.0 times smaller than the largest"
-    assert found(dataset, an_outcome(), min_test_images=1)[name] == (1, "cat")
+    assert found(dataset, a_result(), min_test_images=1)[name] == (1, "cat")
 
 
 def test_unreadable_and_contradicting_images_are_found() -> None:
-    images = [Located("0.png", "cat", None), Located("3.png", "$dog$", None)]
+    images = [RawImage("0.png", "cat", None), RawImage("3.png", "$dog$", None)]
     pairs = [Pair(0, 1, "file", 1.0)]
-    duplicates = Duplicates(images, pairs, np.array([1, 1]), {})
-    outcome = an_outcome(problems=[("bad.png", "it is damaged.")], duplicates=duplicates)
-    assert found(a_dataset(), outcome) == {
+    duplicates = Duplicates(images, pairs, np.array([1, 1]))
+    result = a_result(problems=[("bad.png", "it is damaged.")], duplicates=duplicates)
+    assert found(a_dataset(), result) == {
         "cannot be read": (1, "bad.png"),
-        "alike, of two classes": (1, "0.png"),
+        "near-duplicates with different labels": (1, "0.png"),
     }
 
 
-def test_report_is_the_same_every_time(tmp_path: Path) -> None:
+def test_table_says_which_checks_are_good() -> None:
     params = CheckParams.model_validate(LIMITS)
-    for name in ("one", "two"):
-        assert write_integrity(tmp_path / name, a_dataset(), an_outcome(), params) == []
-    files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert files == ["checks.csv", "images.csv", "images.png"]
-    for file in files:
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
-    facts = pd.read_csv(tmp_path / "one/images.csv", index_col="measure")["value"]
-    assert facts["width, highest"] == 100
-    assert facts["images of mode RGB"] == 4
-    assert facts["red, mean"] == pytest.approx(a_dataset().images[[0, 3], ..., 0].mean(), abs=1e-3)
+    table = checks_table(check_images(a_dataset(width=10), a_result(), params))
+    warned = table[table["verdict"] == "warning"]
+    assert warned["check"].tolist() == ["too small", "too long"]
+    assert warned["cases"].tolist() == [6, 6]
+    assert set(table["verdict"]) == {"good", "warning"}
 
 
-def test_warnings_fail_where_asked(tmp_path: Path) -> None:
-    dataset, outcome = a_dataset(width=10), an_outcome()
+def test_warnings_fail_where_asked() -> None:
     params = CheckParams.model_validate(LIMITS)
-    warnings = write_integrity(tmp_path, dataset, outcome, params)
+    checks = check_images(a_dataset(width=10), a_result(), params)
     lines = ["too small: 6 (min_side 20, 0.png)", "too long: 6 (max_aspect_ratio 4, 0.png)"]
-    assert describe_warnings(warnings, params) == lines
+    assert describe_warnings(checks, params) == lines
     strict = CheckParams.model_validate(LIMITS | {"on_warning": "fail"})
     with pytest.raises(UserError, match=r"too small: 6 .+ set split\.checks\.on_warning: warn"):
-        describe_warnings(warnings, strict)
-    assert describe_warnings([], strict) == []
+        describe_warnings(checks, strict)
+    good = check_images(a_dataset(), a_result(), strict)
+    assert describe_warnings(good, strict) == []

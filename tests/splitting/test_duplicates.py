@@ -2,17 +2,16 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifier.splitting.assignment import Located
 from classifier.splitting.duplicates import (
-    SHOWN,
     Pair,
     find_pairs,
     group_pairs,
     number_groups,
-    superfluous,
-    telling_pairs,
+    redundant,
+    sort_for_people,
 )
-from classifier.splitting.fingerprints import SIDE
+from classifier.splitting.near_duplicates import SIDE
+from classifier.splitting.raw_images import RawImage
 
 
 def digests(*values: int) -> np.ndarray:
@@ -20,18 +19,18 @@ def digests(*values: int) -> np.ndarray:
 
 
 def test_equal_images_stand_beside_the_first_of_them() -> None:
-    prints = np.zeros((5, SIDE, SIDE), np.uint8)
-    pairs = find_pairs(digests(7, 8, 7, 9, 6), digests(1, 2, 1, 1, 3), prints, 0.75)
+    thumbnails = np.zeros((5, SIDE, SIDE), np.uint8)
+    pairs = find_pairs(digests(7, 8, 7, 9, 6), digests(1, 2, 1, 1, 3), thumbnails, 0.75)
     assert pairs == [Pair(0, 2, "file", 1.0), Pair(0, 3, "pixels", 1.0)]
 
 
 def test_near_duplicates_of_copies_are_found_once() -> None:
     noise = np.random.default_rng(0).integers(0, 200, (2, SIDE, SIDE), dtype=np.uint8)
-    prints = np.stack([noise[0], noise[1], noise[0], noise[0] + 3])
+    thumbnails = np.stack([noise[0], noise[1], noise[0], noise[0] + 3])
     files, pixels = digests(1, 2, 1, 4), digests(1, 2, 1, 4)
-    pairs = find_pairs(files, pixels, prints, 0.75)
+    pairs = find_pairs(files, pixels, thumbnails, 0.75)
     assert [pair[:3] for pair in pairs] == [(0, 2, "file"), (0, 3, "near")]
-    assert find_pairs(files, pixels, prints, None) == pairs[:1]
+    assert find_pairs(files, pixels, thumbnails, None) == pairs[:1]
 
 
 def test_groups_join_what_hangs_together() -> None:
@@ -53,13 +52,13 @@ def test_group_numbers_follow_the_first_members(parts: list[int]) -> None:
 
 def test_test_images_stay_before_others() -> None:
     given_splits = ("train", "val", "test", "train", "train", "train")
-    images = [Located(f"{i}", "x", split) for i, split in enumerate(given_splits)]
-    assert superfluous(images, np.array([1, 1, 1, 2, 2, 0])).tolist() == [0, 1, 4]
+    images = [RawImage(f"{i}", "x", split) for i, split in enumerate(given_splits)]
+    assert redundant(images, np.array([1, 1, 1, 2, 2, 0])).tolist() == [0, 1, 4]
 
 
-def test_telling_pairs_are_contradictions_and_then_the_least_similar() -> None:
-    images = [Located(f"{i}", "cat", None) for i in range(SHOWN + 9)]
-    pairs = [Pair(i, i + 1, "near", 0.75 + i / 1000) for i in range(SHOWN + 8)]
-    assert telling_pairs(images, pairs[::-1]) == pairs[:SHOWN]
-    images[-1] = Located("z", "dog", None)
-    assert telling_pairs(images, pairs)[:2] == [pairs[-1], pairs[0]]
+def test_contradictions_come_first_and_then_the_least_similar() -> None:
+    images = [RawImage(f"{i}", "cat", None) for i in range(9)]
+    pairs = [Pair(i, i + 1, "near", 0.75 + i / 1000) for i in range(8)]
+    assert sort_for_people(images, pairs[::-1]) == pairs
+    images[-1] = RawImage("z", "dog", None)
+    assert sort_for_people(images, pairs)[:2] == [pairs[-1], pairs[0]]

@@ -1,5 +1,6 @@
 import csv
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -53,9 +54,11 @@ def test_row_i_describes_image_i(tmp_path: Path) -> None:
 def test_files_are_as_the_contract_says(tmp_path: Path) -> None:
     split_up(tmp_path, PETS, resize="pad")
     files = files_of(tmp_path / "split")
-    assert list(files) == ["classes.json", "images.npy", "manifest.csv", "preprocessing.json"]
+    assert list(files) == [
+        "classes.json", "duplicate_images.npy", "images.npy", "manifest.csv", "preprocessing.json",
+    ]  # fmt: skip
     assert json.loads(files["classes.json"]) == ["Zürich, eel", "black cat", "dog"]
-    assert json.loads(files["preprocessing.json"]) == {"image_size": 8, "resize": "pad"}
+    assert json.loads(files["preprocessing.json"]) == {"stored_size": 8, "resize": "pad"}
     with (tmp_path / "split/manifest.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.reader(file))) == 1 + len(PETS)
     assert b"\r" not in files["manifest.csv"]
@@ -84,8 +87,8 @@ def test_small_and_excluded_classes_are_left_out(tmp_path: Path) -> None:
     members = PETS | class_folders({"ant": 9, "bee": 11}, prefix="pets/")
     raw = write_raw(tmp_path / "raw", members)
     params = split_params(min_images_per_class=10, exclude_classes=["bee", "Zu\u0308rich, eel"])
-    outcome = split(raw, tmp_path / "split", params)
-    assert outcome.dropped == {"ant": 9}
+    result = split(raw, tmp_path / "split", params)
+    assert result.dropped == {"ant": 9}
     assert load_dataset(tmp_path / "split").classes == ["black cat", "dog"]
 
 
@@ -130,10 +133,10 @@ def test_bad_image_stops_with_its_name_and_the_reason(tmp_path: Path) -> None:
 
 def test_skipped_images_leave_no_gap(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", PETS | BAD)
-    outcome = split(raw, tmp_path / "split", split_params(on_bad_image="skip"))
-    assert [path for path, _ in outcome.problems] == sorted(BAD)
-    assert "no image in a known format" in outcome.problems[0][1]
-    assert "damaged or cut short" in outcome.problems[1][1]
+    result = split(raw, tmp_path / "split", split_params(on_bad_image="skip"))
+    assert [path for path, _ in result.problems] == sorted(BAD)
+    assert "no image in a known format" in result.problems[0][1]
+    assert "damaged or cut short" in result.problems[1][1]
     split_up(tmp_path / "good", {name: PETS[name] for name in PETS if name not in BAD})
     assert files_of(tmp_path / "split") == files_of(tmp_path / "good/split")
 
@@ -171,8 +174,8 @@ def test_unfinished_split_is_not_taken_for_whole(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         ({"seed": -1}, "split.seed is -1"),
-        ({"image_size": 0}, "split.stored_size is 0"),
-        ({"image_size": 5000}, "split.stored_size is 5000"),
+        ({"stored_size": 0}, "split.stored_size is 0"),
+        ({"stored_size": 5000}, "split.stored_size is 5000"),
         ({"resize": "squash"}, "split.resize is 'squash'"),
         ({"min_images_per_class": 2}, "split.min_images_per_class is 2"),
         ({"exclude_classes": [3]}, "split.exclude_classes.0 is 3"),
@@ -228,10 +231,14 @@ def test_kept_copies_change_no_split(tmp_path: Path) -> None:
 
 def test_dropped_copies_leave_one_and_no_gap(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", PETS | with_copies("pets/", "pets/"))
-    outcome = split(raw, tmp_path / "split", split_params(duplicates="drop"))
-    assert [pair.kind for pair in outcome.duplicates.pairs] == ["pixels", "file"]
+    result = split(raw, tmp_path / "split", split_params(duplicates="drop"))
+    assert [pair.kind for pair in result.duplicates.pairs] == ["pixels", "file"]
     split_up(tmp_path / "alone", PETS | {"pets/black cat/copy.png": COPIED})
-    assert files_of(tmp_path / "split") == files_of(tmp_path / "alone/split")
+    with_them, alone = files_of(tmp_path / "split"), files_of(tmp_path / "alone/split")
+    shown = np.load(io.BytesIO(with_them.pop("duplicate_images.npy")))
+    assert shown.shape == (2, 2, 8, 8, 3)
+    assert len(np.load(io.BytesIO(alone.pop("duplicate_images.npy")))) == 0
+    assert with_them == alone
 
 
 def test_given_splits_keep_their_copies_and_dropping_spares_the_test_split(tmp_path: Path) -> None:
@@ -251,7 +258,7 @@ PEAK_OF = """
 import resource, sys
 from pathlib import Path
 from builders.splits import split_params
-from classifier.splitting import split
+from classifier.splitting.split import split
 params = split_params(stored_size=256, duplicates="keep")
 for name in ("few", "many"):
     split(Path(sys.argv[1], name), Path(sys.argv[1], "split"), params)
@@ -267,7 +274,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
         write_raw(tmp_path / name, members)
     command = [sys.executable, "-c", PEAK_OF, str(tmp_path)]
     output = subprocess.run(
-        command, cwd=Path(__file__).parent, check=True, capture_output=True, text=True
+        command, cwd=Path(__file__).parents[1], check=True, capture_output=True, text=True
     ).stdout
     few, many = (int(peak) / 1024 for peak in output.split())
     written = (tmp_path / "split/images.npy").stat().st_size / 2**20

@@ -14,13 +14,12 @@ import pytest
 import yaml
 from builders.projects import EVALUATE, TTA, make_project
 from builders.splits import LIMITS
-from builders.tiny import tiny_outcome
+from builders.tiny import tiny_result
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
-from classifier.splitting.check_report import write_integrity
-from classifier.splitting.class_report import write_split_report
-from classifier.splitting.split import CheckParams
+from classifier.splitting.params import CheckParams
+from classifier.splitting.results import write_results
 from stages import evaluate, report, tta_evaluate
 
 ROOT = Path(__file__).parents[2]
@@ -40,9 +39,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         Path("params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
         problems = [("a|b/<i>.png", "it is damaged & cut short")]
         dataset = load_dataset(Path("data/split"))
-        outcome = tiny_outcome(len(dataset.images), problems)
-        write_split_report(Path("results/split"), dataset, outcome)
-        write_integrity(Path("results/split"), dataset, outcome, CheckParams.model_validate(LIMITS))
+        result = tiny_result(len(dataset.images), problems)
+        limits = CheckParams.model_validate(LIMITS)
+        write_results(Path("results/split"), dataset, result, limits)
         evaluate.main()
         write_the_rest(folder)
         said: list[str] = []

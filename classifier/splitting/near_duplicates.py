@@ -1,4 +1,6 @@
-"""Small grey versions of images, by which copies are found that differ in size, colour or file.
+"""Find near-duplicates: images that differ in size, colour or file format but show the same.
+
+Each image is reduced to a small grey version, its thumbnail.
 
 Two images are compared twice. A search over all pairs compares coarse structure: the lowest
 frequencies of the cosine transform, as in perceptual hashes (Zauner, "Implementation and
@@ -23,7 +25,7 @@ _COARSE = 8
 # Pairs of which the coarse structure correlates less are not looked at any further. Of CIFAR-10's
 # pairs whose details agree, nearly all are well above, and it leaves less than one pair an image.
 _COARSE_AGREEMENT = 0.7
-# More pairs an image than this are no sign of copies, but of images that all look alike.
+# More pairs an image than this mean that all images look alike, not that there are copies.
 _MOST_PAIRS = 40
 # Whole numbers of this size make the sums in a matrix product exact in float32, whatever their
 # order: the same pairs on every machine.
@@ -35,32 +37,32 @@ _ROWS_AT_ONCE, _COLUMNS_AT_ONCE, _PAIRS_AT_ONCE = 512, 8192, 1024
 _LEAST_DETAIL = 1.0
 
 
-def fingerprint(pixels: np.ndarray) -> np.ndarray:
-    """An image, uint8 `(H, W, 3)`, as grey uint8 `(SIDE, SIDE)`, each pixel a mean."""
+def grey_thumbnail(pixels: np.ndarray) -> np.ndarray:
+    """Return an image, uint8 `(H, W, 3)`, as grey uint8 `(SIDE, SIDE)`, each pixel a mean."""
     grey = Image.fromarray(pixels).convert("L")
     return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def near_pairs(prints: np.ndarray, similarity: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of images whose details agree: int64 `(m, 2)`, ascending, and similarity `(m,)`.
+def near_pairs(thumbnails: np.ndarray, similarity: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs of images whose details agree: int64 `(m, 2)`, ascending, and similarity `(m,)`.
 
-    prints: fingerprints `(n, SIDE, SIDE)`. similarity: the least, up to 1.0, which only images
-    reach that differ in nothing but brightness and contrast. Plain images are in no pair.
-    The time grows with n squared; the memory by 256 bytes an image.
+    thumbnails: uint8 `(n, SIDE, SIDE)`. similarity: the minimum; 1.0 is reached only by
+    images that differ in nothing but brightness and contrast. Plain images are in no pair.
+    Time grows with n squared; memory takes 256 bytes an image.
 
     Raises UserError where so many images look alike that the pairs would mean nothing.
     """
     pairs, similarities = [np.empty((0, 2), np.int64)], [np.empty(0)]
-    left = _MOST_PAIRS * len(prints)
-    for found in _coarse_pairs(prints):
+    left = _MOST_PAIRS * len(thumbnails)
+    for found in _coarse_pairs(thumbnails):
         left -= len(found)
         if left < 0:
             raise UserError(
-                "too many images look alike, as drawings of digits or scans of one kind do, for "
-                "copies to be told by their looks: set split.duplicate_similarity: null, which "
-                "finds equal images alone."
+                "too many images look alike, as drawings of digits or scans of forms do, to find "
+                "copies by similarity: set split.duplicate_similarity: null, which finds only "
+                "equal images."
             )
-        alike = _detail_similarity(prints, found)
+        alike = _detail_similarity(thumbnails, found)
         pairs.append(found[alike >= similarity])
         similarities.append(alike[alike >= similarity])
     joined = np.concatenate(pairs)
@@ -68,9 +70,9 @@ def near_pairs(prints: np.ndarray, similarity: float) -> tuple[np.ndarray, np.nd
     return joined[order], np.concatenate(similarities)[order]
 
 
-def _coarse_pairs(prints: np.ndarray) -> Iterator[np.ndarray]:
-    """Pairs int64 `(m, 2)` of images whose coarse structure agrees, some at a time."""
-    vectors = _coarse(prints)
+def _coarse_pairs(thumbnails: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield pairs int64 `(m, 2)` of images whose coarse structure agrees, some at a time."""
+    vectors = _coarse(thumbnails)
     least = _COARSE_AGREEMENT * _UNIT**2
     for top in range(0, len(vectors), _ROWS_AT_ONCE):
         rows = vectors[top : top + _ROWS_AT_ONCE]
@@ -82,13 +84,13 @@ def _coarse_pairs(prints: np.ndarray) -> Iterator[np.ndarray]:
             yield pairs[pairs[:, 0] < pairs[:, 1]]
 
 
-def _coarse(prints: np.ndarray) -> np.ndarray:
-    """Weighted low frequencies of each image: whole numbers in float32, of length _UNIT."""
+def _coarse(thumbnails: np.ndarray) -> np.ndarray:
+    """Return weighted low frequencies of each image: whole numbers in float32, of length _UNIT."""
     steps = np.arange(_COARSE)
     frequency = np.hypot(steps[:, None], steps)
-    vectors = np.zeros((len(prints), _COARSE**2), np.float32)
-    for start in range(0, len(prints), _PAIRS_AT_ONCE):
-        grey = prints[start : start + _PAIRS_AT_ONCE].astype(np.float32)
+    vectors = np.zeros((len(thumbnails), _COARSE**2), np.float32)
+    for start in range(0, len(thumbnails), _PAIRS_AT_ONCE):
+        grey = thumbnails[start : start + _PAIRS_AT_ONCE].astype(np.float32)
         waves = np.asarray(dctn(grey, axes=(1, 2), norm="ortho"))
         flat = (waves[:, :_COARSE, :_COARSE] * frequency).reshape(len(grey), -1)
         length = np.sqrt((flat**2).sum(axis=1))
@@ -98,13 +100,13 @@ def _coarse(prints: np.ndarray) -> np.ndarray:
     return vectors
 
 
-def _detail_similarity(prints: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """The highest correlation of the details of each pair over small moves: float64 `(m,)`."""
+def _detail_similarity(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return each pair's highest correlation of details over small moves: float64 `(m,)`."""
     highest = [np.empty(0)]
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         chosen = pairs[start : start + _PAIRS_AT_ONCE]
         rows, places = np.unique(chosen, return_inverse=True)
-        waves = np.fft.rfft2(_details(prints[rows].astype(np.float32)))
+        waves = np.fft.rfft2(_details(thumbnails[rows].astype(np.float32)))
         first, second = places.reshape(chosen.shape).T
         correlations = np.fft.irfft2(waves[first] * np.conj(waves[second]))
         moved = np.roll(correlations, (_MOVES, _MOVES), axis=(1, 2))
@@ -114,7 +116,7 @@ def _detail_similarity(prints: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def _details(grey: np.ndarray) -> np.ndarray:
-    """What differs from its surroundings, evened out over the image, of length 1.
+    """Return local details, contrast-normalised over the image, of length 1.
 
     Without the second step, one strong edge, as of a horizon, would count more than all else
     (local contrast normalisation, Jarrett et al., ICCV 2009, doi 10.1109/ICCV.2009.5459469).
@@ -127,5 +129,5 @@ def _details(grey: np.ndarray) -> np.ndarray:
 
 
 def _high_pass(grey: np.ndarray) -> np.ndarray:
-    """Grey images `(n, SIDE, SIDE)` less their blurred versions."""
+    """Return grey images `(n, SIDE, SIDE)` less their blurred versions."""
     return grey - uniform_filter(grey, 5, mode="nearest", axes=(1, 2))

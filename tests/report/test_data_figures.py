@@ -1,100 +1,26 @@
-import json
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from builders.tiny import tiny_outcome
+from builders.class_sizes import PETS, dataset_of
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle, StepPatch
 from PIL import Image
 
-from classifier.data.dataset import Dataset
 from classifier.plotting.figures import write_png
-from classifier.processing.images import Preprocessing
-from classifier.splitting.class_report import (
-    class_counts,
+from classifier.report.data_figures import (
     draw_class_counts,
+    draw_duplicates,
+    draw_image_measures,
     draw_samples,
-    write_split_report,
 )
-
-
-def dataset_of(sizes: dict[str, tuple[int, int, int]], side: int = 8) -> Dataset:
-    """A data set of these classes, with so many images in train, val and test.
-
-    Every image of class i is of the colour (i, i, i).
-    """
-    rows = [
-        (name, label, split)
-        for label, (name, counts) in enumerate(sizes.items())
-        for split, count in zip(("train", "val", "test"), counts, strict=True)
-        for _ in range(count)
-    ]
-    manifest = pd.DataFrame(rows, columns=["class", "label", "split"])
-    manifest["path"] = [f"{row}.png" for row in range(len(rows))]
-    manifest["group"] = 0
-    images = np.broadcast_to(
-        manifest["label"].to_numpy(np.uint8)[:, None, None, None], (len(rows), side, side, 3)
-    )
-    return Dataset(images, manifest, list(sizes), Preprocessing(side, "crop"))
-
-
-PETS = {"black cat": (5, 1, 2), "dog": (9, 2, 3), "Zürich $eel$": (3, 1, 1)}
+from classifier.splitting.class_counts import class_counts
 
 
 def titles(figure: Figure) -> list[str]:
     return [axes.get_title() for axes in figure.axes if axes.get_title()]
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of PETS with one problem."""
-    folder = tmp_path_factory.mktemp("report")
-    write_split_report(folder, dataset_of(PETS), tiny_outcome(0, [("a, b.png", "it is damaged.")]))
-    return folder
-
-
-def test_metrics_are_flat_and_at_most_eight(report: Path) -> None:
-    assert json.loads((report / "metrics.json").read_bytes()) == {
-        "classes": 3,
-        "train": 17,
-        "val": 4,
-        "test": 6,
-        "smallest_class": 5,
-        "largest_class": 14,
-        "skipped": 1,
-        "leaked": 0,
-    }
-
-
-def test_classes_are_counted_by_split(report: Path) -> None:
-    assert (report / "class_counts.csv").read_text("utf-8").splitlines() == [
-        "class,train,val,test,total",
-        "black cat,5,1,2,8",
-        "dog,9,2,3,14",
-        "Zürich $eel$,3,1,1,5",
-    ]
-
-
-def test_problems_are_listed_below_a_header(report: Path, tmp_path: Path) -> None:
-    expected = 'path,reason\n"a, b.png",it is damaged.\n'
-    assert (report / "problems.csv").read_text("utf-8") == expected
-    write_split_report(tmp_path, dataset_of(PETS), tiny_outcome(0))
-    assert (tmp_path / "problems.csv").read_text("utf-8") == "path,reason\n"
-
-
-def test_report_is_the_same_every_time(report: Path, tmp_path: Path) -> None:
-    write_split_report(
-        tmp_path, dataset_of(PETS), tiny_outcome(0, [("a, b.png", "it is damaged.")])
-    )
-    files = sorted(path.name for path in report.iterdir())
-    assert files == [
-        "class_counts.csv", "class_counts.png", "duplicates.csv", "duplicates.png",
-        "metrics.json", "problems.csv", "samples.png",
-    ]  # fmt: skip
-    for name in files:
-        assert (report / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 @pytest.mark.parametrize("classes", [2, 100])
@@ -147,3 +73,28 @@ def test_sheet_of_very_many_classes_stays_small() -> None:
     names = titles(draw_samples(dataset_of({f"class {i:03d}": (1, 1, 1) for i in range(100)})))
     assert len(names) == len(set(names)) == 48
     assert (names[0], names[-1]) == ("class 000", "class 099")
+
+
+def test_histograms_show_every_measure_the_modes_and_the_class_sizes() -> None:
+    names = ("width", "height", "aspect_ratio", "brightness", "contrast")
+    bins = [(name, low, low + 1, 5 * low) for name in names for low in (1, 2, 3)]
+    histograms = pd.DataFrame(bins, columns=["measure", "low", "high", "images"])
+    modes = pd.DataFrame({"mode": ["RGB", "L"], "images": [20, 10]})
+    figure = draw_image_measures(histograms, modes, class_counts(dataset_of(PETS)))
+    patches = [patch for axes in figure.axes for patch in axes.patches]
+    steps = [list(patch.get_data()[0]) for patch in patches if isinstance(patch, StepPatch)]
+    assert steps == [[5, 10, 15]] * 5 + [[14, 8, 5]]
+    bars = [patch for patch in figure.axes[4].patches if isinstance(patch, Rectangle)]
+    assert [bar.get_height() for bar in bars] == [20, 10]
+
+
+def test_duplicates_stand_side_by_side_under_class_and_split() -> None:
+    images = np.stack([np.full((2, 4, 4, 3), value, np.uint8) for value in (10, 20)])
+    row = {"class": "cat", "split": "train", "other_class": "$dog$", "other_split": "test"}
+    figure = draw_duplicates(images, [row | {"similarity": "0.8000"}] * 3)
+    assert titles(figure) == ["cat train 0.80", r"\$dog\$ test"] * 2
+
+
+def test_sheet_says_so_where_there_are_no_duplicates() -> None:
+    figure = draw_duplicates(np.empty((0, 2, 4, 4, 3), np.uint8), [])
+    assert [text.get_text() for text in figure.texts] == ["no duplicates"]

@@ -1,0 +1,95 @@
+"""Read and decode the raw images in threads, a few at a time."""
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from classifier.core.errors import UserError
+from classifier.processing.images import (
+    IMAGE_SUFFIXES,
+    DecodedImage,
+    Preprocessing,
+    read_image,
+    without_padding,
+)
+from classifier.sources import archives
+from classifier.sources import cifar10 as cifar
+from classifier.splitting.near_duplicates import grey_thumbnail
+
+
+class RawFile(NamedTuple):
+    """The file in data/raw/ that holds all images, and the module that reads files of its kind."""
+
+    path: Path
+    reader: ModuleType
+
+    def image_names(self) -> Iterator[str]:
+        """Yield the names of the images in the file."""
+        for member in self.reader.list_members(self.path):
+            if PurePosixPath(member.name).suffix.lower() in IMAGE_SUFFIXES:
+                yield member.name
+
+
+class Decoded(NamedTuple):
+    """A decoded image, or the reason why it cannot be read.
+
+    sha256: of the file. thumbnail: see `near_duplicates.grey_thumbnail`. image and thumbnail are
+    None where the image cannot be read; reason is empty where it can.
+    """
+
+    path: str
+    sha256: bytes
+    image: DecodedImage | None
+    thumbnail: np.ndarray | None
+    reason: str
+
+
+def open_raw(raw: Path) -> RawFile:
+    """Return the file that data/raw/source.json names; raise UserError where that is missing."""
+    try:
+        source = json.loads((raw / "source.json").read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing: run the download stage first.") from None
+    return RawFile(raw / source["file"], cifar if source["source"] == "cifar10" else archives)
+
+
+def decode_all(
+    members: Iterable[tuple[str, bytes]], preprocessing: Preprocessing, total: int
+) -> Iterator[Decoded]:
+    """Decode `members`, path and content of each image, in threads; yield in their order.
+
+    Only a few images are in memory at once. total: their number, for the progress bar.
+    """
+    workers = os.cpu_count() or 1
+    ahead: deque[Future[Decoded]] = deque()
+    with (
+        ThreadPoolExecutor(workers) as pool,
+        tqdm(desc="split", total=total, unit="images", disable=None) as bar,
+    ):
+        for path, content in members:
+            ahead.append(pool.submit(_decode, path, content, preprocessing))
+            if len(ahead) > 4 * workers:
+                yield ahead.popleft().result()
+                bar.update()
+        while ahead:
+            yield ahead.popleft().result()
+            bar.update()
+
+
+def _decode(path: str, content: bytes, preprocessing: Preprocessing) -> Decoded:
+    digest = hashlib.sha256(content).digest()
+    try:
+        image = read_image(content, preprocessing)
+    except UserError as error:
+        return Decoded(path, digest, None, None, str(error))
+    thumbnail = grey_thumbnail(without_padding(image, preprocessing))
+    return Decoded(path, digest, image, thumbnail, "")

@@ -1,0 +1,66 @@
+"""Tabulate duplicates: every pair, with what follows from it."""
+
+import pandas as pd
+
+from classifier.data.dataset import Dataset
+from classifier.splitting.duplicates import Duplicates
+
+# Stands in place of a split.
+DROPPED = "dropped"
+_COLUMNS = (
+    "group path class split other_path other_class other_split kind similarity contradiction leak"
+)
+
+
+def duplicates_table(dataset: Dataset, found: Duplicates) -> pd.DataFrame:
+    """Return a row a pair: path, class and split of both images, similarity, and consequences.
+
+    group: the same number for all images that hang together. split: `dropped` where the image is
+    not in the data set. kind: equal files (`file`), equal stored pixels (`pixels`), or `near`.
+    contradiction: the classes differ. leak: the splits differ.
+    """
+    splits = dict(zip(dataset.manifest["path"], dataset.manifest["split"], strict=True))
+    rows = []
+    for first, second, kind, similarity in found.pairs:
+        one, other = found.images[first], found.images[second]
+        places = [splits.get(image.path, DROPPED) for image in (one, other)]
+        rows.append(
+            {
+                "group": int(found.groups[first]),
+                "path": one.path,
+                "class": one.class_name,
+                "split": places[0],
+                "other_path": other.path,
+                "other_class": other.class_name,
+                "other_split": places[1],
+                "kind": kind,
+                "similarity": f"{similarity:.4f}",
+                "contradiction": one.class_name != other.class_name,
+                "leak": len({*places} - {DROPPED}) == 2,
+            }
+        )
+    return pd.DataFrame(rows, columns=_COLUMNS.split())
+
+
+def describe_duplicates(dataset: Dataset, found: Duplicates) -> list[str]:
+    """Return lines for the terminal; none where there are no duplicates."""
+    if not found.pairs:
+        return []
+    equal = sum(pair.kind != "near" for pair in found.pairs)
+    lines = [
+        f"duplicates: {equal} equal and {len(found.pairs) - equal} near-duplicate pairs in "
+        f"{found.groups.max()} groups"
+    ]
+    if contradictions := int(duplicates_table(dataset, found)["contradiction"].sum()):
+        lines.append(
+            f"duplicates: {contradictions} pairs have different labels; see "
+            "results/split/duplicates.csv"
+        )
+    for split in ("val", "test"):
+        leaked = dataset.leaked(split)
+        if leaked.any():
+            lines.append(
+                f"duplicates: {leaked.sum()} of {len(leaked)} {split} images "
+                f"({leaked.mean():.1%}) have a duplicate in train"
+            )
+    return lines

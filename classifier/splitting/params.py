@@ -1,0 +1,62 @@
+"""The section `split` of params.yaml."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from classifier.core.config import Params
+from classifier.data.dataset import Split
+from classifier.processing.images import Resize
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Fractions(Params):
+    """Fractions of each class; together 1."""
+
+    train: Fraction
+    val: Fraction
+    test: Fraction
+
+    @model_validator(mode="after")
+    def _add_up_to_one(self) -> "Fractions":
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, val and test must add up to 1, not to {total:g}.")
+        return self
+
+    def by_split(self) -> dict[Split, float]:
+        """Return the fraction of each split."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+
+class CheckParams(Params):
+    """Limits of the data checks, and what happens where one is exceeded.
+
+    min_side, max_side: of an image file, in pixels. max_aspect_ratio: long side over short side.
+    min_contrast: standard deviation of the grey values, 0 to 127.
+    max_imbalance: size of the largest class over that of the smallest.
+    """
+
+    min_side: int = Field(ge=1)
+    max_side: int = Field(ge=1)
+    max_aspect_ratio: float = Field(ge=1)
+    min_contrast: float = Field(ge=0, le=127)
+    min_test_images: int = Field(ge=1)
+    max_imbalance: float = Field(ge=1)
+    on_warning: Literal["warn", "fail"]
+
+
+class SplitParams(Params):
+    """How images are selected, stored and assigned to splits."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    fractions: Fractions
+    stored_size: int = Field(ge=1, le=1024)
+    resize: Resize
+    min_images_per_class: int = Field(ge=3)  # one for each split
+    exclude_classes: list[str]
+    on_bad_image: Literal["error", "skip"]
+    duplicates: Literal["group", "drop", "keep"]
+    duplicate_similarity: float | None = Field(ge=0.5, le=1)
+    checks: CheckParams

@@ -1,0 +1,67 @@
+"""Write what the split stage found to results/split/, and say it in lines for the terminal."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from classifier.core.files import write_csv, write_json
+from classifier.data.dataset import SPLITS, Dataset
+from classifier.splitting.class_counts import class_counts
+from classifier.splitting.data_checks import Check, check_images, checks_table
+from classifier.splitting.duplicate_table import describe_duplicates, duplicates_table
+from classifier.splitting.image_measures import (
+    histograms_table,
+    measure_images,
+    measures_table,
+    modes_table,
+)
+from classifier.splitting.params import CheckParams, SplitParams
+from classifier.splitting.split import SplitResult
+
+
+def write_results(
+    folder: Path, dataset: Dataset, result: SplitResult, params: CheckParams
+) -> list[Check]:
+    """Write metrics.json and the tables to `folder`; return the data checks."""
+    counts = class_counts(dataset)
+    measures = measure_images(dataset, result.thumbnails)
+    checks = check_images(dataset, result, params)
+    write_json(folder / "metrics.json", split_metrics(dataset, result, counts))
+    for name, table in (
+        ("class_counts", counts),
+        ("problems", pd.DataFrame(result.problems, columns=["path", "reason"])),
+        ("duplicates", duplicates_table(dataset, result.duplicates)),
+        ("checks", checks_table(checks)),
+        ("image_measures", measures_table(measures, dataset)),
+        ("image_histograms", histograms_table(measures)),
+        ("image_modes", modes_table(result.modes)),
+    ):
+        write_csv(folder / f"{name}.csv", table)
+    return checks
+
+
+def split_metrics(
+    dataset: Dataset, result: SplitResult, counts: pd.DataFrame
+) -> dict[str, int | float]:
+    """Return the counts of metrics.json.
+
+    `leaked` counts the images of val and test that have a duplicate in train.
+    """
+    return {
+        "classes": len(dataset.classes),
+        **{split: int(counts[split].sum()) for split in SPLITS},
+        "smallest_class": int(counts["total"].min()),
+        "largest_class": int(counts["total"].max()),
+        "skipped": len(result.problems),
+        "leaked": int(sum(dataset.leaked(split).sum() for split in ("val", "test"))),
+    }
+
+
+def describe_split(dataset: Dataset, result: SplitResult, params: SplitParams) -> list[str]:
+    """Return lines for the terminal: numbers of images, dropped classes, duplicates."""
+    images, classes = len(dataset.images), len(dataset.classes)
+    lines = [f"{images:,} images of {classes} classes, {len(result.problems)} skipped"]
+    if result.dropped:
+        sizes = ", ".join(f"{name} {size}" for name, size in result.dropped.items())
+        lines.append(f"dropped classes below {params.min_images_per_class} images: {sizes}")
+    return [*lines, *describe_duplicates(dataset, result.duplicates)]
