@@ -35,6 +35,7 @@ test: $(READY)
 lint: $(READY)
 	ruff check .
 	ruff format --check .
+	lint-imports
 	pyright
 
 lock: $(READY)

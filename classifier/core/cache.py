@@ -1,7 +1,7 @@
-"""Where things are kept that may be lost without harm: unfinished downloads, states to resume.
+"""The cache folder: unfinished downloads, checkpoints, features; all may be lost without harm.
 
-They lie outside the project, since DVC deletes a stage's outputs before it runs the stage, and
-runs queued experiments in a folder that it throws away.
+It lies outside the project, since DVC deletes a stage's outputs before it runs the stage, and
+runs queued experiments in a temporary folder.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from classifier.core.errors import UserError
 from classifier.core.files import write_bytes
 
 if TYPE_CHECKING:
@@ -29,25 +30,40 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def cache_folder(kind: str) -> Path:
-    """The folder for things of this kind, which is there afterwards.
+    """Return the folder for one kind of cached files; create it where it is missing.
 
     It lies in the folder that the environment variable CLASSIFIER_CACHE names, or else in the
-    system's folder for caches.
+    user's cache folder of this operating system.
+
+    Raises:
+        UserError: The folder cannot be created or written to.
     """
     chosen = os.environ.get(CACHE_VARIABLE)
     root = Path(chosen) if chosen else platformdirs.user_cache_path("reproducible-image-classifier")
-    folder = root / kind
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = root.absolute() / kind
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(folder, error.strerror or str(error)) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _not_writable(folder, "Permission denied")
     return folder
 
 
+def _not_writable(folder: Path, reason: str) -> UserError:
+    return UserError(
+        f"the cache folder {folder} cannot be written to ({reason}): set the environment variable "
+        f"{CACHE_VARIABLE} to a folder that can."
+    )
+
+
 def write_checked(path: Path, content: bytes) -> None:
-    """Write `content` behind its own SHA-256."""
+    """Write the SHA-256 of `content` and then `content`, for `read_checked`."""
     write_bytes(path, hashlib.sha256(content).digest() + content)
 
 
 def read_checked(path: Path) -> bytes | None:
-    """What `write_checked` wrote to `path`; None where it is missing, damaged or of another."""
+    """Return what `write_checked` wrote to `path`; None where the file is missing or damaged."""
     try:
         stored = path.read_bytes()
     except FileNotFoundError:
@@ -57,7 +73,7 @@ def read_checked(path: Path) -> bytes | None:
 
 
 def digest_tensors(tensors: Mapping[str, "Tensor"]) -> str:
-    """The SHA-256 of all tensors' names and values, as 64 hexadecimal digits."""
+    """Return the SHA-256 of the names, dtypes, shapes and values of all tensors, in hexadecimal."""
     digest = hashlib.sha256()
     for name, tensor in tensors.items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -67,9 +83,10 @@ def digest_tensors(tensors: Mapping[str, "Tensor"]) -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Wait until no other process is inside `locked(path)`; the end of a process opens its lock.
+    """Hold an exclusive lock on `path`; wait while another process holds it.
 
-    `path` is created and stays. On Windows, which has no such lock, nothing is locked.
+    The system releases the lock when the process ends, however it ends. `path` is created and
+    stays. On Windows nothing is locked.
     """
     with path.open("ab") as file:
         if fcntl is not None:

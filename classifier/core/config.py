@@ -38,7 +38,7 @@ RENAMED = {
 
 
 class Params(BaseModel):
-    """A section of params.yaml: every key is named, of the right type and within its range."""
+    """Base of the schemas: every key is known, of the right type and within its range."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False
@@ -49,7 +49,7 @@ Section = TypeVar("Section", bound=Params)
 
 
 class ParamsLoader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it, but `1e-3` is a number and a key may stand only once."""
+    """YAML 1.1 as PyYAML reads it, but `1e-3` is a number and a duplicate key is an error."""
 
 
 ParamsLoader.add_implicit_resolver(
@@ -75,9 +75,10 @@ ParamsLoader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicate
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    """Read every section of a params file, not yet validated.
+    """Return every section of a params file, not yet validated.
 
-    Raises UserError when the file is missing, is not YAML, or holds anything but the SECTIONS.
+    Raises:
+        UserError: When the file is missing, is not YAML, or holds anything but the SECTIONS.
     """
     try:
         text = path.read_bytes()
@@ -111,9 +112,10 @@ def parse_params(text: str | bytes, path: Path) -> dict[str, Any]:
 
 
 def load_section(name: str, schema: type[Section], path: Path = Path("params.yaml")) -> Section:
-    """Section `name` of the params file as an instance of `schema`.
+    """Return section `name` of the params file as an instance of `schema`.
 
-    Raises UserError with the full name of each wrong key, what was given and what is allowed.
+    Raises:
+        UserError: Names every wrong key in full, what was given and what is allowed.
     """
     return validate_section(name, schema, read_params(path), path)
 
@@ -121,6 +123,11 @@ def load_section(name: str, schema: type[Section], path: Path = Path("params.yam
 def validate_section(
     name: str, schema: type[Section], content: dict[str, Any], path: Path
 ) -> Section:
+    """Return section `name` of `content`, which `read_params` has read from `path`.
+
+    Raises:
+        UserError: As `load_section`.
+    """
     if name not in content:
         raise UserError(f"{path}: the section {name} is missing.")
     section = content[name] if content[name] is not None else {}

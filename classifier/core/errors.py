@@ -1,18 +1,18 @@
-"""What a user did wrong, said in one sentence instead of a traceback."""
+"""Errors that a program tells in one sentence, without a traceback."""
 
 import errno
 
 
 class UserError(ValueError):
-    """Something that the user can mend; the message says what to do."""
+    """An error that the user can fix; the message says what to do."""
 
 
 class StoppedError(UserError):
-    """The work was stopped from outside; the same command goes on with it."""
+    """The work was stopped from outside; the same command continues it."""
 
 
 def describe_os_error(error: OSError) -> str:
-    """The system's own words about a file, such as `No space left on device: data/raw/a.zip`."""
+    """Return the system's message with the file, as in `No space left on device: data/a.zip`."""
     reason = error.strerror or str(error) or type(error).__name__
     said = f"{reason}: {error.filename}" if error.filename else reason
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,4 +1,4 @@
-"""Write files so that a reader sees the old one or the new one, never half of one."""
+"""Write files atomically: a reader sees the old content or the new, never a part."""
 
 import hashlib
 import json
@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # importing it takes longer than most programs that write a file
+if TYPE_CHECKING:  # pandas takes longer to import than most programs that write a file run
     import pandas as pd
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success flush it to disk and rename it to `path`."""
+    """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -27,17 +27,22 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` atomically; create missing folders."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def json_bytes(content: dict[str, Any]) -> bytes:
-    """`content` as indented UTF-8 JSON; NaN and infinity, which JSON has not, raise."""
+    """Return `content` as indented UTF-8 JSON.
+
+    Raises:
+        ValueError: For NaN and infinity, which JSON does not have.
+    """
     return f"{json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` as `json_bytes` gives it."""
+    """Write `content` as `json_bytes` returns it."""
     write_bytes(path, json_bytes(content))
 
 
@@ -47,6 +52,6 @@ def write_csv(path: Path, table: "pd.DataFrame") -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal, read in blocks."""
+    """Return the SHA-256 of a file in hexadecimal, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

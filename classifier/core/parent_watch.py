@@ -1,4 +1,4 @@
-"""Notice that the process which started this one has ended, so that no work goes on unwatched."""
+"""Notice the end of the parent process, so that no work goes on without it."""
 
 import os
 import threading
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import psutil
 
-_PAUSE = 0.5  # seconds between two looks
+_PAUSE = 0.5  # seconds between two checks
 
 
 def when_orphaned(do: Callable[[], None]) -> None:
-    """Call `do`, in a thread, once the process that started this one is no more.
+    """Call `do`, in a thread, when the process that started this one has ended.
 
-    A shell in between, which runs one command and waits for it, does not count as a starter: dash
-    stays there where bash makes way, and would outlive the DVC that called it.
+    A shell in between that runs one command (`sh -c`) does not count as the parent: dash stays
+    while the command runs, and would outlive the DVC that called it.
     """
     starters = _starters()
 
@@ -29,14 +29,14 @@ def when_orphaned(do: Callable[[], None]) -> None:
 
 
 def _starters() -> list[int]:
-    """The process above this one and, as long as that is a shell with one command, those above."""
+    """Return the ids of the parent process and, while that is a `sh -c`, of those above it."""
     import psutil  # noqa: PLC0415 - a server in a container watches nobody, and has no psutil
 
     above = [os.getppid()]
     try:
         while _runs_one_command(shell := psutil.Process(above[-1])):
             above.append(shell.ppid())
-    except psutil.Error:  # ended between two looks, or not ours to look at
+    except psutil.Error:  # it has ended, or belongs to another user
         return above
     return above
 

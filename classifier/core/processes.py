@@ -1,4 +1,4 @@
-"""Run a program: exit status, sentences instead of tracebacks, and a clean end on SIGTERM."""
+"""Run a program: exit status, one sentence instead of a traceback, a clean end on SIGTERM."""
 
 import os
 import signal
@@ -11,16 +11,16 @@ from typing import NoReturn
 from classifier.core.errors import UserError, describe_os_error
 from classifier.core.parent_watch import when_orphaned
 
-_AGAIN = 3.0  # seconds until a program that SIGTERM has not ended is asked again
-_GRACE = 10.0  # seconds that a program has to clean up once DVC is no more
+_AGAIN = 3.0  # seconds until a program that goes on after SIGTERM is interrupted again
+_GRACE = 10.0  # seconds that a program has to clean up after DVC has ended
 
 
 def run_program(main: Callable[[], None]) -> NoReturn:
     """Call `main` and end the process: status 0, or 1 and a sentence on standard error.
 
-    Only a `UserError`, an `OSError`, Ctrl-C and SIGTERM become a sentence; anything else is our
-    fault and keeps its traceback. A stage stops, as on SIGTERM, when the DVC that runs it is
-    killed: the next `dvc repro` must not meet it.
+    Only a `UserError`, an `OSError`, Ctrl-C and SIGTERM become a sentence; any other error is a
+    bug and keeps its traceback. A stage stops, as on SIGTERM, when the DVC that runs it is killed,
+    so that the next `dvc repro` does not run beside it.
     """
     if "DVC_STAGE" in os.environ:  # which DVC sets for what it runs
         when_orphaned(_end_this_process)
@@ -38,14 +38,14 @@ def run_program(main: Callable[[], None]) -> NoReturn:
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Inside, SIGTERM ends the program through its `finally` clauses, which clean up."""
+    """Let SIGTERM raise SystemExit inside, so that `finally` clauses clean up."""
     can_repeat = hasattr(signal, "setitimer")  # not on Windows
     is_over = False
 
     def stop(_number: int, _frame: object) -> None:
         if is_over:
             return
-        # What is raised in the middle of collecting garbage is lost, so it is raised again.
+        # An exception raised during garbage collection is lost, so it is raised again.
         if can_repeat:
             signal.setitimer(signal.ITIMER_REAL, _AGAIN)
         sys.exit("error: stopped by SIGTERM; run the same command again.")

@@ -1,4 +1,4 @@
-"""What a stage's run cost and where it ran: the one file that differs from run to run."""
+"""Seconds, memory and environment of a stage's run: the only file that differs between runs."""
 
 import os
 import platform
@@ -13,8 +13,12 @@ from classifier.core.versions import LIBRARIES, installed_versions
 def write_timing(stage: str, started: float, **figures: float | str) -> None:
     """Write `results/<stage>/timing.json`: seconds, peak memory, `figures`, environment.
 
-    started: `time.perf_counter()` when the stage's program began.
-    Nothing that may differ between two runs of one commit goes into any other file.
+    Whatever may differ between two runs of one commit is written here and in no other file.
+
+    Args:
+        stage: Name of the stage.
+        started: `time.perf_counter()` when the stage's program began.
+        figures: Further values by their names.
     """
     content = {
         "seconds": round(time.perf_counter() - started, 3),
@@ -32,7 +36,7 @@ def write_timing(stage: str, started: float, **figures: float | str) -> None:
 
 
 def peak_memory_mb() -> float | None:
-    """The largest resident memory of this process so far in MiB; None where nobody tells."""
+    """Return the peak resident memory of this process in MiB; None on Windows."""
     if sys.platform == "win32":
         return None
     import resource  # noqa: PLC0415 (there is none on Windows)

@@ -1,11 +1,11 @@
 """Random augmentation of whole batches, with no hidden state.
 
-What happens to an image is a function of (seed, epoch, index of the image): `draw_table` draws
+The augmentation of an image is a function of (seed, epoch, index of the image): `draw_table` draws
 the parameters of a whole epoch at once, `augment` applies the rows of a batch. So the result does
 not depend on the order of batches, on workers or on the number of processes, and a resumed run
-needs no generator's state. Flip, crop, scale and rotation compose into one affine map per image
-and one bilinear sampling (flips and shifts by whole pixels are copied, which is faster); colour is
-arithmetic.
+needs no state of a random generator. Flip, crop, scale and rotation compose into one affine map
+per image and one bilinear sampling (flips and shifts by whole pixels are copied, which is faster);
+colour is arithmetic.
 """
 
 import math
@@ -30,7 +30,7 @@ PADDING = {"zeros": "zeros", "edge": "border", "reflect": "reflection"}
 
 
 class AugmentParams(Params):
-    """Section `train.augment`; all off gives the centre crop."""
+    """Section `train.augment` of params.yaml; all off gives the centre crop."""
 
     flip: float = Field(ge=0, le=1)
     alternate_flips: bool
@@ -70,33 +70,41 @@ class AugmentParams(Params):
         return self
 
     def check_fit(self, input_size: int) -> None:
-        """Raise UserError where the padding is so wide that a crop may miss the image."""
+        """Check the padding against the network's input size.
+
+        Raises:
+            UserError: The padding is so wide that a crop may miss the image.
+        """
         if self.crop_padding is not None and self.crop_padding >= input_size:
             raise UserError(
-                f"train.augment.crop_padding is {self.crop_padding}; it must be less than the side "
-                f"of the crop, {input_size} (train.input_size, or else split.stored_size)."
+                f"train.augment.crop_padding is {self.crop_padding}; it must be less than the "
+                f"input size, {input_size} (train.input_size, or else split.stored_size)."
             )
 
     @property
     def resamples(self) -> bool:
-        """Whether pixels of the result lie between pixels of the image."""
+        """Whether the result is interpolated between pixels of the image."""
         return bool(self.rotation or self.crop_scale)
 
     @property
     def moves_pixels(self) -> bool:
+        """Whether a flip, crop or rotation is on."""
         return bool(self.flip or self.rotation or self.crop_padding is not None or self.crop_scale)
 
     @property
     def changes_colour(self) -> bool:
+        """Whether brightness, contrast or saturation is varied."""
         return bool(self.brightness or self.contrast or self.saturation)
 
 
 class Table(NamedTuple):
-    """One epoch's parameters, row i for image i.
+    """Augmentation parameters of one epoch, row i for image i.
 
-    maps: float32 `(N, 2, 3)`, from output to input coordinates, both -1..1 (`affine_grid`).
-    colours: float32 `(N, 3)`, factors of brightness, contrast, saturation.
-    corners: int64 `(N, 2)`, column and row of the window's first pixel, where nothing is resampled.
+    Attributes:
+        maps: float32 `(N, 2, 3)`, from output to input coordinates, both -1..1 (`affine_grid`).
+        colours: float32 `(N, 3)`, factors of brightness, contrast, saturation.
+        corners: int64 `(N, 2)`, column and row of the first pixel of the crop, used where
+            nothing is interpolated.
     """
 
     maps: Tensor
@@ -104,7 +112,7 @@ class Table(NamedTuple):
     corners: Tensor
 
     def rows(self, rows: np.ndarray, device: torch.device) -> "Table":
-        """The rows of a batch, on the device of its images."""
+        """Return the rows of a batch, on the device of its images."""
         index = torch.from_numpy(rows)
         return Table(*(part[index].to(device) for part in self))
 
@@ -112,7 +120,16 @@ class Table(NamedTuple):
 def draw_table(
     params: AugmentParams, *, seed: int, epoch: int, size: int, stored_size: int, input_size: int
 ) -> Table:
-    """Draw the parameters of `size` images, stored with side `stored_size`, for one epoch."""
+    """Draw the augmentation parameters of one epoch.
+
+    Args:
+        params: What is varied, and how much.
+        seed: Of the run.
+        epoch: Counted from 1 in training.
+        size: Number of images in the data set.
+        stored_size: Side of the stored images in pixels.
+        input_size: Side of the augmented images in pixels.
+    """
     draws = stream("augment", seed, epoch).random((size, 9))
     flip, left, top, area, ratio, angle, *colour = draws.T
     width, height, center_x, center_y = _windows(
@@ -143,9 +160,9 @@ def draw_table(
 
 
 def _alternating(seed: int, epoch: int, size: int) -> np.ndarray:
-    """Which images are mirrored: half of them by lot at first, then all others in turn.
+    """Return which images are mirrored: a random half in one epoch, the others in the next.
 
-    Both sides are seen in any two epochs (Jordan, arXiv 2404.00498, section 3.6).
+    Every two epochs show both sides of each image (Jordan, arXiv 2404.00498, section 3.6).
     """
     return (stream("alternate flips", seed).random(size) < 0.5) ^ (epoch % 2 == 1)
 
@@ -153,10 +170,10 @@ def _alternating(seed: int, epoch: int, size: int) -> np.ndarray:
 def _windows(
     params: AugmentParams, draws: np.ndarray, stored_size: int, input_size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Width, height and centre of the region that each image shows, as parts of the image."""
+    """Return width, height and centre (x, y) of each crop, in units of half the image."""
     left, top, area, ratio = draws
     if params.crop_scale is not None:
-        # Szegedy et al., arXiv 1409.4842. A side that would leave the image is cut to its length
+        # Szegedy et al., arXiv 1409.4842. A crop that is longer than the image is shortened to it
         # instead of drawn again, so that every image takes the same number of draws.
         area = params.crop_scale[0] + area * (params.crop_scale[1] - params.crop_scale[0])
         low, high = (math.log(bound) for bound in params.crop_ratio)
@@ -185,14 +202,18 @@ def _windows(
 
 
 def _center(offset: np.ndarray, stored_size: int, input_size: int) -> np.ndarray:
-    """From a window's first pixel to its centre in -1..1."""
+    """Return the centre of a crop in -1..1, from the index of its first pixel."""
     return (2 * offset + input_size) / stored_size - 1
 
 
 def augment(images: Tensor, table: Table, params: AugmentParams, input_size: int) -> Tensor:
-    """Augmented images, float32 `(B, input_size, input_size, 3)` in 0..255.
+    """Return augmented images, float32 `(B, input_size, input_size, 3)` in 0..255.
 
-    images: uint8 `(B, S, S, 3)`. table: the rows of these images, on the same device.
+    Args:
+        images: uint8 `(B, S, S, 3)`.
+        table: The rows of these images, on the same device.
+        params: Those that the table was drawn with.
+        input_size: As in `draw_table`.
     """
     if params.resamples:
         planes = images.permute(0, 3, 1, 2).float()
@@ -206,9 +227,9 @@ def augment(images: Tensor, table: Table, params: AugmentParams, input_size: int
 
 
 def _grid(maps: Tensor, input_size: int) -> Tensor:
-    """Where in -1..1 each pixel comes from: `(B, input_size, input_size, 2)`.
+    """Return the input coordinates, in -1..1, of each pixel: `(B, input_size, input_size, 2)`.
 
-    The same as PyTorch's `affine_grid` without `align_corners`, in a fraction of its time.
+    Equals PyTorch's `affine_grid` without `align_corners`, in a fraction of the time.
     """
     centers = (2 * torch.arange(input_size, device=maps.device) + 1) / input_size - 1
     across = maps[:, :, :1] * centers
@@ -217,7 +238,7 @@ def _grid(maps: Tensor, input_size: int) -> Tensor:
 
 
 def _copy_windows(images: Tensor, table: Table, params: AugmentParams, input_size: int) -> Tensor:
-    """The windows at `table.corners`, mirrored where `table.maps` are: float32, as `augment`."""
+    """Return the crops at `table.corners`, mirrored where `table.maps` are: as `augment`."""
     count, side = images.shape[:2]
     steps = torch.arange(input_size, device=images.device)
     backwards = table.maps[:, 0, :1] < 0
@@ -234,7 +255,7 @@ def _copy_windows(images: Tensor, table: Table, params: AugmentParams, input_siz
 
 
 def _inside(places: Tensor, side: int, params: AugmentParams) -> Tensor:
-    """`places` outside 0..side-1 moved to the edge, or as far inside as they lie outside."""
+    """Return `places` with those outside 0..side-1 moved to the edge, or reflected there."""
     if params.padding == "reflect":
         places = torch.where(places < 0, -1 - places, places)
         places = torch.where(places >= side, 2 * side - 1 - places, places)
@@ -246,10 +267,10 @@ def _within(places: Tensor, side: int) -> Tensor:
 
 
 def _change_colours(planes: Tensor, factors: Tensor) -> Tensor:
-    """Scale brightness, then contrast about the mean grey, then saturation about each grey.
+    """Change brightness, then contrast about the mean grey, then saturation about each grey.
 
-    planes: float `(B, 3, H, W)`. The three are linear, so that together they are one matrix and one
-    offset an image; what leaves 0..255 is cut off after the last of them.
+    The three are linear, so together they are one matrix and one offset for each image. Values are
+    clipped to 0..255 after the last of them. planes: float `(B, 3, H, W)`.
     """
     brightness, contrast, saturation = factors[:, :, None, None].unbind(1)
     luminance = torch.tensor(_LUMINANCE, device=planes.device)
@@ -264,9 +285,15 @@ def _change_colours(planes: Tensor, factors: Tensor) -> Tensor:
 def random_view(
     params: AugmentParams, *, stored_size: int, input_size: int, seed: int, number: int, size: int
 ) -> View:
-    """View `number` of the images as the training augmentation shows them.
+    """Return a view that shows each image as the training augmentation does in epoch `number`.
 
-    size: images in the data set; an image's view depends on (seed, number, its row) alone.
+    Args:
+        params: The training augmentation.
+        stored_size: Side of the stored images in pixels.
+        input_size: Side of the views in pixels.
+        seed: With `number` and the row of an image, all that its view depends on.
+        number: Counts the random views.
+        size: Number of images in the data set.
     """
     table = draw_table(
         params, seed=seed, epoch=number, size=size, stored_size=stored_size, input_size=input_size

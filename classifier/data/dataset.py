@@ -1,4 +1,4 @@
-"""What the split stage writes and every later stage reads: images, manifest, classes."""
+"""The data set that the split stage writes: images, manifest, classes."""
 
 import json
 from dataclasses import dataclass
@@ -18,11 +18,14 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Dataset:
-    """Decoded images and what is known of each; row i of the manifest describes image i.
+    """Decoded images and their manifest, whose row i describes image i.
 
-    images: uint8 `(N, S, S, 3)`, memory-mapped, so that only the rows in use are in memory.
-    manifest: columns `path, class, label, split, width, height, sha256, group`; images that show
-    the same have the same group, others 0.
+    Attributes:
+        images: uint8 `(N, S, S, 3)`, memory-mapped, so that only the rows in use are in memory.
+        manifest: Columns `path, class, label, split, width, height, sha256, group`; near-duplicates
+            have the same group, other images have group 0.
+        classes: Names of the classes; a label is an index into them.
+        preprocessing: How image files were decoded and scaled.
     """
 
     images: np.ndarray
@@ -32,19 +35,21 @@ class Dataset:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Class index of every image: int64 `(N,)`."""
+        """Class index of each image: int64 `(N,)`."""
         return self.manifest["label"].to_numpy(np.int64)
 
     def rows(self, split: Split) -> np.ndarray:
-        """Ascending indices of the images in `split`: int64 `(n,)`."""
+        """Return the indices of the images in `split`, ascending: int64 `(n,)`."""
         return np.flatnonzero(self.manifest["split"].to_numpy() == split)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """The images of these rows, in any order: uint8 `(n, S, S, 3)`.
+        """Return the images of these rows, in any order: uint8 `(n, S, S, 3)`.
 
-        Of a memory map, each comes from the file in one piece. Rows in random order that are
-        touched in the map bring their neighbours along, which costs a disk far more time. Raises
-        UserError where the file has become shorter.
+        Each image of a memory map is read from the file in one piece: access to random rows of the
+        map would also read their neighbours, which takes a disk far more time.
+
+        Raises:
+            UserError: The file has become shorter.
         """
         images = self.images
         if not isinstance(images, np.memmap) or images.filename is None:
@@ -59,18 +64,22 @@ class Dataset:
         return chosen
 
     def leaked(self, split: Split) -> np.ndarray:
-        """Which of the images in `split` have a duplicate in train: bool `(n,)`."""
+        """Return which images of `split` have a near-duplicate in train: bool `(n,)`."""
         groups = self.manifest["group"].to_numpy(np.int64)
         shown = np.unique(groups[self.rows("train")])
         return np.isin(groups[self.rows(split)], shown[shown > 0])
 
     def class_counts(self, split: Split) -> np.ndarray:
-        """Images of each class in `split`: int64 `(classes,)`."""
+        """Return the number of images of each class in `split`: int64 `(classes,)`."""
         return np.bincount(self.labels[self.rows(split)], minlength=len(self.classes))
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """Open what the split stage wrote to `folder`; raises UserError where it is not complete."""
+    """Open what the split stage wrote to `folder`.
+
+    Raises:
+        UserError: A file is missing or damaged, or images and manifest differ in length.
+    """
     try:
         images = np.load(folder / "images.npy", mmap_mode="r")
         # Class names and paths such as `NA` or `007` are text, not missing values or numbers.
@@ -80,7 +89,7 @@ def load_dataset(folder: Path) -> Dataset:
         preprocessing = json.loads((folder / "preprocessing.json").read_text("utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: run the split stage first.") from None
-    except (ValueError, EOFError) as error:  # what is no array, table or JSON
+    except (ValueError, EOFError) as error:  # not an array, table or JSON
         reason = " ".join(str(error).split())
         raise UserError(
             f"{folder} is damaged ({reason}): run the split stage again, or `dvc checkout`."

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from classifier.core.cache import cache_folder, locked, read_checked, write_checked
+from classifier.core.errors import UserError
 
 
 def test_folder_lies_where_the_variable_says_and_is_there(
@@ -27,6 +28,26 @@ def test_without_the_variable_it_is_the_systems_cache(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert cache_folder("resume") == tmp_path / "reproducible-image-classifier/resume"
+
+
+def test_folder_that_cannot_be_written_is_named_with_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CLASSIFIER_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"file.resume cannot be written to .* CLASSIFIER_CACHE"):
+        cache_folder("resume")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="HOME decides on Linux")
+def test_home_that_does_not_exist_is_told_with_the_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CLASSIFIER_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    with pytest.raises(UserError, match=r"/proc/nowhere/.* set .* CLASSIFIER_CACHE"):
+        cache_folder("resume")
 
 
 @pytest.mark.parametrize("content", [b"", b"content", bytes(5000)])

@@ -29,7 +29,7 @@ def test_other_version_is_refused_with_both_and_the_remedy(tmp_path: Path) -> No
 
 
 def test_library_that_is_not_installed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="missing-library 1.0 is needed, and none is installed"):
+    with pytest.raises(UserError, match=r"missing-library 1\.0 is needed, and none is installed"):
         check_versions("train", write(tmp_path, 'missing-library: "1.0"', "missing-library"))
 
 
