@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure
-
 from classifier.inference.batch import Outcome
+from classifier.plotting.agg import Figure
 from classifier.plotting.figures import BLUE, GREY, draw_image, new_figure, shorten
 
 

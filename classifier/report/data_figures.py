@@ -2,11 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from classifier.data.dataset import SPLITS, Dataset
+from classifier.plotting.agg import Axes, Figure, MaxNLocator
 from classifier.plotting.figures import BLUE, GREEN, ORANGE, image_sheet, new_figure, shorten
 from classifier.report.run_results import Row
 

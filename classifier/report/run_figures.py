@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from classifier.data.augment import AugmentParams
 from classifier.data.dataset import Dataset, load_dataset
+from classifier.plotting.agg import Figure
 from classifier.plotting.figures import write_png
 from classifier.report.data_figures import (
     draw_class_counts,

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from classifier.data.augment import AugmentParams
 from classifier.data.augmentation_samples import augmentation_samples
+from classifier.plotting.agg import Axes, Figure, MaxNLocator
 from classifier.plotting.figures import BLUE, GREY, ORANGE, image_sheet, new_figure
 from classifier.processing.images import center_crop
 

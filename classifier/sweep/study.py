@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
@@ -16,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from classifier.core.cache import cache_folder
+from classifier.plotting.agg import Axes, Figure
 from classifier.plotting.figures import BLUE, GREY, ORANGE, new_figure
 from classifier.sweep.search_space import rounded
 

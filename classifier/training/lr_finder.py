@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from torch import nn
 from tqdm import tqdm
 
@@ -25,6 +24,7 @@ from classifier.core.errors import UserError
 from classifier.core.files import write_csv
 from classifier.data.dataset import load_dataset
 from classifier.models.devices import choose_device, make_deterministic
+from classifier.plotting.agg import Figure
 from classifier.plotting.figures import BLUE, GREEN, GREY, ORANGE, new_figure, write_png
 from classifier.training.batches import Batch
 from classifier.training.checkpoint import StateFolder
