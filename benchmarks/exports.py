@@ -25,14 +25,14 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from classifier.core.processes import run_program
 from classifier.data.dataset import Dataset
-from classifier.evaluation.answers import load_trained
-from classifier.export.formats import EXECUTORCH, ONNX, PT2, TORCHSCRIPT, run_onnx
+from classifier.export.formats import EXECUTORCH, ONNX, TORCH_EXPORT, TORCHSCRIPT, run_onnx
 from classifier.inference.latency import Speed, measure_in_turn
 from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, Predictor
 from classifier.inference.openvino_runtime import load_openvino
 from classifier.inference.torch_runtime import eager
 from classifier.models.network import Classifier
+from classifier.models.prediction import load_trained
 from classifier.plotting.figures import new_figure, write_png
 from classifier.processing.images import center_crop
 
@@ -105,7 +105,7 @@ def exported_ways(folder: Path) -> dict[str, Way]:
         ONNX.file: ("ONNX float32", run_onnx),
         INT8_FILE: ("ONNX int8", run_onnx),
         TORCHSCRIPT.file: ("TorchScript", TORCHSCRIPT.load),
-        PT2.file: ("torch.export", PT2.load),
+        TORCH_EXPORT.file: ("torch.export", TORCH_EXPORT.load),
         EXECUTORCH.file: ("ExecuTorch", EXECUTORCH.load),
     }
     ways: dict[str, Way] = {}

@@ -9,7 +9,8 @@ from typing import Any
 
 from classifier.core.config import Params, read_params, validate_section
 from classifier.core.errors import UserError
-from classifier.export.formats import ExportParams
+from classifier.evaluation.params import EvaluateParams, TtaParams
+from classifier.export.params import ExportParams
 from classifier.models.network import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -19,8 +20,6 @@ from classifier.models.network import (
 from classifier.sources.acquire import DownloadParams
 from classifier.splitting.params import SplitParams
 from classifier.training.params import RuntimeParams, TrainParams
-from stages.evaluate import EvaluateParams
-from stages.tta_evaluate import TtaParams
 
 SCHEMAS: dict[str, type[Params]] = {
     "download": DownloadParams,

@@ -168,13 +168,14 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--reject",
         type=_fraction,
-        default=0.0,
         metavar="P",
-        help="answer `unknown` where no class has at least this probability, such as 0.8",
+        help="answer `unknown` where no class has at least this probability, such as 0.8; "
+        "0 always answers (default: what evaluate.reject_below was)",
     )
-    add("--tta", action="store_true", help="average over the views that models/tta.json names")
+    add("--tta", action="store_true", help="average over the views of the exported tta.json")
     add("--plot", type=Path, metavar="PNG", help="draw the first images beside their classes")
-    add("--models", type=Path, default=Path("models"), help="the model's folder (default: models)")
+    help_models = "folder of the model, or of an export (default: models)"
+    add("--models", type=Path, default=Path("models"), help=help_models)
     add("--int8", action="store_true", help="run the eight-bit file")
     add("--runtime", choices=("onnx", "openvino", "torch"), default="onnx", help="default: onnx")
     return parser

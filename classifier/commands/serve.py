@@ -53,13 +53,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--models", type=Path, default=Path("models"), help="the model's folder")
+    add("--models", type=Path, default=Path("models"), help="folder of the model, or of an export")
     add("--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 for all")
     add("--port", type=int, default=8000, help="the port to listen on; 0 for a free one")
     add("--runtime", choices=("onnx", "openvino"), default="onnx", help="what runs the file")
     add("--int8", action="store_true", help="run the eight-bit file")
-    add("--tta", action="store_true", help="average over the views that models/tta.json names")
-    add("--reject", type=float, default=0.0, metavar="P", help="answer `unknown` below it")
+    add("--tta", action="store_true", help="average over the views of the exported tta.json")
+    rejecting = "answer `unknown` below this probability; 0: never; None: as evaluate.reject_below"
+    add("--reject", type=float, metavar="P", help=rejecting)
     add("--api-key-file", type=Path, metavar="FILE", help="ask for the key that this file holds")
     add("--max-megabytes", type=int, default=32, metavar="N", help="largest body of a request")
     add("--max-megapixels", type=int, default=50, metavar="N", help="largest image")

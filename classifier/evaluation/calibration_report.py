@@ -24,7 +24,7 @@ def reliability_figure(parts: dict[str, Reliability]) -> Figure:
     )
     for (name, part), above, below in zip(parts.items(), grid[0], grid[1], strict=True):
         _draw_accuracy(above, part)
-        above.set_title(f"{name}: ECE {part.calibration_error:.4f}")
+        above.set_title(f"{name}: ECE {part.ece:.4f}")
         _draw_counts(below, part.counts)
     grid[0, 0].set_ylabel("accuracy")
     grid[1, 0].set_ylabel("images")
@@ -44,7 +44,7 @@ def _draw_accuracy(axes: Axes, part: Reliability) -> None:
     axes.bar(left, part.accuracy[taken], width, align="edge", color=BLUE, label="accuracy")
     style = {"facecolor": "none", "edgecolor": ORANGE, "hatch": "////", "linewidth": 1}
     axes.bar(left, gap, width, low, align="edge", label="gap to the confidence", **style)
-    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="as sure as right")
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfect calibration")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
-from classifier.evaluation.answers import Answers, load_trained
+from classifier.evaluation.answers import Answers
 from classifier.evaluation.galleries import sheet
 from classifier.models.devices import choose_device, make_deterministic
-from classifier.models.prediction import predict_logits
+from classifier.models.prediction import load_trained, predict_logits
 from classifier.plotting.figures import write_png
 from classifier.processing.softmax import probabilities
 from classifier.processing.views import named_view

@@ -26,7 +26,7 @@ def compare(before: Path, after: Path) -> str:
     verdict = "distinguishable" if gain.is_certain else "not distinguishable"
     return (
         f"accuracy from {was.mean():.4f} to {now.mean():.4f} on {len(was)} images (corrected: "
-        f"{gain.corrected}, spoiled: {gain.spoiled}); the gain, {gain}, is {verdict} from zero."
+        f"{gain.corrected}, regressed: {gain.regressed}); the gain, {gain}, is {verdict} from zero."
     )
 
 

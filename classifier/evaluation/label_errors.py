@@ -23,9 +23,9 @@ from sklearn.preprocessing import StandardScaler
 from classifier.core.errors import UserError
 from classifier.core.files import write_csv
 from classifier.data.dataset import Dataset
-from classifier.evaluation.answers import load_trained
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.models.extractor import FeatureExtractor
+from classifier.models.prediction import load_trained
 from classifier.plotting.figures import image_sheet, new_figure, shorten, write_png
 from classifier.processing.views import named_view
 

@@ -17,9 +17,9 @@ from tqdm import tqdm
 from classifier.core.files import write_csv
 from classifier.core.random import stream
 from classifier.data.dataset import Dataset
-from classifier.evaluation.answers import load_trained
 from classifier.models.bundle import Bundle
 from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.prediction import load_trained
 from classifier.plotting.figures import BLUE, ORANGE, new_figure, write_png
 from classifier.processing.images import center_crop
 from classifier.training.adversarial import attack

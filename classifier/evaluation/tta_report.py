@@ -1,4 +1,4 @@
-"""What several views gain over the centre of each image, as tables."""
+"""Tables of what merged views gain over the centre crop."""
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,17 @@ def compare_sets(
     merged: dict[tuple[str, Merge], Answers],
     sets: dict[str, list[View]],
 ) -> pd.DataFrame:
-    """A row for each set of views and way to merge them, on the test split.
+    """Return a row for each TTA policy, that is a set of views and a way to merge them.
 
-    Columns `set, merge, views, accuracy, log_loss, gain, low, high, p_value, names`.
+    Columns `policy` (both in words), `set, merge, views` (their number), `accuracy, log_loss, gain,
+    low, high, p_value, corrected, regressed` on the test split, and `names` of the views.
     """
     rows = []
     for (name, merge), after in merged.items():
         gain = paired_gain(before.right, after.right)
         rows.append(
             {
+                "policy": f"{name}, mean of {merge}",
                 "set": name,
                 "merge": merge,
                 "views": len(sets[name]),
@@ -34,6 +36,8 @@ def compare_sets(
                 "low": gain.low,
                 "high": gain.high,
                 "p_value": gain.p_value,
+                "corrected": gain.corrected,
+                "regressed": gain.regressed,
                 "names": " ".join(view.name for view in sets[name]),
             }
         )
@@ -41,7 +45,7 @@ def compare_sets(
 
 
 def compare_classes(before: Answers, after: Answers) -> pd.DataFrame:
-    """`per_class_table` of `after`, with columns `before, after, corrected, spoiled`.
+    """Return `per_class_table` of `after` with columns `before, after, corrected, regressed`.
 
     `before` and `after` are recalls, the other two are numbers of images.
     """
@@ -51,5 +55,5 @@ def compare_classes(before: Answers, after: Answers) -> pd.DataFrame:
         before=scores.recall,
         after=table["recall"],
         corrected=np.bincount(labels[~before.right & after.right], minlength=len(table)),
-        spoiled=np.bincount(labels[before.right & ~after.right], minlength=len(table)),
+        regressed=np.bincount(labels[before.right & ~after.right], minlength=len(table)),
     )

@@ -1,4 +1,4 @@
-"""Which views are worth averaging: a greedy search on validation images; and what they cost.
+"""TTA policy search: which views are worth averaging, greedily on validation images; their cost.
 
 After Molchanov et al., "Greedy policy search", arXiv 2002.09103, which adds the view that raises
 the log-likelihood most, and Shanmugam et al., "Better aggregation in test-time augmentation", arXiv
@@ -23,17 +23,22 @@ _CERTAINTY = 2.0
 def greedy_views(
     logits: np.ndarray, labels: np.ndarray, *, temperature: float, merge: Merge, limit: int
 ) -> list[int]:
-    """Indices of the views to merge, in the order of their worth; the first view always counts.
+    """Return the indices of the views to merge, in the order in which they were added.
 
-    logits: `(views, n, classes)` of the validation split; labels: int `(n,)`; limit: most views.
+    Args:
+        logits: `(views, n, classes)` of the validation split; the first view is always merged.
+        labels: int `(n,)`.
+        temperature: of the model.
+        merge: see `merge_views`.
+        limit: most views to merge.
     """
     chosen = [0]
-    current = _surprise(logits[chosen], labels, temperature, merge)
+    current = _log_losses(logits[chosen], labels, temperature, merge)
     while len(chosen) < min(limit, len(logits)):
         tried: dict[int, np.ndarray] = {}
         for view in range(len(logits)):
             if view not in chosen:
-                tried[view] = _surprise(logits[[*chosen, view]], labels, temperature, merge)
+                tried[view] = _log_losses(logits[[*chosen, view]], labels, temperature, merge)
         best = min(tried, key=lambda view: float(tried[view].mean()))
         falls = current - tried[best]
         if falls.mean() <= _CERTAINTY * falls.std() / np.sqrt(len(falls)):
@@ -43,19 +48,19 @@ def greedy_views(
     return chosen
 
 
-def _surprise(
+def _log_losses(
     logits: np.ndarray, labels: np.ndarray, temperature: float, merge: Merge
 ) -> np.ndarray:
-    """The negative logarithm of each true class's probability: float64 `(n,)`."""
+    """Return the negative log-likelihood of each true class: float64 `(n,)`."""
     given = merge_views(logits, temperature, merge)[np.arange(len(labels)), labels]
     return -np.log(np.maximum(given, np.finfo(np.float64).tiny))
 
 
 @torch.no_grad()
-def milliseconds_a_image(
+def milliseconds_per_image(
     model: Classifier, images: np.ndarray, rows: np.ndarray, views: Sequence[View]
 ) -> float:
-    """What an answer costs, without any cache: the quickest of three batches of `rows`."""
+    """Return the latency without any cache: the fastest of three batches of `rows`."""
     seconds = []
     device = model.mean.device
     chosen = images[rows]

@@ -1,4 +1,4 @@
-"""The model for phones: ExecuTorch with XNNPACK's kernels (the extra `mobile`)."""
+"""Export for phones: ExecuTorch with XNNPACK's kernels (the extra `mobile`)."""
 
 import importlib
 from types import ModuleType
@@ -13,10 +13,13 @@ from classifier.models.network import Classifier
 
 
 def to_executorch(model: Classifier, input_size: int) -> bytes:
-    """The model as a `.pte` file that takes one image, uint8 `(1, input_size, input_size, 3)`.
+    """Return a `.pte` file that takes one image, uint8 `(1, input_size, input_size, 3)`.
 
-    Memory is planned when the file is written, so a larger batch would cost every phone its
-    memory. Raises UserError where the extra `mobile` is not installed.
+    Memory is planned when the file is written, so that a larger batch would cost every phone its
+    memory.
+
+    Raises:
+        UserError: where the extra `mobile` is not installed.
     """
     exir = _part_of_executorch("executorch.exir")
     xnnpack = _part_of_executorch("executorch.backends.xnnpack.partition.xnnpack_partitioner")
@@ -27,7 +30,7 @@ def to_executorch(model: Classifier, input_size: int) -> bytes:
 
 
 def load_executorch(content: bytes) -> Predictor:
-    """Run a `.pte` file on this machine, an image at a time."""
+    """Load a `.pte` file, to run on this machine an image at a time."""
     runtime = _part_of_executorch("executorch.runtime").Runtime.get()
     method = runtime.load_program(content).load_method("forward")
 
@@ -39,11 +42,11 @@ def load_executorch(content: bytes) -> Predictor:
 
 
 def _part_of_executorch(name: str) -> ModuleType:
-    """A module of the optional package, which is also slow to import."""
+    """Import a module of the optional package, which is also slow to import."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
         raise UserError(
-            "export.mobile needs ExecuTorch: install the extra with `uv pip install -e .[mobile]`, "
-            "or set export.mobile: false."
+            "export.formats names executorch, which needs the extra mobile: install it with "
+            "`uv pip install -e .[mobile]`, or remove executorch from export.formats."
         ) from None

@@ -9,14 +9,13 @@ gives the same twice. So speed is told, and decides only where `export.int8.min_
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 from onnxruntime.quantization.calibrate import TensorsData
-from pydantic import Field, model_validator
 
-from classifier.core.config import Params
+from classifier.export.params import Int8Params
 from classifier.export.quantization import (
     Calibration,
     calibrate,
@@ -27,29 +26,8 @@ from classifier.export.quantization import (
 )
 from classifier.inference.onnx_runtime import Predictor, load_onnx
 
-Method = Literal["minmax", "percentile", "entropy", "exclude"]
 # The scan asks which layers matter more than others: a few images tell.
 _SCAN_IMAGES = 16
-
-
-class Int8Params(Params):
-    """Section `export.int8`."""
-
-    methods: list[Method]
-    calibration_images: int = Field(ge=1)
-    max_accuracy_drop: float = Field(ge=0, le=1)
-    min_speedup: float | None = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _methods_stand_once(self) -> Self:
-        if len(set(self.methods)) < len(self.methods):
-            raise ValueError("export.int8.methods names a method twice; name each once.")
-        if "exclude" in self.methods[:-1]:
-            raise ValueError(
-                "export.int8.methods: exclude goes on from the best of the other methods; "
-                "name it last."
-            )
-        return self
 
 
 class Attempt(NamedTuple):

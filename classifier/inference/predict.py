@@ -1,4 +1,4 @@
-"""Use a trained model in a program of one's own:
+"""Use a trained model in your own program.
 
     from classifier.inference.predict import load_model
 
@@ -6,13 +6,13 @@
     answer = model.predict("photo.jpg")
     print(answer.label, answer.probability)
 
-It runs the exported ONNX file, and then imports no PyTorch; `runtime="openvino"` runs that file
-with OpenVINO, `runtime="torch"` the bundle.
+This runs the exported ONNX file and does not import PyTorch. `runtime="openvino"` runs that file
+with OpenVINO, `runtime="torch"` the trained weights.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,16 +20,17 @@ import numpy as np
 from pydantic import ValidationError
 
 from classifier.core.errors import UserError
-from classifier.inference.manifest import read_exported, read_manifest
+from classifier.inference.manifest import MANIFEST, read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Predictor, load_exported
 from classifier.inference.openvino_runtime import load_openvino
+from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy, parse_travelling
 from classifier.processing.images import MAX_PIXELS, read_image
-from classifier.processing.softmax import UNKNOWN, Merge, merge_views
+from classifier.processing.softmax import DECISION, UNKNOWN, Merge, merge_views
 from classifier.processing.spec import DESCRIPTION, BundleSpec
-from classifier.processing.views import View, named_view
+from classifier.processing.views import CENTRE, View, named_view
 
 Runtime = Literal["onnx", "openvino", "torch"]
-EXPORT, CHOICE = "export", "tta.json"
+EXPORT = "export"
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says about an image. probabilities: of every class, float64 `(classes,)`.
+    """The answer of a model for one image.
 
-    reject_below: the probability that the best class must have, or the answer is `unknown`.
+    Attributes:
+        classes: names of the classes.
+        probabilities: of every class, float64 `(classes,)`.
+        reject_below: the probability that the best class must have, or the answer is `unknown`.
     """
 
     classes: Sequence[str]
@@ -78,7 +82,7 @@ class Answer:
         return self.best.probability
 
     def top(self, count: int) -> list[Candidate]:
-        """The most probable classes, all where there are no more than `count`, the best first."""
+        """Return the `count` most probable classes, or all of them, the best first."""
         order = map(int, np.argsort(-self.probabilities, kind="stable")[:count])
         return [
             Candidate(self.classes[index], index, float(self.probabilities[index]))
@@ -90,9 +94,13 @@ class Answer:
 class Model:
     """A trained model that is ready to answer; threads may share it.
 
-    predictor: images uint8 `(N, input_size, input_size, 3)` → logits float32 `(N, classes)`.
-    views: what the model is shown of each image, merged as `merge` says.
-    version: 12 digits that tell one trained model, in its format, from another.
+    Attributes:
+        spec: what has to be known of the model besides its weights.
+        predictor: images uint8 `(N, input_size, input_size, 3)` → logits float32 `(N, classes)`.
+        version: 12 digits that tell one trained model, in its format, from another.
+        views: what the model is shown of each image.
+        merge: how the views are merged, see `merge_views`.
+        reject_below: see `Answer`.
     """
 
     spec: BundleSpec
@@ -103,19 +111,21 @@ class Model:
     reject_below: float
 
     def predict(self, image: str | Path | bytes) -> Answer:
-        """The answer for an image: its file's path, or the bytes of the file.
+        """Return the answer for an image: its file's path, or the bytes of the file.
 
-        Raises UserError where it is no image that can be read, OSError where there is no file.
+        Raises:
+            UserError: where it is no image that can be read.
+            OSError: where there is no file.
         """
         content = Path(image) if isinstance(image, str) else image
         return self.answers(self.decode(content)[np.newaxis])[0]
 
     def decode(self, content: Path | bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """An image as training stored them: uint8 `(S, S, 3)`; raises as `predict` does."""
+        """Decode an image as training stored them: uint8 `(S, S, 3)`; raise as `predict` does."""
         return read_image(content, self.spec.preprocessing, max_pixels).pixels
 
     def answers(self, images: np.ndarray) -> list[Answer]:
-        """The answers for decoded images, uint8 `(N, S, S, 3)`."""
+        """Return the answers for decoded images, uint8 `(N, S, S, 3)`."""
         rows = np.arange(len(images))
         shown = (np.ascontiguousarray(view(images, rows)) for view in self.views)
         logits = np.stack([self.predictor(seen) for seen in shown])
@@ -129,49 +139,65 @@ def load_model(
     runtime: Runtime = "onnx",
     int8: bool = False,
     tta: bool = False,
-    reject_below: float = 0.0,
+    reject_below: float | None = None,
     threads: int = 0,
 ) -> Model:
-    """The model that the pipeline left in `folder`.
+    """Load a trained model.
 
-    runtime: `onnx` runs `export/model.onnx`, or `export/model.int8.onnx` with `int8`; `openvino`
-    runs the same files; `torch` runs the bundle, on the GPU where there is one. tta: show it the
-    views that `tta.json` names.
-    reject_below: see `Answer`. threads: of one call of the runtime; 0 leaves it to the runtime.
+    Args:
+        folder: what the pipeline left in `models`, or an export folder (`models/export`) that was
+            copied to anywhere.
+        runtime: `onnx` runs `model.onnx` of the export folder, `openvino` the same file with
+            OpenVINO, and `torch` the weights in `models`, on the GPU where there is one.
+        int8: run `model.int8.onnx` instead.
+        tta: average over the views that `tta.json` of the export folder names.
+        reject_below: confidence, 0 to 1, under which the answer is `unknown`; None is what
+            `decision.json` of the export folder says, 0 always answers.
+        threads: of one call of the runtime; 0 leaves it to the runtime.
 
-    Raises UserError where a file is missing or damaged, or where the export is of another model
-    than the bundle beside it.
+    Raises:
+        UserError: where a file is missing or damaged, or where the export is of another model than
+            the one beside it.
     """
     folder = Path(folder)
     if runtime == "torch":
-        spec, predictor, version = _load_bundle(folder, threads)
+        # PyTorch is heavy, and of use only here.
+        from classifier.inference.torch_runtime import load_weights  # noqa: PLC0415
+
+        spec, predictor, version = load_weights(folder, threads)
+        read = _file_reader(folder)
     else:
+        export = export_folder(folder)
         file = INT8_FILE if int8 else ONNX_FILE
-        spec, predictor, version = _load_export(folder, file, runtime, threads)
-    names, merge = _read_choice(folder / CHOICE) if tta else (["identity"], "probabilities")
-    views = [named_view(name, spec.stored_size, spec.input_size) for name in names]
-    return Model(spec, predictor, version, views, merge, reject_below)
+        spec, predictor, version = _load_export(export, file, runtime, threads)
+        _check_not_stale(folder, export, [DESCRIPTION, DECISION, *([TTA_POLICY] if tta else [])])
+        read = partial(read_exported, export)
+    if reject_below is None:
+        content = read(DECISION)
+        reject_below = parse_travelling(content, Decision, DECISION, "evaluate").reject_below
+    policy = TtaPolicy(views=[CENTRE], merge="probabilities")
+    if tta:
+        policy = parse_travelling(read(TTA_POLICY), TtaPolicy, TTA_POLICY, "tta_evaluate")
+    views = [named_view(name, spec.stored_size, spec.input_size) for name in policy.views]
+    return Model(spec, predictor, version, views, policy.merge, reject_below or 0.0)
+
+
+def export_folder(folder: Path) -> Path:
+    """Return the export folder of `models`, or `folder` itself where it is one."""
+    return folder if (folder / MANIFEST).exists() else folder / EXPORT
 
 
 def _load_export(
-    folder: Path, file: str, runtime: Runtime, threads: int
+    export: Path, file: str, runtime: Runtime, threads: int
 ) -> tuple[BundleSpec, Predictor, str]:
-    export = folder / EXPORT
     entries = read_manifest(export)
     if file == INT8_FILE and file not in entries:
         raise UserError(
             f"{export} has no {file}: the export stage found none that is good enough (see "
             "results/export/int8_attempts.csv); use the float model."
         )
-    description = read_exported(export, DESCRIPTION)
-    bundle = folder / DESCRIPTION
-    if bundle.exists() and bundle.read_bytes() != description:
-        raise UserError(
-            f"{export} was made from another model than the one in {folder}: run the export stage "
-            "(`dvc repro`), or `dvc checkout`."
-        )
     try:
-        spec = BundleSpec.model_validate_json(description)
+        spec = BundleSpec.model_validate_json(read_exported(export, DESCRIPTION))
     except ValidationError:
         raise UserError(
             f"{export / DESCRIPTION} describes a model of another version of this program: run "
@@ -184,31 +210,24 @@ def _load_export(
     return spec, predictor, entries[file].sha256[:12]
 
 
-def _load_bundle(folder: Path, threads: int) -> tuple[BundleSpec, Predictor, str]:
-    # Heavy, and of use only here.
-    import torch  # noqa: PLC0415
-
-    from classifier.core.files import sha256_of  # noqa: PLC0415
-    from classifier.inference.torch_runtime import eager  # noqa: PLC0415
-    from classifier.models.bundle import WEIGHTS, load_bundle  # noqa: PLC0415
-    from classifier.models.devices import choose_device  # noqa: PLC0415
-
-    if threads:
-        torch.set_num_threads(threads)
-    bundle = load_bundle(folder, choose_device())
-    return bundle.spec, eager(bundle.model), sha256_of(folder / WEIGHTS)[:12]
+def _check_not_stale(folder: Path, export: Path, files: Sequence[str]) -> None:
+    """Check that the files beside the export folder, where there are any, are those in it."""
+    for file in files if export != folder else ():
+        path = folder / file
+        if path.exists() and path.read_bytes() != read_exported(export, file):
+            raise UserError(
+                f"{export} was made from another {file} than {path}: run the export stage "
+                "(`dvc repro`), or `dvc checkout`."
+            )
 
 
-def _read_choice(path: Path) -> tuple[list[str], Merge]:
-    try:
-        choice = json.loads(path.read_text("utf-8"))
-        return choice["views"], choice["merge"]
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}, which names the views of test-time augmentation, is missing: run the "
-            "tta_evaluate stage, or `dvc checkout`."
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{path} does not name views: run the tta_evaluate stage again, or `dvc checkout`."
-        ) from None
+def _file_reader(folder: Path) -> Callable[[str], bytes]:
+    def read(file: str) -> bytes:
+        try:
+            return (folder / file).read_bytes()
+        except FileNotFoundError:
+            raise UserError(
+                f"{folder / file} is missing: run `dvc repro`, or `dvc checkout`."
+            ) from None
+
+    return read

@@ -2,28 +2,48 @@
 
 import io
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from classifier.core.files import sha256_of
 from classifier.inference.onnx_runtime import Predictor
+from classifier.models.bundle import WEIGHTS, load_bundle
+from classifier.models.devices import choose_device
 from classifier.models.network import Classifier
+from classifier.processing.spec import BundleSpec
+
+
+def load_weights(folder: Path, threads: int = 0) -> tuple[BundleSpec, Predictor, str]:
+    """Load the weights in `folder`, on the GPU where there is one.
+
+    Returns:
+        The description of the model, the model as a function, and its version, 12 digits.
+
+    Raises:
+        UserError: as `load_bundle` does.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    bundle = load_bundle(folder, choose_device())
+    return bundle.spec, eager(bundle.model), sha256_of(folder / WEIGHTS)[:12]
 
 
 def load_pt2(content: bytes) -> Predictor:
-    """Run a `.pt2` file on the processor; only of one whose hash is known (`read_exported`)."""
+    """Load a `.pt2` file on the CPU; only one whose hash is known (`read_exported`)."""
     return _predictor(torch.export.load(io.BytesIO(content)).module())
 
 
 def load_torchscript(content: bytes) -> Predictor:
-    """Run TorchScript on the processor; only of a file whose hash is known (`read_exported`)."""
+    """Load TorchScript on the CPU; only a file whose hash is known (`read_exported`)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return _predictor(torch.jit.load(io.BytesIO(content)))
 
 
 def eager(model: Classifier) -> Predictor:
-    """The model as it was trained, as the other formats are: a function of arrays."""
+    """Return the model as the other formats are: a function of arrays, on the model's device."""
     return _predictor(model)
 
 

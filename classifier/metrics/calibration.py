@@ -19,8 +19,8 @@ class Reliability(NamedTuple):
     accuracy: np.ndarray
 
     @property
-    def calibration_error(self) -> float:
-        """The expected calibration error: distance of confidence and accuracy, by images."""
+    def ece(self) -> float:
+        """The expected calibration error: mean distance of confidence and accuracy."""
         distances = np.nan_to_num(np.abs(self.accuracy - self.confidence))
         return float((self.counts * distances).sum() / self.counts.sum())
 

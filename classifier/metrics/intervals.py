@@ -28,9 +28,12 @@ class Interval(NamedTuple):
 class PairedGain:
     """What replacing one prediction by another did to the same images.
 
-    gain: accuracy after minus accuracy before, with its 95% interval from `low` to `high`.
-    p_value: how often chance alone would part the two at least so far (McNemar's exact test).
-    corrected, spoiled: images that became right, and wrong.
+    Attributes:
+        gain: accuracy after minus accuracy before.
+        low, high: 95% confidence interval of the gain.
+        p_value: of McNemar's exact test that both predictions are equally good.
+        corrected: number of images that became right.
+        regressed: number of images that became wrong.
     """
 
     gain: float
@@ -38,7 +41,7 @@ class PairedGain:
     high: float
     p_value: float
     corrected: int
-    spoiled: int
+    regressed: int
 
     @property
     def is_certain(self) -> bool:
@@ -153,26 +156,26 @@ def paired_gain(before: np.ndarray, after: np.ndarray) -> PairedGain:
     and Behavioral Statistics 37 (2012) 479-488: it adds one image to each of the two kinds of
     disagreement, and so keeps its coverage where there are few of them.
     """
-    corrected, spoiled = int((~before & after).sum()), int((before & ~after).sum())
-    more, fewer = (corrected + 1) / (len(before) + 2), (spoiled + 1) / (len(before) + 2)
+    corrected, regressed = int((~before & after).sum()), int((before & ~after).sum())
+    more, fewer = (corrected + 1) / (len(before) + 2), (regressed + 1) / (len(before) + 2)
     difference = more - fewer
     deviation = math.sqrt((more + fewer - difference**2) / (len(before) + 2))
     reach = NormalDist().inv_cdf(0.975) * deviation
     return PairedGain(
-        gain=(corrected - spoiled) / len(before),
+        gain=(corrected - regressed) / len(before),
         low=max(difference - reach, -1.0),
         high=min(difference + reach, 1.0),
-        p_value=mcnemar(corrected, spoiled),
+        p_value=mcnemar(corrected, regressed),
         corrected=corrected,
-        spoiled=spoiled,
+        regressed=regressed,
     )
 
 
-def mcnemar(corrected: int, spoiled: int) -> float:
+def mcnemar(corrected: int, regressed: int) -> float:
     """The two-sided p-value of McNemar's test (Psychometrika 12 (1947) 153-157), exact.
 
     Where two predictions are equally good, each disagreement is as likely to go either way.
     """
-    if corrected == spoiled:
+    if corrected == regressed:
         return 1.0
-    return min(1.0, 2 * float(bdtr(min(corrected, spoiled), corrected + spoiled, 0.5)))
+    return min(1.0, 2 * float(bdtr(min(corrected, regressed), corrected + regressed, 0.5)))

@@ -1,22 +1,25 @@
 """Whether several views of an image are worth their cost, as a sentence."""
 
 from classifier.metrics.intervals import PairedGain
-
-CENTRE = "identity"
+from classifier.processing.views import CENTRE
 
 
 def tta_verdict(before: float, after: float, gain: PairedGain, views: list[str]) -> str:
-    """The verdict on test-time augmentation, with what it rests on.
+    """Return one sentence on whether test-time augmentation is worth its cost, with its evidence.
 
-    before, after: accuracies of the centre alone and of the views together. views: their names.
+    Args:
+        before: accuracy of the centre crop alone.
+        after: accuracy of the merged views.
+        gain: from `before` to `after`, on the same images.
+        views: names of the merged views.
     """
     if views == [CENTRE]:
         return (
-            "Test-time augmentation is not worth it here: no view joins the centre, whose accuracy "
-            f"is {before:.4f}."
+            "Test-time augmentation is not worth it here: no additional view improved the "
+            f"validation log loss; single-view accuracy {before:.4f}."
         )
     return (
         f"Test-time augmentation is {'' if gain.low > 0 else 'not '}worth it here: accuracy from "
-        f"{before:.4f} to {after:.4f} (corrected: {gain.corrected}, spoiled: {gain.spoiled}), a "
-        f"gain of {gain}, for {len(views)} times the work ({', '.join(views)})."
+        f"{before:.4f} to {after:.4f} (corrected: {gain.corrected}, regressed: {gain.regressed}), "
+        f"a gain of {gain}, for {len(views)} times the work ({', '.join(views)})."
     )

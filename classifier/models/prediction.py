@@ -1,13 +1,64 @@
-"""From stored images to logits, seen through one view or several."""
+"""From a trained model and a data set to logits, through one view of each image or several."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from classifier.core.errors import UserError
+from classifier.data.dataset import Dataset, Split, load_dataset
+from classifier.models.bundle import Bundle, load_bundle
 from classifier.models.extractor import FeatureExtractor
 from classifier.models.network import Classifier
-from classifier.processing.views import View
+from classifier.processing.views import CENTRE, View, named_view
+
+
+def load_trained(
+    models: Path, split: Path, device: torch.device | None = None
+) -> tuple[Bundle, Dataset]:
+    """Load a model and a data set that have the same classes and preprocessing.
+
+    Raises:
+        UserError: where a file is missing, or where the two do not belong together.
+    """
+    bundle, dataset = load_bundle(models, device), load_dataset(split)
+    if bundle.spec.classes != dataset.classes:
+        theirs, ours = set(bundle.spec.classes), set(dataset.classes)
+        different = ", ".join(sorted(theirs ^ ours)) or "their order"
+        raise UserError(
+            f"The model in {models} knows other classes than {split} holds (the difference: "
+            f"{different}): run the train stage again."
+        )
+    if bundle.spec.preprocessing != dataset.preprocessing:
+        raise UserError(
+            f"The model in {models} was trained on images made by {bundle.spec.preprocessing}, "
+            f"those of {split} by {dataset.preprocessing}: run the train stage again."
+        )
+    return bundle, dataset
+
+
+def predict_split(
+    bundle: Bundle,
+    dataset: Dataset,
+    split: Split,
+    *,
+    batch_size: int,
+    views: Sequence[View] | None = None,
+) -> np.ndarray:
+    """Return the logits of a split, its rows in their order: float32 `(views, n, classes)`.
+
+    Args:
+        bundle: the trained model.
+        dataset: the data set that it belongs to (`load_trained`).
+        split: `train`, `val` or `test`.
+        batch_size: images at once; memory, not results.
+        views: what the model is shown of each image; None is the centre crop alone.
+    """
+    spec = bundle.spec
+    shown = views or [named_view(CENTRE, spec.stored_size, spec.input_size)]
+    rows = dataset.rows(split)
+    return predict_logits(bundle.model, dataset.images, rows, shown, batch_size=batch_size)
 
 
 @torch.no_grad()
@@ -19,11 +70,11 @@ def predict_logits(
     *,
     batch_size: int,
 ) -> np.ndarray:
-    """Logits of `images[rows]` through each view: float32 `(views, rows, classes)`.
+    """Return the logits of `images[rows]` through each view: float32 `(views, rows, classes)`.
 
     images: uint8 `(N, S, S, 3)`, read a batch at a time. rows: int64 `(n,)`.
-    Computed in float32 on the model's device, in evaluation mode; of a frozen backbone, from
-    features that are cached.
+    They are computed in float32 on the model's device, in evaluation mode, and with a frozen
+    backbone from cached features.
     """
     model.eval()
     if model.backbone_is_frozen:

@@ -24,6 +24,8 @@ from PIL import Image
 from classifier.core.errors import UserError
 from classifier.processing.images import Box
 
+# The name of the centre crop, which validation and a plain evaluation use.
+CENTRE = "identity"
 CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 # The ten crops are those of Krizhevsky et al., "ImageNet classification with deep convolutional
 # neural networks", 2012.

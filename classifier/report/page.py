@@ -265,9 +265,9 @@ def _tta(run: RunResults) -> str:
     moved = [
         [row["class"], *map(fraction, (row["before"], row["after"])), *changes]
         for row in run.tta_per_class
-        if (changes := [row["corrected"], row["spoiled"]]) != ["0", "0"]
+        if (changes := [row["corrected"], row["regressed"]]) != ["0", "0"]
     ]
-    columns = ["class", "recall before", "after", "corrected", "spoiled"]
+    columns = ["class", "recall before", "after", "corrected", "regressed"]
     return "\n".join(
         [
             paragraph(verdict_of(run)),

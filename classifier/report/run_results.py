@@ -13,7 +13,7 @@ from classifier.metrics.intervals import PairedGain
 SOURCE = Path("data/raw/source.json")
 MODELS, RESULTS = Path("models"), Path("results")
 # Of `models/`, beside all that is in `models/export/`.
-MODEL_FILES = ("model.json", "model.safetensors", "tta.json")
+MODEL_FILES = ("model.json", "model.safetensors", "decision.json", "tta.json")
 
 Json = dict[str, Any]
 # Cells by the table's headings.
@@ -67,8 +67,12 @@ class RunResults:
 
     @property
     def tta_gain(self) -> PairedGain:
-        names = ("gain", "gain_low", "gain_high", "p_value", "corrected", "spoiled")
-        return PairedGain(*(self.tta[f"tta_{name}"] for name in names))
+        row = self.chosen_views
+        return PairedGain(
+            *(float(row[name]) for name in ("gain", "low", "high", "p_value")),
+            corrected=int(row["corrected"]),
+            regressed=int(row["regressed"]),
+        )
 
     def measure(self, name: str) -> Row | None:
         """The row of `measures`: `measure, value, low, high`; None where there is none."""

@@ -17,7 +17,7 @@ from classifier.inference.batch import worker_count
 from classifier.inference.golden import read_golden
 from classifier.inference.manifest import read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
-from classifier.inference.predict import EXPORT, Model
+from classifier.inference.predict import Model, export_folder
 from classifier.serving.app import Served, build_app
 from classifier.serving.connections import guarded
 from classifier.serving.inference_queue import useful_batch_size
@@ -67,7 +67,7 @@ def prepare(
     Raises UserError where it does not.
     """
     file = INT8_FILE if int8 else ONNX_FILE
-    golden = read_golden(folder / EXPORT)
+    golden = read_golden(export_folder(folder))
     try:
         found = golden.replay(file, model.predictor)
     except UserError as error:
@@ -94,7 +94,7 @@ def prepare(
 def model_card(model: Model, folder: Path, file: str) -> dict[str, Any]:
     """What `/model` tells, as `ModelCard` describes it."""
     card = folder / MODEL_CARD
-    entries = read_manifest(folder / EXPORT)
+    entries = read_manifest(export_folder(folder))
     return {
         "classes": model.spec.classes,
         "model": model.version,

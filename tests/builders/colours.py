@@ -4,6 +4,7 @@ It is written down node by node, so that tests which use it wait for no exporter
 """
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from classifier.core.files import json_bytes, write_bytes, write_json
 from classifier.inference.golden import EXPECTED, IMAGES, golden_content
 from classifier.inference.manifest import MANIFEST, describe, manifest_content
 from classifier.inference.onnx_runtime import INPUT, INT8_FILE, ONNX_FILE, OUTPUT, load_onnx
-from classifier.processing.softmax import probabilities
+from classifier.processing.decision import TTA_POLICY
+from classifier.processing.softmax import DECISION, Merge, probabilities
 from classifier.processing.spec import DESCRIPTION, BundleSpec
 
 CLASSES = ["red", "green", "blue"]
@@ -51,7 +53,14 @@ def colours_onnx(input_size: int = CROP, factor: float = 0.1) -> bytes:
     return helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString()
 
 
-def write_models(folder: Path, *, golden_error: float = 0.0) -> Path:
+def write_models(
+    folder: Path,
+    *,
+    golden_error: float = 0.0,
+    reject_below: float | None = None,
+    views: Sequence[str] = ("identity", "flip"),
+    merge: Merge = "probabilities",
+) -> Path:
     """Write what the pipeline leaves in `models` of such a model, but for the weights.
 
     golden_error: added to the expected probability of the first class.
@@ -69,8 +78,10 @@ def write_models(folder: Path, *, golden_error: float = 0.0) -> Path:
     np.save(buffer, images)
     others = {
         DESCRIPTION: json_bytes(SPEC.model_dump(mode="json")),
+        DECISION: json_bytes({"reject_below": reject_below}),
+        TTA_POLICY: json_bytes({"views": list(views), "merge": merge}),
         IMAGES: buffer.getvalue(),
-        EXPECTED: json_bytes(golden_content(CLASSES, SPEC.temperature, answers)),
+        EXPECTED: json_bytes(golden_content(CLASSES, SPEC.temperature, answers, reject_below)),
     }
     entries = {
         file: describe(content, "onnx", tolerance=0.001) for file, content in contents.items()
@@ -78,8 +89,8 @@ def write_models(folder: Path, *, golden_error: float = 0.0) -> Path:
     for name, content in (contents | others).items():
         write_bytes(folder / "export" / name, content)
     write_json(folder / "export" / MANIFEST, manifest_content(entries))
-    write_bytes(folder / DESCRIPTION, others[DESCRIPTION])
-    write_json(folder / "tta.json", {"views": ["identity", "flip"], "merge": "probabilities"})
+    for name in (DESCRIPTION, DECISION, TTA_POLICY):
+        write_bytes(folder / name, others[name])
     return folder
 
 

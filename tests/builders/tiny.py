@@ -18,10 +18,13 @@ from torch import Tensor, nn
 
 from classifier.core.cache import cache_folder
 from classifier.core.config import read_params
+from classifier.core.files import write_json
 from classifier.data.augment import AugmentParams
 from classifier.data.dataset import SPLITS, Dataset, load_dataset
 from classifier.models.bundle import save_bundle
 from classifier.models.network import Classifier, ModelParams, build_classifier
+from classifier.processing.decision import TTA_POLICY
+from classifier.processing.softmax import DECISION
 from classifier.processing.spec import BundleSpec
 from classifier.splitting.duplicates import Duplicates
 from classifier.splitting.near_duplicates import SIDE
@@ -174,7 +177,7 @@ def weights_of(network: nn.Module) -> bytes:
 def tiny_bundle(
     folder: Path, *, stored_size: int = IMAGE_SIZE, input_size: int = IMAGE_SIZE, **model: Any
 ) -> Classifier:
-    """Save a bundle of `tiny_model` to `folder`; `model` changes the section train.model."""
+    """Save a bundle of `tiny_model` and what travels with it; `model` changes train.model."""
     params = tiny_params(model=model)
     network = tiny_model(params.model, input_size=input_size)
     spec = BundleSpec(
@@ -189,6 +192,8 @@ def tiny_bundle(
         params=params.model_dump(mode="json"),
     )
     save_bundle(network, spec, folder)
+    write_json(folder / DECISION, {"reject_below": None})
+    write_json(folder / TTA_POLICY, {"views": ["identity"], "merge": "probabilities"})
     return network
 
 
@@ -209,7 +214,12 @@ def write_project(
         "max_accuracy_drop": 1.0,
         "min_speedup": None,
     }
-    section = {"batch_size": 5, "max_logit_difference": 0.001, "mobile": False, "int8": int8}
+    section = {
+        "formats": ["onnx", "torch_export", "torchscript"],
+        "batch_size": 5,
+        "max_logit_difference": 0.001,
+        "int8": int8,
+    }
     sections = {
         "train": train or tiny_section(),
         "export": _merged(section, export),

@@ -8,7 +8,8 @@ from builders.projects import CLASSES, SIZE, make_project
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
-from classifier.evaluation.answers import Answers, load_trained
+from classifier.evaluation.answers import Answers
+from classifier.models.prediction import load_trained
 from classifier.processing.images import Preprocessing
 from classifier.processing.softmax import merge_views, probabilities
 

@@ -32,7 +32,7 @@ def test_the_diagram_shows_accuracy_and_images_of_each_bin_side_by_side(tmp_path
         assert bars[: taken.sum()] == pytest.approx(part.accuracy[taken].tolist())
         shown = [text.get_text() for text in below.texts]
         assert shown == [str(count) if count else "" for count in part.counts]
-        assert f"{part.calibration_error:.4f}" in axes.get_title()
+        assert f"{part.ece:.4f}" in axes.get_title()
 
 
 def test_the_coverage_table_has_a_row_a_percent_and_ends_with_all_images():

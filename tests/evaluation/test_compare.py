@@ -24,7 +24,7 @@ def test_two_runs_are_compared_in_one_sentence(tmp_path: Path, capsys):
     after = write(tmp_path / "after.csv", ["x", *ACTUAL[1:]], order=-1, answer="unknown")
     program.main([str(before), str(after)])
     assert capsys.readouterr().out == (
-        "accuracy from 0.7500 to 0.9750 on 40 images (corrected: 9, spoiled: 0); the gain, "
+        "accuracy from 0.7500 to 0.9750 on 40 images (corrected: 9, regressed: 0); the gain, "
         "+0.2250 (95% interval +0.0737 to +0.3548, McNemar p = 0.0039), is distinguishable from "
         "zero.\n"
     )
@@ -33,7 +33,7 @@ def test_two_runs_are_compared_in_one_sentence(tmp_path: Path, capsys):
 def test_few_images_are_not_celebrated(tmp_path: Path):
     before = write(tmp_path / "before.csv", ["x"] * 3 + ACTUAL[3:])
     said = compare.compare(before, write(tmp_path / "after.csv", ACTUAL))
-    assert "(corrected: 3, spoiled: 0)" in said
+    assert "(corrected: 3, regressed: 0)" in said
     assert said.endswith("is not distinguishable from zero.")
 
 

@@ -4,7 +4,7 @@ from builders.tiny import tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifier.evaluation.view_search import greedy_views, milliseconds_a_image
+from classifier.evaluation.view_search import greedy_views, milliseconds_per_image
 from classifier.metrics.classification import cross_entropy
 from classifier.processing.softmax import merge_views
 from classifier.processing.views import named_view
@@ -60,5 +60,5 @@ def test_more_views_cost_more():
     images = np.zeros((64, 8, 8, 3), np.uint8)
     views = [named_view(name, 8, 8) for name in ("identity", "flip", "shift_up_1", "shift_up_2")]
     model, rows = tiny_model(), np.arange(64)
-    one, four = (milliseconds_a_image(model, images, rows, of) for of in (views[:1], views))
+    one, four = (milliseconds_per_image(model, images, rows, of) for of in (views[:1], views))
     assert 0 < one < four

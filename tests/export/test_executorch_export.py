@@ -12,9 +12,9 @@ from classifier.export.executorch_export import load_executorch, to_executorch
 def test_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     # What stands here as None cannot be imported.
     monkeypatch.setitem(sys.modules, "executorch", None)
-    with pytest.raises(UserError, match=r"export\.mobile needs ExecuTorch.*mobile"):
+    with pytest.raises(UserError, match=r"export\.formats names executorch.*extra mobile"):
         to_executorch(tiny_model(), 8)
-    with pytest.raises(UserError, match=r"export\.mobile: false"):
+    with pytest.raises(UserError, match=r"remove executorch from export\.formats"):
         load_executorch(b"")
 
 

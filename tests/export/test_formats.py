@@ -12,12 +12,20 @@ from builders.tiny import tiny_bundle
 from PIL import Image
 from pydantic import ValidationError
 
-from classifier.export.formats import ONNX, PT2, TORCHSCRIPT, ExportParams, Format, compare, formats
+from classifier.export.formats import (
+    ONNX,
+    TORCH_EXPORT,
+    TORCHSCRIPT,
+    Format,
+    chosen_formats,
+    measure_agreement,
+)
+from classifier.export.params import ExportParams
 from classifier.models.bundle import load_bundle
 from classifier.models.network import Classifier
 from classifier.processing.images import model_input
 
-FORMATS = (ONNX, PT2, TORCHSCRIPT)
+FORMATS = (ONNX, TORCH_EXPORT, TORCHSCRIPT)
 REPOSITORY = Path(__file__).parents[2]
 CROP = 8
 
@@ -44,7 +52,7 @@ def noise(count: int) -> np.ndarray:
 
 def export_params(**changes: Any) -> ExportParams:
     int8 = {"methods": [], "calibration_images": 1, "max_accuracy_drop": 0, "min_speedup": None}
-    given = {"batch_size": 1, "max_logit_difference": 0.1, "mobile": False, "int8": int8}
+    given = {"batch_size": 1, "max_logit_difference": 0.1, "formats": ["onnx"], "int8": int8}
     return ExportParams.model_validate(given | changes)
 
 
@@ -101,7 +109,7 @@ def test_onnx_file_holds_no_stack_trace_and_no_source_line(exported: Exported) -
 
 # TorchScript counts the classes that a process has traced; of two processes its files are the same
 # (tests/test_export_stage.py).
-@pytest.mark.parametrize("form", [ONNX, PT2], ids=lambda form: form.name)
+@pytest.mark.parametrize("form", [ONNX, TORCH_EXPORT], ids=lambda form: form.name)
 def test_file_is_the_same_when_written_again(exported: Exported, form: Format) -> None:
     assert form.write(exported.network, CROP) == exported.contents[form.name]
 
@@ -132,7 +140,7 @@ def test_onnx_input_is_named_and_typed(exported: Exported) -> None:
     assert kind.shape.dim[0].dim_param
 
 
-@pytest.mark.parametrize("name", ["torchscript", "pt2"])
+@pytest.mark.parametrize("name", ["torchscript", "torch_export"])
 def test_archive_holds_no_record_with_source_lines(exported: Exported, name: str) -> None:
     with zipfile.ZipFile(io.BytesIO(exported.contents[name])) as archive:
         assert not [record for record in archive.namelist() if record.endswith(".debug_pkl")]
@@ -141,27 +149,40 @@ def test_archive_holds_no_record_with_source_lines(exported: Exported, name: str
 
 
 def test_pt2_stores_weights_without_pickle(exported: Exported) -> None:
-    with zipfile.ZipFile(io.BytesIO(exported.contents["pt2"])) as archive:
+    with zipfile.ZipFile(io.BytesIO(exported.contents["torch_export"])) as archive:
         (config,) = (one for one in archive.namelist() if one.endswith("weights_config.json"))
         assert b'"use_pickle": false' in archive.read(config)
         assert b'"use_pickle": true' not in archive.read(config)
 
 
-def test_phones_are_served_where_they_are_asked_for() -> None:
-    assert [form.file for form in formats(export_params())] == [one.file for one in FORMATS]
-    assert formats(export_params(mobile=True))[-1].file == "model.pte"
+def test_listed_formats_are_written_and_no_others_onnx_first() -> None:
+    params = export_params(formats=["executorch", "onnx"])
+    assert [form.name for form in chosen_formats(params.formats)] == ["onnx", "executorch"]
+
+
+@pytest.mark.parametrize(
+    ("formats", "sentence"),
+    [
+        (["torch_export"], r"export\.formats must name onnx: predict, serve"),
+        (["onnx", "onnx"], r"export\.formats names a format twice"),
+        (["onnx", "pt2"], r"'torch_export', 'torchscript' or 'executorch'"),
+    ],
+)
+def test_formats_that_cannot_be_are_refused(formats: list[str], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        export_params(formats=formats)
 
 
 def test_agreement_counts_labels_predictions_and_the_largest_difference() -> None:
     expected = np.array([[2, 1], [2, 1], [2, 1], [1, 2]], np.float32)
     logits = np.array([[2, 1], [2, 1.5], [1, 2], [1, 2]], np.float32)
-    agreement = compare(logits, expected, np.array([0, 1, 1, 1]))
+    agreement = measure_agreement(logits, expected, np.array([0, 1, 1, 1]))
     assert agreement == (0.75, 0.75, 1.0)
 
 
 def test_agreement_with_what_is_no_number_is_no_number() -> None:
     logits = np.array([[np.nan, 1]], np.float32)
-    agreement = compare(logits, np.zeros((1, 2), np.float32), np.array([0]))
+    agreement = measure_agreement(logits, np.zeros((1, 2), np.float32), np.array([0]))
     assert np.isnan(agreement.max_logit_difference)
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from classifier.inference.golden import choose_golden, compare_answers
+from classifier.inference.golden import Golden, choose_golden, golden_content
 
 
 def test_chosen_images_reach_from_the_least_to_the_most_confident() -> None:
@@ -14,21 +14,44 @@ def test_few_images_are_all_chosen_once() -> None:
     assert sorted(choose_golden(np.zeros((3, 2), np.float32), 8)) == [0, 1, 2]
 
 
+def golden(expected: list[float], tolerance: float, reject_below: float | None = None) -> Golden:
+    """What is expected of one image by `model`, of the classes a and b."""
+    given = np.array([expected])
+    content = golden_content(["a", "b"], 1.0, {"model": given}, reject_below)
+    images = np.zeros((1, 2, 2, 3), np.uint8)
+    labels = content["labels"]
+    return Golden(
+        images, ["a", "b"], 1.0, reject_below, {"model": given}, labels, {"model": tolerance}
+    )
+
+
 def test_answers_within_the_tolerance_pass() -> None:
-    expected = np.array([[0.7, 0.3]])
-    assert compare_answers(np.array([[0.65, 0.35]]), expected, 0.1).passed
-    replay = compare_answers(np.array([[0.55, 0.45]]), expected, 0.1)
+    sure = golden([0.7, 0.3], 0.1)
+    assert sure.compare("model", np.array([[0.65, 0.35]])).passed
+    replay = sure.compare("model", np.array([[0.55, 0.45]]))
     assert not replay.passed
-    assert replay.other_classes == 0
+    assert replay.other_labels == 0
 
 
-def test_other_class_fails_unless_both_are_as_good_as_equal() -> None:
-    far, near = np.array([[0.56, 0.44]]), np.array([[0.52, 0.48]])
+def test_another_class_fails_unless_both_are_as_good_as_equal() -> None:
     other = np.array([[0.49, 0.51]])
-    assert compare_answers(other, far, 0.1).other_classes == 1
-    assert not compare_answers(other, far, 0.1).passed
-    assert compare_answers(other, near, 0.1).passed
+    assert golden([0.56, 0.44], 0.1).compare("model", other).other_labels == 1
+    assert golden([0.52, 0.48], 0.1).compare("model", other).passed
+
+
+def test_unknown_is_a_label_like_any_other() -> None:
+    below, above = np.array([[0.75, 0.25]]), np.array([[0.85, 0.15]])
+    assert golden([0.7, 0.3], 0.1, 0.82).compare("model", below).passed
+    assert golden([0.7, 0.3], 0.2, 0.82).labels == {"model": ["unknown"]}
+    assert golden([0.95, 0.05], 0.11, 0.82).compare("model", above).passed
+    assert golden([0.95, 0.05], 0.12, 0.82).compare("model", below).other_labels == 1
+
+
+def test_a_confidence_close_to_the_threshold_may_fall_on_either_side() -> None:
+    close = golden([0.85, 0.15], 0.1, 0.82)
+    assert close.labels == {"model": ["a"]}
+    assert close.compare("model", np.array([[0.80, 0.20]])).passed
 
 
 def test_what_is_no_number_fails() -> None:
-    assert not compare_answers(np.array([[np.nan, 1]]), np.array([[0.0, 1.0]]), 0.1).passed
+    assert not golden([0.0, 1.0], 0.1).compare("model", np.array([[np.nan, 1]])).passed

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -72,9 +73,8 @@ def test_images_are_decoded_exactly_as_the_split_stage_stores_them(
 
 
 def test_views_are_merged_as_tta_json_says(models: Path, tmp_path: Path) -> None:
-    folder = write_models(tmp_path)
-    views = {"views": ["top_left", "bottom_right+flip"], "merge": "log_probabilities"}
-    (folder / "tta.json").write_text(json.dumps(views))
+    views = ("top_left", "bottom_right+flip")
+    folder = write_models(tmp_path, views=views, merge="log_probabilities")
     pixels = noise(IMAGE_SIZE, IMAGE_SIZE)
     answer = load_model(folder, tta=True).answers(pixels[np.newaxis])[0]
     predict = load_onnx((folder / "export" / ONNX_FILE).read_bytes())
@@ -149,20 +149,51 @@ def test_torch_runs_the_bundle_itself(tmp_path: Path) -> None:
 def test_export_of_another_model_than_the_bundle_is_refused(tmp_path: Path) -> None:
     folder = write_models(tmp_path)
     (folder / "model.json").write_bytes((folder / "model.json").read_bytes() + b"\n")
-    assert "was made from another model" in refusal(folder)
+    assert "was made from another model.json" in refusal(folder)
 
 
-def test_export_alone_is_enough(tmp_path: Path) -> None:
+def test_export_of_another_decision_than_the_one_beside_it_is_refused(tmp_path: Path) -> None:
     folder = write_models(tmp_path)
-    (folder / "model.json").unlink()
-    assert load_model(folder).predict(image_of("red")).label == "red"
+    (folder / "decision.json").write_text('{"reject_below": 0.5}')
+    assert "was made from another decision.json" in refusal(folder)
+    write_models(tmp_path)
+    (folder / "tta.json").write_text("{}")
+    load_model(folder)
+    assert "was made from another tta.json" in refusal(folder, tta=True)
+
+
+def test_export_folder_works_alone_wherever_it_is(tmp_path: Path) -> None:
+    folder = write_models(tmp_path / "models", reject_below=0.9, views=["flip"])
+    copy = (folder / "export").rename(tmp_path / "exp")
+    shutil.rmtree(folder)
+    model = load_model(copy, tta=True)
+    assert model.predict(image_of("red")).label == "red"
+    assert (model.reject_below, [view.name for view in model.views]) == (0.9, ["flip"])
+
+
+def test_threshold_of_the_export_is_used_unless_another_is_given(tmp_path: Path) -> None:
+    folder = write_models(tmp_path, reject_below=0.9)
+    doubtful = image_of("grey")
+    assert load_model(folder).predict(doubtful).label == "unknown"
+    assert load_model(folder, reject_below=0.0).predict(doubtful).label != "unknown"
+    assert load_model(folder, reject_below=0.999).reject_below == 0.999
+
+
+def test_weights_run_with_the_decision_beside_them(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    tiny_bundle(folder)
+    (folder / "decision.json").write_text('{"reject_below": 0.7}')
+    assert load_model(folder, runtime="torch").reject_below == 0.7
+    (folder / "decision.json").unlink()
+    assert "decision.json is missing" in refusal(folder, runtime="torch")
+    assert load_model(folder, runtime="torch", reject_below=0.2).reject_below == 0.2
 
 
 def test_damaged_and_missing_files_are_told_with_what_to_do(tmp_path: Path) -> None:
     assert "run the export stage" in refusal(tmp_path / "nothing")
     folder = write_models(tmp_path)
-    (folder / "tta.json").unlink()
-    assert "run the tta_evaluate stage" in refusal(folder, tta=True)
+    (folder / "export/tta.json").unlink()
+    assert "tta.json is missing, but stands in" in refusal(folder, tta=True)
     (folder / "export" / ONNX_FILE).write_bytes(b"x")
     assert "is not what the export wrote" in refusal(folder)
     manifest = json.loads((folder / "export/manifest.json").read_text())

@@ -7,7 +7,7 @@ from classifier.metrics.calibration import coverage_curve, reliability
 
 
 def calibration_error(given: np.ndarray, labels: np.ndarray, bins: int) -> float:
-    return reliability(given, labels, bins).calibration_error
+    return reliability(given, labels, bins).ece
 
 
 def random_probabilities(seed: int, images: int, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,9 @@ from classifier.metrics.classification import balanced_accuracy, class_scores
 from classifier.metrics.intervals import bootstrap, mcnemar, paired_gain, wilson
 
 
-def outcomes(both: int, corrected: int, spoiled: int, neither: int) -> tuple[np.ndarray, ...]:
-    before = np.repeat([True, False, True, False], [both, corrected, spoiled, neither])
-    after = np.repeat([True, True, False, False], [both, corrected, spoiled, neither])
+def outcomes(both: int, corrected: int, regressed: int, neither: int) -> tuple[np.ndarray, ...]:
+    before = np.repeat([True, False, True, False], [both, corrected, regressed, neither])
+    after = np.repeat([True, True, False, False], [both, corrected, regressed, neither])
     return before, after
 
 
@@ -20,7 +20,7 @@ def test_paired_gain_of_a_published_example():
     # The airway reactivity data of Fagerland, Lydersen and Laake, Statistics in Medicine 33
     # (2014) 2850-2875, who give -0.51 to -0.01 for this interval.
     gain = paired_gain(*outcomes(1, 1, 7, 12))
-    assert (gain.corrected, gain.spoiled) == (1, 7)
+    assert (gain.corrected, gain.regressed) == (1, 7)
     assert gain.gain == pytest.approx(-6 / 21)
     assert (gain.low, gain.high) == pytest.approx((-0.508, -0.013), abs=5e-4)
     assert gain.p_value == pytest.approx(0.0703, abs=5e-5)
@@ -53,11 +53,11 @@ def test_the_interval_covers_the_true_gain_in_95_of_100_samples():
 
 
 @settings(max_examples=50, deadline=None)
-@given(corrected=st.integers(0, 3000), spoiled=st.integers(0, 3000))
-def test_mcnemar_is_the_exact_binomial_test(corrected: int, spoiled: int):
-    total = corrected + spoiled
+@given(corrected=st.integers(0, 3000), regressed=st.integers(0, 3000))
+def test_mcnemar_is_the_exact_binomial_test(corrected: int, regressed: int):
+    total = corrected + regressed
     expected = binomtest(corrected, total).pvalue if total else 1.0
-    assert mcnemar(corrected, spoiled) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+    assert mcnemar(corrected, regressed) == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 
 def test_a_gain_says_its_interval_and_p_value():

@@ -6,15 +6,15 @@ from classifier.metrics.tta_verdict import tta_verdict
 
 @pytest.mark.parametrize(("low", "worth"), [(0.001, "is worth it"), (-0.001, "is not worth it")])
 def test_views_are_worth_it_where_the_gain_is_surely_above_zero(low: float, worth: str):
-    gain = PairedGain(gain=0.02, low=low, high=0.04, p_value=0.03, corrected=7, spoiled=3)
+    gain = PairedGain(gain=0.02, low=low, high=0.04, p_value=0.03, corrected=7, regressed=3)
     sentence = tta_verdict(0.9, 0.92, gain, ["identity", "flip"])
     assert worth in sentence
-    assert "from 0.9000 to 0.9200 (corrected: 7, spoiled: 3), a gain of +0.0200" in sentence
+    assert "from 0.9000 to 0.9200 (corrected: 7, regressed: 3), a gain of +0.0200" in sentence
     assert sentence.endswith("for 2 times the work (identity, flip).")
 
 
 def test_the_centre_alone_gains_nothing():
-    gain = PairedGain(gain=0.0, low=-0.01, high=0.01, p_value=1.0, corrected=0, spoiled=0)
+    gain = PairedGain(gain=0.0, low=-0.01, high=0.01, p_value=1.0, corrected=0, regressed=0)
     assert "no view joins the centre, whose accuracy is 0.9000." in tta_verdict(
         0.9, 0.9, gain, ["identity"]
     )

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from builders.tiny import contents, tiny_bundle, write_project
+from builders.tiny import CLASSES, contents, tiny_bundle, write_project
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
+from classifier.export import export_model
 from classifier.export.formats import TORCHSCRIPT
 from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.onnx_runtime import Predictor, load_onnx
@@ -56,6 +57,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_stage_writes_a_file_for_each_format_and_the_description(exported: Path) -> None:
     written = contents(exported / "models/export")
     assert list(written) == [
+        "decision.json",
         "golden.json",
         "golden.npy",
         "manifest.json",
@@ -64,8 +66,10 @@ def test_stage_writes_a_file_for_each_format_and_the_description(exported: Path)
         "model.onnx",
         "model.pt2",
         "model.torchscript.pt",
+        "tta.json",
     ]
-    assert written["model.json"] == (exported / "models/model.json").read_bytes()
+    for name in ("model.json", "decision.json", "tta.json"):
+        assert written[name] == (exported / "models" / name).read_bytes()
     results = ["formats.csv", "int8_attempts.csv", "metrics.json", "timing.json"]
     assert list(contents(exported / "results/export")) == results
 
@@ -99,10 +103,11 @@ def test_table_says_how_each_file_agrees(exported: Path) -> None:
 def test_metrics_are_few_and_those_of_the_table(exported: Path) -> None:
     metrics = json.loads((exported / "results/export/metrics.json").read_text("utf-8"))
     table = pd.read_csv(exported / "results/export/formats.csv").set_index("format")
-    assert len(metrics) <= 8
-    for name in ("onnx", "int8"):
-        assert metrics[f"{name}_accuracy"] == table.loc[name, "accuracy"]
-        assert metrics[f"{name}_megabytes"] == table.loc[name, "megabytes"]
+    assert metrics == {
+        "onnx_megabytes": table.loc["onnx", "megabytes"],
+        "int8_accuracy": pytest.approx(table.loc["int8", "accuracy"]),
+        "int8_megabytes": table.loc["int8", "megabytes"],
+    }
 
 
 def test_attempt_is_judged_on_the_validation_split(exported: Path) -> None:
@@ -114,6 +119,48 @@ def test_attempt_is_judged_on_the_validation_split(exported: Path) -> None:
     assert attempt["calibration"] == "minmax"
     assert attempt["val_accuracy"] == pytest.approx(right.mean())
     assert attempt["published"]
+
+
+def test_golden_labels_are_those_of_the_decision_that_travels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_project(tmp_path)
+    (folder / "models/decision.json").write_text('{"reject_below": 0.4}')
+    run_in(folder, monkeypatch)
+    golden = json.loads((folder / "models/export/golden.json").read_text("utf-8"))
+    given = np.array(golden["probabilities"]["model.onnx"])
+    expected = ["unknown" if row.max() < 0.4 else CLASSES[row.argmax()] for row in given]
+    assert golden["labels"]["model.onnx"] == expected
+    assert 0 < expected.count("unknown") < len(expected)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        ("decision.json", None, r"decision\.json is missing: run the evaluate stage"),
+        ("tta.json", None, r"tta\.json is missing: run the tta_evaluate stage"),
+        (
+            "decision.json",
+            '{"reject_below": 1.5}',
+            r"decision\.json is damaged \(reject_below: .*1",
+        ),
+        ("decision.json", "{", r"decision\.json is damaged .*run the evaluate stage again"),
+        ("tta.json", '{"views": [], "merge": "probabilities"}', r"tta\.json is damaged \(views"),
+    ],
+)
+def test_missing_or_damaged_decision_stops_the_stage_with_a_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    content: str | None,
+    sentence: str,
+) -> None:
+    folder = make_project(tmp_path)
+    (folder / "models" / file).unlink()
+    if content is not None:
+        (folder / "models" / file).write_text(content)
+    with pytest.raises(UserError, match=sentence):
+        run_in(folder, monkeypatch)
 
 
 def test_golden_images_are_of_the_test_split_with_each_file_s_answers(exported: Path) -> None:
@@ -146,7 +193,7 @@ def test_int8_file_that_is_too_slow_is_not_published_and_none_of_an_earlier_run_
 
 def test_speeds_are_in_the_timing_alone(exported: Path) -> None:
     timing = json.loads((exported / "results/export/timing.json").read_text("utf-8"))
-    for name in ("pytorch", "onnx", "pt2", "torchscript", "int8"):
+    for name in ("pytorch", "onnx", "torch_export", "torchscript", "int8"):
         assert timing[f"{name}_images_per_second"] > 0
         assert 0 < timing[f"{name}_milliseconds_p50"] <= timing[f"{name}_milliseconds_p95"]
 
@@ -164,7 +211,7 @@ def test_file_that_disagrees_fails_the_stage_and_nothing_is_written(
 
     folder = make_project(tmp_path, max_logit_difference=0.2)
     wrong = TORCHSCRIPT._replace(load=load_and_differ)
-    monkeypatch.setattr(export, "formats", lambda params: [wrong])
+    monkeypatch.setattr(export_model, "chosen_formats", lambda names: [wrong])
     with pytest.raises(UserError) as caught:
         run_in(folder, monkeypatch)
     sentence = str(caught.value)

@@ -1,0 +1,213 @@
+"""Evaluate the trained model on the test split, each image through the centre crop."""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from classifier.core.files import write_json
+from classifier.data.dataset import Dataset
+from classifier.evaluation.answer_report import (
+    confused_pairs_table,
+    measures_table,
+    per_class_table,
+    write_report,
+    write_table,
+)
+from classifier.evaluation.answers import Answers
+from classifier.evaluation.calibration_report import (
+    coverage_figure,
+    coverage_table,
+    reliability_figure,
+)
+from classifier.evaluation.galleries import confident_mistakes, doubtful_hits
+from classifier.evaluation.params import EvaluateParams
+from classifier.metrics.calibration import Reliability, coverage_curve, reliability
+from classifier.metrics.classification import balanced_accuracy, cross_entropy, top_accuracy
+from classifier.metrics.intervals import Interval, bootstrap
+from classifier.models.bundle import Bundle
+from classifier.models.prediction import predict_split
+from classifier.plotting.figures import write_png
+from classifier.processing.decision import Decision
+from classifier.processing.softmax import probabilities
+
+# What stands in metrics.json, a row of `dvc exp show`; the rest is in measures.csv.
+METRICS = ("accuracy", "macro_f1", "ece", "log_loss", "coverage", "answered_accuracy")
+PAIRS_PRINTED = 3
+
+
+class Evaluation(NamedTuple):
+    """What the test split says.
+
+    Attributes:
+        measures: all measures by name.
+        intervals: 95% confidence intervals of some of them.
+        confused_pairs: see `confused_pairs_table`.
+        images: number of test images.
+        images_per_second: speed of the prediction.
+    """
+
+    measures: dict[str, float]
+    intervals: dict[str, Interval]
+    confused_pairs: pd.DataFrame
+    images: int
+    images_per_second: float
+
+    def lines(self) -> list[str]:
+        """Describe the most important measures, in lines for the console."""
+        values, intervals = self.measures, self.intervals
+        accuracy, f1 = values["accuracy"], values["macro_f1"]
+        lines = [
+            f"accuracy {accuracy:.4f} on {self.images} test images (95% {intervals['accuracy']}), "
+            f"macro F1 {f1:.4f} (95% {intervals['macro_f1']})",
+            f"temperature scaling: ECE from {values['ece_uncalibrated']:.4f} to "
+            f"{values['ece']:.4f}, log loss from {values['log_loss_uncalibrated']:.4f} to "
+            f"{values['log_loss']:.4f}",
+        ]
+        if "leaked_share" in values:
+            lines.append(
+                f"accuracy {values['accuracy_without_leaks']:.4f} without the "
+                f"{values['leaked_share']:.1%} of the test images that have duplicates in training"
+            )
+        if "coverage" in values:
+            accuracy = values.get("answered_accuracy")
+            among = "" if accuracy is None else f", with accuracy {accuracy:.4f}"
+            lines.append(f"{values['coverage']:.1%} of the images are answered{among}")
+        pairs = self.confused_pairs.head(PAIRS_PRINTED)
+        for actual, predicted, count, share in pairs.itertuples(index=False, name=None):
+            lines.append(f"  {actual} taken for {predicted}: {count} of its images, {share:.1%}")
+        return lines
+
+
+def evaluate(
+    bundle: Bundle, dataset: Dataset, params: EvaluateParams, results: Path, decision: Path
+) -> Evaluation:
+    """Measure the model on the test split; write tables, charts and the decision.
+
+    Args:
+        bundle: the trained model.
+        dataset: the data set that it belongs to (`load_trained`).
+        params: section `evaluate`.
+        results: folder for `metrics.json`, tables and charts.
+        decision: path of the file that says which answers become `unknown`.
+    """
+    asked = time.perf_counter()
+    (logits,) = predict_split(bundle, dataset, "test", batch_size=params.batch_size)
+    seconds = time.perf_counter() - asked
+    rows = dataset.rows("test")
+    raw = Answers(dataset, rows, probabilities(logits, 1.0))
+    answers = Answers(dataset, rows, probabilities(logits, bundle.spec.temperature))
+    table = per_class_table(answers)
+    measures = measure(answers, table) | measure_confidence(raw, answers, params)
+    measures |= measure_without_leaks(answers)
+    evaluation = Evaluation(
+        measures,
+        bootstrap(answers.predicted, answers.labels, len(table)),
+        confused_pairs_table(answers, params.confused_pairs),
+        len(rows),
+        len(rows) / seconds,
+    )
+    write_evaluation(evaluation, answers, table, params, results)
+    write_confidence_charts(raw, answers, params, results)
+    write_png(confident_mistakes(answers, bundle), results / "confident_mistakes.png")
+    write_png(doubtful_hits(answers, bundle), results / "doubtful_hits.png")
+    write_json(decision, Decision(reject_below=params.reject_below).model_dump())
+    return evaluation
+
+
+def write_evaluation(
+    evaluation: Evaluation,
+    answers: Answers,
+    per_class: pd.DataFrame,
+    params: EvaluateParams,
+    results: Path,
+) -> None:
+    """Write the measures, the predictions and the classes to `results`."""
+    measures = evaluation.measures
+    metrics = {name: measures[name] for name in METRICS if name in measures}
+    recalls = {"recall": per_class["recall"].to_numpy()}
+    write_report(results, answers, metrics, per_class, recalls, reject_below=params.reject_below)
+    write_table(results / "measures.csv", measures_table(measures, evaluation.intervals))
+    write_table(results / "confused_pairs.csv", evaluation.confused_pairs)
+
+
+def measure(answers: Answers, per_class: pd.DataFrame) -> dict[str, float]:
+    """Return accuracy, macro F1, balanced accuracy and top-k accuracies.
+
+    Top 3 and top 5 are left out where there are no more classes than that.
+
+    Args:
+        answers: calibrated answers for the test split.
+        per_class: `per_class_table` of these answers.
+    """
+    given, labels = answers.probabilities, answers.labels
+    return {
+        "accuracy": float(answers.right.mean()),
+        "macro_f1": float(per_class["f1"].mean()),
+        "balanced_accuracy": balanced_accuracy(answers.predicted, labels),
+        **{
+            f"top{best}_accuracy": top_accuracy(given, labels, best)
+            for best in (3, 5)
+            if len(per_class) > best
+        },
+    }
+
+
+def measure_without_leaks(answers: Answers) -> dict[str, float]:
+    """Return the accuracy on the test images that have no duplicate in training, and their share.
+
+    The result is empty where all or none of the test images have one.
+    """
+    leaked = answers.dataset.leaked("test")
+    if leaked.all() or not leaked.any():
+        return {}
+    return {
+        "accuracy_without_leaks": float(answers.right[~leaked].mean()),
+        "leaked_share": float(leaked.mean()),
+    }
+
+
+def measure_confidence(raw: Answers, answers: Answers, params: EvaluateParams) -> dict[str, float]:
+    """Return log loss, ECE, area under the accuracy-coverage curve, and what a threshold leaves.
+
+    With `evaluate.reject_below`, `coverage` is the share of images that are answered and
+    `answered_accuracy` their accuracy, which is left out where no image is answered.
+
+    Args:
+        raw: answers before temperature scaling.
+        answers: the same after it.
+        params: section `evaluate`.
+    """
+    before, after = (_reliability(of, params) for of in (raw, answers))
+    values = {
+        "log_loss": cross_entropy(answers.probabilities, answers.labels),
+        "log_loss_uncalibrated": cross_entropy(raw.probabilities, raw.labels),
+        "ece": after.ece,
+        "ece_uncalibrated": before.ece,
+        "coverage_area": coverage_curve(answers.confidence, answers.right).area,
+    }
+    if params.reject_below is not None:
+        answered = answers.confidence >= params.reject_below
+        values["coverage"] = float(answered.mean())
+        if answered.any():
+            values["answered_accuracy"] = float(answers.right[answered].mean())
+    return values
+
+
+def write_confidence_charts(
+    raw: Answers, answers: Answers, params: EvaluateParams, results: Path
+) -> None:
+    """Write the reliability diagram, and the accuracy-coverage curve with its table."""
+    parts = {
+        "before temperature scaling": _reliability(raw, params),
+        "after": _reliability(answers, params),
+    }
+    write_png(reliability_figure(parts), results / "reliability.png")
+    curve = coverage_curve(answers.confidence, answers.right)
+    write_table(results / "coverage.csv", coverage_table(curve))
+    write_png(coverage_figure(curve, params.reject_below), results / "coverage.png")
+
+
+def _reliability(answers: Answers, params: EvaluateParams) -> Reliability:
+    return reliability(answers.probabilities, answers.labels, params.calibration_bins)

@@ -1,0 +1,65 @@
+"""The sections `evaluate` and `tta_evaluate` of params.yaml."""
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from classifier.core.config import Params
+from classifier.core.errors import UserError
+from classifier.data.augment import AugmentParams
+from classifier.processing.softmax import Merge
+from classifier.processing.views import expand_views, named_view
+
+
+class EvaluateParams(Params):
+    """Section `evaluate`."""
+
+    batch_size: int = Field(ge=1)
+    calibration_bins: int = Field(ge=1)
+    reject_below: float | None = Field(ge=0, le=1)
+    confused_pairs: int = Field(ge=0)
+
+
+class TtaParams(Params):
+    """Section `tta_evaluate`."""
+
+    batch_size: int = Field(ge=1)
+    views: list[str]
+    random_views: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
+    merge: Merge
+    search: Literal["none", "greedy"]
+    candidates: list[str]
+    max_views: int = Field(ge=2)
+
+    @field_validator("views", "candidates")
+    @classmethod
+    def _views_are_known(cls, views: list[str]) -> list[str]:
+        return expand_views(views)
+
+    @model_validator(mode="after")
+    def _there_is_a_view(self) -> Self:
+        if not self.views and not self.random_views:
+            raise ValueError("views is empty and random_views is 0; there must be a view.")
+        if self.search == "greedy" and not self.candidates:
+            raise ValueError("search is greedy and candidates is empty; name views to try.")
+        return self
+
+    def check_fit(self, *, stored_size: int, input_size: int, augment: AugmentParams) -> None:
+        """Check that the views suit these sizes in pixels and this training augmentation.
+
+        Raises:
+            UserError: where a view is impossible, or random views would all equal the centre.
+        """
+        tried = self.candidates if self.search == "greedy" else []
+        for key, names in (("views", self.views), ("candidates", tried)):
+            for name in names:
+                try:
+                    named_view(name, stored_size, input_size)
+                except UserError as error:
+                    raise UserError(f"tta_evaluate.{key}: {error}") from None
+        if self.random_views and not (augment.moves_pixels or augment.changes_colour):
+            raise UserError(
+                f"tta_evaluate.random_views is {self.random_views}, but train.augment is all off, "
+                "so that all of them would equal 'identity': set 0, or train with augmentation."
+            )

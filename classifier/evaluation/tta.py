@@ -1,0 +1,178 @@
+"""Evaluate test-time augmentation: several views of each test image merged into one answer.
+
+What the centre crop alone gives on the same images stands beside it, so that the difference can be
+told from chance.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+import numpy as np
+
+from classifier.data.augment import AugmentParams, random_view
+from classifier.data.dataset import Dataset
+from classifier.evaluation.answer_report import write_report, write_table
+from classifier.evaluation.answers import Answers
+from classifier.evaluation.params import TtaParams
+from classifier.evaluation.tta_report import compare_classes, compare_sets
+from classifier.evaluation.view_search import greedy_views, milliseconds_per_image
+from classifier.metrics.intervals import PairedGain, paired_gain
+from classifier.metrics.tta_verdict import tta_verdict
+from classifier.models.bundle import Bundle
+from classifier.models.prediction import predict_split
+from classifier.processing.decision import TtaPolicy
+from classifier.processing.softmax import Merge, merge_views, probabilities
+from classifier.processing.spec import BundleSpec
+from classifier.processing.views import CENTRE, View, named_view
+
+
+class TtaEvaluation(NamedTuple):
+    """What the merged views give on the test split, beside the centre crop alone.
+
+    Attributes:
+        before, after: answers of the centre crop, and of the chosen views merged.
+        gain: of accuracy, from `before` to `after`.
+        centre, views: the centre crop, and the chosen views.
+        images_per_second: speed of the prediction, all views together.
+    """
+
+    before: Answers
+    after: Answers
+    gain: PairedGain
+    centre: View
+    views: list[View]
+    images_per_second: float
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: whether the views are worth their cost."""
+        before, after = (float(answers.right.mean()) for answers in (self.before, self.after))
+        return tta_verdict(before, after, self.gain, [view.name for view in self.views])
+
+
+def evaluate_tta(
+    bundle: Bundle, dataset: Dataset, params: TtaParams, results: Path
+) -> TtaEvaluation:
+    """Measure the configured views, and those that a greedy search finds; write tables and charts.
+
+    Args:
+        bundle: the trained model.
+        dataset: the data set that it belongs to (`load_trained`).
+        params: section `tta_evaluate`.
+        results: folder for `metrics.json`, tables and charts.
+    """
+    spec, rows = bundle.spec, dataset.rows("test")
+    centre = named_view(CENTRE, spec.stored_size, spec.input_size)
+    sets = {"configured": build_views(params, spec, len(dataset.images))}
+    if params.search == "greedy":
+        sets["greedy"] = search_views(params, bundle, dataset, centre)
+    asked = time.perf_counter()
+    logits = predict_views(bundle, dataset, [centre, *chain(*sets.values())], params.batch_size)
+    seconds = time.perf_counter() - asked
+    before = Answers(dataset, rows, probabilities(logits[repr(centre)], spec.temperature))
+    merged: dict[tuple[str, Merge], Answers] = {}
+    for name, views in sets.items():
+        stacked = np.stack([logits[repr(view)] for view in views])
+        for merge in get_args(Merge):
+            given = merge_views(stacked, spec.temperature, merge)
+            merged[name, merge] = Answers(dataset, rows, given)
+    write_table(results / "views.csv", compare_sets(before, merged, sets))
+    # The last set is the one that the search found, or else the only one.
+    chosen, views = list(sets.items())[-1]
+    after = merged[chosen, params.merge]
+    gain = paired_gain(before.right, after.right)
+    write_tta_report(results, before, after, gain)
+    return TtaEvaluation(before, after, gain, centre, views, len(rows) / seconds)
+
+
+def build_views(params: TtaParams, spec: BundleSpec, images: int) -> list[View]:
+    """Build the views of `tta_evaluate.views`, then the random ones.
+
+    Args:
+        params: section `tta_evaluate`.
+        spec: of the trained model.
+        images: number of images in the data set.
+
+    Raises:
+        UserError: as `TtaParams.check_fit` does.
+    """
+    augment = AugmentParams.model_validate(spec.params["augment"])
+    params.check_fit(stored_size=spec.stored_size, input_size=spec.input_size, augment=augment)
+    named = [named_view(name, spec.stored_size, spec.input_size) for name in params.views]
+    return named + [
+        random_view(
+            augment,
+            stored_size=spec.stored_size,
+            input_size=spec.input_size,
+            seed=params.seed,
+            number=number,
+            size=images,
+        )
+        for number in range(params.random_views)
+    ]
+
+
+def search_views(params: TtaParams, bundle: Bundle, dataset: Dataset, centre: View) -> list[View]:
+    """Return the centre crop and the candidates that lower the log loss of the validation split."""
+    spec = bundle.spec
+    names = [name for name in params.candidates if name != CENTRE]
+    views = [centre, *(named_view(name, spec.stored_size, spec.input_size) for name in names)]
+    chosen = greedy_views(
+        predict_split(bundle, dataset, "val", batch_size=params.batch_size, views=views),
+        dataset.labels[dataset.rows("val")],
+        temperature=spec.temperature,
+        merge=params.merge,
+        limit=params.max_views,
+    )
+    return [views[index] for index in chosen]
+
+
+def predict_views(
+    bundle: Bundle, dataset: Dataset, views: Sequence[View], batch_size: int
+) -> Mapping[str, np.ndarray]:
+    """Return the logits of the test split by the `repr` of each view: float32 `(n, classes)`.
+
+    A view that stands twice is computed once.
+    """
+    different = {repr(view): view for view in views}
+    logits = predict_split(
+        bundle, dataset, "test", batch_size=batch_size, views=list(different.values())
+    )
+    return dict(zip(different, logits, strict=True))
+
+
+def write_tta_report(results: Path, before: Answers, after: Answers, gain: PairedGain) -> None:
+    """Write metrics, predictions and classes of the merged views to `results`."""
+    # Named apart from those of evaluate, since `dvc exp show` shows both in one row.
+    metrics = {
+        "tta_accuracy": float(after.right.mean()),
+        "tta_gain": gain.gain,
+        "tta_p_value": gain.p_value,
+    }
+    table = compare_classes(before, after)
+    recalls = {name: table[name].to_numpy() for name in ("before", "after")}
+    write_report(results, after, metrics, table, recalls)
+
+
+def tta_policy(views: Sequence[View], params: TtaParams) -> TtaPolicy:
+    """Return the policy for prediction and serving, which is the centre crop for random views.
+
+    Random views depend on an image's row in the data set, so that they cannot be served.
+    """
+    names = [view.name for view in views]
+    if params.search == "none" and params.random_views:
+        names = [CENTRE]
+    return TtaPolicy(views=names, merge=params.merge)
+
+
+def measure_latency(bundle: Bundle, evaluation: TtaEvaluation, batch_size: int) -> dict[str, float]:
+    """Return the milliseconds per image: of the centre crop, then of all views, uncached."""
+    dataset, rows = evaluation.after.dataset, evaluation.after.rows[:batch_size]
+    before, after = (
+        milliseconds_per_image(bundle.model, dataset.images, rows, views)
+        for views in ([evaluation.centre], evaluation.views)
+    )
+    return {"milliseconds_per_image_before": before, "milliseconds_per_image": after}

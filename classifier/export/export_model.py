@@ -1,0 +1,105 @@
+"""Write the trained model as deployable files to one folder that works alone."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from classifier.core.files import write_csv, write_json
+from classifier.export.export_report import (
+    Exported,
+    attempts_table,
+    export_metrics,
+    formats_table,
+)
+from classifier.export.folder import read_travelling, write_export_folder
+from classifier.export.formats import INT8_NAME, chosen_formats, run_onnx
+from classifier.export.int8_search import Int8Search, Search
+from classifier.export.params import ExportParams, Int8Params
+from classifier.export.reference import Reference, check_agreement
+from classifier.inference.golden import choose_golden
+from classifier.inference.latency import measure_in_turn, seconds_in_turn
+from classifier.inference.onnx_runtime import INT8_FILE
+from classifier.inference.torch_runtime import eager
+
+
+def export_model(
+    reference: Reference, params: ExportParams, models: Path, results: Path
+) -> dict[str, float]:
+    """Write each file, compare it with the model, and write the tables; return the latencies.
+
+    Args:
+        reference: the model and its data.
+        params: section `export`.
+        models: folder of the trained model; the files go to `export` in it.
+        results: folder for `metrics.json` and tables.
+
+    Raises:
+        UserError: where a file differs too much from the model; nothing is written then.
+    """
+    travelling = read_travelling(models)
+    exported = export_formats(reference, params)
+    search = search_int8(reference, exported[0], params.int8)
+    print(search.reason, flush=True)
+    if search.chosen is not None:
+        content = search.chosen.content
+        exported.append(reference.compare(INT8_NAME, INT8_FILE, content, run_onnx(content)))
+        print(exported[-1], flush=True)
+    chosen = choose_golden(reference.expected)
+    golden = reference.images(reference.dataset.rows("test")[chosen])
+    write_export_folder(models / "export", reference.bundle.spec, exported, golden, travelling)
+    write_csv(results / "formats.csv", formats_table(exported))
+    write_csv(results / "int8_attempts.csv", attempts_table(search))
+    write_json(results / "metrics.json", export_metrics(exported))
+    return measure_latencies(reference, exported, golden)
+
+
+def export_formats(reference: Reference, params: ExportParams) -> list[Exported]:
+    """Write the formats of `export.formats`, ONNX first, and compare each with the model.
+
+    Raises:
+        UserError: where one differs by more than `export.max_logit_difference`.
+    """
+    exported: list[Exported] = []
+    for form in chosen_formats(params.formats):
+        content = form.write(reference.bundle.model, reference.bundle.spec.input_size)
+        one = reference.compare(form.name, form.file, content, form.load(content))
+        print(one, flush=True)
+        check_agreement(one, params.max_logit_difference)
+        exported.append(one)
+    return exported
+
+
+def search_int8(reference: Reference, onnx: Exported, params: Int8Params) -> Search:
+    """Search for an eight-bit file, calibrated on images from all over the training split."""
+    rows = reference.dataset.rows("train")
+    count = min(params.calibration_images, len(rows))
+    images = reference.images(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
+
+    def speedup(content: bytes) -> float:
+        both = {"float": onnx.predict, "int8": run_onnx(content)}
+        seconds = seconds_in_turn(both, images[:1])
+        return float(np.median(seconds["float"]) / np.median(seconds["int8"]))
+
+    threads = torch.get_num_threads()
+    search = Int8Search(onnx.content, images, reference.validation_accuracy, threads)
+    return search.run(params, speedup)
+
+
+def measure_latencies(
+    reference: Reference, exported: list[Exported], images: np.ndarray
+) -> dict[str, float]:
+    """Print and return the latency and throughput of PyTorch and of every file, in turn."""
+    predictors = {"pytorch": eager(reference.bundle.model)}
+    predictors |= {one.name: one.predict for one in exported}
+    speeds = measure_in_turn(predictors, images)
+    for name, speed in speeds.items():
+        print(
+            f"{name}: latency {speed.milliseconds_p50:.2f} ms for one image, "
+            f"{speed.images_per_second:.0f} images per second in batches of 32"
+        )
+    return {
+        f"{name}_{key}": round(value, 3)
+        for name, speed in speeds.items()
+        for key, value in speed._asdict().items()
+    }

@@ -1,0 +1,106 @@
+"""The folder `models/export`: exported files, and all that is needed to answer with them."""
+
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from classifier.core.errors import UserError
+from classifier.core.files import json_bytes, write_bytes
+from classifier.export.export_report import Exported
+from classifier.export.formats import INT8_NAME
+from classifier.inference.golden import EXPECTED, IMAGES, golden_content
+from classifier.inference.manifest import MANIFEST, Entry, describe, manifest_content
+from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy, parse_travelling
+from classifier.processing.softmax import DECISION, probabilities
+from classifier.processing.spec import DESCRIPTION, BundleSpec
+
+# Of a probability. Float kernels differ in rounding; those of eight bits round each layer.
+_TOLERANCE, _INT8_TOLERANCE = 0.001, 0.1
+
+
+class Travelling(NamedTuple):
+    """What decides an answer besides the network: files by name, and the decision in them."""
+
+    files: dict[str, bytes]
+    decision: Decision
+
+
+def read_travelling(models: Path) -> Travelling:
+    """Read the model's description, decision and TTA policy from `models`.
+
+    Raises:
+        UserError: where one is missing or damaged.
+    """
+    description = _read(models / DESCRIPTION, "train")
+    decision, policy = models / DECISION, models / TTA_POLICY
+    contents = _read(decision, "evaluate"), _read(policy, "tta_evaluate")
+    parsed = parse_travelling(contents[0], Decision, str(decision), "evaluate")
+    parse_travelling(contents[1], TtaPolicy, str(policy), "tta_evaluate")
+    files = {DESCRIPTION: description, DECISION: contents[0], TTA_POLICY: contents[1]}
+    return Travelling(files, parsed)
+
+
+def _read(path: Path, stage: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run the {stage} stage, or `dvc checkout`.") from None
+
+
+def write_export_folder(
+    folder: Path,
+    spec: BundleSpec,
+    exported: list[Exported],
+    golden: np.ndarray,
+    travelling: Travelling,
+) -> None:
+    """Write the exported files, what travels with them, golden images and the manifest.
+
+    Files of an earlier export that are no longer part of it are deleted.
+
+    Args:
+        folder: `models/export`.
+        spec: of the trained model.
+        exported: the files, and how to run them.
+        golden: golden images, uint8 `(n, input_size, input_size, 3)`.
+        travelling: from `read_travelling`.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, golden, allow_pickle=False)
+    others = travelling.files | {
+        IMAGES: buffer.getvalue(),
+        EXPECTED: json_bytes(_golden_answers(exported, golden, spec, travelling.decision)),
+    }
+    entries = {one.file: _entry(one, spec) for one in exported}
+    formats = {IMAGES: "NumPy array"}
+    entries |= {
+        file: describe(content, formats.get(file, "JSON")) for file, content in others.items()
+    }
+    files = {one.file: one.content for one in exported} | others
+    files[MANIFEST] = json_bytes(manifest_content(entries))
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.name not in files:
+            path.unlink()
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+
+
+def _golden_answers(
+    exported: list[Exported], images: np.ndarray, spec: BundleSpec, decision: Decision
+) -> dict[str, Any]:
+    given = {one.file: probabilities(one.predict(images), spec.temperature) for one in exported}
+    return golden_content(spec.classes, spec.temperature, given, decision.reject_below)
+
+
+def _entry(one: Exported, spec: BundleSpec) -> Entry:
+    batch = "1" if one.name == "executorch" else "N"
+    return describe(
+        one.content,
+        one.name,
+        takes=f"uint8 ({batch}, {spec.input_size}, {spec.input_size}, 3), RGB",
+        gives=f"float32 ({batch}, {len(spec.classes)}), logits",
+        tolerance=_INT8_TOLERANCE if one.name == INT8_NAME else _TOLERANCE,
+    )
