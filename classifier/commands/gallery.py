@@ -4,6 +4,9 @@
 """
 
 import argparse
+from pathlib import Path
+
+DATA, MODELS, GALLERY = Path("data/split"), Path("models"), Path("results/gallery.png")
 
 
 def main(arguments: list[str]) -> None:
@@ -11,10 +14,17 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="classifier gallery",
         description="Draw the test images of a class with heat maps, mistakes first.",
-        epilog="Writes results/gallery.png.",
+        epilog=f"Writes {GALLERY.as_posix()}.",
     )
     parser.add_argument("name", metavar="CLASS", help="name of the class")
     options = parser.parse_args(arguments)
-    from classifier.evaluation.class_gallery import main as run  # noqa: PLC0415 - PyTorch
+    # PyTorch and Matplotlib are slow to import, which --help need not wait for.
+    from classifier.evaluation.galleries import class_gallery  # noqa: PLC0415
+    from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
+    from classifier.models.prediction import load_trained  # noqa: PLC0415
+    from classifier.plotting.figures import write_png  # noqa: PLC0415
 
-    run(options.name)
+    make_deterministic()
+    gallery = class_gallery(*load_trained(MODELS, DATA, choose_device()), options.name)
+    write_png(gallery.figure, GALLERY)
+    print(f"{gallery.correct} of {gallery.images} images are correct: {GALLERY.as_posix()}")

@@ -4,15 +4,31 @@
 """
 
 import argparse
+from pathlib import Path
+
+DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 
 
 def main(arguments: list[str]) -> None:
-    """Parse no options but --help, and run the program."""
+    """Search all three splits for label errors; write a table and a sheet of images."""
     argparse.ArgumentParser(
         prog="classifier label-errors",
-        description="List the images whose label is probably wrong.",
+        description="List the images whose label is probably wrong (confident learning).",
         epilog="Writes results/label_errors.csv and results/label_errors.png.",
     ).parse_args(arguments)
-    from classifier.evaluation.label_errors import main as run  # noqa: PLC0415 - PyTorch; not for --help
+    # PyTorch and scikit-learn are slow to import, which --help need not wait for.
+    from classifier.core.files import write_csv  # noqa: PLC0415
+    from classifier.evaluation.label_errors import draw_doubts, find_label_errors  # noqa: PLC0415
+    from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
+    from classifier.models.prediction import load_trained  # noqa: PLC0415
+    from classifier.plotting.figures import write_png  # noqa: PLC0415
 
-    run()
+    make_deterministic()
+    bundle, dataset = load_trained(MODELS, DATA, choose_device())
+    table = find_label_errors(bundle, dataset)
+    write_csv(RESULTS / "label_errors.csv", table)
+    write_png(draw_doubts(dataset, table), RESULTS / "label_errors.png")
+    print(
+        f"of {len(dataset.images)} labels, {len(table)} are in doubt, and {table['sure'].sum()} of "
+        "them probably wrong: results/label_errors.csv, the first in results/label_errors.png"
+    )

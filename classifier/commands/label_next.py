@@ -6,16 +6,38 @@
 import argparse
 from pathlib import Path
 
+MODELS, RESULTS = Path("models"), Path("results")
+CHOSEN = 60
+
 
 def main(arguments: list[str]) -> None:
-    """Choose images of the folder that is named."""
+    """Choose images of the folder that is named; write a table and a sheet of images."""
     parser = argparse.ArgumentParser(
         prog="classifier label-next",
         description="Choose the images of a folder that are most useful to label (BADGE).",
         epilog="Writes results/label_next.csv and results/label_next.png.",
     )
     parser.add_argument("folder", type=Path, help="folder of images without labels")
-    options = parser.parse_args(arguments)
-    from classifier.evaluation.label_next import main as run  # noqa: PLC0415 - PyTorch
+    folder: Path = parser.parse_args(arguments).folder
+    # PyTorch is slow to import, which --help need not wait for.
+    from classifier.core.files import write_csv  # noqa: PLC0415
+    from classifier.evaluation.label_next import (  # noqa: PLC0415
+        choose,
+        draw_chosen,
+        look_at,
+        ranking,
+    )
+    from classifier.models.bundle import load_bundle  # noqa: PLC0415
+    from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
+    from classifier.plotting.figures import write_png  # noqa: PLC0415
 
-    run(options.folder)
+    make_deterministic()
+    bundle = load_bundle(MODELS, choose_device())
+    pool = look_at(folder, bundle)
+    order = choose(pool.features, pool.given, CHOSEN)
+    write_csv(RESULTS / "label_next.csv", ranking(pool, folder, bundle.spec.classes, order))
+    write_png(draw_chosen(pool, bundle, order), RESULTS / "label_next.png")
+    print(
+        f"label these {len(order)} of {len(pool.paths)} images next: results/label_next.csv, the "
+        "first in results/label_next.png"
+    )

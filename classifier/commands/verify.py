@@ -2,11 +2,11 @@
 
     classifier verify models/export
 
-ONNX Runtime and NumPy are all that it needs. It compares the hash of every file with the
-manifest, and the probabilities of every ONNX file with those that it gave where it was made: 0.001
-is allowed for float models, 0.1 for eight-bit models, whose kernels differ between processors. It
-prints a line for each file with the milliseconds that it takes here for an image, and ends with
-status 1 where one fails. `.pt2` and `.pte` files are hashed but not opened.
+ONNX Runtime and NumPy are all that it needs. It compares the hash of every file with the manifest,
+and the probabilities and labels of every ONNX file with those that it gave where it was made. A
+probability may differ by 0.001 in float models and by 0.1 in eight-bit ones, whose kernels differ
+between processors. It prints a line for each file and the latency of each ONNX file here, and ends
+with status 1 where one fails. Other formats are hashed but not opened.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
             failed.append(file)
             print(f"FAILED  {file}: {error}")
     for file, speed in measure_in_turn(predictors, golden.images).items():
-        print(f"here    {file}: {speed.milliseconds_p50:.2f} ms for an image")
+        print(f"here    {file}: latency {speed.milliseconds_p50:.2f} ms for one image")
     if failed:
         raise UserError(
             f"{len(failed)} of {len(entries)} files failed ({', '.join(failed)}): do not use them "

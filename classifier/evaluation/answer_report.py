@@ -1,4 +1,4 @@
-"""What an evaluation writes, the same in every stage that makes one: metrics, tables, charts."""
+"""Metrics, tables and charts that every evaluation writes in the same way."""
 
 import math
 from pathlib import Path
@@ -37,10 +37,15 @@ def write_report(
     *,
     reject_below: float | None = None,
 ) -> None:
-    """Write `metrics.json`, `predictions.csv`, `per_class.csv` and two charts to `folder`.
+    """Write `metrics.json`, `predictions.csv`, `per_class.csv` and two charts.
 
-    per_class: `per_class_table`, possibly with more columns. recalls: see `recall_figure`.
-    reject_below: see `predictions_table`.
+    Args:
+        folder: where to write.
+        answers: for the test split.
+        metrics: numbers for `metrics.json`.
+        per_class: `per_class_table`, possibly with more columns.
+        recalls: see `recall_figure`.
+        reject_below: see `predictions_table`.
     """
     write_json(
         folder / "metrics.json", {name: round(value, DECIMALS) for name, value in metrics.items()}
@@ -63,7 +68,7 @@ def _cell(value: object) -> object:
 
 
 def predictions_table(answers: Answers, reject_below: float | None = None) -> pd.DataFrame:
-    """A row an image: `path, actual, predicted, confidence`.
+    """Return a row for each image: `path, actual, predicted, confidence`.
 
     With reject_below also `answer`: the predicted class, or `unknown` under that confidence.
     """
@@ -84,17 +89,18 @@ def predictions_table(answers: Answers, reject_below: float | None = None) -> pd
 
 
 def measures_table(values: dict[str, float], intervals: dict[str, Interval]) -> pd.DataFrame:
-    """A row a measure: `measure, value, low, high`, the last two where it has an interval."""
+    """Return a row for each measure: `measure, value`, and `low, high` where it has an interval."""
     nothing = Interval(math.nan, math.nan)
     rows = [(name, value, *intervals.get(name, nothing)) for name, value in values.items()]
     return pd.DataFrame(rows, columns=["measure", "value", "low", "high"])
 
 
 def per_class_table(answers: Answers) -> pd.DataFrame:
-    """A row a class: `class, precision, precision_low, precision_high, recall, recall_low,
-    recall_high, f1`, and its images in `train, val, test`.
+    """Return a row for each class.
 
-    low, high: of a 95% interval.
+    Columns `class, precision, precision_low, precision_high, recall, recall_low, recall_high, f1`,
+    where low and high are of a 95% confidence interval, and the numbers of images in `train, val,
+    test`.
     """
     dataset, counts = answers.dataset, _counts(answers)
     scores = class_scores(answers.predicted, answers.labels, len(dataset.classes))
@@ -115,7 +121,7 @@ def per_class_table(answers: Answers) -> pd.DataFrame:
 
 
 def confused_pairs_table(answers: Answers, limit: int) -> pd.DataFrame:
-    """The pairs of classes that are confused most often, at most `limit`, the most frequent first.
+    """Return the most confused pairs of classes, at most `limit`, the most frequent first.
 
     Columns `actual, predicted, count, share`, the share being that of the actual class's images.
     """
@@ -137,9 +143,9 @@ def confused_pairs_table(answers: Answers, limit: int) -> pd.DataFrame:
 
 
 def confusion_figure(answers: Answers) -> Figure:
-    """The confusion matrix: colour is the share of the actual class, numbers are images.
+    """Draw the confusion matrix: colour is the share of the actual class, numbers are images.
 
-    Of more classes than _MOST_ALPHABETIC, those that are taken for each other stand together.
+    With more classes than _MOST_ALPHABETIC, classes that are confused are placed side by side.
     """
     counts = _counts(answers)
     order = _clustered(counts) if len(counts) > _MOST_ALPHABETIC else np.arange(len(counts))
@@ -167,9 +173,11 @@ def confusion_figure(answers: Answers) -> Figure:
 
 
 def recall_figure(dataset: Dataset, recalls: dict[str, np.ndarray]) -> Figure:
-    """Bars of each class's recall beside its number of training images, the largest class first.
+    """Draw each class's recall beside its number of training images, the largest class first.
 
-    recalls: one or two sets of bars by name, such as before and after: float `(classes,)` each.
+    Args:
+        dataset: the data set.
+        recalls: one or two sets of bars by name, such as before and after, float `(classes,)` each.
     """
     counts = dataset.class_counts("train")
     order = np.argsort(-counts, kind="stable")
@@ -209,7 +217,7 @@ def _counts(answers: Answers) -> np.ndarray:
 
 
 def _clustered(counts: np.ndarray) -> np.ndarray:
-    """The classes in the order of the leaves of a tree that joins the most confused ones first."""
+    """Return the classes in the order of the leaves of a hierarchical clustering by confusion."""
     shares = _row_shares(counts)
     alike = (shares + shares.T) / 2
     np.fill_diagonal(alike, 1)

@@ -1,4 +1,4 @@
-"""Tables and charts of how far a model's confidence can be believed."""
+"""Reliability diagram and accuracy-coverage curve."""
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,10 @@ _STEPS = 100
 
 
 def reliability_figure(parts: dict[str, Reliability]) -> Figure:
-    """Accuracy of each bin of confidence against the diagonal, above the images in it.
+    """Draw reliability diagrams side by side, each above the number of images per bin.
 
-    parts: by name, side by side, such as before and after calibration.
+    Args:
+        parts: by name, such as before and after temperature scaling.
     """
     figure = new_figure(4.6 * len(parts), 5)
     grid = figure.subplots(
@@ -59,7 +60,7 @@ def _draw_counts(axes: Axes, counts: np.ndarray) -> None:
 
 
 def coverage_table(curve: Coverage) -> pd.DataFrame:
-    """`coverage, accuracy, threshold` at each percent of the images, or at each image."""
+    """Return `coverage, accuracy, threshold` at each percent of the images, or at each image."""
     size = len(curve.coverage)
     steps = min(size, _STEPS)
     places = -(-np.arange(1, steps + 1) * size // steps) - 1
@@ -67,7 +68,7 @@ def coverage_table(curve: Coverage) -> pd.DataFrame:
 
 
 def coverage_figure(curve: Coverage, reject_below: float | None) -> Figure:
-    """Accuracy of the most confident answers by their share; a line where the rest is rejected."""
+    """Draw the accuracy of the most confident answers by coverage, and a line at the threshold."""
     figure = new_figure(6, 3.8)
     axes = figure.subplots()
     axes.plot(curve.coverage, curve.accuracy, color=BLUE, drawstyle="steps-post")

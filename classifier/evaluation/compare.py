@@ -11,7 +11,11 @@ _COLUMNS = ["path", "actual", "predicted"]
 
 
 def compare(before: Path, after: Path) -> str:
-    """The comparison in one sentence; raises UserError unless both are of the same images."""
+    """Compare two predictions.csv files in one sentence, with McNemar's exact test.
+
+    Raises:
+        UserError: where a file is none, or the two are of different images.
+    """
     old, new = _read(before), _read(after)
     if len(old) != len(new) or not old.index.equals(new.index):
         common = len(old.index.intersection(new.index))
@@ -31,7 +35,7 @@ def compare(before: Path, after: Path) -> str:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """`actual` and `predicted` by path, in the order of paths."""
+    """Read `actual` and `predicted` by path, in the order of paths."""
     try:
         # Class names such as `NA` or `007` are text.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=_COLUMNS)

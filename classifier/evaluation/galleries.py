@@ -1,21 +1,29 @@
-"""Sheets of images with what the model says about them and where it looks, to see why it errs."""
+"""Galleries: sheets of images with the model's answer and a heat map, to see why it errs."""
+
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from classifier.core.errors import UserError
+from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import Answers
 from classifier.evaluation.grad_cam import NO_PLACES, heat_maps
 from classifier.inference.occlusion import blend
 from classifier.models.bundle import Bundle
+from classifier.models.prediction import predict_split
 from classifier.plotting.figures import image_sheet, new_figure, shorten
 from classifier.processing.images import center_crop
+from classifier.processing.softmax import probabilities
 
 IMAGES = 12
 _COLUMNS = 6
+_MOST_OF_A_CLASS = 60
+_BATCH = 32
 
 
 def confident_mistakes(answers: Answers, bundle: Bundle) -> Figure:
-    """The wrong answers of which the model is the surest: often labels that are wrong, or doubtful.
+    """Draw the wrong answers with the highest confidence: often wrong or doubtful labels.
 
     See `sheet`.
     """
@@ -25,18 +33,60 @@ def confident_mistakes(answers: Answers, bundle: Bundle) -> Figure:
 
 
 def doubtful_hits(answers: Answers, bundle: Bundle) -> Figure:
-    """The right answers of which the model is the least sure; see `sheet`."""
+    """Draw the correct answers with the lowest confidence; see `sheet`."""
     right = np.flatnonzero(answers.right)
     order = np.argsort(answers.confidence[right], kind="stable")
     return sheet(answers, right[order][:IMAGES], bundle, "no right answer")
 
 
-def sheet(answers: Answers, places: np.ndarray, bundle: Bundle, otherwise: str) -> Figure:
-    """The images of these answers, each under its class, the predicted one if another, and how
-    sure the model is; beside each what speaks for the predicted class, where the network can tell.
+class ClassGallery(NamedTuple):
+    """A sheet of a class's test images, their number, and how many are classified correctly."""
 
-    places: int `(m,)`, indices into the answers. bundle: the model that gave them. otherwise: a
-    line that stands there without images.
+    figure: Figure
+    images: int
+    correct: int
+
+
+def class_gallery(bundle: Bundle, dataset: Dataset, name: str) -> ClassGallery:
+    """Draw the test images of a class, at most 60: mistakes first, the most confident ones.
+
+    The correct answers follow, the least confident ones first.
+
+    Args:
+        bundle: the trained model.
+        dataset: the data set that it belongs to (`load_trained`).
+        name: of the class.
+
+    Raises:
+        UserError: where there is no such class, or it has no test images.
+    """
+    if name not in dataset.classes:
+        raise UserError(
+            f"there is no class {name!r}; the classes are {', '.join(dataset.classes)}."
+        )
+    rows = dataset.rows("test")
+    chosen = dataset.labels[rows] == dataset.classes.index(name)
+    if not chosen.any():
+        raise UserError(f"{name!r} has no test images.")
+    (logits,) = predict_split(bundle, dataset, "test", batch_size=_BATCH)
+    given = probabilities(logits[chosen], bundle.spec.temperature)
+    answers = Answers(dataset, rows[chosen], given)
+    order = np.argsort(np.where(answers.right, 2 + answers.confidence, 1 - answers.confidence))
+    figure = sheet(answers, order[:_MOST_OF_A_CLASS], bundle, "no test image")
+    return ClassGallery(figure, len(order), int(answers.right.sum()))
+
+
+def sheet(answers: Answers, places: np.ndarray, bundle: Bundle, otherwise: str) -> Figure:
+    """Draw images, each beside its heat map, where the network allows one.
+
+    A caption gives the true class, the predicted one if it is another, and the confidence. The
+    heat map shows the regions that support the predicted class.
+
+    Args:
+        answers: of the model.
+        places: which of the answers, int `(m,)`.
+        bundle: the model that gave them.
+        otherwise: text of the figure where there are no images.
     """
     if len(places) == 0:
         figure = new_figure(4, 1)

@@ -1,4 +1,4 @@
-"""Which places of an image speak for a class: Grad-CAM.
+"""Grad-CAM: image regions that support a class.
 
 Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
 localization", arXiv 1610.02391.
@@ -22,13 +22,20 @@ _AT_ONCE = 8
 
 
 def heat_maps(bundle: Bundle, images: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """How much each place of an image speaks for a class: float32 `(N, input_size, input_size)` in 0..1.
+    """Return heat maps of the regions that support a class.
 
-    images: uint8 `(N, input_size, input_size, 3)`. labels: int `(N,)`, the class to explain of each image,
-    such as the predicted one. In each map the hottest place has 1; where nothing speaks for the
-    class, all of it is 0. The maps are as coarse as the network's last grid of at least 4x4 places,
-    smoothed between. None, as NO_PLACES tells, where no grid stands at the end of the network, but
-    tokens, as in vision transformers.
+    The maps are as coarse as the network's last feature map of at least 4x4 places, and
+    interpolated between.
+
+    Args:
+        bundle: the trained model.
+        images: uint8 `(N, input_size, input_size, 3)`.
+        labels: the class to explain of each image, such as the predicted one, int `(N,)`.
+
+    Returns:
+        float32 `(N, input_size, input_size)` in 0..1, where the hottest place of a map has 1, or
+        all have 0 where nothing supports the class. None (NO_PLACES says why) where the network
+        ends with tokens, as vision transformers do, instead of a feature map.
     """
     side = images.shape[1]
     parts = [torch.zeros(0, side, side)]
@@ -44,7 +51,7 @@ def heat_maps(bundle: Bundle, images: np.ndarray, labels: np.ndarray) -> np.ndar
 
 
 def _coarse_maps(model: Classifier, images: np.ndarray, labels: np.ndarray) -> Tensor | None:
-    """Maps of at least 0 as large as the last grid of places: float32 `(n, h, w)`."""
+    """Return non-negative maps of the size of the last feature map: float32 `(n, h, w)`."""
     model.eval()
     with torch.enable_grad():
         inputs = model.normalize(torch.from_numpy(images).to(model.mean.device))
@@ -61,10 +68,10 @@ def _coarse_maps(model: Classifier, images: np.ndarray, labels: np.ndarray) -> T
 
 
 def _run_to_last_places(backbone: nn.Module, inputs: Tensor) -> tuple[Tensor | None, Tensor]:
-    """The last output of a layer that knows of places, and the backbone's: `(n, features)`.
+    """Run the backbone; return its last output with places, and its features `(n, features)`.
 
-    The former is a grid `(n, channels, h, w)`, or tokens, `(n, tokens, channels)` or with their
-    places kept apart `(n, h, w, channels)`: of square images a grid is a square.
+    The former is a feature map `(n, channels, h, w)`, or tokens, `(n, tokens, channels)` or
+    `(n, h, w, channels)`. A feature map of square images is square.
     """
     last: list[Tensor] = []
 
@@ -84,7 +91,7 @@ def _run_to_last_places(backbone: nn.Module, inputs: Tensor) -> tuple[Tensor | N
 
 
 def _in_a_row(network: nn.Module) -> Iterator[nn.Module]:
-    """The layers that see all that is known of an image, and not a branch of it."""
+    """Iterate over the layers that see the whole image, not a branch of the network."""
     for layer in network.children():
         yield layer
         if isinstance(layer, nn.Sequential | nn.ModuleList):

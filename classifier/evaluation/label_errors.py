@@ -1,16 +1,11 @@
-"""Program: the images whose class is probably wrong, for a person to look at.
+"""Label errors: images whose class is probably wrong, for a person to look at.
 
-`classifier label-errors` writes `results/label_errors.csv` and
-`results/label_errors.png`.
-
-A logistic regression on the features of the trained model's backbone says of every image, in all
-three splits, how probable each class is, having learnt from other images only; duplicates are
-never on both sides. What it says is judged by confident learning (Northcutt et al., arXiv
-1911.00068). Features of a frozen backbone have seen no label; those of a network that was trained
-here have seen its training images' labels, so that fewer of these come into doubt.
+A logistic regression on the features of the trained backbone gives the class probabilities of each
+image of all three splits, in cross-validation; duplicates are never on both sides. Confident
+learning (Northcutt et al., arXiv 1911.00068) judges them. The features of a frozen backbone have
+seen no label; those of a network that was trained here have seen the labels of its training images,
+so that fewer of these are found.
 """
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,15 +16,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from classifier.core.errors import UserError
-from classifier.core.files import write_csv
 from classifier.data.dataset import Dataset
-from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.bundle import Bundle
 from classifier.models.extractor import FeatureExtractor
-from classifier.models.prediction import load_trained
-from classifier.plotting.figures import image_sheet, new_figure, shorten, write_png
-from classifier.processing.views import named_view
+from classifier.plotting.figures import image_sheet, new_figure, shorten
+from classifier.processing.views import CENTRE, named_view
 
-DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 FOLDS = 5
 SHOWN = 30
 _COLUMNS = 6
@@ -37,26 +29,27 @@ _COLUMNS = 6
 _REGULARISATION = 0.01
 
 
-def main() -> None:
-    make_deterministic()
-    bundle, dataset = load_trained(MODELS, DATA, choose_device())
-    centre = named_view("identity", bundle.spec.stored_size, bundle.spec.input_size)
+def find_label_errors(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
+    """Return a row for each image of any split whose label is in doubt; see `doubts_table`.
+
+    Raises:
+        UserError: where a class has too few images for cross-validation.
+    """
+    centre = named_view(CENTRE, bundle.spec.stored_size, bundle.spec.input_size)
     rows = np.arange(len(dataset.images))
     (features,) = FeatureExtractor(bundle.model).features(dataset.images, rows, [centre])
-    given = held_out_probabilities(features, dataset)
-    table = doubts_table(dataset, given)
-    write_csv(RESULTS / "label_errors.csv", table)
-    write_png(draw_doubts(dataset, table), RESULTS / "label_errors.png")
-    print(
-        f"of {len(dataset.images)} labels, {len(table)} are in doubt, and {table['sure'].sum()} of "
-        "them probably wrong: results/label_errors.csv, the first in results/label_errors.png"
-    )
+    return doubts_table(dataset, held_out_probabilities(features, dataset))
 
 
 def held_out_probabilities(features: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Probabilities of the classes by models that did not see the image: float64 `(N, classes)`.
+    """Return class probabilities by models that did not see the image: float64 `(N, classes)`.
 
-    features: `(N, features)`. Raises UserError where a class is too small to be held out.
+    Args:
+        features: of every image, `(N, features)`.
+        dataset: the data set.
+
+    Raises:
+        UserError: where a class has fewer images than there are folds.
     """
     labels, groups = dataset.labels, dataset.manifest["group"].to_numpy(np.int64)
     smallest = int(np.bincount(labels).min())
@@ -66,7 +59,7 @@ def held_out_probabilities(features: np.ndarray, dataset: Dataset) -> np.ndarray
             f"class {name} has {smallest} images, {FOLDS} are needed: raise "
             "split.min_images_per_class."
         )
-    # Whoever is in no group is one by himself.
+    # An image without a group is a group of its own.
     alone = np.arange(len(labels)) + groups.max() + 1
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     given = np.zeros((len(labels), len(dataset.classes)))
@@ -81,12 +74,18 @@ def held_out_probabilities(features: np.ndarray, dataset: Dataset) -> np.ndarray
 
 
 def find_doubts(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows where another class is the most probable, the most doubtful first, and which are sure.
+    """Return the rows where another class is the most probable, and which of them are sure.
 
-    given: held-out probabilities `(N, classes)`. labels: int `(N,)`. Results: int64, bool `(m,)`.
-    The doubt is how much more probable the other class is than the label (the normalised margin of
-    arXiv 1911.00068). It is sure where the other class is at least as probable as it is on average
-    for the images that carry its label (equations 1 and 2 there).
+    They are sorted by the normalised margin (arXiv 1911.00068): how much more probable the other
+    class is than the label. A row is sure where the other class is at least as probable as it is on
+    average for the images that carry its label (equations 1 and 2 there).
+
+    Args:
+        given: held-out probabilities `(N, classes)`.
+        labels: int `(N,)`.
+
+    Returns:
+        Rows, int64 `(m,)`, and whether each is sure, bool `(m,)`.
     """
     everyone = np.arange(len(labels))
     usual = np.array([given[labels == label, label].mean() for label in range(given.shape[1])])
@@ -98,7 +97,7 @@ def find_doubts(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def doubts_table(dataset: Dataset, given: np.ndarray) -> pd.DataFrame:
-    """A row for each doubtful label, the most doubtful first.
+    """Return a row for each label in doubt, the largest margin first.
 
     Columns `path, split, class, confidence, suggested, suggested_confidence, sure`.
     """
@@ -120,7 +119,7 @@ def doubts_table(dataset: Dataset, given: np.ndarray) -> pd.DataFrame:
 
 
 def draw_doubts(dataset: Dataset, table: pd.DataFrame) -> Figure:
-    """The first SHOWN images, each under its number, its class and the one that is suggested."""
+    """Draw the first SHOWN images, each under its number, its class and the suggested one."""
     if table.empty:
         figure = new_figure(4, 1)
         figure.text(0.5, 0.5, "no label is in doubt", ha="center", va="center")

@@ -1,11 +1,8 @@
-"""Program: which images of a folder would teach the trained model most, if they had a label.
-
-`classifier label-next FOLDER` writes `results/label_next.csv` and
-`results/label_next.png`.
+"""Which images of a folder are most useful to label next.
 
 BADGE (Ash et al., arXiv 1906.03671): an image stands for the gradient that it would give the last
-layer if the model's own answer were right, which is long where the model is unsure and points where
-the image is different; k-means++ then chooses images with long gradients that are far apart.
+layer if the model's own answer were right. The gradient is long where the model is unsure, and its
+direction differs where the image does; k-means++ then chooses long gradients that are far apart.
 """
 
 import sys
@@ -19,25 +16,24 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from classifier.core.errors import UserError
-from classifier.core.files import write_csv
 from classifier.core.random import stream
-from classifier.models.bundle import Bundle, load_bundle
-from classifier.models.devices import choose_device, make_deterministic
-from classifier.plotting.figures import image_sheet, shorten, write_png
+from classifier.models.bundle import Bundle
+from classifier.plotting.figures import image_sheet, shorten
 from classifier.processing.images import IMAGE_SUFFIXES, model_input
 from classifier.processing.softmax import probabilities
 
-MODELS, RESULTS = Path("models"), Path("results")
-CHOSEN = 60
 SHOWN = 30
 _COLUMNS = 6
 _BATCH = 32
 
 
 class Unlabelled(NamedTuple):
-    """Images without labels, and what the model makes of them.
+    """Images without labels, and the model's answers.
 
-    features: float32 `(n, features)`. given: probabilities float64 `(n, classes)`.
+    Attributes:
+        paths: of the image files.
+        features: of the backbone, float32 `(n, features)`.
+        given: probabilities, float64 `(n, classes)`.
     """
 
     paths: list[Path]
@@ -45,24 +41,11 @@ class Unlabelled(NamedTuple):
     given: np.ndarray
 
 
-def main(folder: Path) -> None:
-    make_deterministic()
-    bundle = load_bundle(MODELS, choose_device())
-    pool = look_at(folder, bundle)
-    order = choose(pool.features, pool.given, CHOSEN)
-    table = ranking(pool, folder, bundle.spec.classes, order)
-    write_csv(RESULTS / "label_next.csv", table)
-    write_png(draw_chosen(pool, bundle, order), RESULTS / "label_next.png")
-    print(
-        f"label these {len(order)} of {len(pool.paths)} images next: results/label_next.csv, the "
-        "first in results/label_next.png"
-    )
-
-
 def look_at(folder: Path, bundle: Bundle) -> Unlabelled:
-    """The images below `folder`, sorted by path; those that cannot be read are named and left.
+    """Read the images below `folder`, sorted by path; name those that cannot be read on stderr.
 
-    Raises UserError where there are none.
+    Raises:
+        UserError: where there is no folder, or no image in it that can be read.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: name one that holds images.")
@@ -96,13 +79,17 @@ def _read(path: Path, bundle: Bundle) -> np.ndarray | None:
 
 
 def choose(features: np.ndarray, given: np.ndarray, number: int) -> np.ndarray:
-    """At most `number` images, in the order in which they were chosen: int64.
+    """Return the indices of the chosen images in their order: int64, at most `number`.
 
-    features: `(n, features)`. given: probabilities `(n, classes)`. An image's gradient is the
-    outer product of (probabilities - answer) and features, of which only scalar products are
-    needed. The first is the longest; each other is drawn with a chance that grows with the square
-    of its distance to those that were chosen, and to a gradient of zero: images of which the
-    model is sure teach nothing. The same arguments give the same images.
+    The gradient of an image is the outer product of (probabilities - answer) and features, of which
+    only scalar products are needed. The longest is chosen first; each further one is drawn with a
+    probability proportional to its squared distance to those that were chosen, and to a gradient of
+    zero, since an image of which the model is sure teaches nothing. The draws are always the same.
+
+    Args:
+        features: `(n, features)`.
+        given: probabilities `(n, classes)`.
+        number: how many images to choose.
     """
     errors = given.copy()
     errors[np.arange(len(given)), given.argmax(axis=1)] -= 1
@@ -123,7 +110,7 @@ def choose(features: np.ndarray, given: np.ndarray, number: int) -> np.ndarray:
 
 
 def ranking(pool: Unlabelled, folder: Path, classes: list[str], order: np.ndarray) -> pd.DataFrame:
-    """Columns `path` (below the folder), `predicted, confidence, margin` (to the second class)."""
+    """Return `path` (below the folder), `predicted, confidence, margin` (to the second class)."""
     given = np.sort(pool.given[order], axis=1)
     return pd.DataFrame(
         {
@@ -136,7 +123,7 @@ def ranking(pool: Unlabelled, folder: Path, classes: list[str], order: np.ndarra
 
 
 def draw_chosen(pool: Unlabelled, bundle: Bundle, order: np.ndarray) -> Figure:
-    """The first SHOWN of the chosen images, each under what the model takes it for."""
+    """Draw the first SHOWN of the chosen images, each under the predicted class."""
     spec, shown = bundle.spec, order[:SHOWN]
     images = [
         model_input(pool.paths[place], spec.preprocessing, spec.input_size) for place in shown

@@ -1,12 +1,9 @@
-"""Program: how accurate the trained model stays on images that are changed to mislead it.
+"""Test accuracy under adversarial attacks.
 
-`classifier robustness` writes `results/robustness.csv` and `results/robustness.png`.
-
-Each value of a test image, 0 to 255, may be moved by so much, the strength. Two attackers know
-the network: FGSM takes one step, PGD ten from a random start (see `classifier.training.adversarial`).
+Each value of a test image, 0 to 255, may be changed by at most the strength of the attack. Two
+attacks know the network: FGSM takes one step, PGD ten from a random start (see
+`classifier.training.adversarial`).
 """
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,17 +11,13 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from classifier.core.files import write_csv
 from classifier.core.random import stream
 from classifier.data.dataset import Dataset
 from classifier.models.bundle import Bundle
-from classifier.models.devices import choose_device, make_deterministic
-from classifier.models.prediction import load_trained
-from classifier.plotting.figures import BLUE, ORANGE, new_figure, write_png
+from classifier.plotting.figures import BLUE, ORANGE, new_figure
 from classifier.processing.images import center_crop
 from classifier.training.adversarial import attack
 
-DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 # Steps of each attack; more than one start at random.
 ATTACKS = {"FGSM": 1, "PGD": 10}
@@ -33,20 +26,14 @@ MOST_IMAGES = 1000
 _BATCH = 32
 
 
-def main() -> None:
-    make_deterministic()
-    bundle, dataset = load_trained(MODELS, DATA, choose_device())
-    table = measure_robustness(bundle, dataset)
-    write_csv(RESULTS / "robustness.csv", table.round(6))
-    write_png(draw_robustness(table), RESULTS / "robustness.png")
-    print(table.to_string(index=False, float_format="{:.4g}".format))
-    print("in results/robustness.csv and results/robustness.png")
-
-
 def measure_robustness(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
-    """Accuracy under each attack and strength: columns `attack, strength, accuracy, images`.
+    """Return the accuracy under each attack: columns `attack, strength, accuracy, images`.
 
-    The strength 0 stands for the images as they are.
+    Strength 0 is the images as they are.
+
+    Args:
+        bundle: the trained model.
+        dataset: the data set that it belongs to (`load_trained`).
     """
     rows = dataset.rows("test")
     rows = rows[:: -(-len(rows) // MOST_IMAGES)]
@@ -80,7 +67,7 @@ def measure_robustness(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
 
 
 def draw_robustness(table: pd.DataFrame) -> Figure:
-    """Accuracy by strength, a line for each attack."""
+    """Draw the accuracy by strength, a line for each attack."""
     figure = new_figure(6, 3.8)
     axes = figure.subplots()
     for (name, part), colour in zip(table.groupby("attack"), (BLUE, ORANGE), strict=True):

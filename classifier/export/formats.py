@@ -66,7 +66,8 @@ def measure_agreement(logits: np.ndarray, expected: np.ndarray, labels: np.ndarr
     """Compare the logits of a file with those of PyTorch.
 
     Args:
-        logits, expected: float32 `(N, classes)`, of the file and of PyTorch.
+        logits: of the file, float32 `(N, classes)`.
+        expected: of PyTorch, float32 `(N, classes)`.
         labels: true classes, int64 `(N,)`.
     """
     predicted = logits.argmax(axis=1)

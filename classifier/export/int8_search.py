@@ -1,11 +1,11 @@
-"""The search for an eight-bit model that is good enough to publish.
+"""Search for an eight-bit model that is good enough to publish.
 
 The methods of `export.int8.methods` are tried in their order until one loses no more accuracy than
-`export.int8.max_accuracy_drop` allows. Accuracy is measured on the validation split: the test
-split says what the published file is worth, and would say too much had it chosen the file.
+`export.int8.max_accuracy_drop` allows. The validation split decides, because the test split has to
+measure the published file without having chosen it.
 
-Whether eight bits are faster depends on the processor that runs them, and a measurement never
-gives the same twice. So speed is told, and decides only where `export.int8.min_speedup` asks it to.
+Whether eight bits are faster depends on the processor, and no two measurements are equal. So the
+speed is printed, and it decides only where `export.int8.min_speedup` is set.
 """
 
 from collections.abc import Callable
@@ -31,9 +31,14 @@ _SCAN_IMAGES = 16
 
 
 class Attempt(NamedTuple):
-    """An eight-bit file, and what it loses of the validation accuracy.
+    """An eight-bit file, and how much validation accuracy it loses.
 
-    excluded: names of the layers that stay in float.
+    Attributes:
+        calibration: how the ranges of activations were found.
+        excluded: names of the layers that stay in float.
+        accuracy: on the validation split.
+        drop: validation accuracy of the float file minus `accuracy`.
+        content: of the file.
     """
 
     calibration: Calibration
@@ -44,6 +49,7 @@ class Attempt(NamedTuple):
 
     @property
     def name(self) -> str:
+        """The calibration, and how many layers are excluded, in words."""
         if not self.excluded:
             return self.calibration
         return f"{self.calibration} without {len(self.excluded)} sensitive layers"
@@ -60,8 +66,11 @@ class Search(NamedTuple):
 class Int8Search:
     """Quantises one ONNX file in several ways and measures each.
 
-    images: uint8 `(n, input_size, input_size, 3)` of the training split, to calibrate with.
-    accuracy: of a function of images, on the validation split.
+    Args:
+        content: the ONNX file in float.
+        images: of the training split, to calibrate with, uint8 `(n, input_size, input_size, 3)`.
+        accuracy: measures a function of images on the validation split.
+        threads: of ONNX Runtime.
     """
 
     def __init__(
@@ -78,7 +87,12 @@ class Int8Search:
         self._attempts: list[Attempt] = []
 
     def run(self, params: Int8Params, speedup: Callable[[bytes], float]) -> Search:
-        """Try the methods until a file passes. speedup: of a file, over the ONNX file in float."""
+        """Try the methods until a file passes.
+
+        Args:
+            params: section `export.int8`.
+            speedup: measures how many times as fast a file is as the ONNX file in float.
+        """
         for method in params.methods:
             tried = self._excluding(params) if method == "exclude" else self._calibrated(method)
             if tried.drop <= params.max_accuracy_drop:

@@ -1,4 +1,4 @@
-"""The model as one ONNX file, which says nothing of the machine that wrote it."""
+"""Export to one ONNX file, without traces of the machine that wrote it."""
 
 import copy
 
@@ -11,9 +11,9 @@ from classifier.models.network import Classifier
 
 
 class Plain(nn.Module):
-    """The same function, with images and weights in the order `(N, 3, H, W)` in memory too.
+    """The same function, with images and weights in memory in the order `(N, 3, H, W)`.
 
-    From PyTorch's channels-last order exporters make gathers that compute positions in memory,
+    Exporters turn PyTorch's channels-last order into gathers that compute positions in memory,
     which no runtime can fuse or quantise.
     """
 
@@ -23,12 +23,13 @@ class Plain(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return logits `(N, classes)` of images uint8 `(N, H, W, 3)`."""
         normalized = self.model.normalize(images).contiguous()
         return self.model.head(self.model.backbone(normalized))
 
 
 def to_onnx(model: Classifier, input_size: int) -> bytes:
-    """The model as one ONNX file for batches of any size, the same bytes for the same model."""
+    """Return the model as one ONNX file for batches of any size; same model, same bytes."""
     program = torch.onnx.export(
         Plain(model),
         (example(input_size),),
@@ -44,7 +45,7 @@ def to_onnx(model: Classifier, input_size: int) -> bytes:
 
 
 def onnx_bytes(proto: onnx.ModelProto) -> bytes:
-    """The checked file, without stack traces and with them this machine's paths."""
+    """Check the model and return it as a file, without stack traces, which hold paths."""
     graph = proto.graph
     parts = [proto, graph, *proto.functions, *graph.node, *graph.value_info, *graph.initializer]
     for part in [*parts, *graph.input, *graph.output]:
@@ -55,5 +56,5 @@ def onnx_bytes(proto: onnx.ModelProto) -> bytes:
 
 
 def example(input_size: int) -> Tensor:
-    """Images to export with; two, since exporters take a batch of one for a constant."""
+    """Return images to export with; two, since exporters take a batch of one for a constant."""
     return torch.zeros(2, input_size, input_size, 3, dtype=torch.uint8)

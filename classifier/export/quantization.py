@@ -1,4 +1,4 @@
-"""An ONNX model in eight bits: static, per channel, calibrated on images.
+"""Quantise an ONNX model to eight bits: static, per channel, calibrated on images.
 
 Activations are uint8 and weights int8, each channel of a layer with a scale of its own (Jacob et
 al., 1712.05877), written as pairs of QuantizeLinear and DequantizeLinear (QDQ) that ONNX Runtime
@@ -43,14 +43,14 @@ _BATCH = 8
 
 
 class Sensitivity(NamedTuple):
-    """What quantising one layer alone does to the logits: the root of the mean squared change."""
+    """A layer, and the root mean squared error of the logits when it alone is quantised."""
 
     layer: str
     error: float
 
 
 def prepare(content: bytes) -> onnx.ModelProto:
-    """The ONNX file as quantisation takes it: with all shapes, and without what can be fused."""
+    """Infer all shapes and fuse what can be fused, as quantisation needs it."""
     with tempfile.TemporaryDirectory() as folder:
         given, prepared = Path(folder) / "given.onnx", Path(folder) / "prepared.onnx"
         given.write_bytes(content)
@@ -61,7 +61,14 @@ def prepare(content: bytes) -> onnx.ModelProto:
 def calibrate(
     model: onnx.ModelProto, images: np.ndarray, calibration: Calibration, threads: int
 ) -> TensorsData:
-    """The range of every activation. images: uint8 `(N, input_size, input_size, 3)`."""
+    """Find the range of every activation.
+
+    Args:
+        model: from `prepare`.
+        images: uint8 `(N, input_size, input_size, 3)`.
+        calibration: how to find the ranges.
+        threads: of ONNX Runtime.
+    """
     method, options = _METHODS[calibration]
     with tempfile.TemporaryDirectory() as folder, _quietly():
         path, augmented = Path(folder) / "model.onnx", Path(folder) / "augmented.onnx"
@@ -86,7 +93,14 @@ def quantize(
     exclude: Collection[str] = (),
     only: Collection[str] = (),
 ) -> bytes:
-    """The file in eight bits, but the nodes of `exclude`; where `only` names some, these alone."""
+    """Return the model in eight bits.
+
+    Args:
+        model: from `prepare`.
+        ranges: of every activation (`calibrate`).
+        exclude: names of nodes that stay in float.
+        only: names of the nodes to quantise; empty for all.
+    """
     with _quietly():
         quantizer = QDQQuantizer(
             onnx.ModelProto.FromString(model.SerializeToString()),
@@ -106,14 +120,14 @@ def quantize(
 
 
 def layers(model: onnx.ModelProto) -> list[str]:
-    """The names of all layers with weights, in the order of the graph."""
+    """Return the names of all layers with weights, in the order of the graph."""
     return [node.name for node in model.graph.node if node.op_type in _LAYERS]
 
 
 def scan_layers(
     model: onnx.ModelProto, ranges: TensorsData, images: np.ndarray, threads: int
 ) -> list[Sensitivity]:
-    """Every layer, the most sensitive first: each is quantised alone and its effect measured."""
+    """Quantise each layer alone and measure its effect; return the most sensitive layer first."""
     expected = load_onnx(model.SerializeToString(), threads)(images)
     errors = []
     for layer in layers(model):
@@ -123,7 +137,7 @@ def scan_layers(
 
 
 class _OneBatch(CalibrationDataReader):
-    """A batch as ONNX Runtime asks for it: once, and then nothing."""
+    """A batch in the form that ONNX Runtime asks for: once, and then nothing."""
 
     def __init__(self, images: np.ndarray) -> None:
         self._batches = iter([{INPUT: images}])
@@ -134,7 +148,7 @@ class _OneBatch(CalibrationDataReader):
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what ONNX Runtime prints of its progress, and its advice to prepare the model."""
+    """Silence ONNX Runtime's progress, and its advice to prepare the model."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

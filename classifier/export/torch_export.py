@@ -1,4 +1,4 @@
-"""The model as files that PyTorch runs: torch.export's `.pt2`, and TorchScript for older hosts."""
+"""Export to files that PyTorch runs: torch.export's `.pt2`, and TorchScript for older hosts."""
 
 import io
 import warnings
@@ -15,7 +15,7 @@ _NOT_COPIED = ("version", ".data/version", ".data/serialization_id")
 
 
 def to_pt2(model: Classifier, input_size: int) -> bytes:
-    """The model as torch.export writes it, the same bytes for the same model."""
+    """Return the model as torch.export writes it; same model, same bytes."""
     program = torch.export.export(
         model.eval(), (example(input_size),), dynamic_shapes=({0: torch.export.Dim("batch")},)
     )
@@ -34,7 +34,7 @@ def to_pt2(model: Classifier, input_size: int) -> bytes:
 
 
 def to_torchscript(model: Classifier, input_size: int) -> bytes:
-    """The model as TorchScript, for hosts that have it already: PyTorch itself deprecates it."""
+    """Return the model as TorchScript, which PyTorch deprecates, for hosts that run it already."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         traced = torch.jit.freeze(torch.jit.trace(model, example(input_size)))

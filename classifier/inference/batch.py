@@ -21,9 +21,13 @@ BATCH_SIZE = 16
 
 
 class Outcome(NamedTuple):
-    """What became of an image: `answer`, or where that is None, `problem` in words.
+    """What became of an image.
 
-    pixels: the decoded image, uint8 `(S, S, 3)`; None with a problem.
+    Attributes:
+        name: of the image.
+        answer: of the model; None with a problem.
+        pixels: the decoded image, uint8 `(S, S, 3)`; None with a problem.
+        problem: why there is no answer, in words.
     """
 
     name: str
@@ -33,7 +37,7 @@ class Outcome(NamedTuple):
 
 
 def worker_count() -> int:
-    """How many threads to compute with: those of OMP_NUM_THREADS, or one for each core."""
+    """Return the number of threads to compute with: OMP_NUM_THREADS, or one for each core."""
     told = os.environ.get("OMP_NUM_THREADS", "")
     if told.isdecimal() and int(told) > 0:
         return int(told)
@@ -45,10 +49,13 @@ def worker_count() -> int:
 def classify_all(
     model: Model, images: Iterable[Found], *, count: int | None = None, workers: int = 0
 ) -> Generator[Outcome, None, None]:
-    """The outcomes in the order of the images, which are read as they are needed.
+    """Yield the outcomes in the order of the images, which are read as they are needed.
 
-    model: with one thread a call (`load_model(threads=1)`). count: how many images there are,
-    where that is known. workers: 0 for `worker_count()`.
+    Args:
+        model: with one thread per call (`load_model(threads=1)`).
+        images: from `read_images`.
+        count: how many images there are, where that is known.
+        workers: number of threads; 0 for `worker_count()`.
     """
     workers = workers or worker_count()
     # Few images are shared out, so that all cores have some.
@@ -88,7 +95,7 @@ def _classify_batch(model: Model, batch: list[Found]) -> list[Outcome]:
 
 
 def _decode(model: Model, found: Found) -> np.ndarray | str:
-    """The image's pixels, or why there are none."""
+    """Return the image's pixels, or why there are none."""
     if isinstance(found.content, UserError):
         return str(found.content)
     try:

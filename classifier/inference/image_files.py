@@ -15,17 +15,17 @@ ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".xz", ".txz"})
 
 
 class Found(NamedTuple):
-    """An image by its name, and where its bytes are: a path, themselves, or why they cannot be."""
+    """An image by its name: its path, its bytes, or why it cannot be read."""
 
     name: str
     content: Path | bytes | UserError
 
 
 def expand_names(names: Iterable[str], standard_input: Iterable[str]) -> list[Path]:
-    """The files that are meant, folders and patterns replaced by the files in them, sorted.
+    """Return the files that are meant, with folders and patterns replaced by their files, sorted.
 
     A pattern such as `photos/**/*.jpg` is used where no file has that name. The name `-` stands
-    for the lines of `standard_input`, each a path. What is not there stays, to be told later.
+    for the lines of `standard_input`, each a path. Missing files stay, to be reported later.
     """
     paths: list[Path] = []
     for name in names:
@@ -40,7 +40,7 @@ def expand_names(names: Iterable[str], standard_input: Iterable[str]) -> list[Pa
 
 
 def count_images(paths: Iterable[Path]) -> int | None:
-    """How many images `read_images` will find; None where counting takes reading it all."""
+    """Count the images that `read_images` will find; None where that takes reading all of it."""
     count = 0
     for path in paths:
         if not _is_archive(path):
@@ -56,9 +56,9 @@ def count_images(paths: Iterable[Path]) -> int | None:
 
 
 def read_images(paths: Iterable[Path]) -> Iterator[Found]:
-    """The images in their order; of archives, which are not extracted, the members' bytes.
+    """Yield the images in their order; archives are not extracted.
 
-    What cannot be read is found too, with the reason, and does not end the search.
+    What cannot be read is yielded too, with the reason.
     """
     for path in paths:
         if path.is_dir():
@@ -83,7 +83,7 @@ def _members(path: Path) -> Iterator[Found]:
 
 
 def _files(path: Path) -> list[Path]:
-    """The image files below a folder; the path itself where it is none, or holds none."""
+    """Return the image files below a folder; the path itself where there are none."""
     if not path.is_dir():
         return [path]
     files = [

@@ -1,4 +1,4 @@
-"""How fast functions of images are, measured in turn. NumPy is all that this needs."""
+"""Latency and throughput of functions of images, measured in turn. Needs NumPy only."""
 
 import time
 from collections.abc import Mapping
@@ -14,8 +14,7 @@ _SECONDS = 4.0
 
 
 class Speed(NamedTuple):
-    """Milliseconds of one image alone, at the median and the 95th percentile, and the rate
-    of images a second in batches."""
+    """Latency of one image (median and 95th percentile), and throughput in batches."""
 
     milliseconds_p50: float
     milliseconds_p95: float
@@ -25,9 +24,12 @@ class Speed(NamedTuple):
 def measure_in_turn(
     predictors: Mapping[str, Predictor], images: np.ndarray, batch_size: int = 32
 ) -> dict[str, Speed]:
-    """Of every function its speed. images: uint8 `(N, input_size, input_size, 3)`, repeated as needed.
+    """Measure the speed of each function; a single image about 50 times, a batch seven times.
 
-    An image alone is timed some fifty times, a batch seven.
+    Args:
+        predictors: the functions by name.
+        images: uint8 `(N, input_size, input_size, 3)`, repeated as needed.
+        batch_size: for the throughput.
     """
     batch = np.ascontiguousarray(np.resize(images, (batch_size, *images.shape[1:])))
     single = seconds_in_turn(predictors, batch[:1])
@@ -45,11 +47,11 @@ def measure_in_turn(
 def seconds_in_turn(
     predictors: Mapping[str, Predictor], images: np.ndarray, calls: int = 7
 ) -> dict[str, list[float]]:
-    """Seconds of each counted call.
+    """Return the seconds of each counted call, by function.
 
-    Each function has its turn for some calls, round after round, so that whatever else the machine
-    does slows all of them. The first call of a turn is not counted: caches hold another's weights,
-    and another's threads may still be waiting. Where calls take long, there are fewer rounds.
+    The functions take turns of some calls each, round after round, so that whatever else the
+    machine does slows all of them. The first call of a turn is not counted: caches hold the weights
+    of another function, and its threads may still be waiting. Slow calls get fewer rounds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in predictors}
     started = time.perf_counter()

@@ -1,9 +1,8 @@
-"""What an export consists of, and the only way to read one of its files back.
+"""The manifest of an export, and the only way to read one of its files back.
 
-`manifest.json` says of every file its SHA-256, its size, its format, what it takes and what it
-gives. `.pt2` and TorchScript files can make PyTorch run what their author wants, so they are not
-opened before their hash is found to be the one that was written down. The standard library is
-all that this needs.
+`manifest.json` gives the SHA-256, the size, the format, the input and the output of every file.
+`.pt2` and TorchScript files can make PyTorch run what their author wants, so that no file is opened
+before its hash is checked. Needs the standard library only.
 """
 
 import hashlib
@@ -17,7 +16,16 @@ MANIFEST = "manifest.json"
 
 
 class Entry(NamedTuple):
-    """One file. tolerance: of a probability of the golden images; None where none is replayed."""
+    """What the manifest says about one file.
+
+    Attributes:
+        format: name of the file format.
+        sha256: of the content.
+        bytes: size of the content.
+        input: shape and type of the model input.
+        output: shape and type of the model output.
+        tolerance: of a probability of the golden images; None where they are not replayed.
+    """
 
     format: str
     sha256: str
@@ -35,13 +43,13 @@ def describe(
     gives: str | None = None,
     tolerance: float | None = None,
 ) -> Entry:
-    """The entry of a file with this content."""
+    """Return the entry of a file with this content."""
     digest = hashlib.sha256(content).hexdigest()
     return Entry(form, digest, len(content), takes, gives, tolerance)
 
 
 def manifest_content(entries: dict[str, Entry]) -> dict[str, Any]:
-    """What `manifest.json` holds, of entries by file name."""
+    """Return what `manifest.json` holds; entries by file name."""
     described = {
         file: {key: value for key, value in entry._asdict().items() if value is not None}
         for file, entry in entries.items()
@@ -50,7 +58,11 @@ def manifest_content(entries: dict[str, Entry]) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> dict[str, Entry]:
-    """The entries by file name; raises UserError where there is no readable manifest."""
+    """Read the entries by file name.
+
+    Raises:
+        UserError: where there is no readable manifest.
+    """
     path = folder / MANIFEST
     try:
         files = json.loads(path.read_text("utf-8"))["files"]
@@ -64,15 +76,21 @@ def read_manifest(folder: Path) -> dict[str, Entry]:
 
 
 def read_exported(folder: Path, file: str) -> bytes:
-    """The content of an exported file; raises UserError unless it is what the manifest says."""
+    """Read an exported file.
+
+    Raises:
+        UserError: where the content is not what the manifest says.
+    """
     entries = read_manifest(folder)
     if file not in entries:
-        raise UserError(f"{file} does not stand in {folder / MANIFEST}, so it is not opened.")
+        raise UserError(
+            f"{file} is not in {folder / MANIFEST}, so it is not opened: run the export stage."
+        )
     try:
         content = (folder / file).read_bytes()
     except FileNotFoundError:
         raise UserError(
-            f"{folder / file} is missing, but stands in {MANIFEST}: copy the whole folder again."
+            f"{folder / file} is missing, but {MANIFEST} names it: copy the whole folder again."
         ) from None
     if hashlib.sha256(content).hexdigest() != entries[file].sha256:
         raise UserError(

@@ -1,8 +1,8 @@
-"""Which places of an image speak for a class, by covering them one after the other; NumPy only.
+"""Occlusion maps: image regions that support a class, found by covering one after the other.
 
-Zeiler and Fergus, "Visualizing and understanding convolutional networks", arXiv 1311.2901. Nothing
-is asked of the network but answers, so that it explains whatever file answers here, in eight bits
-too. `attribution` asks PyTorch for gradients instead, which takes one pass and not 64.
+Zeiler and Fergus, "Visualizing and understanding convolutional networks", arXiv 1311.2901. This
+needs the network's answers only, so that it explains every exported file, in eight bits too, with
+NumPy alone. `evaluation.grad_cam` needs PyTorch's gradients, and one pass instead of 64.
 """
 
 import numpy as np
@@ -21,11 +21,17 @@ _KEPT = 0.3
 def occlusion_map(
     predictor: Predictor, image: np.ndarray, index: int, fill: tuple[float, float, float]
 ) -> np.ndarray:
-    """How much the answer for a class loses without each place: float32 `(input_size, input_size)` in 0..1.
+    """Return how much the log odds of a class fall when each place is covered.
 
-    image: uint8 `(input_size, input_size, 3)`. index: of the class. fill: the colour that covers a place, in
-    0..255, such as the mean of the training images. The loss is that of the class's log odds; the
-    place that costs the most has 1. Where covering costs nothing anywhere, all of it is 0.
+    Args:
+        predictor: the model.
+        image: uint8 `(input_size, input_size, 3)`.
+        index: of the class.
+        fill: the colour that covers a place, in 0..255, such as the mean of the training images.
+
+    Returns:
+        float32 `(input_size, input_size)` in 0..1: the place that costs the most has 1, and all are
+        0 where covering costs nothing anywhere.
     """
     side = len(image)
     centres = (np.arange(_GRID) + 0.5) * side / _GRID
@@ -51,9 +57,14 @@ def occlusion_map(
 
 
 def blend(images: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The images in grey, warm places in red and hot ones in yellow: uint8 `(N, H, W, 3)`.
+    """Draw heat maps over the images: grey, red for warm places, yellow for hot ones.
 
-    images: uint8 `(N, H, W, 3)`. heat: float `(N, H, W)` in 0..1.
+    Args:
+        images: uint8 `(N, H, W, 3)`.
+        heat: float `(N, H, W)` in 0..1.
+
+    Returns:
+        uint8 `(N, H, W, 3)`.
     """
     grey = images.mean(axis=3, keepdims=True)
     colour = np.stack([np.interp(heat, (0, 0.5, 1), levels) for levels in _COLOURS], axis=-1)
@@ -62,7 +73,7 @@ def blend(images: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def _log_odds(logits: np.ndarray, index: int) -> np.ndarray:
-    """Of the class against all others: float64 `(N,)`."""
+    """Return the log odds of the class against all others: float64 `(N,)`."""
     logits = logits.astype(float)
     others = np.delete(logits, index, axis=1)
     return logits[:, index] - np.logaddexp.reduce(others, axis=1)

@@ -1,4 +1,4 @@
-"""Run an ONNX file on the processor: ONNX Runtime and NumPy are all that this needs."""
+"""Run an ONNX file on the CPU. Needs ONNX Runtime and NumPy only."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ ONNX_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 
 
 def load_onnx(content: bytes, threads: int = 0) -> Predictor:
-    """The file as a function; threads: 0 leaves their number to ONNX Runtime, one a core."""
+    """Load a file as a function; with 0 threads, ONNX Runtime uses one for each core."""
     session = _session(content, threads, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
 
     def predict(images: np.ndarray) -> np.ndarray:
@@ -26,10 +26,10 @@ def load_onnx(content: bytes, threads: int = 0) -> Predictor:
 
 
 def load_exported(folder: Path, file: str, threads: int = 0) -> Predictor:
-    """An ONNX file of an export as a function.
+    """Load an ONNX file of an export as a function.
 
-    Raises UserError where the file is not what the manifest says, or this ONNX Runtime cannot run
-    it.
+    Raises:
+        UserError: where the file is not what the manifest says, or this ONNX Runtime cannot run it.
     """
     content = read_exported(folder, file)
     try:
@@ -43,7 +43,7 @@ def load_exported(folder: Path, file: str, threads: int = 0) -> Predictor:
 
 
 def plain_session(content: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """A session that computes every node of the file by itself, with nothing fused."""
+    """Return a session that computes every node of the file by itself, with nothing fused."""
     return _session(content, threads, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
 
 

@@ -1,4 +1,4 @@
-"""Run an ONNX file with OpenVINO, on Intel's and AMD's processors the faster way for many networks.
+"""Run an ONNX file with OpenVINO, which is faster for many networks on Intel and AMD CPUs.
 
 Needs the extra `openvino`, and no PyTorch.
 """
@@ -13,10 +13,17 @@ from classifier.inference.onnx_runtime import INPUT, OUTPUT, Predictor
 
 
 def load_openvino(content: bytes, threads: int = 0) -> Predictor:
-    """The file as a function, which several threads may call at once.
+    """Load a file as a function that several threads may call at once.
 
-    threads: of one call; 0 for one a core. Computed in float32 also where bfloat16 would be faster,
-    so that the answers are those of the file. Raises UserError without the extra.
+    It computes in float32, also where bfloat16 would be faster, so that the answers are those of
+    the file.
+
+    Args:
+        content: of the ONNX file.
+        threads: of one call; 0 for one per core.
+
+    Raises:
+        UserError: where the extra `openvino` is not installed.
     """
     try:
         import openvino  # noqa: PLC0415 (an extra)

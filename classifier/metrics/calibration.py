@@ -1,4 +1,4 @@
-"""Whether a model knows when it is right: confidence against accuracy, and accuracy by coverage.
+"""Calibration: confidence against accuracy; selective prediction: accuracy by coverage.
 
 The confidence in an answer is the probability of the predicted class.
 """
@@ -9,9 +9,12 @@ import numpy as np
 
 
 class Reliability(NamedTuple):
-    """Answers by their confidence, in bins of equal width from 0 to 1: `(bins,)` each.
+    """Answers in bins of confidence of equal width from 0 to 1: `(bins,)` each.
 
-    counts: int64, images. confidence, accuracy: float64, means; NaN in an empty bin.
+    Attributes:
+        counts: images in the bin, int64.
+        confidence: mean, float64; NaN in an empty bin.
+        accuracy: mean, float64; NaN in an empty bin.
     """
 
     counts: np.ndarray
@@ -26,9 +29,12 @@ class Reliability(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """Accuracy of the k most confident answers, for k from 1 to all of n: float64 `(n,)` each.
+    """Accuracy of the k most confident answers, for k from 1 to n: float64 `(n,)` each.
 
-    coverage: k / n. threshold: the least confidence among the k.
+    Attributes:
+        coverage: k / n.
+        accuracy: of the k answers.
+        threshold: the lowest confidence of the k answers.
     """
 
     coverage: np.ndarray
@@ -37,7 +43,7 @@ class Coverage(NamedTuple):
 
     @property
     def area(self) -> float:
-        """Mean accuracy over all coverages: 1 where every mistake is less sure than every hit.
+        """Mean accuracy over all coverages: 1 where no mistake is as confident as a correct answer.
 
         One minus the area under the risk-coverage curve, as Geifman, Uziel and El-Yaniv use it,
         arXiv 1805.08206.
@@ -61,7 +67,7 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> Rel
 
 
 def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> Coverage:
-    """What is gained by leaving the least confident answers out: selective prediction.
+    """Return the accuracy-coverage curve of selective prediction.
 
     confidence: float `(n,)`; right: bool `(n,)`, n > 0. El-Yaniv and Wiener, "On the foundations of
     noise-free selective classification", Journal of Machine Learning Research 11 (2010) 1605-1641.

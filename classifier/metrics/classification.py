@@ -1,4 +1,4 @@
-"""How good the predictions of one model are, in numbers."""
+"""Accuracy, precision, recall and related measures of predictions."""
 
 from typing import NamedTuple
 
@@ -20,27 +20,31 @@ class ClassScores(NamedTuple):
 
 
 def top_accuracy(probabilities: np.ndarray, labels: np.ndarray, best: int) -> float:
-    """Share of images whose class is among the `best` most probable ones.
+    """Return the top-k accuracy.
 
-    probabilities: `(n, classes)`. labels: int `(n,)`. Of equally probable classes the first count,
-    so that `best=1` agrees with `argmax`.
+    Of equally probable classes the first ones count, so that k = 1 agrees with `argmax`.
+
+    Args:
+        probabilities: `(n, classes)`.
+        labels: int `(n,)`.
+        best: k.
     """
     ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, :best]
     return float((ranked == labels[:, None]).any(axis=1).mean())
 
 
 def balanced_accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over the classes of each one's recall. predicted, labels: int `(n,)`."""
+    """Return the mean recall of the classes. predicted, labels: int `(n,)`."""
     return float(balanced_accuracy_score(labels, predicted))
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of the negative natural logarithms of the true classes' probabilities."""
+    """Return the mean negative log-likelihood of the true classes (natural logarithm)."""
     return float(log_loss(labels, probabilities, labels=np.arange(probabilities.shape[1])))
 
 
 def class_scores(predicted: np.ndarray, labels: np.ndarray, classes: int) -> ClassScores:
-    """Scores of each of `classes`. predicted, labels: int `(n,)`."""
+    """Return precision, recall and F1 of each class. predicted, labels: int `(n,)`."""
     precision, recall, f1, _ = precision_recall_fscore_support(
         labels,
         predicted,
@@ -51,5 +55,5 @@ def class_scores(predicted: np.ndarray, labels: np.ndarray, classes: int) -> Cla
 
 
 def confusion_counts(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Images of each true class (row) by predicted class (column): int64 `(classes, classes)`."""
+    """Return the confusion matrix, true classes in rows: int64 `(classes, classes)`."""
     return confusion_matrix(labels, predicted, labels=np.arange(classes))

@@ -1,4 +1,4 @@
-"""How far numbers of a test split can be trusted: intervals, and tests of a difference."""
+"""Confidence intervals of test measures, and a test of the difference of two predictions."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ RESAMPLES = 5000
 
 
 class Interval(NamedTuple):
-    """A 95% interval."""
+    """A 95% confidence interval."""
 
     low: float
     high: float
@@ -26,11 +26,12 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class PairedGain:
-    """What replacing one prediction by another did to the same images.
+    """How replacing one prediction by another changes the accuracy on the same images.
 
     Attributes:
         gain: accuracy after minus accuracy before.
-        low, high: 95% confidence interval of the gain.
+        low: lower end of the 95% confidence interval of the gain.
+        high: upper end of it.
         p_value: of McNemar's exact test that both predictions are equally good.
         corrected: number of images that became right.
         regressed: number of images that became wrong.
@@ -56,16 +57,16 @@ class PairedGain:
 
 
 def bootstrap(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Interval]:
-    """Intervals of `accuracy`, `balanced_accuracy` and `macro_f1`; of equal answers, the same.
+    """Return intervals of `accuracy`, `balanced_accuracy` and `macro_f1`, without randomness.
 
     predicted, labels: int `(n,)`, n > 0. Bias-corrected and accelerated (BCa) percentiles: Efron
     and Tibshirani, "An introduction to the bootstrap", 1993, chapter 14. Plain percentiles are too
     narrow on the side of the mistakes where there are few, as there should be.
 
-    Images are drawn again within each class: the split stage fixed how many there are of each,
-    and otherwise rare classes would be missing from resamples, which pulls macro F1 down. To draw
-    images is to draw from a row of the confusion matrix: the work does not grow with their
-    number.
+    Images are resampled within each class: the split stage fixed the class sizes, and otherwise
+    rare classes would be missing from resamples, which lowers macro F1. Resampling images of a
+    class is a multinomial draw from its row of the confusion matrix, so that the work does not grow
+    with the number of images.
     """
     counts = confusion_counts(predicted, labels, classes)
     hits, taken = _draw(counts)
@@ -93,7 +94,7 @@ def bootstrap(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[s
 
 
 def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the intervals of shares `hits / total`: float64 `(n,)` each; 0 and 1 of no images.
+    """Return both ends of the intervals of `hits / total`: float64 `(n,)`; 0 and 1 without images.
 
     hits, total: int `(n,)`. Wilson, "Probable inference, the law of succession, and statistical
     inference", Journal of the American Statistical Association 22 (1927) 209-212: of few images
@@ -107,9 +108,13 @@ def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _bca(value: float, drawn: np.ndarray, effects: np.ndarray, counts: np.ndarray) -> Interval:
-    """The interval of a measure that is `value`, and `drawn` in resamples.
+    """Return the BCa interval of a measure.
 
-    effects: what each cell of the confusion matrix `counts` adds, in any unit.
+    Args:
+        value: of the measure.
+        drawn: its values in the resamples.
+        effects: what an image in each cell of the confusion matrix adds, in any unit.
+        counts: the confusion matrix.
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     influence = effects - (shares * effects).sum(axis=1, keepdims=True)
@@ -132,7 +137,7 @@ def _bca(value: float, drawn: np.ndarray, effects: np.ndarray, counts: np.ndarra
 
 
 def _draw(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each resample and class, images hit and images taken for it: `(resamples, classes)`.
+    """Resample; return correct images and images predicted as a class: `(resamples, classes)`.
 
     counts: confusion matrix, int64 `(classes, classes)`.
     """
@@ -172,7 +177,7 @@ def paired_gain(before: np.ndarray, after: np.ndarray) -> PairedGain:
 
 
 def mcnemar(corrected: int, regressed: int) -> float:
-    """The two-sided p-value of McNemar's test (Psychometrika 12 (1947) 153-157), exact.
+    """Return the two-sided p-value of McNemar's exact test (Psychometrika 12 (1947) 153-157).
 
     Where two predictions are equally good, each disagreement is as likely to go either way.
     """

@@ -1,4 +1,4 @@
-"""Whether several views of an image are worth their cost, as a sentence."""
+"""The verdict on test-time augmentation, as a sentence."""
 
 from classifier.metrics.intervals import PairedGain
 from classifier.processing.views import CENTRE

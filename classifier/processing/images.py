@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels: one way in, for training and for serving alike."""
+"""From the bytes of an image file to pixels: one function for training and for serving."""
 
 import io
 from dataclasses import dataclass
@@ -38,8 +38,10 @@ _UPRIGHT = {
 class Preprocessing:
     """How an image of any shape becomes a square of `stored_size` pixels.
 
-    resize: `crop` scales the short side and keeps the centre, `pad` scales the long side and
-    fills up with black, `stretch` scales each side by itself.
+    Attributes:
+        stored_size: side of the square in pixels.
+        resize: `crop` scales the short side and keeps the centre, `pad` scales the long side and
+            fills up with black, `stretch` scales each side by itself.
     """
 
     stored_size: int
@@ -47,9 +49,13 @@ class Preprocessing:
 
 
 class DecodedImage(NamedTuple):
-    """A preprocessed image (`pixels`: uint8 `(S, S, 3)`, RGB) and the upright original's size.
+    """A preprocessed image.
 
-    mode: how the file stores colours, by Pillow's names, such as `RGB`, `L` (grey) or `CMYK`.
+    Attributes:
+        pixels: uint8 `(S, S, 3)`, RGB.
+        width: of the upright original, in pixels.
+        height: of the upright original, in pixels.
+        mode: how the file stores colours, by Pillow's names, such as `RGB`, `L` (grey) or `CMYK`.
     """
 
     pixels: np.ndarray
@@ -67,8 +73,10 @@ def read_image(
     floats see `_eight_bits`. Of an animation, the first frame counts. A square RGB image of
     `stored_size` keeps its pixels as they are.
 
-    Raises UserError with the reason, but not the file's name, where `content` is in none of
-    FORMATS, has more than `max_pixels` pixels, or is damaged; OSError where a path cannot be read.
+    Raises:
+        UserError: with the reason, but not the file's name, where `content` is in none of FORMATS,
+            has more than `max_pixels` pixels, or is damaged.
+        OSError: where a path cannot be read.
     """
     data = content.read_bytes() if isinstance(content, Path) else content
     try:
@@ -88,20 +96,20 @@ def read_image(
 
 
 def center_window(size: int, input_size: int) -> slice:
-    """The middle `input_size` of `size` pixels; of unequal margins, the smaller one comes first."""
+    """Return the middle `input_size` of `size` pixels; an unequal margin is smaller in front."""
     assert 0 < input_size <= size
     first = (size - input_size) // 2
     return slice(first, first + input_size)
 
 
 def center_crop(images: np.ndarray, input_size: int) -> np.ndarray:
-    """The centre of images `(..., S, S, 3)` as a view `(..., input_size, input_size, 3)`."""
+    """Crop the centre of images `(..., S, S, 3)`: a view `(..., input_size, input_size, 3)`."""
     window = center_window(images.shape[-2], input_size)
     return images[..., window, window, :]
 
 
 def model_input(content: bytes | Path, preprocessing: Preprocessing, input_size: int) -> np.ndarray:
-    """What a model takes for this image file: uint8 `(input_size, input_size, 3)`, RGB.
+    """Return the model input of an image file: uint8 `(input_size, input_size, 3)`, RGB.
 
     Raises as `read_image` does.
     """
@@ -109,14 +117,14 @@ def model_input(content: bytes | Path, preprocessing: Preprocessing, input_size:
 
 
 def without_padding(image: DecodedImage, preprocessing: Preprocessing) -> np.ndarray:
-    """The pixels of the square that show the image, not the black around it: `(H, W, 3)`."""
+    """Return the pixels of the square that show the image, not the black around it: `(H, W, 3)`."""
     (width, height), _ = _geometry(image.width, image.height, preprocessing)
     size = preprocessing.stored_size
     return image.pixels[center_window(size, height), center_window(size, width)]
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
-    """Raise UserError where the header, all that is read so far, promises too much or nothing."""
+    """Raise UserError where the header, all that is read so far, gives too many pixels or none."""
     width, height = image.size
     if width * height > max_pixels:
         raise UserError(f"it has {width} x {height} pixels; {max_pixels:,} is the limit.")
@@ -145,7 +153,7 @@ def _decode(image: Image.Image, preprocessing: Preprocessing) -> DecodedImage:
 
 
 def _geometry(width: int, height: int, preprocessing: Preprocessing) -> tuple[tuple[int, int], Box]:
-    """The size to scale to, and the part of the image that is scaled to it."""
+    """Return the size to scale to, and the part of the image that is scaled to it."""
     target = preprocessing.stored_size
     if preprocessing.resize == "pad":
         longest = max(width, height)
@@ -160,7 +168,7 @@ def _geometry(width: int, height: int, preprocessing: Preprocessing) -> tuple[tu
 
 
 def _fill_up(image: Image.Image, size: int) -> Image.Image:
-    """`image` in the middle of a black square of `size` pixels; itself where it fills it."""
+    """Place `image` in the middle of a black square of `size` pixels."""
     if image.size == (size, size):
         return image
     square = Image.new("RGB", (size, size))
@@ -178,7 +186,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(grey: np.ndarray) -> np.ndarray:
-    """Wide grey values `(H, W)` as uint8, by rules that depend on the file's type.
+    """Convert wide grey values `(H, W)` to uint8, by rules that depend on the file's type.
 
     Integers are taken as 16-bit values, which is what files of such images hold, even where
     they are stored in 32. Floats range over 0..1 unless one is greater, then over 0..255.

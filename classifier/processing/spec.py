@@ -1,4 +1,4 @@
-"""What has to be known of a trained model besides its weights; no PyTorch."""
+"""The description of a trained model: all but its weights. Needs no PyTorch."""
 
 from typing import Any, ClassVar
 
@@ -10,9 +10,18 @@ DESCRIPTION = "model.json"
 
 
 class BundleSpec(BaseModel):
-    """`model.json`: what has to be known about the weights.
+    """`model.json`.
 
-    mean, std: of each channel, in 0..255. params: the `train` section of the run.
+    Attributes:
+        backbone: name of the network.
+        classes: names of the classes, in the order of the logits.
+        stored_size: side of the images that the split stage stores, in pixels.
+        resize: see `Preprocessing`.
+        input_size: side of the model input, in pixels.
+        mean: of each channel, in 0..255.
+        std: of each channel, in 0..255.
+        temperature: of temperature scaling.
+        params: the `train` section of the run.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
@@ -29,4 +38,5 @@ class BundleSpec(BaseModel):
 
     @property
     def preprocessing(self) -> Preprocessing:
+        """How an image file becomes a stored square."""
         return Preprocessing(self.stored_size, self.resize)

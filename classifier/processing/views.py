@@ -1,4 +1,4 @@
-"""Named views of a stored image: what a model may be shown of it, in evaluation and in serving.
+"""Named views of a stored image, for test-time augmentation in evaluation and in serving.
 
 | name | what the model sees |
 | --- | --- |
@@ -10,7 +10,7 @@
 | any of these with `+flip` | the same, mirrored |
 | `five_crop`, `ten_crop` | sets: the centre and the corners, and these with their mirror images |
 
-NumPy and Pillow are all that this needs, so that a server can show the same views.
+Needs NumPy and Pillow only, so that a server can use the same views.
 """
 
 import re
@@ -43,21 +43,28 @@ _NAME = re.compile(
 
 
 class View(Protocol):
-    """One way to show stored images to a model; caches tell views apart by their `repr`."""
+    """A way to show stored images to a model; caches tell views apart by their `repr`."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name, as in the table above."""
+        ...
 
     def __call__(self, images: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
-        """Images uint8 `(B, S, S, 3)` as `(B, input_size, input_size, 3)`, uint8 or float32 in 0..255.
+        """Show images to a model of `input_size`.
 
-        rows: int64 `(B,)`, where each image stands in the data set; random views depend on it.
+        Args:
+            images: uint8 `(B, S, S, 3)`.
+            rows: row of each image in the data set, int64 `(B,)`; random views depend on it.
+
+        Returns:
+            `(B, input_size, input_size, 3)`, uint8 or float32 in 0..255.
         """
         ...
 
 
 class _Recipe(NamedTuple):
-    """What a name says, while the sizes are unknown."""
+    """What a name says, before the sizes are known."""
 
     place: str  # `identity`, a corner, a direction of _MOVES, or `scale`
     amount: float  # pixels of a shift or factor of a scale; 0 for the other places
@@ -65,9 +72,10 @@ class _Recipe(NamedTuple):
 
 
 def expand_views(names: Sequence[str]) -> list[str]:
-    """`names` in their order, with the names of sets replaced by the views in them.
+    """Replace the names of sets by the views in them.
 
-    Raises UserError for an unknown name, and for a view that stands twice, under whatever name.
+    Raises:
+        UserError: for an unknown name, and for a view that stands twice, under whatever name.
     """
     expanded = [view for name in names for view in SETS.get(name, (name,))]
     seen: dict[_Recipe, str] = {}
@@ -83,10 +91,16 @@ def expand_views(names: Sequence[str]) -> list[str]:
 
 
 def named_view(name: str, stored_size: int, input_size: int) -> View:
-    """The view of that name, for images stored with side `stored_size` and a model of `input_size`.
+    """Return the view of that name.
 
-    Raises UserError for an unknown name, for a view that these sizes do not allow, and for a
-    corner that would be no other than the centre.
+    Args:
+        name: of a view, not of a set.
+        stored_size: side of the stored images in pixels.
+        input_size: side of the model input in pixels.
+
+    Raises:
+        UserError: for an unknown name, for a view that these sizes do not allow, and for a corner
+            that would equal the centre.
     """
     assert 0 < input_size <= stored_size
     recipe = _parse(name)

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from builders.tiny import CLASSES, contents, tiny_bundle, write_split
 
+from classifier.commands import label_errors
 from classifier.core.errors import UserError
-from classifier.evaluation import label_errors as label_doubts
 from classifier.evaluation.label_errors import find_doubts, held_out_probabilities
 
 
@@ -51,13 +51,13 @@ def test_program_finds_labels_that_were_exchanged(
     manifest.loc[wrong, "label"] = (manifest["label"][wrong] + 1) % 3
     manifest["class"] = [CLASSES[label] for label in manifest["label"]]
     manifest.to_csv("data/split/manifest.csv", index=False)
-    label_doubts.main()
+    label_errors.main([])
     table = pd.read_csv("results/label_errors.csv")
     expected = {(manifest["path"][row], dataset.manifest["class"][row]) for row in wrong}
     assert set(zip(table["path"], table["suggested"], strict=True)) >= expected
     assert set(table["path"][:3]) == set(manifest["path"][wrong])
     first = contents(Path("results"))
-    label_doubts.main()
+    label_errors.main([])
     assert contents(Path("results")) == first
     assert f"of 60 labels, {len(table)} are in doubt" in capsys.readouterr().out
 

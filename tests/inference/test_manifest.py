@@ -38,7 +38,7 @@ def test_changed_file_is_not_opened(folder: Path) -> None:
 
 def test_file_that_nobody_vouches_for_is_not_opened(folder: Path) -> None:
     (folder / "other.pt2").write_bytes(b"weights")
-    with pytest.raises(UserError, match=r"other\.pt2 does not stand in"):
+    with pytest.raises(UserError, match=r"other\.pt2 is not in"):
         read_exported(folder, "other.pt2")
 
 

@@ -193,7 +193,7 @@ def test_damaged_and_missing_files_are_told_with_what_to_do(tmp_path: Path) -> N
     assert "run the export stage" in refusal(tmp_path / "nothing")
     folder = write_models(tmp_path)
     (folder / "export/tta.json").unlink()
-    assert "tta.json is missing, but stands in" in refusal(folder, tta=True)
+    assert "tta.json is missing, but manifest.json names it" in refusal(folder, tta=True)
     (folder / "export" / ONNX_FILE).write_bytes(b"x")
     assert "is not what the export wrote" in refusal(folder)
     manifest = json.loads((folder / "export/manifest.json").read_text())
