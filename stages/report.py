@@ -3,14 +3,16 @@
 from classifier.core.files import write_bytes
 from classifier.core.processes import run_program
 from classifier.report.model_card import CARD, model_card
-from classifier.report.page import report_page, verdict_of
+from classifier.report.page import report_page
 from classifier.report.run_figures import write_figures
 from classifier.report.run_results import RESULTS, load_run
+from classifier.report.verdict import verdict_of
 
 PAGE = RESULTS / "report.html"
 
 
 def main() -> None:
+    """Run the stage."""
     run = load_run()
     write_figures(run)
     page = report_page(run).encode()

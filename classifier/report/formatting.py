@@ -1,4 +1,4 @@
-"""Numbers and names as people read them, the same in the report and in the model card."""
+"""Format numbers and names for people, the same in the report and in the model card."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,28 +21,28 @@ _OFF = (None, False, 0, 0.0, "none", [])
 
 
 def measure_name(name: str) -> str:
-    """The name of a measure in words: `top3_accuracy` is `top-3 accuracy`."""
+    """Return the name of a measure in words: `top3_accuracy` is `top-3 accuracy`."""
     return _MEASURES.get(name, name.replace("top", "top-").replace("_", " "))
 
 
 def fraction(value: str | float) -> str:
-    """Four decimals; nothing for an empty cell."""
+    """Format with four decimals; an empty cell stays empty."""
     return "" if value == "" else f"{float(value):.4f}"
 
 
 def with_interval(row: Row, name: str) -> str:
-    """A share with two decimals and the ends of its interval, as `per_class.csv` has them."""
+    """Format a column of `per_class.csv` with two decimals and its interval."""
     value, low, high = (float(row[f"{name}{part}"]) for part in ("", "_low", "_high"))
     return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def interval(row: Row) -> str:
-    """The interval of a row of `measures.csv`; nothing where it has none."""
+    """Format the interval of a row of `measures.csv`; empty where it has none."""
     return f"{fraction(row['low'])} to {fraction(row['high'])}" if row["low"] else ""
 
 
 def knobs_that_are_on(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The full name and the value of every knob that is not off, and of the seed."""
+    """Yield the full name and the value of every parameter that is not off, and of the seed."""
     for name, value in params.items():
         if isinstance(value, dict):
             yield from knobs_that_are_on(value, f"{prefix}{name}.")
@@ -51,6 +51,6 @@ def knobs_that_are_on(params: dict[str, Any], prefix: str = "") -> Iterator[tupl
 
 
 def few_test_images(per_class: list[Row]) -> list[Row]:
-    """The classes whose figures say little, those with the fewest test images first."""
+    """Return the classes with fewer than FEW_TEST_IMAGES, those with the fewest first."""
     few = [row for row in per_class if int(row["test"]) < FEW_TEST_IMAGES]
     return sorted(few, key=lambda row: int(row["test"]))

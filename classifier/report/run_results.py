@@ -1,4 +1,4 @@
-"""What a run of the pipeline left in its small files, for those that tell of it as a whole."""
+"""Read what a run of the pipeline left in its small files."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ from typing import Any
 
 from classifier.core.errors import UserError
 from classifier.metrics.intervals import PairedGain
+from classifier.report.parts import Figure, embed_png
 
 SOURCE = Path("data/raw/source.json")
 MODELS, RESULTS = Path("models"), Path("results")
@@ -22,10 +23,10 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class RunResults:
-    """One run of all stages but the last: `metrics.json` and tables of each, and descriptions.
+    """Results of all stages before the report: `metrics.json` and tables of each, descriptions.
 
-    source: of the raw data. bundle: `model.json`. choice: `tta.json`. The others have the names of
-    their files; those that two stages write begin with the stage's.
+    source: of the raw data. bundle: `model.json`. choice: `tta.json`. The others are named after
+    their files, with the stage's name in front where two stages write a file of one name.
     """
 
     source: Json
@@ -46,19 +47,19 @@ class RunResults:
 
     @property
     def data(self) -> str:
-        """What the images came from, without a path or a password."""
+        """Origin of the images, without a path or a password."""
         if self.source["source"] == "digits":
             return "the 1,797 handwritten digits of scikit-learn"
         return public_address(self.source["url"]) or str(self.source["file"])
 
     @property
     def images(self) -> int:
-        """In all splits."""
+        """Number of images in all splits."""
         return sum(self.split[name] for name in ("train", "val", "test"))
 
     @property
     def chosen_views(self) -> Row:
-        """The row of `views` that is the result: the last set, merged as configured."""
+        """Row of `views` that is the result: the last set, merged as configured."""
         last = self.views[-1]["set"]
         (row,) = [
             row for row in self.views if (row["set"], row["merge"]) == (last, self.choice["merge"])
@@ -67,6 +68,7 @@ class RunResults:
 
     @property
     def tta_gain(self) -> PairedGain:
+        """Gain in accuracy by test-time augmentation."""
         row = self.chosen_views
         return PairedGain(
             *(float(row[name]) for name in ("gain", "low", "high", "p_value")),
@@ -75,12 +77,12 @@ class RunResults:
         )
 
     def measure(self, name: str) -> Row | None:
-        """The row of `measures`: `measure, value, low, high`; None where there is none."""
+        """Return a row of `measures`: `measure, value, low, high`; None if there is none."""
         return next((row for row in self.measures if row["measure"] == name), None)
 
 
 def public_address(url: str) -> str:
-    """A web address without user, password and query; empty for a path, which is of one machine."""
+    """Return a web address without user, password and query; empty for a path."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https"):
         return ""
@@ -89,7 +91,7 @@ def public_address(url: str) -> str:
 
 
 def load_run() -> RunResults:
-    """Read the files; raises UserError where one is missing."""
+    """Read the files of a run; raise UserError where one is missing."""
     return RunResults(
         source=read_json(SOURCE),
         bundle=read_json(MODELS / "model.json"),
@@ -110,7 +112,7 @@ def load_run() -> RunResults:
 
 
 def model_files() -> list[Path]:
-    """The files of `models/` that this pipeline wrote, without the model card."""
+    """Return the files of `models/` that this pipeline wrote, without the model card."""
     exported = (path for path in (MODELS / "export").iterdir() if path.is_file())
     return [*(MODELS / name for name in MODEL_FILES), *sorted(exported)]
 
@@ -123,17 +125,23 @@ def file_of(result: str) -> Path:
     return path
 
 
+def embedded_figure(result: str, alt: str, caption: str = "") -> Figure:
+    """Return an image below results/ as a part of the page."""
+    return embed_png(read_bytes(RESULTS / result), alt, caption)
+
+
 def read_json(path: Path) -> Json:
+    """Read a JSON file that holds a mapping."""
     return json.loads(read_bytes(path))
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a CSV file, all cells as text: a class may be called `NA` or `007`."""
+    """Read the rows of a CSV file, all cells as text: a class may be called `NA` or `007`."""
     return list(csv.DictReader(read_bytes(path).decode().splitlines(keepends=True)))
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's content; raises UserError where it is missing."""
+    """Return the file's content; raise UserError where it is missing."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

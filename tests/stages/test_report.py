@@ -174,8 +174,8 @@ def test_numbers_are_those_of_the_stages(project: tuple[Path, str]):
     coverage, accuracy = (
         float(measures[key]["value"]) for key in ("coverage", "answered_accuracy")
     )
-    assert f"{coverage:.1%} are answered, {accuracy:.4f} of them rightly" in page.text
-    assert "7 epochs, of which number 5 was kept" in page.text
+    assert f"{coverage:.1%} are answered, {accuracy:.4f} of them correctly" in page.text
+    assert "7 epochs; epoch 5 was kept" in page.text
 
 
 def test_both_say_what_the_stage_said_of_test_time_augmentation(project: tuple[Path, str]):

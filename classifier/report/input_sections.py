@@ -1,0 +1,89 @@
+"""Sections of the report page on what goes into a model: the data and the training."""
+
+from classifier.report.formatting import fraction, knobs_that_are_on
+from classifier.report.parts import Details, Paragraph, Part, Section, Table
+from classifier.report.run_results import RunResults, embedded_figure
+
+
+def data_section(run: RunResults) -> Section:
+    """Describe the data: origin, sizes, samples, checks, duplicates."""
+    split = run.split
+    parts: list[Part] = [
+        _facts(run),
+        embedded_figure(
+            "report/class_counts.png",
+            f"Bars of the number of images of each of {split['classes']} classes by split, from "
+            f"{split['smallest_class']} to {split['largest_class']}.",
+            "Images of each class and split.",
+        ),
+        embedded_figure(
+            "report/samples.png",
+            "A sheet of training images, each under the name of its class.",
+            "Training images, as they are stored.",
+        ),
+        embedded_figure(
+            "report/image_measures.png",
+            "Histograms of the sizes, shapes, brightness and contrast of the images.",
+            "Measures of the images.",
+        ),
+        Table(
+            "Data checks",
+            ["check", "limit", "cases", "worst", "verdict"],
+            [list(row.values()) for row in run.checks],
+        ),
+        embedded_figure(
+            "report/duplicates.png",
+            "Pairs of duplicate images, each image under its class and split.",
+            "Duplicates.",
+        ),
+    ]
+    if run.problems:
+        problems = [[row["path"], row["reason"]] for row in run.problems]
+        parts.append(Table("Images that could not be read", ["file", "why"], problems))
+    return Section("Data", parts)
+
+
+def training_section(run: RunResults) -> Section:
+    """Describe the training: curves, augmentation, params."""
+    train = run.train
+    summary = (
+        f"{train['epochs']} epochs; epoch {train['best_epoch']} was kept, the best by "
+        f"{run.bundle['params']['monitor']}. {train['trainable_parameters']:,} of "
+        f"{train['parameters']:,} weights were trained."
+    )
+    alt = (
+        f"Loss and accuracy of training and validation over {train['epochs']} epochs; at the best, "
+        f"epoch {train['best_epoch']}, the validation loss is {fraction(train['val_loss'])} and "
+        f"the validation accuracy {fraction(train['val_accuracy'])}."
+    )
+    params = [list(pair) for pair in knobs_that_are_on(run.bundle["params"])]
+    return Section(
+        "Training",
+        [
+            Paragraph(summary),
+            embedded_figure("report/curves.png", alt, "Loss and accuracy by epoch."),
+            embedded_figure(
+                "report/augmentations.png",
+                "One training image as validated and in sixteen augmentations.",
+                "Augmentations of one training image.",
+            ),
+            Details("Params", Table("Params of train that are not off", ["name", "value"], params)),
+        ],
+    )
+
+
+def _facts(run: RunResults) -> Table:
+    split, source = run.split, run.source
+    rows = [
+        ["source", run.data],
+        ["file", f"{source['file']}, {source['bytes']:,} bytes"],
+        ["hash", source["checksum"]],
+        ["images", f"{run.images:,}"],
+        ["classes", f"{split['classes']:,}"],
+        *([f"{name} split", f"{split[name]:,} images"] for name in ("train", "val", "test")),
+        ["smallest and largest class", f"{split['smallest_class']:,}, {split['largest_class']:,}"],
+        ["skipped, because they could not be read", f"{split['skipped']:,}"],
+        ["in val or test, with a duplicate in train", f"{split['leaked']:,}"],
+        ["stored as", f"squares of {run.bundle['stored_size']} pixels ({run.bundle['resize']})"],
+    ]
+    return Table("Data set", ["property", "value"], rows)

@@ -1,0 +1,189 @@
+"""Sections of the report page on what a model achieves: metrics, mistakes, TTA, exports."""
+
+from classifier.report.formatting import fraction, interval, measure_name, with_interval
+from classifier.report.parts import Paragraph, Section, Table
+from classifier.report.run_results import Row, RunResults, embedded_figure
+from classifier.report.verdict import verdict_of
+
+
+def metrics_section(run: RunResults) -> Section:
+    """List all measures of the test split with their intervals."""
+    rows = [
+        [measure_name(row["measure"]), fraction(row["value"]), interval(row)]
+        for row in run.measures
+    ]
+    note = (
+        "Intervals are bootstrapped: the range in which the number would lie with other test "
+        "images of the same kind. They do not hold for images of another kind."
+    )
+    return Section(
+        "Metrics",
+        [Table("On the test split", ["measure", "value", "95% interval"], rows), Paragraph(note)],
+    )
+
+
+def calibration_section(run: RunResults) -> Section:
+    """Show how well confidence matches accuracy, before and after temperature scaling."""
+    before, after = (run.measure(name) for name in ("ece_uncalibrated", "ece"))
+    assert before is not None
+    assert after is not None
+    text = (
+        f"A temperature of {run.bundle['temperature']:g}, fitted on the validation split, changes "
+        "the expected calibration error (ECE) from "
+        f"{fraction(before['value'])} to {fraction(after['value'])}."
+    )
+    coverage, accuracy = run.measure("coverage"), run.measure("answered_accuracy")
+    if coverage is not None:
+        text += f" With evaluate.reject_below, {float(coverage['value']):.1%} are answered"
+        text += f", {fraction(accuracy['value'])} of them correctly." if accuracy else "."
+    return Section(
+        "Calibration",
+        [
+            Paragraph(text),
+            embedded_figure(
+                "evaluate/reliability.png",
+                "Reliability diagrams before and after calibration: accuracy of the predictions "
+                "by their confidence, beside the diagonal.",
+                "Where the bars meet the diagonal, confidence equals accuracy.",
+            ),
+            embedded_figure(
+                "evaluate/coverage.png",
+                "Risk-coverage curve: accuracy of the most confident predictions by the share of "
+                "images answered.",
+                "Accuracy when the least confident predictions are rejected.",
+            ),
+        ],
+    )
+
+
+def confusion_section(run: RunResults) -> Section:
+    """Show the confusion matrix and the most confused pairs."""
+    pairs = [
+        [row["actual"], row["predicted"], row["count"], f"{float(row['share']):.1%}"]
+        for row in run.confused_pairs
+    ]
+    alt = (
+        f"Confusion matrix of {run.split['classes']} classes and {run.split['test']} test "
+        "images; the table below names the pairs that are confused most often."
+    )
+    headings = ["actual", "predicted", "images", "share of the actual class"]
+    return Section(
+        "Confusion",
+        [
+            embedded_figure("evaluate/confusion_matrix.png", alt),
+            Table("Most confused pairs", headings, pairs),
+        ],
+    )
+
+
+def classes_section(run: RunResults) -> Section:
+    """List precision, recall and F1 of each class."""
+    rows = [
+        [
+            row["class"],
+            row["train"],
+            row["test"],
+            with_interval(row, "precision"),
+            with_interval(row, "recall"),
+            f"{float(row['f1']):.2f}",
+        ]
+        for row in run.per_class
+    ]
+    headings = ["class", "training images", "test images", "precision", "recall", "F1"]
+    return Section(
+        "Classes",
+        [
+            Table("Each class, with 95% intervals (Wilson)", headings, rows),
+            embedded_figure(
+                "evaluate/per_class.png",
+                "Bars of each class's recall beside its number of training images; the table "
+                "has the numbers.",
+            ),
+        ],
+    )
+
+
+def galleries_section() -> Section:
+    """Show the most confident mistakes and the least confident correct predictions."""
+    text = (
+        "Above each image: its class, an arrow to the predicted class where that differs, and the "
+        "confidence. Beside it, in red and yellow: the image regions that support the prediction "
+        "(Grad-CAM)."
+    )
+    return Section(
+        "Galleries",
+        [
+            Paragraph(text),
+            embedded_figure(
+                "evaluate/confident_mistakes.png",
+                "The wrong predictions with the highest confidence, with heat maps.",
+                "The most confident mistakes: often wrong or doubtful labels.",
+            ),
+            embedded_figure(
+                "evaluate/doubtful_hits.png",
+                "The correct predictions with the lowest confidence, with heat maps.",
+                "The least confident correct predictions.",
+            ),
+        ],
+    )
+
+
+def tta_section(run: RunResults) -> Section:
+    """Compare sets of views (test-time augmentation) with the single view."""
+    rows = [
+        [
+            f"{row['set']}, mean of {row['merge'].replace('_', '-')}",
+            row["views"],
+            *(fraction(row[name]) for name in ("accuracy", "log_loss", "gain")),
+            f"{fraction(row['low'])} to {fraction(row['high'])}",
+            row["names"],
+        ]
+        for row in run.views
+    ]
+    headings = ["set", "views", "accuracy", "log loss", "gain", "95% interval", "names"]
+    moved = [
+        [row["class"], *map(fraction, (row["before"], row["after"])), *changes]
+        for row in run.tta_per_class
+        if (changes := [row["corrected"], row["regressed"]]) != ["0", "0"]
+    ]
+    columns = ["class", "recall before", "after", "corrected", "regressed"]
+    return Section(
+        "Test-time augmentation",
+        [
+            Paragraph(verdict_of(run)),
+            Table("Sets of views on the test split", headings, rows),
+            Table("Classes whose predictions change", columns, moved),
+        ],
+    )
+
+
+def exports_section(run: RunResults) -> Section:
+    """List the exported files and the attempts at 8-bit quantization."""
+    return Section(
+        "Exports",
+        [
+            Table(
+                "Files in models/export",
+                ["file", "MB", "accuracy", "top-1 agreement", "largest logit difference"],
+                [_export_row(row) for row in run.formats],
+            ),
+            Table(
+                "Attempts at 8-bit quantization, on the validation split",
+                ["calibration", "accuracy", "drop", "MB", "published", "layers left in float"],
+                [_attempt_row(row) for row in run.int8_attempts],
+            ),
+        ],
+    )
+
+
+def _export_row(row: Row) -> list[str]:
+    shares = [fraction(row[name]) for name in ("accuracy", "top1_agreement")]
+    difference = f"{float(row['max_logit_difference']):.2g}"
+    return [row["file"], f"{float(row['megabytes']):.2f}", *shares, difference]
+
+
+def _attempt_row(row: Row) -> list[str]:
+    shares = [fraction(row[name]) for name in ("val_accuracy", "val_accuracy_drop")]
+    published = "yes" if row["published"] == "True" else "no"
+    size = f"{float(row['megabytes']):.2f}"
+    return [row["calibration"], *shares, size, published, row["excluded_layers"]]
