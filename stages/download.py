@@ -1,10 +1,14 @@
 """Get the images that `download.source` names, verified, as one file in data/raw/."""
 
+import sys
 import time
 from pathlib import Path
 
+if __name__ == "__main__":  # `python stages/download.py` finds the packages of this project
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from classifier.core.config import load_section
-from classifier.core.processes import run_program
+from classifier.core.stage import run_stage
 from classifier.core.timing import write_timing
 from classifier.sources.acquire import DownloadParams, acquire
 
@@ -21,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_stage("download", main)

@@ -1,10 +1,14 @@
 """Evaluate the trained model on the test split."""
 
+import sys
 import time
 from pathlib import Path
 
+if __name__ == "__main__":  # `python stages/evaluate.py` finds the packages of this project
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from classifier.core.config import load_section
-from classifier.core.processes import run_program
+from classifier.core.stage import run_stage
 from classifier.core.timing import write_timing
 from classifier.evaluation.evaluate import evaluate
 from classifier.evaluation.params import EvaluateParams
@@ -27,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_stage("evaluate", main)

@@ -1,10 +1,14 @@
 """Write the model as deployable files to `models/export`, each compared with the original."""
 
+import sys
 import time
 from pathlib import Path
 
+if __name__ == "__main__":  # `python stages/export.py` finds the packages of this project
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from classifier.core.config import load_section
-from classifier.core.processes import run_program
+from classifier.core.stage import run_stage
 from classifier.core.timing import write_timing
 from classifier.export.export_model import export_model
 from classifier.export.params import ExportParams
@@ -26,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_stage("export", main)

@@ -1,7 +1,13 @@
 """Put the run on a page, results/report.html, and into a card, models/MODEL_CARD.md."""
 
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # `python stages/report.py` finds the packages of this project
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from classifier.core.files import write_bytes
-from classifier.core.processes import run_program
+from classifier.core.stage import run_stage
 from classifier.report.model_card import CARD, model_card
 from classifier.report.page import report_page
 from classifier.report.run_figures import write_figures
@@ -22,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_stage("report", main)

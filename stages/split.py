@@ -1,10 +1,14 @@
 """Decode the images of data/raw/ once, and assign them to train, val and test, in data/split/."""
 
+import sys
 import time
 from pathlib import Path
 
+if __name__ == "__main__":  # `python stages/split.py` finds the packages of this project
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from classifier.core.config import load_section
-from classifier.core.processes import run_program
+from classifier.core.stage import run_stage
 from classifier.core.timing import write_timing
 from classifier.data.dataset import load_dataset
 from classifier.splitting.data_checks import describe_warnings
@@ -30,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_stage("split", main)

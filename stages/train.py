@@ -1,5 +1,6 @@
 """Train the classifier on `data/split`; write the bundle to `models` and the run's story."""
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -7,10 +8,13 @@ from pathlib import Path
 
 import torch
 
+if __name__ == "__main__":  # `python stages/train.py` finds the packages of this project
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from classifier.core.cache import cache_folder
 from classifier.core.config import load_section
 from classifier.core.errors import UserError
-from classifier.core.processes import run_program
+from classifier.core.stage import run_stage
 from classifier.data.dataset import Dataset, load_dataset
 from classifier.metrics.temperature import fit_temperature
 from classifier.models.bundle import save_bundle
@@ -177,4 +181,4 @@ def _of_head(key: str) -> str:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_stage("train", main)

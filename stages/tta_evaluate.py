@@ -1,11 +1,15 @@
 """Evaluate the model on the test split with test-time augmentation."""
 
+import sys
 import time
 from pathlib import Path
 
+if __name__ == "__main__":  # `python stages/tta_evaluate.py` finds the packages of this project
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from classifier.core.config import load_section
 from classifier.core.files import write_json
-from classifier.core.processes import run_program
+from classifier.core.stage import run_stage
 from classifier.core.timing import write_timing
 from classifier.evaluation.params import TtaParams
 from classifier.evaluation.tta import evaluate_tta, measure_latency, tta_policy
@@ -36,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_stage("tta_evaluate", main)

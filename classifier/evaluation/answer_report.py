@@ -5,10 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.axis import Axis
-from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from classifier.core.files import write_csv, write_json
@@ -16,6 +12,7 @@ from classifier.data.dataset import SPLITS, Dataset
 from classifier.evaluation.answers import Answers
 from classifier.metrics.classification import class_scores, confusion_counts
 from classifier.metrics.intervals import Interval, wilson
+from classifier.plotting.agg import Axis, Figure, MaxNLocator, PowerNorm
 from classifier.plotting.figures import BLUE, GREEN, GREY, new_figure, shorten, write_png
 from classifier.processing.softmax import UNKNOWN
 

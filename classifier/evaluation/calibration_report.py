@@ -2,11 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from classifier.metrics.calibration import Coverage, Reliability
+from classifier.plotting.agg import Axes, Figure, MaxNLocator, PercentFormatter
 from classifier.plotting.figures import BLUE, GREY, ORANGE, new_figure
 
 # So many rows at most show the shape of the curve, of however many images.

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
@@ -12,6 +11,7 @@ from classifier.evaluation.grad_cam import NO_PLACES, heat_maps
 from classifier.inference.occlusion import blend
 from classifier.models.bundle import Bundle
 from classifier.models.prediction import predict_split
+from classifier.plotting.agg import Figure
 from classifier.plotting.figures import image_sheet, new_figure, shorten
 from classifier.processing.images import center_crop
 from classifier.processing.softmax import probabilities

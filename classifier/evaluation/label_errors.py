@@ -9,7 +9,6 @@ so that fewer of these are found.
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
@@ -19,6 +18,7 @@ from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.models.bundle import Bundle
 from classifier.models.extractor import FeatureExtractor
+from classifier.plotting.agg import Figure
 from classifier.plotting.figures import image_sheet, new_figure, shorten
 from classifier.processing.views import CENTRE, named_view
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from classifier.core.errors import UserError
 from classifier.core.random import stream
 from classifier.models.bundle import Bundle
+from classifier.plotting.agg import Figure
 from classifier.plotting.figures import image_sheet, shorten
 from classifier.processing.images import IMAGE_SUFFIXES, model_input
 from classifier.processing.softmax import probabilities

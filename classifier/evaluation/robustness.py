@@ -8,12 +8,12 @@ attacks know the network: FGSM takes one step, PGD ten from a random start (see
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from classifier.core.random import stream
 from classifier.data.dataset import Dataset
 from classifier.models.bundle import Bundle
+from classifier.plotting.agg import Figure
 from classifier.plotting.figures import BLUE, ORANGE, new_figure
 from classifier.processing.images import center_crop
 from classifier.training.adversarial import attack

@@ -1,62 +1,54 @@
-"""The pipeline as DVC runs it: dvc.yaml against the code, and whole runs in clones."""
+"""The pipeline as DVC runs it: whole runs in clones."""
 
 import re
+import shutil
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from builders.audit import audit_variables, opened
 from builders.clones import ROOT, Clone
+from builders.library import edited
 from PIL import Image
 
-from classifier.commands.check import SCHEMAS
 from classifier.core.code import import_closure
-from classifier.core.config import SECTIONS, STAGES
 
-CODE = ("classifier/", "stages/")
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
 ALL_STAGES = tuple(PIPELINE["stages"])
+# A notebook's backend, another time zone and locale, another order of sets.
+AROUND = {
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "TZ": "Pacific/Kiritimati",
+    "LC_ALL": "C",
+    "PYTHONHASHSEED": "7",
+}
 # One worker makes the clones, so that they are made once.
 in_clones = pytest.mark.xdist_group("pipeline")
 
 
-@pytest.mark.parametrize("stage", ALL_STAGES)
-def test_deps_are_exactly_the_packages_that_a_stage_imports(stage: str):
-    declared = {dep for dep in PIPELINE["stages"][stage]["deps"] if dep.startswith(CODE)}
-    closure = [Path(name) for name in import_closure(f"stages.{stage}")]
-    packages = {path.parent.as_posix() for path in closure if len(path.parts) > 2}
-    others = {path.as_posix() for path in closure if len(path.parts) <= 2}
-    assert declared == packages | others
-
-
-@pytest.mark.parametrize("stage", ALL_STAGES)
-def test_a_stage_is_a_program_a_section_and_a_description(stage: str):
-    declared = PIPELINE["stages"][stage]
-    assert declared["cmd"] == f"python -m stages.{stage}"
-    assert declared.get("params", []) == ([stage] if stage in STAGES else [])
-    assert declared["desc"]
-
-
-@pytest.mark.parametrize("stage", ALL_STAGES)
-def test_results_are_not_cached_and_lie_in_the_stage_s_folder(stage: str):
-    declared = PIPELINE["stages"][stage]
-    for output in declared.get("metrics", []) + declared.get("plots", []):
-        ((path, options),) = output.items()
-        assert path.startswith(f"results/{stage}/")
-        assert options["cache"] is False
-
-
-def test_every_section_has_a_schema():
-    assert tuple(SCHEMAS) == SECTIONS
-    assert ALL_STAGES[:-1] == STAGES
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stages of the second clone record what they open."""
+    return tmp_path_factory.mktemp("audit") / "hook"
 
 
 @pytest.fixture(scope="module")
-def clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Clone]:
-    """Two clones in folders of different depth, in which the pipeline has run."""
+def clones(tmp_path_factory: pytest.TempPathFactory, audit: Path) -> tuple[Clone, Clone]:
+    """Two clones in folders of different depth, in which the pipeline has run.
+
+    What surrounds the second one differs in all that must not matter.
+    """
     folder, cache = (tmp_path_factory.mktemp(name) for name in ("clones", "caches"))
+    style = folder / "matplotlibrc"
+    style.write_text("lines.linewidth: 9\nfont.size: 30\nsavefig.dpi: 20\n", "utf-8")
+    around = {"MATPLOTLIBRC": str(style), **AROUND, **audit_variables(audit)}
+    second = Clone.of_work_tree(folder / "second" / "and deeper", cache / "second")
     made = (
         Clone.of_work_tree(folder / "first", cache / "first"),
-        Clone.of_work_tree(folder / "second" / "and deeper", cache / "second"),
+        replace(second, variables=around),
     )
     for clone in made:
         clone.begin_anew(epochs=2)
@@ -106,14 +98,88 @@ def test_a_forced_repro_gives_the_same_bytes(clones: tuple[Clone, Clone]):
 
 
 @in_clones
-def test_a_change_in_the_library_reruns_the_stages_that_use_it(clones: tuple[Clone, Clone]):
-    path = clones[0].folder / "classifier" / "metrics.py"
-    before = path.read_text("utf-8")
-    path.write_text(f"{before}\n# changed\n", "utf-8")
+@pytest.mark.parametrize("stage", ALL_STAGES)
+def test_a_stage_opens_nothing_of_the_project_but_what_it_declares(
+    clones: tuple[Clone, Clone], audit: Path, stage: str
+):
+    declared = PIPELINE["stages"][stage]
+    names = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in outputs(stage)]
+    known = {"dvc.yaml", *names, *declared["deps"], *import_closure(f"stages.{stage}")}
+    for entry in declared["params"]:
+        known.add("versions.yaml" if isinstance(entry, dict) else "params.yaml")
+    found = {name for name in opened(audit, clones[1].folder)[stage] if name[0] != "."}
+    read = {name for name in found if (clones[1].folder / name).is_file()}
+    assert f"stages/{stage}.py" in read
+    assert sorted(name for name in read if not is_within(name, known)) == []
+
+
+@in_clones
+def test_files_beside_the_source_make_no_stage_stale(clones: tuple[Clone, Clone]):
+    package = clones[0].folder / "classifier/core"
+    (package / "notes.txt").write_text("to do")
+    (package / "__pycache__").mkdir(exist_ok=True)
+    (package / "__pycache__/old.cpython-311.pyc").write_bytes(b"old")
+    (package / "drafts").mkdir()
+    (package / "drafts/idea.md").touch()
     said = clones[0].dvc("status")
-    path.write_text(before, "utf-8")
-    changed = re.findall(r"^(\w+):$", said, flags=re.M)
-    assert changed == ["evaluate", "tta_evaluate", "report"]
+    shutil.rmtree(package / "drafts")
+    (package / "notes.txt").unlink()
+    assert "up to date" in said
+
+
+@in_clones
+def test_a_change_of_what_shows_or_serves_or_searches_makes_no_trained_stage_stale(
+    clones: tuple[Clone, Clone],
+):
+    changed = stale(clones[0], "plotting", "report", "serving", "commands", "sweep")
+    assert changed == {"evaluate", "tta_evaluate", "report"}
+
+
+@in_clones
+def test_a_change_in_a_package_makes_the_stages_stale_that_import_it(clones: tuple[Clone, Clone]):
+    assert stale(clones[0], "splitting") == {"split"}
+    assert stale(clones[0], "core") == set(ALL_STAGES)
+
+
+@in_clones
+def test_another_version_of_a_library_is_shown_makes_stale_and_is_refused(
+    clones: tuple[Clone, Clone],
+):
+    clone = clones[0]
+    versions = clone.folder / "versions.yaml"
+    before = versions.read_text("utf-8")
+    versions.write_text(re.sub(r"(?m)^torch: .*", 'torch: "0.1"', before), "utf-8")
+    shown, said = clone.dvc("params", "diff"), clone.dvc("status")
+    process = clone.start(sys.executable, "-m", "stages.train")
+    error = process.communicate()[1]
+    versions.write_text(before, "utf-8")
+    assert re.search(r"versions\.yaml +torch +\S+ +0\.1", shown)
+    assert set(re.findall(r"^(\w+):$", said, flags=re.M)) == set(ALL_STAGES) - {
+        "download",
+        "split",
+    }
+    assert process.returncode == 1
+    assert re.fullmatch(r"error: torch 0\.1 is needed, .*: run `make setup`, .*\n", error)
+
+
+def stale(clone: Clone, *packages: str) -> set[str]:
+    """The stages that DVC would run again after an edit in each of these packages."""
+    with ExitStack() as edits:
+        for package in packages:
+            folder = clone.folder / "classifier" / package
+            edits.enter_context(edited(min(folder.glob("[!_]*.py"))))
+        return set(re.findall(r"^(\w+):$", clone.dvc("status"), flags=re.M))
+
+
+def outputs(stage: str) -> list[str | dict]:
+    """All outputs, metrics and plots that a stage declares."""
+    declared = PIPELINE["stages"][stage]
+    return [entry for kind in ("outs", "metrics", "plots") for entry in declared.get(kind, [])]
+
+
+def is_within(name: str, known: set[str]) -> bool:
+    """Whether one of `known` is this file or a folder around it."""
+    return bool(known & {name, *(path.as_posix() for path in Path(name).parents)})
 
 
 @in_clones

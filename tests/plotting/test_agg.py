@@ -35,7 +35,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return drawn(tmp_path_factory.mktemp("plain") / "chart.png")
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "svg", "nonsense"])
+@pytest.mark.parametrize(
+    "backend", ["module://matplotlib_inline.backend_inline", "svg", "nonsense"]
+)
 def test_a_notebooks_backend_changes_no_chart(tmp_path: Path, plain: bytes, backend: str) -> None:
     assert drawn(tmp_path / "chart.png", MPLBACKEND=backend) == plain
 
