@@ -21,8 +21,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import onnx
+from onnxruntime import InferenceSession
 from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, create_calibrator
-from onnxruntime.quantization.calibrate import CalibrationDataReader, TensorsData
+from onnxruntime.quantization.calibrate import CalibraterBase, CalibrationDataReader, TensorsData
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -79,11 +80,20 @@ def calibrate(
             calibrate_method=method,
             extra_options=options,
         )
-        # The same as its own, but with as many threads as were asked for.
-        calibrator.infer_session = plain_session(augmented.read_bytes(), threads)
+        use_threads(calibrator, plain_session(augmented.read_bytes(), threads))
         for start in range(0, len(images), _BATCH):
             calibrator.collect_data(_OneBatch(images[start : start + _BATCH]))
         return calibrator.compute_data()
+
+
+def use_threads(calibrator: CalibraterBase, session: InferenceSession) -> None:
+    """Replace the session of ONNX Runtime's calibrator by one with another number of threads.
+
+    The calibrator has no option for it, and `infer_session` is no public interface; seen with
+    ONNX Runtime 1.31.1.
+    """
+    assert isinstance(calibrator.infer_session, InferenceSession)
+    calibrator.infer_session = session
 
 
 def quantize(

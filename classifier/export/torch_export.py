@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Callable
 
 import torch
 
@@ -44,14 +45,24 @@ def to_torchscript(model: Classifier, input_size: int) -> bytes:
 
 
 def _repeatable(archive: io.BytesIO) -> bytes:
-    """The same archive without what differs from run to run or names this machine's paths."""
+    """Return the archive without what differs from run to run or names this machine's paths."""
+    return copy_records(
+        archive, lambda name: not name.endswith(".debug_pkl") and name not in _NOT_COPIED
+    )
+
+
+def copy_records(archive: io.BytesIO, wanted: Callable[[str], bool]) -> bytes:
+    """Copy the records that are wanted, by name, into a new archive of PyTorch.
+
+    A plain zip file would not do: PyTorch aligns the records and writes some of its own.
+    `PyTorchFileReader` and `PyTorchFileWriter` are no public interface; seen with PyTorch 2.15.0.
+    """
     archive.seek(0)
     reader = torch._C.PyTorchFileReader(archive)
     result = io.BytesIO()
     writer = torch._C.PyTorchFileWriter(result)
-    for name in reader.get_all_records():
-        if not name.endswith(".debug_pkl") and name not in _NOT_COPIED:
-            record = reader.get_record(name)
-            writer.write_record(name, record, len(record))
+    for name in filter(wanted, reader.get_all_records()):
+        record = reader.get_record(name)
+        writer.write_record(name, record, len(record))
     writer.write_end_of_file()
     return result.getvalue()
