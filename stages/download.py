@@ -16,6 +16,7 @@ RAW = Path("data/raw")
 
 
 def main() -> None:
+    """Run the stage."""
     started = time.perf_counter()
     params = load_section("download", DownloadParams)
     file = acquire(params, RAW)

@@ -8,7 +8,7 @@ from classifier.plotting.figures import BLUE, GREY, draw_image, new_figure, shor
 
 
 def answer_figure(outcomes: Sequence[Outcome], top_k: int) -> Figure:
-    """A row for each image, as the model sees it, and its `top_k` classes; grey if rejected."""
+    """Draw a row for each image, as the model sees it, and its `top_k` classes; grey: rejected."""
     assert outcomes
     figure = new_figure(8, 2.3 * len(outcomes))
     rows = figure.subplots(len(outcomes), 2, squeeze=False, width_ratios=(1, 2))

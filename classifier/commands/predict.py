@@ -78,7 +78,7 @@ def _write_all(
 
 
 def _with_bar(outcomes: Iterator[Outcome], count: int | None) -> Iterator[Outcome]:
-    """The same, with a bar on standard error where nothing else on the screen moves."""
+    """Yield the same, with a progress bar on standard error where it disturbs no other output."""
     few = count is not None and count < _MANY
     if few or sys.stdout.isatty() or not sys.stderr.isatty():
         return outcomes

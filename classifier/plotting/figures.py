@@ -1,4 +1,4 @@
-"""What every chart of this project shares: one look, one way to write it, sheets of images."""
+"""What all figures share: their look, how they are written, sheets of images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,20 +12,20 @@ BLUE, ORANGE, GREEN, GREY = "#2a6fb0", "#e07b28", "#3a923a", "#7f7f7f"
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of that many inches that needs no display; `write_png` fits its layout."""
+    """Return an empty figure of this size in inches; `write_png` fits its layout."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def write_png(figure: Figure, path: Path) -> None:
-    """Write the figure; the same figure gives the same bytes."""
+    """Write the figure as PNG; the same figure gives the same bytes."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def shorten(text: str, length: int) -> str:
-    """`text` in at most `length` characters, its middle replaced by an ellipsis."""
+    """Return `text` in at most `length` characters, its middle replaced by an ellipsis."""
     if len(text) <= length:
         return text
     tail = (length - 1) // 2
@@ -44,7 +44,7 @@ def draw_image(axes: Axes, image: np.ndarray, caption: str) -> None:
 def image_sheet(
     images: Sequence[np.ndarray], captions: Sequence[str], columns: int, note: str = ""
 ) -> Figure:
-    """A sheet of captioned images (each uint8 `(H, W, 3)`), row after row, above a note."""
+    """Return a sheet of captioned images (each uint8 `(H, W, 3)`), row by row, above a note."""
     rows = -(-len(images) // columns)
     below = 0.25 if note else 0.0
     height = 1.75 * rows + below

@@ -25,7 +25,7 @@ _MOST_NAMED = 20
 
 
 def model_card(run: RunResults, verdict: str) -> str:
-    """The card as Markdown. verdict: on test-time augmentation."""
+    """Return the card as Markdown. verdict: on test-time augmentation."""
     sections = [
         ("Model", _model(run)),
         ("Use", _use(run)),
@@ -163,7 +163,7 @@ def _files() -> str:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; names from outside must have gone through `_plain`."""
+    """Return a Markdown table; names from outside must have gone through `_plain`."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

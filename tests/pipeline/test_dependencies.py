@@ -1,6 +1,7 @@
 """dvc.yaml against the code: what each stage declares, and what it imports."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -95,9 +96,11 @@ def test_pages_of_packages_are_known_to_dvc_and_to_the_wheel() -> None:
     patterns = (ROOT / ".dvcignore").read_text("utf-8").splitlines()
     allowed = {line for line in patterns if line.startswith("!/classifier/**/*.")}
     assert allowed == {f"!/classifier/**/*{suffix}" for suffix in (".py", *DATA_SUFFIXES)}
-    package_data = (ROOT / "pyproject.toml").read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    package_data = project["tool"]["setuptools"]["package-data"]
     files = [path for path in (ROOT / "classifier").rglob("*") if path.suffix in DATA_SUFFIXES]
     assert files
     for path in files:
-        package = ".".join(path.parent.relative_to(ROOT).parts)
-        assert f'"{package}" = ' in package_data, path
+        package = next(folder for folder in path.parents if (folder / "__init__.py").is_file())
+        patterns = package_data[".".join(package.relative_to(ROOT).parts)]
+        assert any(path in package.glob(pattern) for pattern in patterns), path
