@@ -1,4 +1,4 @@
-"""The server's routes: images in, answers and heat maps out, and how it is."""
+"""The routes of the server: predictions, heat maps, the model, health and metrics."""
 
 import asyncio
 import io
@@ -20,29 +20,39 @@ from classifier.core.errors import UserError
 from classifier.inference.occlusion import blend, occlusion_map
 from classifier.inference.predict import Model
 from classifier.processing.images import center_crop
-from classifier.serving.error_handlers import Outermost, add_error_handlers
-from classifier.serving.inference_queue import BusyError, Judged, Workers
+from classifier.serving.error_handlers import add_error_handlers
+from classifier.serving.inference_queue import BusyError, InferenceQueue, TimedAnswer
 from classifier.serving.metrics import ServingMetrics
+from classifier.serving.middleware import HeadersMiddleware
 from classifier.serving.pages import add_pages
 from classifier.serving.schemas import (
+    ERROR_RESPONSES,
     HEAT_MAP,
-    REFUSALS,
     REQUEST_BODY,
+    BatchPredictResponse,
     Health,
-    ModelCard,
-    OneAnswer,
-    SeveralAnswers,
+    ModelInfo,
+    PredictResponse,
     answer_content,
 )
-from classifier.serving.uploads import Buffers, Limits, RefusedError, Upload, read_uploads
+from classifier.serving.uploads import Limits, RefusedError, Upload, UploadBudget, read_uploads
 
 
 @dataclass(frozen=True)
 class Served:
-    """What is served, and how. card: see `ModelCard`. api_key: None lets everybody in."""
+    """What is served, and how.
+
+    Attributes:
+        model: The model that answers; its threads are those of one call.
+        info: What `/model` answers, see `ModelInfo`.
+        limits: What a request may bring.
+        threads: Images that are answered at the same time.
+        batch_size: Images that one thread may give the model at once.
+        api_key: Key that a request must have; None lets everybody in.
+    """
 
     model: Model
-    card: dict[str, Any]
+    info: dict[str, Any]
     limits: Limits
     threads: int
     batch_size: int
@@ -50,22 +60,22 @@ class Served:
 
 
 def build_app(served: Served) -> FastAPI:
-    """The application; its threads run from its startup to its shutdown."""
+    """Return the application, whose threads run from its startup to its shutdown."""
     limits = served.limits
-    workers = Workers(
+    queue = InferenceQueue(
         served.model,
         threads=served.threads,
         capacity=limits.max_waiting,
         max_pixels=limits.max_pixels,
         batch_size=served.batch_size,
     )
-    metrics = ServingMetrics(served.model.version, lambda: workers.waiting)
+    metrics = ServingMetrics(served.model.version, lambda: queue.waiting)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        workers.start()
+        queue.start()
         yield
-        await asyncio.to_thread(workers.close)
+        await asyncio.to_thread(queue.close)
 
     app = FastAPI(
         title="Image classifier",
@@ -76,31 +86,31 @@ def build_app(served: Served) -> FastAPI:
     )
     add_error_handlers(app)
     add_pages(app)
-    _add_health(app, workers)
+    _add_health(app, queue)
     key = [Depends(_key_check(served.api_key))] if served.api_key is not None else []
-    buffers = Buffers(limits)
-    _add_predict(app, served, workers, metrics, buffers, key)
-    _add_heat_map(app, served, buffers, key)
+    budget = UploadBudget(limits)
+    _add_predict(app, served, queue, metrics, budget, key)
+    _add_heat_map(app, served, budget, key)
 
-    @app.get("/model", dependencies=key, responses=_refusals(401) if key else {})
-    async def model() -> ModelCard:
-        """What is served."""
-        return ModelCard(**served.card)
+    @app.get("/model", dependencies=key, responses=_error_responses(401) if key else {})
+    async def model() -> ModelInfo:
+        """Describe the model that is served."""
+        return ModelInfo(**served.info)
 
     @app.get("/metrics", dependencies=key, response_class=Response, include_in_schema=False)
     async def prometheus() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    app.add_middleware(Outermost, metrics=metrics, limits=limits)
+    app.add_middleware(HeadersMiddleware, metrics=metrics, limits=limits)
     return app
 
 
 def _add_predict(
     app: FastAPI,
     served: Served,
-    workers: Workers,
+    queue: InferenceQueue,
     metrics: ServingMetrics,
-    buffers: Buffers,
+    budget: UploadBudget,
     key: list[Any],
 ) -> None:
     limits = served.limits
@@ -108,20 +118,20 @@ def _add_predict(
     @app.post(
         "/predict",
         dependencies=key,
-        response_model=OneAnswer | SeveralAnswers,
-        responses=REFUSALS,
+        response_model=PredictResponse | BatchPredictResponse,
+        responses=ERROR_RESPONSES,
         openapi_extra=REQUEST_BODY,
     )
     async def predict(
         request: Request, top_k: Annotated[int, Query(ge=1, le=1000)] = 5
     ) -> JSONResponse:
-        """What is on an image, or on each of several."""
-        with buffers.hold(request):
+        """Classify one image, or each of several."""
+        with budget.hold(request):
             uploads = await read_uploads(request, limits)
             arrived = time.perf_counter()
-            outcomes = await _answers(workers, uploads, limits.answer_seconds)
+            outcomes = await _answers(queue, uploads, limits.answer_seconds)
         for outcome in outcomes:
-            if isinstance(outcome, Judged):
+            if isinstance(outcome, TimedAnswer):
                 metrics.count_image(outcome)
             else:
                 metrics.count_unreadable()
@@ -131,8 +141,8 @@ def _add_predict(
         return JSONResponse(_content(uploads, outcomes, top_k) | about)
 
 
-def _add_heat_map(app: FastAPI, served: Served, buffers: Buffers, key: list[Any]) -> None:
-    # A map takes as long as dozens of answers, so that two at once would hold up the images.
+def _add_heat_map(app: FastAPI, served: Served, budget: UploadBudget, key: list[Any]) -> None:
+    # A map takes as long as dozens of answers; two at once would delay the images.
     drawing = asyncio.Lock()
 
     @app.post(
@@ -145,8 +155,8 @@ def _add_heat_map(app: FastAPI, served: Served, buffers: Buffers, key: list[Any]
     async def heat_map(
         request: Request, index: Annotated[int | None, Query(ge=0)] = None
     ) -> Response:
-        """Which places of an image speak for a class: the best one, or that with the index."""
-        with buffers.hold(request):
+        """Draw the image regions that support a class: the most probable or that of `index`."""
+        with budget.hold(request):
             uploads = await read_uploads(request, served.limits)
             if len(uploads) > 1:
                 raise RefusedError(400, "Send one image for a heat map.")
@@ -178,9 +188,9 @@ def _heat_png(served: Served, upload: Upload, index: int | None) -> bytes:
 
 
 def _content(
-    uploads: list[Upload], outcomes: list[Judged | UserError], top_k: int
+    uploads: list[Upload], outcomes: list[TimedAnswer | UserError], top_k: int
 ) -> dict[str, Any]:
-    """The answer for one image, or those for several; raises RefusedError if there is none."""
+    """Return the answer for one image, or those for several; raise RefusedError without any."""
     problems = [
         f"{upload.name}: {outcome}"
         for upload, outcome in zip(uploads, outcomes, strict=True)
@@ -203,11 +213,11 @@ def _content(
 
 
 async def _answers(
-    workers: Workers, uploads: list[Upload], seconds: float
-) -> list[Judged | UserError]:
-    """What became of each image; raises RefusedError without room, or without enough time."""
+    queue: InferenceQueue, uploads: list[Upload], seconds: float
+) -> list[TimedAnswer | UserError]:
+    """Return each image's answer or error; raise RefusedError without room or enough time."""
     try:
-        futures = workers.submit([upload.content for upload in uploads])
+        futures = queue.submit([upload.content for upload in uploads])
     except BusyError as busy:
         raise RefusedError(
             503, "Too many images are waiting; try again.", Retry_After=str(busy.retry_after)
@@ -221,29 +231,29 @@ async def _answers(
         ) from None
 
 
-async def _outcome(future: "Future[Judged]") -> Judged | UserError:
+async def _outcome(future: "Future[TimedAnswer]") -> TimedAnswer | UserError:
     try:
         return await asyncio.wrap_future(future)
     except UserError as error:
         return error
 
 
-def _add_health(app: FastAPI, workers: Workers) -> None:
+def _add_health(app: FastAPI, queue: InferenceQueue) -> None:
     @app.get("/health/live")
     async def live() -> Health:
-        """The process answers."""
+        """Say that the process answers."""
         return Health(status="live")
 
-    @app.get("/health/ready", responses=_refusals(503))
+    @app.get("/health/ready", responses=_error_responses(503))
     async def ready() -> Health:
-        """It was checked at its start, and would take an image now."""
-        if not workers.has_room:
+        """Say that the model was checked and that the queue has room."""
+        if not queue.has_room:
             raise RefusedError(503, "The queue is full.", Retry_After="1")
         return Health(status="ready")
 
 
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: REFUSALS[status] for status in statuses}
+def _error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: ERROR_RESPONSES[status] for status in statuses}
 
 
 def _key_check(expected: str) -> Any:

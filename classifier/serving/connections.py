@@ -1,4 +1,4 @@
-"""The server's end of a connection: uvicorn's, with deadlines, and reasons as JSON."""
+"""Connections of the server: uvicorn's, with deadlines and errors as JSON."""
 
 import asyncio
 import json
@@ -10,15 +10,19 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from classifier.serving.uploads import Limits
 
 
-def guarded(limits: Limits) -> type[H11Protocol]:
-    """The class of connections for uvicorn's `http`; uvicorn makes them, and passes no limits."""
+def connection_class(limits: Limits) -> type[H11Protocol]:
+    """Return the class of connections with these limits, for the option `http` of uvicorn.
+
+    uvicorn makes the connections itself and passes no limits. Its class `H11Protocol` is not part
+    of its public interface: seen with uvicorn 0.54.0, and a test checks what is used of it.
+    """
     return type("GuardedConnection", (GuardedConnection,), {"limits": limits})
 
 
 class GuardedConnection(H11Protocol):
-    """Ends connections that send too slowly; answers what is not HTTP with JSON.
+    """A connection that ends where a client sends too slowly, and answers bad HTTP with JSON.
 
-    uvicorn alone waits for the rest of a request as long as the client likes.
+    uvicorn alone waits for the rest of a request without a limit of time.
     """
 
     limits: Limits

@@ -1,8 +1,8 @@
-"""Threads that answer images as they arrive: a bounded queue before one shared model.
+"""A bounded queue of images in front of one shared model, and the threads that answer them.
 
 Each thread decodes an image and runs the model on it, with a runtime that uses no threads of its
-own. Where the model takes less time for several images at once, a thread takes several of those
-that wait; none waits for others to come.
+own. Where the model is faster on batches, a thread takes several waiting images at once; it never
+waits for more to arrive.
 """
 
 import math
@@ -23,20 +23,23 @@ from classifier.inference.predict import Answer, Model
 # Several images at once must take at most this share of the time that they take one by one.
 _WORTH_IT = 0.8
 _ROUNDS = 5
-# How much the last image counts in the running mean of seconds an image.
+# Weight of the last image in the running mean of seconds per image.
 _NEWEST = 0.1
 
 
 class BusyError(Exception):
-    """No room in the queue. retry_after: seconds until there should be some, at least 1."""
+    """The queue is full.
+
+    retry_after: Seconds until there should be room, at least 1.
+    """
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(retry_after)
         self.retry_after = retry_after
 
 
-class Judged(NamedTuple):
-    """An answer, and the seconds that the image waited, was decoded, and shared the model."""
+class TimedAnswer(NamedTuple):
+    """An answer with the seconds of waiting, decoding and inference of its image."""
 
     answer: Answer
     waiting: float
@@ -47,20 +50,25 @@ class Judged(NamedTuple):
 @dataclass(frozen=True)
 class _Job:
     content: bytes
-    future: "Future[Judged]" = field(default_factory=Future)
+    future: "Future[TimedAnswer]" = field(default_factory=Future)
     arrived: float = field(default_factory=time.perf_counter)
 
 
-class Workers:
-    """`threads` threads and what waits for them, at most `capacity` images.
-
-    model: with one thread a call. batch_size: how many images a thread may take at once.
-    They work from `start` to `close`.
-    """
+class InferenceQueue:
+    """Images that wait, at most `capacity`, and the threads that work from `start` to `close`."""
 
     def __init__(
         self, model: Model, *, threads: int, capacity: int, max_pixels: int, batch_size: int = 1
     ) -> None:
+        """Make the threads without starting them.
+
+        Args:
+            model: Used by all threads, with one thread of its own per call.
+            threads: Their number.
+            capacity: Images that may wait; with more, `submit` raises BusyError.
+            max_pixels: Larger images are refused.
+            batch_size: Images that a thread may take at once.
+        """
         self._model, self._capacity, self._max_pixels = model, capacity, max_pixels
         self._batch_size = batch_size
         self._waiting: deque[_Job] = deque()
@@ -73,24 +81,27 @@ class Workers:
         ]
 
     def start(self) -> None:
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     @property
     def waiting(self) -> int:
-        """How many images no thread has taken yet."""
+        """Number of images that no thread has taken yet."""
         return len(self._waiting)
 
     @property
     def has_room(self) -> bool:
-        """Whether an image would be taken now."""
+        """Whether `submit` would accept an image now."""
         return not self._closed and self.waiting < self._capacity
 
-    def submit(self, contents: Sequence[bytes]) -> "list[Future[Judged]]":
-        """Have image files answered, all or none of them.
+    def submit(self, contents: Sequence[bytes]) -> "list[Future[TimedAnswer]]":
+        """Queue image files, all or none, and return a future for each answer.
 
-        Each future gives its answer or raises UserError where the image cannot be read.
-        Raises BusyError where there is no room for all.
+        A future raises UserError where its image cannot be read.
+
+        Raises:
+            BusyError: There is no room for all.
         """
         jobs = [_Job(content) for content in contents]
         with self._changed:
@@ -102,7 +113,7 @@ class Workers:
         return [job.future for job in jobs]
 
     def close(self) -> None:
-        """Answer what was accepted, then end the threads."""
+        """Answer the accepted images, then end the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -112,11 +123,11 @@ class Workers:
     def _work(self) -> None:
         while jobs := self._take():
             taken = time.perf_counter()
-            # Whoever waited for one of the others has given up.
+            # Requests that timed out have cancelled their futures.
             wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
             try:
                 self._answer(wanted, taken)
-            # Whatever it is, who waits is told, and the thread lives on.
+            # Pass any error to the caller; keep the thread alive.
             except Exception as error:
                 for job in wanted:
                     if not job.future.done():
@@ -126,7 +137,7 @@ class Workers:
                 self._seconds += _NEWEST * (seconds - self._seconds)
 
     def _take(self) -> list[_Job]:
-        """The next images, a fair share of those that wait; none when all is over."""
+        """Take the next images, a fair share of those that wait; none after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             share = math.ceil(len(self._waiting) / len(self._threads))
@@ -149,15 +160,15 @@ class Workers:
         answers = self._model.answers(np.stack([pixels for _, pixels, _ in decoded]))
         inference = time.perf_counter() - started
         for (job, _, decoding), answer in zip(decoded, answers, strict=True):
-            job.future.set_result(Judged(answer, taken - job.arrived, decoding, inference))
+            job.future.set_result(TimedAnswer(answer, taken - job.arrived, decoding, inference))
 
 
 def useful_batch_size(
     predict: Predictor, images: np.ndarray, clock: Callable[[], float] = time.perf_counter
 ) -> int:
-    """How many images to give the model at once: all of `images`, or 1 if it gains nothing.
+    """Return the batch size that pays here: that of `images`, or 1 if a batch is not faster.
 
-    images: uint8 `(N, input_size, input_size, 3)`. Measures both here, in turn.
+    images: uint8 `(N, input_size, input_size, 3)`. Both are measured in turn.
     """
 
     def seconds(batches: Sequence[np.ndarray]) -> float:

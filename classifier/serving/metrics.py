@@ -1,10 +1,10 @@
-"""What a running server tells Prometheus about itself."""
+"""Metrics of a running server for Prometheus."""
 
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from classifier.serving.inference_queue import Judged
+from classifier.serving.inference_queue import TimedAnswer
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -41,20 +41,23 @@ class ServingMetrics:
         ).labels(model).set(1)
 
     def count_request(self, status: int) -> None:
+        """Count a response by its status."""
         self._requests.labels(str(status)).inc()
 
     def count_seconds(self, seconds: float) -> None:
+        """Record the seconds of a request with images."""
         self._seconds.observe(seconds)
 
-    def count_image(self, judged: Judged) -> None:
-        self._images.labels(judged.answer.label).inc()
+    def count_image(self, timed: TimedAnswer) -> None:
+        """Count an image by its label, and record where its time went."""
+        self._images.labels(timed.answer.label).inc()
         for stage in ("waiting", "decoding", "inference"):
-            self._stages.labels(stage).observe(getattr(judged, stage))
+            self._stages.labels(stage).observe(getattr(timed, stage))
 
     def count_unreadable(self) -> None:
-        """An image that could not be read; no class has an empty name."""
+        """Count an image that could not be read, under the empty label, which no class has."""
         self._images.labels("").inc()
 
     def text(self) -> bytes:
-        """All of it, in Prometheus's text format."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self._registry)

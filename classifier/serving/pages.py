@@ -1,4 +1,4 @@
-"""The server's pages, which may load nothing from elsewhere."""
+"""The HTML pages of the server, which load nothing from other hosts."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ _HERE = Path(__file__).parent
 
 
 def add_pages(app: FastAPI) -> None:
-    """Serve the page at `/` and the API in words at `/docs`."""
+    """Serve the page at `/` and the description of the API at `/docs`."""
     for path, file in (("/", "page.html"), ("/docs", "docs.html")):
         content = (_HERE / file).read_text("utf-8")
         headers = {"Content-Security-Policy": _page_policy(content)}
@@ -29,9 +29,9 @@ def _always(response: Response) -> Any:
 
 
 def _page_policy(content: str) -> str:
-    """A policy that lets the page's own script and style run, told by their hashes, and no other.
+    """Return a policy that allows the page's own script and style, by their hashes, and no other.
 
-    It may talk to this server, and show images that the user chose.
+    The page may send requests to this server and show images that the user chose.
     """
     hashes = {
         tag: " ".join(

@@ -1,4 +1,4 @@
-"""What the server answers, as its OpenAPI document describes it."""
+"""Schemas of requests and responses, as the OpenAPI document shows them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _DECIMALS = 6
 
 
 class Scored(BaseModel):
-    """A class, and how probable it is."""
+    """A class with its probability."""
 
     label: str
     index: int
@@ -19,8 +19,10 @@ class Scored(BaseModel):
 
 
 class ImageAnswer(BaseModel):
-    """What is on an image. label: `unknown` where no class is probable enough; index is then
-    null."""
+    """The prediction for an image.
+
+    label: `unknown` where no class is probable enough; index is then null.
+    """
 
     label: str
     index: int | None
@@ -29,42 +31,47 @@ class ImageAnswer(BaseModel):
     probabilities: dict[str, float] = Field(description="Of every class.")
 
 
-class OneAnswer(ImageAnswer):
-    """The answer for one image. model: tells one trained model from another. milliseconds: from
-    the last byte of the request to the answer."""
+class PredictResponse(ImageAnswer):
+    """The response for one image.
+
+    model: version of the trained model. milliseconds: from the last byte of the request.
+    """
 
     model: str
     milliseconds: float
 
 
-class ImageProblem(BaseModel):
-    """An image that could not be read, and why."""
+class ImageError(BaseModel):
+    """The reason why an image could not be read."""
 
     error: str
 
 
 class NamedAnswer(ImageAnswer):
-    """An answer, with the name of the file that was sent."""
+    """A prediction with the name of the file that was sent."""
 
     name: str
 
 
-class NamedProblem(ImageProblem):
-    """A problem, with the name of the file that was sent."""
+class NamedError(ImageError):
+    """An error with the name of the file that was sent."""
 
     name: str
 
 
-class SeveralAnswers(BaseModel):
-    """The answers for several images, in their order."""
+class BatchPredictResponse(BaseModel):
+    """The response for several images, in their order."""
 
-    answers: list[NamedAnswer | NamedProblem]
+    answers: list[NamedAnswer | NamedError]
     model: str
     milliseconds: float
 
 
-class ModelCard(BaseModel):
-    """What is served. files: SHA-256 of each file of the export. card: the model card's text."""
+class ModelInfo(BaseModel):
+    """The model that is served.
+
+    files: SHA-256 of each file of the export. card: text of the model card.
+    """
 
     classes: list[str]
     model: str
@@ -76,20 +83,20 @@ class ModelCard(BaseModel):
     card: str | None
 
 
-class Problem(BaseModel):
-    """Why a request was refused."""
+class ErrorResponse(BaseModel):
+    """The reason why a request was refused."""
 
     error: str
 
 
 class Health(BaseModel):
-    """How the server is."""
+    """The state of the server."""
 
     status: str
 
 
 def answer_content(answer: Answer, top_k: int) -> dict[str, Any]:
-    """An answer as `ImageAnswer` describes it."""
+    """Return an answer as `ImageAnswer` describes it."""
     return {
         "label": answer.label,
         "index": answer.index,
@@ -147,13 +154,13 @@ _REASONS = {
     422: "The image cannot be read, or a parameter is out of range.",
     503: "The server is busy; Retry-After says when to try again.",
 }
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": reason} for status, reason in _REASONS.items()
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorResponse, "description": reason} for status, reason in _REASONS.items()
 }
-HEAT_MAP: dict[int | str, dict[str, Any]] = REFUSALS | {
+HEAT_MAP: dict[int | str, dict[str, Any]] = ERROR_RESPONSES | {
     200: {
-        "description": "The square that the model looks at, in grey; what speaks for the class is "
-        "red, and most of all yellow.",
+        "description": "The input of the model in grey; regions that support the class are red, "
+        "and the strongest yellow.",
         "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
     }
 }

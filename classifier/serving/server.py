@@ -19,7 +19,7 @@ from classifier.inference.manifest import read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
 from classifier.inference.predict import Model, export_folder
 from classifier.serving.app import Served, build_app
-from classifier.serving.connections import guarded
+from classifier.serving.connections import connection_class
 from classifier.serving.inference_queue import useful_batch_size
 from classifier.serving.uploads import Limits
 
@@ -39,10 +39,10 @@ def listen(served: Served, host: str, port: int) -> None:
 
 
 def server_config(served: Served) -> uvicorn.Config:
-    """uvicorn's settings for it."""
+    """Return the settings of uvicorn."""
     return uvicorn.Config(
         build_app(served),
-        http=guarded(served.limits),
+        http=connection_class(served.limits),
         h11_max_incomplete_event_size=served.limits.header_bytes,
         ws="none",
         server_header=False,
@@ -54,7 +54,7 @@ def server_config(served: Served) -> uvicorn.Config:
 
 
 def address(listener: socket.socket) -> str:
-    """Where a browser on this machine finds what listens there."""
+    """Return the address at which a browser on this machine finds the listener."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -83,7 +83,7 @@ def prepare(
     )
     return Served(
         model,
-        card=model_card(model, folder, file),
+        info=model_info(model, folder, file),
         limits=limits,
         threads=threads,
         batch_size=batch_size,
@@ -91,8 +91,8 @@ def prepare(
     )
 
 
-def model_card(model: Model, folder: Path, file: str) -> dict[str, Any]:
-    """What `/model` tells, as `ModelCard` describes it."""
+def model_info(model: Model, folder: Path, file: str) -> dict[str, Any]:
+    """Return what `/model` answers, as `ModelInfo` describes it."""
     card = folder / MODEL_CARD
     entries = read_manifest(export_folder(folder))
     return {
@@ -108,7 +108,7 @@ def model_card(model: Model, folder: Path, file: str) -> dict[str, Any]:
 
 
 def read_key(path: Path) -> str:
-    """The key in the file, without space around it; raises UserError where it is a weak one."""
+    """Return the API key in a file, stripped; raise UserError where it is weak."""
     key = path.read_text("utf-8").strip()
     if len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key:
         raise UserError(

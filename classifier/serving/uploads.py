@@ -1,4 +1,4 @@
-"""The images of a request: read within limits, from a form or as the body itself."""
+"""Read the images of a request within limits, from a form or from the body itself."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -12,17 +12,25 @@ from starlette.requests import Request
 from classifier.processing.images import FORMATS
 
 FIELD = "image"
-# A browser's or client's word for "some file"; what it is, its content tells.
+# Content types of a raw body; the format is found from the content.
 _RAW_TYPES = ("image/", "application/octet-stream")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the server takes. Pixels are of an image; bytes and images, of a request.
+    """Limits of the server.
 
-    max_waiting: images in the queue. max_buffered: bytes of all bodies that are in memory at
-    once. header_bytes, header_count: of a request's header, and of how many fields it may consist.
-    upload_seconds: from the first byte of a request to its last. answer_seconds: from there on.
+    Attributes:
+        max_body: Bytes of a request's body.
+        max_pixels: Pixels of an image.
+        max_images: Images of a request.
+        max_waiting: Images in the queue.
+        max_buffered: Bytes of all request bodies in memory.
+        max_connections: Open connections.
+        header_bytes: Bytes of a request's header.
+        header_count: Fields of a request's header.
+        upload_seconds: From the first byte of a request to its last one.
+        answer_seconds: From the last byte of a request to its answer.
     """
 
     max_body: int = 32 << 20
@@ -38,31 +46,37 @@ class Limits:
 
 
 class RefusedError(Exception):
-    """A request that is not answered: the status, and a sentence that says why."""
+    """A request that is refused with a status and a sentence that says why."""
 
     def __init__(self, status: int, reason: str, **headers: str) -> None:
+        """Keep the response; `Retry_After="1"` becomes the header `Retry-After: 1`."""
         super().__init__(reason)
         self.status, self.reason = status, reason
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 class Upload(NamedTuple):
-    """An image file that was sent, and the name that it was sent under."""
+    """The content of an uploaded file and the name that it was sent under."""
 
     name: str
     content: bytes
 
 
-class Buffers:
-    """Counts the bytes of bodies that are in memory, and refuses what would be too many."""
+class UploadBudget:
+    """Bounds the bytes of request bodies in memory, over all requests."""
 
     def __init__(self, limits: Limits) -> None:
+        """Start with nothing reserved; `limits.max_buffered` is the budget."""
         self._limits = limits
         self._held = 0
 
     @contextmanager
     def hold(self, request: Request) -> Iterator[None]:
-        """Inside, as many bytes are counted as the request says it has, or may have."""
+        """Reserve the declared size of the request, or the largest one, while inside.
+
+        Raises:
+            RefusedError: The budget is used up.
+        """
         size = declared_size(request, self._limits.max_body)
         if self._held + size > self._limits.max_buffered:
             raise RefusedError(503, "Too many uploads at once; try again.", Retry_After="1")
@@ -74,7 +88,7 @@ class Buffers:
 
 
 def declared_size(request: Request, limit: int) -> int:
-    """What the header says of the bytes of the body, or `limit`; raises RefusedError if more."""
+    """Return the body's size by its header, or `limit`; raise RefusedError if it is larger."""
     text = request.headers.get("content-length")
     if text is not None and not text.isdecimal():
         raise RefusedError(400, "The header Content-Length must be a number.")
@@ -85,7 +99,7 @@ def declared_size(request: Request, limit: int) -> int:
 
 
 async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
-    """The images that the request brings, at least one; raises RefusedError."""
+    """Return the images of a request, at least one; raise RefusedError for any other request."""
     kind = request.headers.get("content-type", "").lower().strip()
     if kind.startswith("multipart/form-data"):
         uploads = await _read_form(request, limits)
@@ -105,14 +119,14 @@ async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
 
 
 class _InMemory(MultiPartParser):
-    """Keeps files in memory, whose use is bounded, since a server may have no disk to write to."""
+    """A parser that keeps files in memory: a container may have no disk to write to."""
 
     spool_max_size = 0  # no limit
 
 
 async def _read_form(request: Request, limits: Limits) -> list[Upload]:
     stream = _limited(request, limits.max_body)
-    # One more of each than is allowed, to be able to say what is wrong.
+    # The parser itself refuses more files and fields than these.
     parser = _InMemory(
         request.headers, stream, max_files=limits.max_images, max_fields=8, max_part_size=1024
     )
@@ -144,7 +158,7 @@ async def _upload(name: str, file: UploadFile) -> Upload:
 
 
 async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """The body as it comes in; raises RefusedError once it is too large."""
+    """Yield the body as it arrives; raise RefusedError once it is too large."""
     size = 0
     async for part in request.stream():
         size += len(part)

@@ -13,7 +13,7 @@ import uvicorn
 from classifier.inference.onnx_runtime import ONNX_FILE
 from classifier.inference.predict import Model, load_model
 from classifier.serving.app import Served
-from classifier.serving.server import address, model_card, server_config
+from classifier.serving.server import address, model_info, server_config
 from classifier.serving.uploads import Limits
 
 
@@ -24,7 +24,7 @@ def served(
     loaded = load_model(folder, threads=1)
     return Served(
         model or loaded,
-        card=model_card(loaded, folder, ONNX_FILE),
+        info=model_info(loaded, folder, ONNX_FILE),
         limits=Limits(**limits),
         threads=1,
         batch_size=1,

@@ -17,7 +17,7 @@ from PIL import Image
 
 from classifier.inference.predict import Model, load_model
 from classifier.serving.app import build_app
-from classifier.serving.schemas import ModelCard, OneAnswer, SeveralAnswers
+from classifier.serving.schemas import BatchPredictResponse, ModelInfo, PredictResponse
 
 KEY = "a-key-of-24-characters!!"
 RED, GREEN, BLUE = (image_of(colour) for colour in CLASSES)
@@ -43,7 +43,7 @@ def form(*contents: bytes, field: str = "image") -> list[tuple[str, tuple[str, b
 
 def test_one_image_of_a_form_is_answered_as_documented(client: TestClient, models: Path) -> None:
     response = client.post("/predict", files=form(BLUE))
-    answer = OneAnswer.model_validate(response.json(), strict=True)
+    answer = PredictResponse.model_validate(response.json(), strict=True)
     expected = load_model(models).predict(BLUE)
     assert (answer.label, answer.index) == ("blue", 2)
     assert answer.probability == pytest.approx(expected.probability, abs=1e-6)
@@ -56,12 +56,12 @@ def test_one_image_of_a_form_is_answered_as_documented(client: TestClient, model
 def test_image_as_the_body_gives_the_same_answer(client: TestClient) -> None:
     for kind in ("image/png", "application/octet-stream", "Image/JPEG"):
         response = client.post("/predict", content=GREEN, headers={"content-type": kind})
-        assert OneAnswer.model_validate(response.json()).label == "green"
+        assert PredictResponse.model_validate(response.json()).label == "green"
 
 
 def test_several_images_are_answered_in_order_bad_ones_among_them(client: TestClient) -> None:
     response = client.post("/predict?top_k=1", files=form(BLUE, b"no image", RED))
-    several = SeveralAnswers.model_validate(response.json(), strict=True)
+    several = BatchPredictResponse.model_validate(response.json(), strict=True)
     first, second, third = response.json()["answers"]
     assert [one.name for one in several.answers] == ["0.png", "1.png", "2.png"]
     assert (first["label"], third["label"]) == ("blue", "red")
@@ -134,11 +134,11 @@ def test_doubtful_image_is_unknown(models: Path) -> None:
     with TestClient(build_app(served(models, model=model))) as client:
         answer = client.post("/predict", files=form(image_of("grey"))).json()
     assert (answer["label"], answer["index"]) == ("unknown", None)
-    OneAnswer.model_validate(answer)
+    PredictResponse.model_validate(answer)
 
 
 def test_model_tells_classes_hashes_and_card(client: TestClient) -> None:
-    card = ModelCard.model_validate(client.get("/model").json(), strict=True)
+    card = ModelInfo.model_validate(client.get("/model").json(), strict=True)
     assert card.classes == CLASSES
     assert card.files["model.onnx"].startswith(card.model)
     assert card.card == "# Colours\n"

@@ -8,7 +8,7 @@ from builders.colours import CLASSES, image_of, write_models
 
 from classifier.core.errors import UserError
 from classifier.inference.predict import Model, load_model
-from classifier.serving.inference_queue import BusyError, Workers, useful_batch_size
+from classifier.serving.inference_queue import BusyError, InferenceQueue, useful_batch_size
 
 
 class Gated(Model):
@@ -36,51 +36,53 @@ def model(tmp_path: Path) -> Gated:
     return gated
 
 
-def start(model: Model, *, threads: int = 1, capacity: int = 8, batch_size: int = 1) -> Workers:
-    workers = Workers(
+def start(
+    model: Model, *, threads: int = 1, capacity: int = 8, batch_size: int = 1
+) -> InferenceQueue:
+    queue = InferenceQueue(
         model, threads=threads, capacity=capacity, max_pixels=10**6, batch_size=batch_size
     )
-    workers.start()
-    return workers
+    queue.start()
+    return queue
 
 
-def wait_until_taken(workers: Workers) -> None:
-    while workers.waiting:
+def wait_until_taken(queue: InferenceQueue) -> None:
+    while queue.waiting:
         time.sleep(0.001)
 
 
 def test_each_future_gets_the_answer_of_its_image(model: Gated) -> None:
     model.gate.set()
-    workers = start(model, threads=3, batch_size=2)
-    futures = workers.submit([image_of(colour) for colour in CLASSES])
+    queue = start(model, threads=3, batch_size=2)
+    futures = queue.submit([image_of(colour) for colour in CLASSES])
     assert [future.result(10).answer.label for future in futures] == CLASSES
-    workers.close()
+    queue.close()
 
 
 def test_full_queue_refuses_all_or_nothing(model: Gated) -> None:
-    workers = start(model, capacity=2)
-    first = workers.submit([image_of("red")])
-    wait_until_taken(workers)
-    waiting = workers.submit([image_of("red")])
-    assert workers.has_room
+    queue = start(model, capacity=2)
+    first = queue.submit([image_of("red")])
+    wait_until_taken(queue)
+    waiting = queue.submit([image_of("red")])
+    assert queue.has_room
     with pytest.raises(BusyError) as caught:
-        workers.submit([image_of("red")] * 2)
+        queue.submit([image_of("red")] * 2)
     assert caught.value.retry_after >= 1
-    assert workers.waiting == 1
+    assert queue.waiting == 1
     model.gate.set()
     assert [future.result(10).answer.label for future in first + waiting] == ["red"] * 2
-    workers.close()
+    queue.close()
 
 
 def test_closing_answers_what_was_accepted_and_takes_no_more(model: Gated) -> None:
-    workers = start(model)
-    futures = workers.submit([image_of("blue")] * 3)
-    closing = threading.Thread(target=workers.close)
+    queue = start(model)
+    futures = queue.submit([image_of("blue")] * 3)
+    closing = threading.Thread(target=queue.close)
     closing.start()
-    while workers.has_room:
+    while queue.has_room:
         time.sleep(0.001)
     with pytest.raises(BusyError):
-        workers.submit([image_of("blue")])
+        queue.submit([image_of("blue")])
     model.gate.set()
     assert [future.result(10).answer.label for future in futures] == ["blue"] * 3
     closing.join(10)
@@ -88,41 +90,41 @@ def test_closing_answers_what_was_accepted_and_takes_no_more(model: Gated) -> No
 
 def test_bad_image_and_fault_reach_who_waits_and_the_thread_lives_on(model: Gated) -> None:
     model.gate.set()
-    workers = start(model)
-    bad, fault, good = workers.submit([b"no image", b"fault", image_of("green")])
+    queue = start(model)
+    bad, fault, good = queue.submit([b"no image", b"fault", image_of("green")])
     with pytest.raises(UserError, match="no image in a known format"):
         bad.result(10)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         fault.result(10)
     assert good.result(10).answer.label == "green"
-    workers.close()
+    queue.close()
 
 
 def test_image_that_nobody_waits_for_is_not_computed(model: Gated) -> None:
-    workers = start(model)
-    workers.submit([image_of("red")])
-    wait_until_taken(workers)
-    given_up, wanted = workers.submit([image_of("red")] * 2)
+    queue = start(model)
+    queue.submit([image_of("red")])
+    wait_until_taken(queue)
+    given_up, wanted = queue.submit([image_of("red")] * 2)
     assert given_up.cancel()
     model.gate.set()
     assert wanted.result(10).answer.label == "red"
     assert sum(model.sizes) == 2
-    workers.close()
+    queue.close()
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1, 1, 1, 1, 1]), (4, [1, 4])])
 def test_waiting_images_share_a_call_where_that_is_allowed(
     model: Gated, batch_size: int, sizes: list[int]
 ) -> None:
-    workers = start(model, batch_size=batch_size)
-    first = workers.submit([image_of("red")])
-    wait_until_taken(workers)
-    rest = workers.submit([image_of("red")] * 4)
+    queue = start(model, batch_size=batch_size)
+    first = queue.submit([image_of("red")])
+    wait_until_taken(queue)
+    rest = queue.submit([image_of("red")] * 4)
     model.gate.set()
     for future in first + rest:
         future.result(10)
     assert model.sizes == sizes
-    workers.close()
+    queue.close()
 
 
 @pytest.mark.parametrize(("fixed", "each", "expected"), [(1.0, 0.0, 4), (0.0, 1.0, 1)])
