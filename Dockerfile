@@ -7,9 +7,16 @@ WORKDIR /app
 COPY docker/requirements.lock ./
 RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock \
     && useradd --no-create-home --uid 10001 classifier
-COPY classifier/ ./classifier/
+# The packages that `classifier serve`, `predict` and `verify` import.
+COPY classifier/__init__.py ./classifier/
+COPY classifier/__main__.py ./classifier/
+COPY classifier/core/ ./classifier/core/
+COPY classifier/processing/ ./classifier/processing/
+COPY classifier/sources/ ./classifier/sources/
+COPY classifier/inference/ ./classifier/inference/
+COPY classifier/serving/ ./classifier/serving/
+COPY classifier/commands/ ./classifier/commands/
 COPY models/export/ ./models/export/
-COPY models/tta.json ./models/
 COPY models/MODEL_CARD.md ./models/
 USER 10001
 EXPOSE 8000

@@ -9,7 +9,6 @@ import argparse
 import difflib
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from typing import NoReturn
 
 from classifier.core.errors import UserError
@@ -69,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS))
     parser = argparse.ArgumentParser(
         prog="classifier",
-        usage="classifier [--help] [--version] COMMAND ...",
+        usage="classifier [--help] COMMAND ...",
         description="Train, understand and use an image classifier.",
         epilog="commands:\n"
         + "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
@@ -78,9 +77,4 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("command", metavar="COMMAND", help="one of the commands below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--version",
-        action="version",
-        version=f"classifier {version('reproducible-image-classifier')}",
-    )
     return parser
