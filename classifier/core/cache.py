@@ -39,7 +39,11 @@ def cache_folder(kind: str) -> Path:
         UserError: The folder cannot be created or written to.
     """
     chosen = os.environ.get(CACHE_VARIABLE)
-    root = Path(chosen) if chosen else platformdirs.user_cache_path("reproducible-image-classifier")
+    root = (
+        Path(chosen).expanduser()
+        if chosen
+        else platformdirs.user_cache_path("reproducible-image-classifier")
+    )
     folder = root.absolute() / kind
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ colour is arithmetic.
 """
 
 import math
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -22,7 +21,6 @@ from classifier.core.config import Params
 from classifier.core.errors import UserError
 from classifier.core.random import stream
 from classifier.processing.images import center_window
-from classifier.processing.views import View
 
 # Of red, green and blue, after ITU-R BT.601.
 _LUMINANCE = (0.299, 0.587, 0.114)
@@ -280,39 +278,3 @@ def _change_colours(planes: Tensor, factors: Tensor) -> Tensor:
     offset = (1 - contrast) * brightness * mean_grey[:, None, None]
     changed = torch.baddbmm(offset, matrix, planes.flatten(2)).clamp_(0, 255)
     return changed.view_as(planes)
-
-
-def random_view(
-    params: AugmentParams, *, stored_size: int, input_size: int, seed: int, number: int, size: int
-) -> View:
-    """Return a view that shows each image as the training augmentation does in epoch `number`.
-
-    Args:
-        params: The training augmentation.
-        stored_size: Side of the stored images in pixels.
-        input_size: Side of the views in pixels.
-        seed: With `number` and the row of an image, all that its view depends on.
-        number: Counts the random views.
-        size: Number of images in the data set.
-    """
-    table = draw_table(
-        params, seed=seed, epoch=number, size=size, stored_size=stored_size, input_size=input_size
-    )
-    return _RandomView(params, input_size, seed, number, table)
-
-
-@dataclass(frozen=True)
-class _RandomView:
-    params: AugmentParams
-    input_size: int
-    seed: int
-    number: int
-    table: Table = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        return f"random_{self.number}"
-
-    def __call__(self, images: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
-        drawn = self.table.rows(rows, torch.device("cpu"))
-        return augment(torch.from_numpy(images), drawn, self.params, self.input_size).numpy()

@@ -12,8 +12,9 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
-from classifier.data.augment import AugmentParams, random_view
+from classifier.data.augment import AugmentParams
 from classifier.data.dataset import Dataset
+from classifier.data.random_view import random_view
 from classifier.evaluation.answer_report import write_report, write_table
 from classifier.evaluation.answers import Answers
 from classifier.evaluation.params import TtaParams

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from classifier.core.random import stream
-from classifier.data.augment import AugmentParams, random_view
+from classifier.data.augment import AugmentParams
 from classifier.data.dataset import Dataset
+from classifier.data.random_view import random_view
 from classifier.models.extractor import FeatureExtractor
 from classifier.models.network import Classifier
 from classifier.processing.views import named_view

@@ -17,6 +17,13 @@ def test_folder_lies_where_the_variable_says_and_is_there(
     assert folder.is_dir()
 
 
+def test_tilde_in_the_variable_is_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("CLASSIFIER_CACHE", "~/chosen")
+    assert cache_folder("resume") == tmp_path / "chosen/resume"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME is of Linux")
 @pytest.mark.parametrize("chosen", [None, ""])
 def test_without_the_variable_it_is_the_systems_cache(

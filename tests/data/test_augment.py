@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from classifier.data.augment import AugmentParams, Table, augment, draw_table, random_view
+from classifier.data.augment import AugmentParams, Table, augment, draw_table
+from classifier.data.random_view import random_view
 from classifier.processing.views import View
 
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ from builders.tiny import tiny_model, tiny_params, write_split
 
 from classifier.core import code, versions
 from classifier.core.cache import cache_folder
-from classifier.data.augment import random_view
 from classifier.data.dataset import Dataset
+from classifier.data.random_view import random_view
 from classifier.models.extractor import FeatureExtractor
 from classifier.models.network import Classifier
 from classifier.processing.views import named_view
@@ -112,6 +112,7 @@ def test_the_cache_tells_apart_all_that_features_depend_on(dataset: Dataset, mod
     [
         ("core/random.py", False, True),
         ("data/augment.py", False, True),
+        ("data/random_view.py", False, True),
         ("models/stored_backbone.py", True, True),
         ("processing/views.py", True, True),
         ("models/extractor.py", True, True),

@@ -203,7 +203,7 @@ def test_a_queued_experiment_uses_its_own_copy_of_the_library(clones: tuple[Clon
     clone = clones[1]
     clone.dvc("exp", "run", "--queue", "--set-param", "train.optimizer.lr=0.001")
     # What is in the work tree when the queue starts must not matter.
-    path = clone.folder / "classifier" / "training.py"
+    path = clone.folder / "classifier/training/step.py"
     library = path.read_text("utf-8")
     path.write_text('raise RuntimeError("not this copy")\n', "utf-8")
     clone.dvc("exp", "run", "--run-all")
