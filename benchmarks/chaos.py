@@ -12,6 +12,7 @@ those of the undisturbed run.
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import re
@@ -25,6 +26,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+_AROUND_A_STAGE = 3.0  # seconds
 OUTPUTS = ("data/raw", "data/split", "models", "results")
 
 
@@ -33,15 +35,22 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--finished", type=Path, metavar="PROJECT")
     options = parser.parse_args()
     moments = random.Random(options.seed)
     killed: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        undisturbed, disturbed = (Path(folder) / name for name in ("undisturbed", "disturbed"))
-        copy_project(undisturbed, options.epochs)
+        disturbed = Path(folder) / "disturbed"
+        if options.finished is None:
+            undisturbed = Path(folder) / "undisturbed"
+            copy_project(ROOT, undisturbed)
+            set_epochs(undisturbed, options.epochs)
+            finish(undisturbed)
+        else:
+            undisturbed = options.finished
         lengths = stage_lengths(undisturbed)
         expected = digests(undisturbed)
-        copy_project(disturbed, options.epochs)
+        copy_project(undisturbed, disturbed)
         while killed.total() < options.kills:
             stage = kill_once(disturbed, lengths, killed, moments)
             if stage is not None:
@@ -50,26 +59,30 @@ def main() -> None:
                 continue
             compare(disturbed, expected)
             shutil.rmtree(disturbed)
-            copy_project(disturbed, options.epochs)
+            copy_project(undisturbed, disturbed)
         finish(disturbed)
         compare(disturbed, expected)
     where = ", ".join(f"{stage} {count}" for stage, count in killed.items())
     print(f"{killed.total()} kills ({where}); {len(expected)} files are the same.")
 
 
-def copy_project(project: Path, epochs: int) -> None:
-    """The tracked files of this work tree, without results and lock file, as a DVC project."""
+def copy_project(source: Path, project: Path) -> None:
+    """The tracked files of a project, without results and lock file, as a DVC project."""
     listed = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = subprocess.run(listed, cwd=source, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
-        if name == "dvc.lock" or name.startswith("results/") or not (ROOT / name).is_file():
+        if name == "dvc.lock" or name.startswith("results/") or not (source / name).is_file():
             continue
         (project / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, project / name)
-    params = (project / "params.yaml").read_text("utf-8")
-    params = re.sub(r"^( +epochs:).*", rf"\1 {epochs}", params, count=1, flags=re.M)
-    (project / "params.yaml").write_text(params, "utf-8")
+        shutil.copy(source / name, project / name)
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+
+
+def set_epochs(project: Path, epochs: int) -> None:
+    path = project / "params.yaml"
+    text = path.read_text("utf-8")
+    text = re.sub(r"^( +epochs:).*", rf"\1 {epochs}", text, count=1, flags=re.M)
+    path.write_text(text, "utf-8")
 
 
 def start(project: Path) -> "subprocess.Popen[str]":
@@ -98,14 +111,9 @@ def next_stage(process: "subprocess.Popen[str]", said: list[str]) -> str | None:
 
 
 def stage_lengths(project: Path) -> dict[str, float]:
-    """Run all stages; the seconds from the begin of each to that of the next."""
-    process, said = start(project), list[str]()
-    begins: dict[str, float] = {}
-    while (stage := next_stage(process, said)) is not None:
-        begins[stage] = time.monotonic()
-    check_end(process, said)
-    ends = [*list(begins.values())[1:], time.monotonic()]
-    return {stage: end - begin for (stage, begin), end in zip(begins.items(), ends, strict=True)}
+    """The seconds that each stage took in a project in which all have run."""
+    files = project.glob("results/*/timing.json")
+    return {path.parent.name: json.loads(path.read_text("utf-8"))["seconds"] for path in files}
 
 
 def kill_once(
@@ -120,7 +128,9 @@ def kill_once(
     if stage is None:
         check_end(process, said)
         return None
-    time.sleep(moments.uniform(0, lengths[stage] * (1 + killed[stage])))
+    # The program also loads its packages before it looks at the clock, and DVC stores its outputs.
+    length = _AROUND_A_STAGE + lengths.get(stage, 0.0)
+    time.sleep(moments.uniform(0, length * (1 + killed[stage])))
     os.killpg(process.pid, signal.SIGKILL)
     rest, _ = process.communicate()
     if process.returncode == -signal.SIGKILL:

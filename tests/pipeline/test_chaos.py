@@ -15,13 +15,13 @@ from builders.clones import ROOT, Clone
 TRAIN = (sys.executable, "-m", "dvc", "repro", "--single-item", "--no-run-cache", "train")
 
 
-def test_killed_pipeline_ends_in_the_files_of_an_undisturbed_one() -> None:
+@pytest.mark.xdist_group("origin")
+def test_killed_pipeline_ends_in_the_files_of_an_undisturbed_one(origin: Clone) -> None:
     # The whole of it, 20 kills, is run by hand.
-    command = [sys.executable, str(ROOT / "benchmarks/chaos.py"), "--kills=3", "--epochs=1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 kills" in done.stdout
-    assert "files are the same" in done.stdout
+    chaos = [str(ROOT / "benchmarks/chaos.py"), "--kills=3", f"--finished={origin.folder}"]
+    said = origin.run(sys.executable, *chaos)
+    assert "3 kills" in said
+    assert "files are the same" in said
 
 
 def start_training(

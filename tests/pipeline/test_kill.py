@@ -18,7 +18,7 @@ from builders.tiny import (
 # A state after every step, so that a kill can hit the middle of an epoch and of a write.
 OFTEN = {"checkpoint_minutes": 1e-9}
 TRAIN = tiny_section(
-    epochs=8,
+    epochs=4,
     grad_accumulation_steps=2,
     ema_decay=0.9,
     model={"head": {"dropout": 0.3}},
@@ -60,7 +60,7 @@ def test_killed_and_stopped_runs_end_in_the_bytes_of_an_undisturbed_one(
     project = tmp_path / "disturbed"
     write_project(project, TRAIN, OFTEN)
     moments = random.Random(0)
-    for _ in range(3):
+    for _ in range(2):
         status, _ = run_until_new_state(project, signal.SIGKILL, moments.uniform(0, 0.1))
         assert status == -signal.SIGKILL
     status, said = run_until_new_state(project, signal.SIGINT, 0)
