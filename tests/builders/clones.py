@@ -90,8 +90,16 @@ class Clone:
         self.run("git", "commit", "--quiet", "--message", message)
 
     def begin_anew(self, *, epochs: int) -> None:
-        """Remove what earlier runs have left, and train for so many epochs from now on."""
-        self.set_params(epochs=str(epochs))
+        """Remove what earlier runs have left; from now on runs are short, of so many epochs.
+
+        One method of quantization with few images, and one view to try, take the code's whole way.
+        """
+        self.set_params(
+            epochs=str(epochs),
+            methods="[minmax]",
+            calibration_images="16",
+            candidates="[shift_left_1]",
+        )
         for lost in ("data/raw", "data/split", "models", "results"):
             shutil.rmtree(self.folder / lost, ignore_errors=True)
         (self.folder / "dvc.lock").unlink(missing_ok=True)
