@@ -99,6 +99,7 @@ class Clone:
             methods="[minmax]",
             calibration_images="16",
             candidates="[shift_left_1]",
+            formats="[onnx, torch_export, torchscript]",
         )
         for lost in ("data/raw", "data/split", "models", "results"):
             shutil.rmtree(self.folder / lost, ignore_errors=True)

@@ -93,7 +93,7 @@ def test_every_kind_of_image_is_read(model: Model) -> None:
         assert model.decode(content).shape == (IMAGE_SIZE, IMAGE_SIZE, 3), kind
 
 
-@settings(slow, max_examples=3000)
+@settings(slow, max_examples=1500)
 @given(content=damaged())
 def test_damaged_image_gives_pixels_or_a_sentence(model: Model, content: bytes) -> None:
     try:

@@ -1,8 +1,5 @@
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +24,6 @@ FILES = ["model.onnx", "model.pt2", "model.torchscript.pt", "model.int8.onnx"]
 def run_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.chdir(folder)
     export.main()
-
-
-def start_program(folder: Path, hash_seed: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    environment["PYTHONHASHSEED"] = hash_seed
-    command = [sys.executable, "-m", "stages.export"]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
-    )
 
 
 def make_project(folder: Path, **params: Any) -> Path:
@@ -227,13 +214,3 @@ def test_file_that_disagrees_fails_the_stage_and_nothing_is_written(
 def test_missing_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"models/model\.json is missing: run the train stage"):
         run_in(write_project(tmp_path), monkeypatch)
-
-
-def test_programs_give_the_same_bytes_in_two_folders(tmp_path: Path) -> None:
-    folders = [make_project(tmp_path / name) for name in ("a", "b")]
-    programs = [start_program(folder, seed) for folder, seed in zip(folders, "12", strict=True)]
-    ended = [(program.communicate(), program.returncode) for program in programs]
-    assert [(texts[1], code) for texts, code in ended] == [("", 0), ("", 0)]
-    first, second = (contents(folder, without="timing.json") for folder in folders)
-    assert {f"models/export/{file}" for file in FILES} <= set(first)
-    assert first == second
