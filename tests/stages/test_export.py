@@ -17,7 +17,6 @@ from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.onnx_runtime import Predictor, load_onnx
 from stages import export
 
-REPOSITORY = Path(__file__).parents[2]
 FILES = ["model.onnx", "model.pt2", "model.torchscript.pt", "model.int8.onnx"]
 
 
