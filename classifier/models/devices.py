@@ -31,6 +31,8 @@ def make_deterministic() -> None:
     # The same as `use_deterministic_algorithms(True)`, which spends seconds on loading a compiler.
     torch.set_deterministic_debug_mode("error")
     torch.backends.cudnn.benchmark = False
+    # TORCH_ALLOW_TF32_CUBLAS_OVERRIDE in the environment would lower it.
+    torch.set_float32_matmul_precision("highest")
 
 
 @contextmanager

@@ -1,8 +1,12 @@
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
 
+from classifier.core.code import ROOT
 from classifier.models.devices import choose_device, compute_dtype, device_name, make_deterministic
 
 CPU = torch.device("cpu")
@@ -23,6 +27,17 @@ def test_operation_without_deterministic_algorithm_raises(restored_settings: Non
     make_deterministic()
     with pytest.raises(RuntimeError, match="deterministic"):
         torch.zeros(2).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
+
+
+def test_the_environment_does_not_lower_the_precision_of_products() -> None:
+    program = (
+        "import torch; from classifier.models.devices import make_deterministic; "
+        "before = torch.get_float32_matmul_precision(); make_deterministic(); "
+        "print(before, torch.get_float32_matmul_precision())"
+    )
+    around = {**os.environ, "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1", "PYTHONPATH": str(ROOT)}
+    said = subprocess.check_output([sys.executable, "-c", program], env=around, text=True)
+    assert said == "high highest\n"
 
 
 @pytest.mark.parametrize(
