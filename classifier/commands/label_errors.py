@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
     ).parse_args(arguments)
     # PyTorch and scikit-learn are slow to import, which --help need not wait for.
     from classifier.core.files import write_csv  # noqa: PLC0415
-    from classifier.evaluation.label_errors import draw_doubts, find_label_errors  # noqa: PLC0415
+    from classifier.evaluation.label_errors import draw_label_errors, find_label_errors  # noqa: PLC0415
     from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
     from classifier.models.prediction import load_trained  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     table = find_label_errors(bundle, dataset)
     write_csv(RESULTS / "label_errors.csv", table)
-    write_png(draw_doubts(dataset, table), RESULTS / "label_errors.png")
+    write_png(draw_label_errors(dataset, table), RESULTS / "label_errors.png")
     print(
         f"of {len(dataset.images)} labels, {len(table)} are in doubt, and {table['sure'].sum()} of "
         "them probably wrong: results/label_errors.csv, the first in results/label_errors.png"

@@ -1,9 +1,9 @@
-"""Reliability diagram and accuracy-coverage curve."""
+"""Reliability diagram and risk-coverage curve."""
 
 import numpy as np
 import pandas as pd
 
-from classifier.metrics.calibration import Coverage, Reliability
+from classifier.metrics.calibration import Reliability, RiskCoverage
 from classifier.plotting.agg import Axes, Figure, MaxNLocator, PercentFormatter
 from classifier.plotting.figures import BLUE, GREY, ORANGE, new_figure
 
@@ -57,7 +57,7 @@ def _draw_counts(axes: Axes, counts: np.ndarray) -> None:
     axes.set_xlabel("confidence")
 
 
-def coverage_table(curve: Coverage) -> pd.DataFrame:
+def coverage_table(curve: RiskCoverage) -> pd.DataFrame:
     """Return `coverage, accuracy, threshold` at each percent of the images, or at each image."""
     size = len(curve.coverage)
     steps = min(size, _STEPS)
@@ -65,12 +65,12 @@ def coverage_table(curve: Coverage) -> pd.DataFrame:
     return pd.DataFrame({name: values[places] for name, values in curve._asdict().items()})
 
 
-def coverage_figure(curve: Coverage, reject_below: float | None) -> Figure:
-    """Draw the accuracy of the most confident answers by coverage, and a line at the threshold."""
+def coverage_figure(curve: RiskCoverage, reject_below: float | None) -> Figure:
+    """Draw the risk-coverage curve, as accuracy by coverage, and a line at the threshold."""
     figure = new_figure(6, 3.8)
     axes = figure.subplots()
     axes.plot(curve.coverage, curve.accuracy, color=BLUE, drawstyle="steps-post")
-    axes.set_title(f"area {curve.area:.4f}")
+    axes.set_title(f"AURC {curve.aurc:.4f}")
     axes.set_xlabel("share of the images that are answered, the most confident first")
     axes.set_ylabel("accuracy of these")
     axes.set_xlim(0, 1.01)

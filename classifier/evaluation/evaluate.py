@@ -23,7 +23,7 @@ from classifier.evaluation.calibration_report import (
 )
 from classifier.evaluation.galleries import confident_mistakes, doubtful_hits
 from classifier.evaluation.params import EvaluateParams
-from classifier.metrics.calibration import Reliability, coverage_curve, reliability
+from classifier.metrics.calibration import Reliability, reliability, risk_coverage_curve
 from classifier.metrics.classification import balanced_accuracy, cross_entropy, top_accuracy
 from classifier.metrics.intervals import Interval, bootstrap
 from classifier.models.bundle import Bundle
@@ -169,7 +169,7 @@ def measure_without_leaks(answers: Answers) -> dict[str, float]:
 
 
 def measure_confidence(raw: Answers, answers: Answers, params: EvaluateParams) -> dict[str, float]:
-    """Return log loss, ECE, area under the accuracy-coverage curve, and what a threshold leaves.
+    """Return log loss, ECE, AURC, and what a threshold leaves.
 
     With `evaluate.reject_below`, `coverage` is the share of images that are answered and
     `answered_accuracy` their accuracy, which is left out where no image is answered.
@@ -185,7 +185,7 @@ def measure_confidence(raw: Answers, answers: Answers, params: EvaluateParams) -
         "log_loss_uncalibrated": cross_entropy(raw.probabilities, raw.labels),
         "ece": after.ece,
         "ece_uncalibrated": before.ece,
-        "coverage_area": coverage_curve(answers.confidence, answers.right).area,
+        "aurc": risk_coverage_curve(answers.confidence, answers.right).aurc,
     }
     if params.reject_below is not None:
         answered = answers.confidence >= params.reject_below
@@ -198,13 +198,13 @@ def measure_confidence(raw: Answers, answers: Answers, params: EvaluateParams) -
 def write_confidence_charts(
     raw: Answers, answers: Answers, params: EvaluateParams, results: Path
 ) -> None:
-    """Write the reliability diagram, and the accuracy-coverage curve with its table."""
+    """Write the reliability diagram, and the risk-coverage curve with its table."""
     parts = {
         "before temperature scaling": _reliability(raw, params),
         "after": _reliability(answers, params),
     }
     write_png(reliability_figure(parts), results / "reliability.png")
-    curve = coverage_curve(answers.confidence, answers.right)
+    curve = risk_coverage_curve(answers.confidence, answers.right)
     write_table(results / "coverage.csv", coverage_table(curve))
     write_png(coverage_figure(curve, params.reject_below), results / "coverage.png")
 

@@ -30,7 +30,7 @@ _REGULARISATION = 0.01
 
 
 def find_label_errors(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
-    """Return a row for each image of any split whose label is in doubt; see `doubts_table`.
+    """Return a row for each image of any split whose label is in doubt; see `label_errors_table`.
 
     Raises:
         UserError: where a class has too few images for cross-validation.
@@ -38,7 +38,7 @@ def find_label_errors(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
     centre = named_view(CENTRE, bundle.spec.stored_size, bundle.spec.input_size)
     rows = np.arange(len(dataset.images))
     (features,) = FeatureExtractor(bundle.model).features(dataset.images, rows, [centre])
-    return doubts_table(dataset, held_out_probabilities(features, dataset))
+    return label_errors_table(dataset, held_out_probabilities(features, dataset))
 
 
 def held_out_probabilities(features: np.ndarray, dataset: Dataset) -> np.ndarray:
@@ -73,7 +73,7 @@ def held_out_probabilities(features: np.ndarray, dataset: Dataset) -> np.ndarray
     return given
 
 
-def find_doubts(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rank_label_errors(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows where another class is the most probable, and which of them are sure.
 
     They are sorted by the normalised margin (arXiv 1911.00068): how much more probable the other
@@ -96,12 +96,12 @@ def find_doubts(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
     return rows, given[rows, suggested[rows]] >= usual[suggested[rows]]
 
 
-def doubts_table(dataset: Dataset, given: np.ndarray) -> pd.DataFrame:
+def label_errors_table(dataset: Dataset, given: np.ndarray) -> pd.DataFrame:
     """Return a row for each label in doubt, the largest margin first.
 
     Columns `path, split, class, confidence, suggested, suggested_confidence, sure`.
     """
-    rows, sure = find_doubts(given, dataset.labels)
+    rows, sure = rank_label_errors(given, dataset.labels)
     suggested = given[rows].argmax(axis=1)
     names = np.array(dataset.classes, dtype=object)
     manifest = dataset.manifest.iloc[rows]
@@ -118,7 +118,7 @@ def doubts_table(dataset: Dataset, given: np.ndarray) -> pd.DataFrame:
     )
 
 
-def draw_doubts(dataset: Dataset, table: pd.DataFrame) -> Figure:
+def draw_label_errors(dataset: Dataset, table: pd.DataFrame) -> Figure:
     """Draw the first SHOWN images, each under its number, its class and the suggested one."""
     if table.empty:
         figure = new_figure(4, 1)

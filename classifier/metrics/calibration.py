@@ -1,4 +1,4 @@
-"""Calibration: confidence against accuracy; selective prediction: accuracy by coverage.
+"""Calibration (confidence against accuracy) and selective prediction (risk by coverage).
 
 The confidence in an answer is the probability of the predicted class.
 """
@@ -28,7 +28,7 @@ class Reliability(NamedTuple):
         return float((self.counts * distances).sum() / self.counts.sum())
 
 
-class Coverage(NamedTuple):
+class RiskCoverage(NamedTuple):
     """Accuracy of the k most confident answers, for k from 1 to n: float64 `(n,)` each.
 
     Attributes:
@@ -42,13 +42,12 @@ class Coverage(NamedTuple):
     threshold: np.ndarray
 
     @property
-    def area(self) -> float:
-        """Mean accuracy over all coverages: 1 where no mistake is as confident as a correct answer.
+    def aurc(self) -> float:
+        """Area under the risk-coverage curve: mean error rate over all coverages, 0 at best.
 
-        One minus the area under the risk-coverage curve, as Geifman, Uziel and El-Yaniv use it,
-        arXiv 1805.08206.
+        Geifman, Uziel and El-Yaniv, arXiv 1805.08206.
         """
-        return float(self.accuracy.mean())
+        return 1 - float(self.accuracy.mean())
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> Reliability:
@@ -66,8 +65,8 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> Rel
     return Reliability(counts, *(total / divisors for total in sums))
 
 
-def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> Coverage:
-    """Return the accuracy-coverage curve of selective prediction.
+def risk_coverage_curve(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
+    """Return the risk-coverage curve of selective prediction, risk being 1 - accuracy.
 
     confidence: float `(n,)`; right: bool `(n,)`, n > 0. El-Yaniv and Wiener, "On the foundations of
     noise-free selective classification", Journal of Machine Learning Research 11 (2010) 1605-1641.
@@ -78,4 +77,4 @@ def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> Coverage:
     shares = np.bincount(group, weights=right[order]) / np.bincount(group)
     answered = np.arange(1, len(right) + 1)
     accuracy = shares[group].cumsum() / answered
-    return Coverage(answered / len(right), accuracy, confidence[order])
+    return RiskCoverage(answered / len(right), accuracy, confidence[order])

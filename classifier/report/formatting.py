@@ -14,7 +14,7 @@ _MEASURES = {
     "ece_uncalibrated": "expected calibration error before calibration",
     "coverage": "share of images that are answered",
     "answered_accuracy": "accuracy of these",
-    "coverage_area": "mean accuracy over all coverages",
+    "aurc": "area under the risk-coverage curve",
 }
 # Values of knobs that change nothing.
 _OFF = (None, False, 0, 0.0, "none", [])

@@ -9,7 +9,7 @@ from classifier.evaluation.calibration_report import (
     coverage_table,
     reliability_figure,
 )
-from classifier.metrics.calibration import coverage_curve, reliability
+from classifier.metrics.calibration import reliability, risk_coverage_curve
 from classifier.plotting.figures import write_png
 
 
@@ -38,7 +38,7 @@ def test_the_diagram_shows_accuracy_and_images_of_each_bin_side_by_side(tmp_path
 def test_the_coverage_table_has_a_row_a_percent_and_ends_with_all_images():
     given, labels = some_answers()
     confidence, right = given.max(axis=1), given.argmax(axis=1) == labels
-    table = coverage_table(coverage_curve(confidence, right))
+    table = coverage_table(risk_coverage_curve(confidence, right))
     assert table["coverage"].tolist() == pytest.approx([i / 100 for i in range(1, 101)])
     assert table["accuracy"].iloc[-1] == pytest.approx(right.mean())
     assert table["threshold"].iloc[-1] == confidence.min()
@@ -47,7 +47,9 @@ def test_the_coverage_table_has_a_row_a_percent_and_ends_with_all_images():
 
 
 def test_of_few_images_the_coverage_table_has_a_row_each():
-    table = coverage_table(coverage_curve(np.array([0.9, 0.8, 0.7]), np.array([True, True, False])))
+    table = coverage_table(
+        risk_coverage_curve(np.array([0.9, 0.8, 0.7]), np.array([True, True, False]))
+    )
     assert table["coverage"].tolist() == pytest.approx([1 / 3, 2 / 3, 1])
 
 
@@ -55,7 +57,7 @@ def test_of_few_images_the_coverage_table_has_a_row_each():
 def test_the_curve_marks_where_images_are_rejected(tmp_path: Path, reject_below: float | None):
     given, labels = some_answers()
     confidence = given.max(axis=1)
-    curve = coverage_curve(confidence, given.argmax(axis=1) == labels)
+    curve = risk_coverage_curve(confidence, given.argmax(axis=1) == labels)
     figure = coverage_figure(curve, reject_below)
     write_png(figure, tmp_path / "chart.png")
     lines = figure.axes[0].lines
@@ -68,6 +70,6 @@ def test_perfect_answers_can_be_drawn(tmp_path: Path):
     given = np.eye(3)[np.arange(9) % 3]
     part = reliability(given, given.argmax(axis=1), 15)
     write_png(reliability_figure({"before": part, "after": part}), tmp_path / "a.png")
-    curve = coverage_curve(given.max(axis=1), np.full(9, True))
+    curve = risk_coverage_curve(given.max(axis=1), np.full(9, True))
     write_png(coverage_figure(curve, 0.5), tmp_path / "b.png")
-    assert curve.area == 1
+    assert curve.aurc == 0

@@ -8,18 +8,18 @@ from builders.tiny import CLASSES, contents, tiny_bundle, write_split
 
 from classifier.commands import label_errors
 from classifier.core.errors import UserError
-from classifier.evaluation.label_errors import find_doubts, held_out_probabilities
+from classifier.evaluation.label_errors import held_out_probabilities, rank_label_errors
 
 
 def test_wrong_labels_come_first_and_only_confident_ones_are_sure() -> None:
     given = np.array(
         [[0.9, 0.1, 0.0], [0.8, 0.1, 0.1], [0.1, 0.9, 0.0], [0.0, 0.2, 0.8], [0.45, 0.4, 0.15]]
     )
-    rows, sure = find_doubts(given, np.array([0, 1, 1, 2, 1]))
+    rows, sure = rank_label_errors(given, np.array([0, 1, 1, 2, 1]))
     assert rows.tolist() == [1, 4]
     # On average, images of the first class are given it with 0.9.
     assert sure.tolist() == [False, False]
-    rows, sure = find_doubts(given, np.array([0, 1, 1, 2, 0]))
+    rows, sure = rank_label_errors(given, np.array([0, 1, 1, 2, 0]))
     assert rows.tolist() == [1]
     assert sure.tolist() == [True]
 

@@ -21,15 +21,14 @@ from classifier.inference.onnx_runtime import plain_session
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_records_of_a_torch_archive_are_copied_by_name() -> None:
     """Seen with PyTorch 2.15.0: a copy without one record still loads."""
-    scripted = torch.jit.trace(torch.nn.Linear(3, 2).eval(), torch.zeros(1, 3))
-    archive = io.BytesIO()
-    torch.jit.save(scripted, archive)
+    layer, archive = torch.nn.Linear(3, 2).eval(), io.BytesIO()
+    torch.jit.save(torch.jit.trace(layer, torch.zeros(1, 3)), archive)
     copy = copy_records(archive, lambda name: not name.endswith(".debug_pkl"))
     assert b".debug_pkl" in archive.getvalue()
     assert b".debug_pkl" not in copy
     given = torch.ones(1, 3)
     loaded = torch.jit.load(io.BytesIO(copy))
-    assert torch.equal(loaded(given), scripted(given))
+    assert torch.equal(loaded(given), layer(given))
 
 
 class Images(CalibrationDataReader):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifier.metrics.calibration import coverage_curve, reliability
+from classifier.metrics.calibration import reliability, risk_coverage_curve
 
 
 def calibration_error(given: np.ndarray, labels: np.ndarray, bins: int) -> float:
@@ -57,11 +57,11 @@ def test_reliability_by_hand():
 
 
 def test_coverage_by_hand():
-    curve = coverage_curve(np.array([0.6, 0.9, 0.7, 0.8]), np.array([True, True, False, True]))
+    curve = risk_coverage_curve(np.array([0.6, 0.9, 0.7, 0.8]), np.array([True, True, False, True]))
     assert curve.coverage.tolist() == [0.25, 0.5, 0.75, 1]
     assert curve.accuracy == pytest.approx([1, 1, 2 / 3, 3 / 4])
     assert curve.threshold.tolist() == [0.9, 0.8, 0.7, 0.6]
-    assert curve.area == pytest.approx((1 + 1 + 2 / 3 + 3 / 4) / 4)
+    assert curve.aurc == pytest.approx(1 - (1 + 1 + 2 / 3 + 3 / 4) / 4)
 
 
 @settings(max_examples=30, deadline=None)
@@ -71,8 +71,8 @@ def test_coverage_does_not_depend_on_the_order_of_images(seed: int, levels: int)
     confidence = generator.integers(0, levels, 30) / levels
     right, order = generator.random(30) < 0.7, generator.permutation(30)
     curve, other = (
-        coverage_curve(confidence, right),
-        coverage_curve(confidence[order], right[order]),
+        risk_coverage_curve(confidence, right),
+        risk_coverage_curve(confidence[order], right[order]),
     )
     np.testing.assert_allclose(curve.accuracy, other.accuracy)
     assert curve.accuracy[-1] == pytest.approx(right.mean())
@@ -83,5 +83,5 @@ def test_coverage_does_not_depend_on_the_order_of_images(seed: int, levels: int)
 def test_the_area_is_best_where_mistakes_are_the_least_confident():
     right = np.array([True] * 8 + [False] * 2)
     confidence = np.linspace(0.9, 0.5, 10)
-    best, worst = (coverage_curve(of, right).area for of in (confidence, confidence[::-1]))
-    assert best > 0.95 > worst
+    best, worst = (risk_coverage_curve(of, right).aurc for of in (confidence, confidence[::-1]))
+    assert best < 0.05 < worst
