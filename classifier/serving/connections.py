@@ -29,6 +29,7 @@ class GuardedConnection(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Refuse a connection beyond the limit; else begin to count its seconds."""
         super().connection_made(transport)
         if len(self.connections) > self.limits.max_connections:
             self._refuse(503, "Too many connections; try again.")
@@ -36,10 +37,12 @@ class GuardedConnection(H11Protocol):
             self._start_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stop counting the seconds of a request."""
         self._stop_deadline()
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
+        """Count seconds while a request has begun and is not complete."""
         super().handle_events()
         begun = self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]
         if begun or self.conn.their_state is h11.SEND_BODY:
@@ -48,6 +51,7 @@ class GuardedConnection(H11Protocol):
             self._stop_deadline()
 
     def send_400_response(self, msg: str) -> None:
+        """Answer bad HTTP with JSON."""
         limit = self.limits.header_bytes
         self._refuse(400, f"{msg} It must be HTTP/1.1 with a header of at most {limit:,} bytes.")
 

@@ -104,7 +104,7 @@ class DownloadParams(Params):
 
 
 def acquire(params: DownloadParams, folder: Path) -> Path:
-    """Make `folder` hold the data file and `source.json`, nothing else; returns the data file.
+    """Make `folder` hold the data file and `source.json`, nothing else; return the data file.
 
     `source.json` has the keys source, url, file (its name), checksum (its SHA-256) and bytes.
     Raises UserError where the data cannot be had or is not what the checksum says.
@@ -155,7 +155,7 @@ def _base_name(url: str) -> str:
 
 
 def _digits() -> Iterator[tuple[str, bytes]]:
-    """scikit-learn's 1,797 handwritten digits as PNG files of 8 x 8 grey pixels.
+    """Yield scikit-learn's 1,797 handwritten digits as PNG files of 8 x 8 grey pixels.
 
     They are the test set of https://archive.ics.uci.edu/dataset/80.
     """
@@ -171,7 +171,7 @@ def _digits() -> Iterator[tuple[str, bytes]]:
 
 
 def _images_below(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """The image files below `folder`, with their names as seen from it, sorted by them."""
+    """Yield name (relative to `folder`) and content of the image files below it, sorted by name."""
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: correct download.url.")
     names: dict[str, Path] = {}

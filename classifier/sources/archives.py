@@ -49,7 +49,7 @@ class Member(NamedTuple):
 
 
 def list_members(path: Path) -> list[Member]:
-    """The files in a zip, tar, tar.gz or tar.xz archive, in the archive's order.
+    """Return the files in a zip, tar, tar.gz or tar.xz archive, in the archive's order.
 
     The kind is told by the content. Folders, links, devices, hidden files and what macOS adds
     (`__MACOSX`) are left out.
@@ -69,7 +69,7 @@ def list_members(path: Path) -> list[Member]:
 
 
 def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the members whose names are wanted, one by one, in the archive's order.
+    """Yield name and content of the members whose names are wanted, in the archive's order.
 
     Raises UserError as `list_members` does, and for a member of more than MAX_WANTED bytes.
     """
@@ -80,7 +80,7 @@ def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[st
 
 
 def clean_name(name: str) -> str:
-    """`name` without `./` and empty parts, in Unicode's composed form (NFC).
+    """Return `name` without `./` and empty parts, in Unicode's composed form (NFC).
 
     macOS stores `é` as two characters and others as one; composed, both name the same class.
     Raises UserError for a name that is absolute, climbs out with `..`, is not UTF-8, or holds a
@@ -99,7 +99,7 @@ def clean_name(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether the cleaned `name` is a system's own file, or lies in a folder of such."""
+    """Return whether the cleaned `name` is a system's own file, or lies in a folder of such."""
     return any(
         part.startswith(".") or part in ("__MACOSX", _MACOS_ICON) for part in name.split("/")
     )
@@ -130,7 +130,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _walk(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[Member, bytes | None]]:
-    """Every file in the archive, with its content where its name is wanted."""
+    """Yield every file in the archive, with its content where its name is wanted."""
     with path.open("rb") as file:
         start = file.read(6)
         file.seek(0)

@@ -33,7 +33,7 @@ class _Batch(NamedTuple):
 
 
 def list_members(path: Path) -> list[Member]:
-    """The images as `<train or test>/<class>/<batch>_<number>.ppm`, in the archive's order.
+    """Return the images as `<train or test>/<class>/<batch>_<number>.ppm`, in the archive's order.
 
     Raises UserError where the archive is damaged, or is none of CIFAR-10's.
     """
@@ -58,7 +58,7 @@ def list_members(path: Path) -> list[Member]:
 
 
 def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Name and content (a PPM file) of the images whose names are wanted, one by one.
+    """Yield name and content (a PPM file) of the images whose names are wanted, one by one.
 
     For an archive that `list_members` took; raises UserError as it does.
     """
@@ -126,7 +126,7 @@ def _unpickle(member: str, content: bytes) -> dict[Any, Any]:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stands for `_codecs.encode`, by which Python 3 writes bytes for Python 2 to read."""
+    """Stand in for `_codecs.encode`, by which Python 3 writes bytes for Python 2 to read."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"the encoding {encoding} is unknown")
     return text.encode("latin1")

@@ -39,17 +39,17 @@ class Checksum(NamedTuple):
         return f"{self.algorithm}:{self.digest}"
 
     def of(self, path: Path) -> "Checksum":
-        """The checksum of `path` by the same algorithm."""
+        """Return the checksum of `path` by the same algorithm."""
         with path.open("rb") as file:
             return Checksum(self.algorithm, hashlib.file_digest(file, self.algorithm).hexdigest())
 
 
 class _CutError(Exception):
-    """The connection failed in a way that another attempt may mend."""
+    """The connection failed in a way that another attempt may succeed after."""
 
 
 def parse_checksum(text: str) -> Checksum:
-    """`sha256:` and 64 hexadecimal digits, or `md5:` and 32; raises ValueError for all else."""
+    """Parse `sha256:` and 64 hexadecimal digits, or `md5:` and 32; else raise ValueError."""
     if not re.fullmatch(r"sha256:[0-9a-fA-F]{64}|md5:[0-9a-fA-F]{32}", text):
         raise ValueError(
             f"{text!r} is no checksum; write sha256: and 64 hexadecimal digits, or md5: and 32."
@@ -59,11 +59,16 @@ def parse_checksum(text: str) -> Checksum:
 
 
 def is_web_address(url: str) -> bool:
+    """Return whether `url` is an address of HTTP or HTTPS."""
     return url.lower().startswith(("http://", "https://"))
 
 
 def local_path(url: str) -> Path:
-    """The path that a `file:` address or a plain path names; ValueError for another computer's."""
+    """Return the path that a `file:` address or a plain path names.
+
+    Raises:
+        ValueError: The address names another computer.
+    """
     if not url.lower().startswith("file:"):
         return Path(url)
     parts = urllib.parse.urlsplit(url)
@@ -73,7 +78,7 @@ def local_path(url: str) -> Path:
 
 
 def download(url: str, destination: Path, checksum: Checksum, cache: Path) -> None:
-    """Put what the web address `url` holds at `destination`, once its checksum is right.
+    """Download `url` to `destination`, which appears once its checksum is right.
 
     A download that was cut, be it by the end of the process, goes on where it stopped: what has
     arrived waits in the folder `cache`. Proxies are taken from the environment.
@@ -113,12 +118,12 @@ def copy_file(source: Path, destination: Path, checksum: Checksum | None) -> Non
 
 
 def partial_path(url: str, checksum: Checksum, cache: Path) -> Path:
-    """Where the bytes of an unfinished download wait."""
+    """Return the path of the bytes of an unfinished download."""
     return cache / f"{hashlib.sha256(f'{url} {checksum}'.encode()).hexdigest()[:32]}.part"
 
 
 def _verify(path: Path, checksum: Checksum, origin: str) -> None:
-    """Remove `path`, a file of ours, and raise UserError where its content is another."""
+    """Raise UserError and remove `path`, a temporary file, where its checksum is another."""
     found = checksum.of(path)
     if found != checksum:
         path.unlink()
@@ -149,7 +154,7 @@ def _receive(url: str, partial: Path) -> None:
 
 
 def _request(url: str, partial: Path) -> None:
-    """One attempt: ask for what `partial` has not got, and write what comes."""
+    """Ask once for the bytes that `partial` lacks, and append what comes."""
     response = _open(url, partial)
     with response:
         have = _size(partial) if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
@@ -193,7 +198,7 @@ def _open(url: str, partial: Path) -> http.client.HTTPResponse:
 
 
 def _question(url: str, partial: Path) -> urllib.request.Request:
-    """The request for the bytes after those of `partial`, or for all where it has none.
+    """Return the request for the bytes after those of `partial`, or for all where it has none.
 
     If-Range makes a server whose file has changed send the new one from its start.
     """
@@ -223,7 +228,7 @@ def _reason(error: Exception) -> str:
 
 
 def _note(partial: Path) -> Path:
-    """Beside `partial`: which version of the file its bytes are of."""
+    """Return the path beside `partial` that says which version of the file its bytes are of."""
     return partial.with_suffix(".json")
 
 
@@ -232,7 +237,7 @@ def _size(path: Path) -> int:
 
 
 def _progress(name: str, have: int, total: int | None) -> tqdm:
-    """A bar of bytes on a terminal, nothing elsewhere."""
+    """Return a progress bar of bytes, which shows on a terminal only."""
     return tqdm(
         desc=name,
         initial=have,

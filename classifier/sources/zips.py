@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
-    """The table of contents, entry by entry; raises BadZipFile where it is damaged or missing."""
+    """Yield the entries of the central directory; raise BadZipFile where it is damaged."""
     with path.open("rb") as file:
         start, end = _find_table(file)
         file.seek(start)
@@ -49,7 +49,7 @@ def read_entries(path: Path) -> Iterator[Entry]:
 
 
 def read_content(file: BufferedReader, entry: Entry) -> bytes:
-    """What the member holds; raises BadZipFile, zlib.error or NotImplementedError if it cannot."""
+    """Return a member's content; raise BadZipFile, zlib.error or NotImplementedError."""
     file.seek(entry.offset)
     name_length, extra_length = _unpack(_LOCAL, file, b"PK\x03\x04")[-2:]
     file.seek(name_length + extra_length, 1)
@@ -65,7 +65,7 @@ def read_content(file: BufferedReader, entry: Entry) -> bytes:
 
 
 def _find_table(file: BufferedReader) -> tuple[int, int]:
-    """Where the table begins and ends."""
+    """Return where the central directory begins and ends."""
     length = file.seek(0, 2)
     first = max(0, length - _LONGEST_COMMENT - _END.size)
     file.seek(first)
@@ -85,7 +85,7 @@ def _find_table(file: BufferedReader) -> tuple[int, int]:
 
 
 def _find_end(tail: bytes) -> int:
-    """Where in `tail`, which ends with the file, the record begins that ends an archive."""
+    """Return where in `tail`, the last bytes of the file, the end record begins."""
     place = len(tail)
     while (place := tail.rfind(b"PK\x05\x06", 0, place)) >= 0:
         # The archive's comment follows it, and may hold the same four bytes.
@@ -116,7 +116,7 @@ def _read_entry(file: BufferedReader) -> Entry:
 
 
 def _large_numbers(extra: bytes, numbers: list[int]) -> list[int]:
-    """`numbers`, those that do not fit into 32 bits taken from the extra field."""
+    """Return `numbers`, those that do not fit into 32 bits taken from the extra field."""
     place = 0
     while _ELSEWHERE in numbers and place + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, place)
@@ -129,7 +129,7 @@ def _large_numbers(extra: bytes, numbers: list[int]) -> list[int]:
 
 
 def _decode(name: bytes) -> str:
-    """A name in UTF-8, also where the archive forgets to say so, or in the code page of old."""
+    """Return a name as UTF-8, also where the archive does not say so, or else as code page 437."""
     try:
         return name.decode("utf-8")
     except UnicodeDecodeError:

@@ -35,3 +35,9 @@ def test_a_program_uses_the_library_beside_it_as_a_module_and_as_a_file(
 def test_a_program_refuses_other_versions_under_its_own_name(stage: str) -> None:
     source = (ROOT / f"stages/{stage}.py").read_text("utf-8")
     assert source.endswith(f'\n\nif __name__ == "__main__":\n    run_stage("{stage}", main)\n')
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_program_has_at_most_40_lines_beside_blank_ones(stage: str) -> None:
+    lines = (ROOT / f"stages/{stage}.py").read_text("utf-8").splitlines()
+    assert len([line for line in lines if line.strip()]) <= 40
