@@ -30,6 +30,7 @@ class WhitenedNet(nn.Module):
         self.blocks = nn.Sequential(nn.GELU(), *blocks)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return features, float `(N, features)`, of normalised images `(N, 3, H, W)`."""
         return self.blocks(self.whiten(images)).amax(dim=(2, 3)) * _SCALE
 
     @torch.no_grad()
@@ -58,7 +59,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    """Passes its inputs on at first, as the first of its outputs."""
+    """Return a convolution that begins as the identity on its inputs (Dirac initialisation)."""
     layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     nn.init.dirac_(layer.weight.data[:inputs])
     return layer

@@ -13,7 +13,7 @@ from classifier.core.errors import UserError
 def build_backbone(
     name: str, *, weights: str | None, load_weights: bool, small_stem: bool, input_size: int
 ) -> tuple[nn.Module, int]:
-    """torchvision's model `name` for images of side `input_size`, and the number of its features.
+    """Build torchvision's model `name` for this input size; return it and its number of features.
 
     weights: torchvision's name of the pretrained weights that the network has; with load_weights
     False they are not read, but the network is made as if they were.
@@ -46,7 +46,7 @@ def build_backbone(
 
 
 def backbone_names() -> list[str]:
-    """Every classification model of torchvision."""
+    """Return the names of all classification models of torchvision."""
     return torchvision.models.list_models(module=torchvision.models)
 
 
@@ -63,7 +63,7 @@ def _check_names(name: str, weights: str | None) -> None:
 
 
 def _options(name: str, *, pretrained: bool, input_size: int) -> dict[str, object]:
-    """Keyword arguments that single models need when they are built without loading weights."""
+    """Return keyword arguments that some models need when built without loading weights."""
     if name in ("googlenet", "inception_v3"):
         # Pretrained weights expect a normalisation that the network itself changes to.
         return {"transform_input": pretrained, "init_weights": not pretrained}
@@ -75,7 +75,7 @@ def _options(name: str, *, pretrained: bool, input_size: int) -> dict[str, objec
 
 
 def _remove_auxiliary_heads(backbone: nn.Module) -> None:
-    """In training, GoogLeNet and Inception would give their logits beside the features."""
+    """Remove the auxiliary heads of GoogLeNet and Inception, which only give logits."""
     off = {"aux_logits": False, "aux1": None, "aux2": None, "AuxLogits": None}
     for name, value in off.items():
         if hasattr(backbone, name):

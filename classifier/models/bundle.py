@@ -44,7 +44,7 @@ def save_bundle(
 
 
 def load_bundle(folder: Path = Path("models"), device: torch.device | None = None) -> Bundle:
-    """Read a bundle; raises UserError where a file is missing, cut, or of another model."""
+    """Read a bundle; raise UserError where a file is missing, cut, or of another model."""
     try:
         spec = BundleSpec.model_validate(json.loads((folder / DESCRIPTION).read_text("utf-8")))
         params = ModelParams.model_validate(spec.params.get("model"))

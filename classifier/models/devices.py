@@ -1,4 +1,4 @@
-"""Where and how PyTorch computes: device, determinism, number format."""
+"""Device, determinism and number format of PyTorch's computations."""
 
 import os
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 
 def choose_device() -> torch.device:
-    """The first CUDA device where there is one, else the processor."""
+    """Return the first CUDA device where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's product name, or what the processor can do at best, such as `cpu AVX512`."""
+    """Return the GPU's product name, or the best instruction set of the CPU, as `cpu AVX512`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
@@ -37,7 +37,7 @@ def make_deterministic() -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, the processor computes with one thread: small products only wait for a second one."""
+    """Compute with one CPU thread inside: a second one would slow small products down."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -47,7 +47,7 @@ def one_thread() -> Iterator[None]:
 
 
 def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The number format of matrix products: `auto` is bfloat16 where the hardware computes in it.
+    """Return the dtype of matrix products: `auto` is bfloat16 where the hardware computes in it.
 
     Without hardware support bfloat16 is emulated and slower than float32.
     """

@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of images, computed once and kept in the cache folder.
+"""Features of a frozen backbone, computed once and kept in the cache folder.
 
 A frozen backbone in evaluation mode is a pure function, so its features are kept under a key of
 everything that they depend on: the images' pixels, the view, the weights, the number format, the
@@ -33,7 +33,7 @@ _AT_ONCE = {"cpu": 8, "cuda": 256}
 
 
 class FeatureExtractor:
-    """The frozen backbone of `model` as a function with a memory."""
+    """The frozen backbone of `model`, whose features are cached on disk."""
 
     def __init__(self, model: Classifier, dtype: torch.dtype = torch.float32) -> None:
         self._model = model
@@ -46,7 +46,7 @@ class FeatureExtractor:
     def features(
         self, images: np.ndarray, rows: np.ndarray, views: Sequence[View]
     ) -> list[np.ndarray]:
-        """Features of `images[rows]` seen through each view: float32 `(n, features)`.
+        """Return features of `images[rows]` seen through each view: float32 `(n, features)`.
 
         images: uint8 `(N, S, S, 3)`. From the cache folder where they are there and whole.
         """
@@ -107,7 +107,7 @@ def _compute_alone() -> None:
 
 
 def _for_inference(backbone: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy with batch norm folded into the convolutions before it, about twice as fast."""
+    """Return a copy with batch norm folded into the convolutions, about twice as fast."""
     # The import is slow, and not needed where all features are there.
     from torch.fx.experimental.optimization import fuse  # noqa: PLC0415
 

@@ -79,21 +79,22 @@ class Classifier(nn.Module):
         self._frozen: list[nn.Module] = []
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return logits, float `(N, classes)`, of images `(N, H, W, 3)` in 0..255."""
         return self.head(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """What the head sees: `(N, features)`."""
+        """Return the input of the head: float `(N, features)`."""
         return self.backbone(self.normalize(images))
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Images as the backbone takes them: float `(N, 3, H, W)` about zero."""
+        """Return images as the backbone takes them: float `(N, 3, H, W)`, about zero."""
         normalized = (images.to(self.mean.dtype) - self.mean) / self.std
         # Seen as (N, 3, H, W), these bytes are already in PyTorch's channels-last order.
         return normalized.permute(0, 3, 1, 2)
 
     @property
     def backbone_is_frozen(self) -> bool:
-        """Whether the whole backbone is, so that its features never change."""
+        """Whether the whole backbone is frozen, so that its features never change."""
         return not any(weight.requires_grad for weight in self.backbone.parameters())
 
     def freeze(self, until: str) -> None:
@@ -125,6 +126,7 @@ class Classifier(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
+        """Set training mode; frozen modules stay in evaluation mode."""
         super().train(mode)
         for module in self._frozen:
             module.eval()
@@ -144,7 +146,7 @@ def build_classifier(
     std: tuple[float, ...],
     load_weights: bool = True,
 ) -> Classifier:
-    """The network that `params` describe, for images of side `input_size`, on the current device.
+    """Build the network that `params` describe, for images of side `input_size`.
 
     load_weights: False leaves pretrained weights out, for a model that is filled from a bundle.
     """
@@ -158,7 +160,7 @@ def build_classifier(
 
 
 def restore_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Set all weights and buffers; raises RuntimeError where they are those of another network.
+    """Set all weights and buffers; raise RuntimeError where they are those of another network.
 
     Some layers (MNASNet's) ask which version of them the tensors are of, which a plain mapping
     does not say: they are of this one.
@@ -217,7 +219,7 @@ def _build_head(params: HeadParams, features: int, classes: int) -> nn.Module:
 def _build_backbone(
     params: ModelParams, input_size: int, load_weights: bool
 ) -> tuple[nn.Module, int]:
-    """The backbone without its last layer, and the number of features that it gives."""
+    """Return the backbone without its last layer, and the number of its features."""
     if params.backbone in OWN:
         return OWN[params.backbone](), OWN[params.backbone].features
     if params.weights is None or not load_weights:
@@ -234,7 +236,7 @@ def _build_backbone(
 
 
 def _tried_backbone(params: ModelParams, input_size: int) -> tuple[nn.Module, int]:
-    """The backbone with its weights, which takes images of side `input_size`."""
+    """Return the backbone with its weights, tried with images of side `input_size`."""
     backbone, features = _torchvision_backbone(params, input_size, True)
     _try(backbone, torch.zeros(1, 3, input_size, input_size), params.backbone)
     return backbone, features

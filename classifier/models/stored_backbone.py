@@ -34,7 +34,7 @@ class StoredBackbone(nn.Module):
         self._build = build
 
     def network(self) -> nn.Module:
-        """The network itself, with these weights, in evaluation mode."""
+        """Return the network itself, with these weights, in evaluation mode."""
         network, _ = self._build()
         network.load_state_dict(self.state_dict())
         some = next(self.parameters())
@@ -44,7 +44,7 @@ class StoredBackbone(nn.Module):
 def stored_backbone(
     depends_on: dict[str, object], build: Build, rebuild: Build
 ) -> tuple[nn.Module, int]:
-    """What `build` gives: a backbone and the number of its features, or it from the cache folder.
+    """Return a backbone and the number of its features, from `build` or from the cache folder.
 
     depends_on: what the backbone is a function of. rebuild: as `build`, with any weights.
     """
@@ -76,14 +76,14 @@ def _name(depends_on: dict[str, object], build: Build) -> str:
 
 
 def _downloads() -> list[tuple[str, int, int]]:
-    """What tells whether weights' files have changed, one of which the backbone is read from."""
+    """Return path, size and time of the downloaded weights, one of which the backbone has."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
 def _inside(root: nn.Module, name: str) -> nn.Module:
-    """The module that holds the tensor of this name, made where it is not there yet."""
+    """Return the module that holds the tensor of this name; create it where it is missing."""
     for part in name.split(".")[:-1]:
         if not hasattr(root, part):
             root.add_module(part, nn.Module())
