@@ -30,12 +30,12 @@ from classifier.models.devices import choose_device, make_deterministic, one_thr
 from classifier.models.prediction import predict_logits
 from classifier.processing.views import named_view
 from classifier.training.batches import Batch
-from classifier.training.checkpoint import StateFolder
-from classifier.training.distributed import Processes
+from classifier.training.checkpoint import CheckpointFolder
 from classifier.training.loop import Batches, fit
 from classifier.training.params import TrainParams
-from classifier.training.setup import describe, prepare_learning, prepare_loss, prepare_model
-from stages.train import train_head
+from classifier.training.run import train_head
+from classifier.training.setup import learner, prepare
+from classifier.training.state import start_state
 
 HEAD = [
     "",
@@ -128,28 +128,28 @@ def accuracy(dataset: Dataset, seed: int, change: str) -> float:
     changes = read_changes(change)
     magnitude = changes.pop("randaugment", None)
     params = changed(read_params(Path("params.yaml"))["train"], changes, seed)
-    device = choose_device()
-    spec = describe(params, dataset)
-    model = prepare_model(params, dataset, spec, device)
-    states = StateFolder("knobs")
-    states.clear()
-    loss = prepare_loss(params, dataset, device)
+    setup = prepare(params, dataset, choose_device())
+    checkpoints = CheckpointFolder("knobs")
+    checkpoints.clear()
     if params.linear_probe_epochs:
-        StateFolder("knobs-head").clear()
-        train_head(model, params, dataset, loss, device, "knobs", 5.0)
-    network, batches = prepare_learning(params, model, dataset, device, Processes())
+        of_head = CheckpointFolder("knobs-head")
+        of_head.clear()
+        train_head(setup, params, of_head, 5.0)
+    network, batches = learner(setup, params)
     if magnitude is not None:
         batches = RandAugmented(batches, int(magnitude))
     with one_thread():
-        fit(
+        state = start_state(
             network,
-            batches,
-            params,
-            loss=loss,
-            device=device,
-            states=states,
-            checkpoint_minutes=5.0,
+            params.optimizer,
+            ema_decay=params.ema_decay,
+            grad_accumulation_steps=params.grad_accumulation_steps,
+            checkpoints=checkpoints,
+            group=setup.group,
+            device=setup.device,
         )
+        fit(state, batches, setup.loss, params, device=setup.device, checkpoint_minutes=5.0)
+    model, spec = setup.model, setup.spec
     rows = dataset.rows("test")
     centre = named_view("identity", spec.stored_size, spec.input_size)
     (logits,) = predict_logits(model, dataset.images, rows, [centre], batch_size=64)

@@ -26,12 +26,12 @@ from classifier.data.dataset import Dataset
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.models.network import Classifier, build_classifier
 from classifier.processing.images import Preprocessing
-from classifier.training.batches import Batch, ImageBatches, Ordering, Parts
-from classifier.training.checkpoint import StateFolder
-from classifier.training.distributed import Processes
+from classifier.training.batches import Batch, EpochSampler, ImageBatches, MicroBatches
+from classifier.training.checkpoint import CheckpointFolder
+from classifier.training.distributed import ProcessGroup
 from classifier.training.optimization import build_optimizers
 from classifier.training.params import TrainParams
-from classifier.training.state import Run
+from classifier.training.state import TrainState
 from classifier.training.step import Loss, train_step
 
 CLASSES = 10
@@ -97,6 +97,7 @@ def bench(params: TrainParams, dataset: Dataset, side: int | None = None) -> Ben
     """The preset's network on this machine, its images reduced to `side`, from random weights."""
     device = choose_device()
     input_size = params.input_size or dataset.images.shape[1]
+    steps = params.grad_accumulation_steps
     model = build_classifier(
         params.model, classes=CLASSES, input_size=input_size, mean=(120.0,) * 3, std=(60.0,) * 3
     ).to(device)
@@ -104,23 +105,23 @@ def bench(params: TrainParams, dataset: Dataset, side: int | None = None) -> Ben
         dataset,
         params.augment,
         input_size=input_size,
-        ordering=Ordering(params.seed, params.batch_size),
+        sampler=EpochSampler(params.seed, params.batch_size),
         device=device,
         side=lambda _: side or input_size,
-        parts=Parts(0, params.grad_accumulation_steps, params.grad_accumulation_steps),
+        micro_batches=MicroBatches(0, steps, steps),
     )
-    run = Run(
+    state = TrainState(
         network=model.train(),
         replica=model,
         optimizers=build_optimizers(params.optimizer, model),
-        average={},
-        states=StateFolder("benchmark"),
-        processes=Processes(),
+        ema={},
+        checkpoints=CheckpointFolder("benchmark"),
+        group=ProcessGroup(),
         grad_accumulation_steps=params.grad_accumulation_steps,
     )
 
     def step(parts: list[Batch]) -> float:
-        return train_step(run, parts, Loss(), params, device, steps=1000).item()
+        return train_step(state, parts, Loss(), params, device, 1.0).item()
 
     return Bench(model, batches.training_batches(1), step)
 

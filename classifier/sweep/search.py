@@ -7,7 +7,7 @@ each finished trial as a DVC experiment of that commit, of the train stage alone
 `dvc repro train` makes. `dvc exp run` would start two programs for each trial, whose imports take
 longer than a head learns on cached features, so here a few workers train trial after trial, and
 `dvc exp save` keeps what they made. The validation split decides; nothing looks at the test split.
-Run again, it goes on with the sweep of the commit. Needs the extra `sweep`.
+TrainState again, it goes on with the sweep of the commit. Needs the extra `sweep`.
 """
 
 import os
@@ -54,7 +54,7 @@ def run_workers(journal: Path, trials: int, count: int) -> None:
     """
     threads = str(max(1, (os.cpu_count() or 1) // count))
     environment = {"OMP_NUM_THREADS": threads} | os.environ
-    # Run in its copy, a worker has to find the copy's library.
+    # TrainState in its copy, a worker has to find the copy's library.
     environment.pop("PYTHONPATH", None)
     with ExitStack() as stack:
         workers: list[subprocess.Popen[bytes]] = []

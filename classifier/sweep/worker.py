@@ -1,4 +1,4 @@
-"""Run trials of a sweep in a copy of the project; the program that `sweep.search` starts.
+"""TrainState trials of a sweep in a copy of the project; the program that `sweep.search` starts.
 
 `python -m classifier.sweep.worker JOURNAL TRIALS NUMBER`
 """
@@ -23,10 +23,10 @@ from classifier.models.devices import choose_device, make_deterministic
 from classifier.sweep.experiments import save_experiment
 from classifier.sweep.search_space import read_space, suggest
 from classifier.sweep.study import experiment_name, open_study
-from classifier.training.distributed import Processes
+from classifier.training.distributed import ProcessGroup
 from classifier.training.params import RuntimeParams, TrainParams
-from classifier.training.state import Run
-from stages.train import train
+from classifier.training.run import train
+from classifier.training.state import TrainState
 
 PARAMS, SPACE = Path("params.yaml"), Path("sweep.yaml")
 
@@ -72,19 +72,19 @@ def run_trial(trial: Trial, monitor: str, device: torch.device) -> float:
     """
     found: list[float] = []
 
-    def watch(run: Run) -> None:
-        last = run.progress.history[-1]
-        found[:] = [run.progress.best[monitor]]
+    def watch(state: TrainState) -> None:
+        last = state.progress.history[-1]
+        found[:] = [state.progress.best[monitor]]
         trial.report(last[monitor], int(last["epoch"]))
         if trial.should_prune():
-            run.states.clear()
+            state.checkpoints.clear()
             raise TrialPruned(f"after epoch {last['epoch']:.0f}")
 
     try:
         params = load_section("train", TrainParams)
         runtime = load_section("runtime", RuntimeParams)
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            train(params, runtime, device, Processes(), time.perf_counter(), watch)
+            train(params, runtime, device, ProcessGroup(), time.perf_counter(), watch)
     except StoppedError:
         raise
     except UserError as error:

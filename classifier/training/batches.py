@@ -1,4 +1,4 @@
-"""Batches of images for the training loop, in an order that (seed, epoch) sets."""
+"""Batches of images for the training loop, in an order that is a function of (seed, epoch)."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -28,10 +28,10 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Which parts of every batch this process computes: `first` up to `first + count` of `total`.
+class MicroBatches:
+    """Which micro-batches of every batch this rank computes: `first` to `first + count` of `total`.
 
-    One process that accumulates gradients takes all parts, one after the other; of several
+    A single process with gradient accumulation takes all of them, one after the other; of several
     processes each takes its own.
     """
 
@@ -40,13 +40,14 @@ class Parts:
     total: int = 1
 
     def of(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return this rank's micro-batches of a batch with these rows."""
         return np.array_split(rows, self.total)[self.first : self.first + self.count]
 
 
-class Ordering(NamedTuple):
-    """What the order of an epoch depends on, besides its number.
+class EpochSampler(NamedTuple):
+    """The order of the images in an epoch, a function of these values and its number.
 
-    sampling: `natural` shows each image once; `balanced` draws with replacement, each class
+    sampling: `natural` has each image once; `balanced` draws with replacement, each class
     equally often on average.
     """
 
@@ -55,11 +56,10 @@ class Ordering(NamedTuple):
     sampling: Sampling = "natural"
 
     def places(self, labels: np.ndarray, epoch: int) -> list[np.ndarray]:
-        """Places in `labels`, shuffled for this epoch and cut into batches of `batch_size` at most.
+        """Return places in `labels`, shuffled and cut into batches of at most `batch_size`.
 
-        The batches' sizes differ by one at most: a last batch of a single image would leave batch
-        norm without statistics. (It could be one with a `batch_size` of 2, which is therefore
-        refused.)
+        The sizes of the batches differ by at most one: batch norm has no statistics of a last
+        batch with a single image. (A `batch_size` of 2 could give one, and is refused.)
         """
         draws = stream("order", self.seed, epoch)
         if self.sampling == "balanced":
@@ -73,9 +73,9 @@ class Ordering(NamedTuple):
 class ImageBatches:
     """The images of a data set, augmented anew in every epoch.
 
-    On a GPU the images are kept in its memory as uint8 where they take at most half of what is
-    free; elsewhere a thread reads the next batches from the memory map meanwhile.
-    side: that training images are reduced to in an epoch; None leaves them at `input_size`.
+    On a GPU the images stay in its memory as uint8 where they take at most half of what is free;
+    elsewhere a thread reads the next batches from the memory map in advance.
+    side: side of training images in an epoch; None: `input_size` in all of them.
     """
 
     def __init__(
@@ -84,24 +84,25 @@ class ImageBatches:
         params: AugmentParams,
         *,
         input_size: int,
-        ordering: Ordering,
+        sampler: EpochSampler,
         device: torch.device,
         side: Callable[[int], int] | None = None,
-        parts: Parts | None = None,
+        micro_batches: MicroBatches | None = None,
     ) -> None:
         self._dataset, self._params, self._input_size = dataset, params, input_size
-        self._ordering, self._device = ordering, device
-        self._side, self._parts = side or (lambda _: input_size), parts or Parts()
+        self._ordering, self._device = sampler, device
+        self._side = side or (lambda _: input_size)
+        self._micro_batches = micro_batches or MicroBatches()
         self._rows = {split: dataset.rows(split) for split in ("train", "val")}
         self._resident = self._to_device()
 
     def training_order(self, epoch: int) -> list[np.ndarray]:
-        """The rows of each of the epoch's batches."""
+        """Return the rows of each batch of the epoch."""
         rows = self._rows["train"]
         return [rows[places] for places in self._ordering.places(self._dataset.labels[rows], epoch)]
 
     def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
-        """This process's parts of the epoch's batches, from batch number `first` on.
+        """Yield this rank's micro-batches of the epoch's batches, from batch `first` on.
 
         Images are float32 `(B, side, side, 3)` in 0..255.
         """
@@ -114,27 +115,27 @@ class ImageBatches:
             input_size=self._input_size,
         )
         side = self._side(epoch)
-        orders = [self._parts.of(rows) for rows in self.training_order(epoch)[first:]]
-        flat = [rows for parts in orders for rows in parts]
-        parts: list[Batch] = []
+        orders = [self._micro_batches.of(rows) for rows in self.training_order(epoch)[first:]]
+        flat = [rows for divided in orders for rows in divided]
+        waiting: list[Batch] = []
         for rows, stored in zip(flat, self._stream(flat), strict=True):
             drawn = table.rows(rows, self._device)
             images = augment(stored, drawn, self._params, self._input_size)
-            parts.append(Batch(_reduce(images, side), self._targets(rows)))
-            if len(parts) == self._parts.count:
-                yield parts
-                parts = []
+            waiting.append(Batch(_reduce(images, side), self._targets(rows)))
+            if len(waiting) == self._micro_batches.count:
+                yield waiting
+                waiting = []
 
     def validation_batches(self) -> Iterator[Batch]:
-        """The validation images' centre crops: uint8 `(B, input_size, input_size, 3)`.
+        """Yield centre crops of validation images: uint8 `(B, input_size, input_size, 3)`.
 
-        Of several processes each gets other batches.
+        Each rank gets other batches.
         """
         window = center_window(self._dataset.images.shape[1], self._input_size)
         rows = self._rows["val"]
         orders = np.array_split(rows, -(-len(rows) // self._ordering.batch_size))
-        parts = self._parts
-        orders = orders[parts.first // parts.count :: parts.total // parts.count]
+        mine = self._micro_batches
+        orders = orders[mine.first // mine.count :: mine.total // mine.count]
         for chosen, stored in zip(orders, self._stream(orders), strict=True):
             yield Batch(stored[:, window, window], self._targets(chosen))
 
@@ -147,7 +148,7 @@ class ImageBatches:
         return torch.from_numpy(np.array(self._dataset.images)).to(self._device)
 
     def _stream(self, orders: list[np.ndarray]) -> Iterator[Tensor]:
-        """The stored images of each of `orders`, on the device."""
+        """Yield the stored images of each of `orders`, on the device."""
         resident = self._resident
         if resident is not None:
             for rows in orders:
@@ -166,7 +167,7 @@ class ImageBatches:
 def read_ahead(
     read: Callable[[np.ndarray], np.ndarray], orders: list[np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """`read` of each of `orders`; another thread is a few of them ahead."""
+    """Yield `read` of each of `orders`, which another thread calls a few of them in advance."""
     with ThreadPoolExecutor(1) as thread:
         waiting = deque(thread.submit(read, rows) for rows in orders[:_READ_AHEAD])
         for rows in orders[_READ_AHEAD:]:
@@ -177,7 +178,7 @@ def read_ahead(
 
 
 def _reduce(images: Tensor, side: int) -> Tensor:
-    """`images`, `(B, H, W, 3)`, at this side."""
+    """Return images `(B, H, W, 3)` resized to this side."""
     if images.shape[1] == side:
         return images
     planes = images.permute(0, 3, 1, 2)

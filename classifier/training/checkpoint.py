@@ -1,6 +1,6 @@
-"""The state of an unfinished training run, kept outside the outputs that DVC deletes.
+"""Save and load checkpoints of unfinished runs, outside the outputs that DVC deletes.
 
-A state is found only by a run of the same parameters, data, first weights, code, versions and
+A checkpoint is found only by a run of the same parameters, data, first weights, code, versions and
 device, and used only where its bytes hash to what was written.
 """
 
@@ -21,17 +21,18 @@ from classifier.core.versions import installed_versions
 from classifier.models.devices import device_name
 
 # The module whose import closure is the code of a training run.
-TRAINING = "stages.train"
+TRAINING = "classifier.training.run"
 _KEPT = 2
 
 
 def run_key(
     params: dict[str, Any], data_folder: Path, weights: dict[str, Tensor], device: torch.device
 ) -> str:
-    """A name for all that a training run's result depends on: 32 hexadecimal digits.
+    """Return a name for all that the result of a training run depends on: 32 hexadecimal digits.
 
-    weights: of the network before its first step. How a batch is divided, in parts, processes and
-    threads, is left out: it may change when a run goes on, since memory may have been too small.
+    weights: of the network before its first step. How a batch is divided into micro-batches and
+    over processes and threads is left out: it may change when a run goes on, since memory may have
+    been too small.
     """
     data = sorted(path for path in data_folder.iterdir() if path.is_file())
     depends_on = {
@@ -47,14 +48,14 @@ def run_key(
     return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]
 
 
-class StateFolder:
-    """Where one run, named by its key, keeps its latest states."""
+class CheckpointFolder:
+    """Folder of the latest checkpoints of one run, which its key names."""
 
     def __init__(self, key: str) -> None:
         self._folder = cache_folder("resume") / key
 
     def save(self, epoch: int, step: int, state: dict[str, Any]) -> None:
-        """Write a state (tensors, numbers, texts, in dicts and lists); keep it and the last."""
+        """Write a state (tensors, numbers, texts, in dicts and lists); keep the last two."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
         write_checked(self._folder / f"{epoch:06d}-{step:09d}.state", buffer.getvalue())
@@ -62,7 +63,7 @@ class StateFolder:
             old.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest state that is whole, on the processor; None where there is none."""
+        """Return the newest complete state, on the processor; None where there is none."""
         for path in self._newest_first():
             content = read_checked(path)
             if content is not None:
@@ -72,7 +73,7 @@ class StateFolder:
         return None
 
     def clear(self) -> None:
-        """Forget the run: it is finished."""
+        """Delete all checkpoints of the run, which is finished."""
         # Kills may have left unfinished files beside the states.
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -1,7 +1,7 @@
-"""Several processes that train one network together, started by `torchrun`.
+"""Distributed data parallel (DDP) training by processes that `torchrun` starts.
 
-Each computes its part of every batch; gradients and batch norm's statistics are those of the whole
-batch, so that the result is that of one process but for rounding.
+Each rank computes its micro-batches of every batch. Gradients and batch norm's statistics are those
+of the whole batch, so that the result is that of one process but for rounding.
 """
 
 import logging
@@ -19,60 +19,67 @@ from torch import Tensor, nn
 from classifier.core.errors import UserError
 from classifier.core.parent_watch import when_orphaned
 
-Shared = TypeVar("Shared")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Processes:
-    """The processes of this run, and which of them this one is (`rank`, from 0)."""
+class ProcessGroup:
+    """The processes that train together, and which of them this one is.
+
+    rank: of this process, from 0. world_size: number of processes.
+    """
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this is the process that writes and prints."""
         return self.rank == 0
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """The sum of all processes' tensors."""
-        if self.count == 1:
+        """Return the sum over all ranks, as a new tensor where there are several."""
+        if self.world_size == 1:
             return tensor
         total = tensor.clone()
         dist.all_reduce(total)
         return total
 
     def any(self, condition: bool, device: torch.device) -> bool:
-        """Whether it holds in one of the processes."""
-        if self.count == 1:
+        """Return whether the condition holds on any rank."""
+        if self.world_size == 1:
             return condition
         return bool(self.sum(torch.tensor(float(condition), device=device)).item())
 
-    def share(self, value: Shared) -> Shared:
-        """The first process's value."""
-        if self.count == 1:
+    def broadcast(self, value: Value) -> Value:
+        """Return the value of the main process."""
+        if self.world_size == 1:
             return value
-        values: list[Shared] = [value]
+        values: list[Value] = [value]
         dist.broadcast_object_list(values)
         return values[0]
 
 
 def launched_by_torchrun() -> bool:
+    """Return whether torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def processes_to_start(wanted: int | None) -> int:
+def num_processes(wanted: int | None) -> int:
     """Return the number of processes to start; None is one for each GPU, or one on a processor."""
     return wanted or max(1, torch.cuda.device_count())
 
 
 def launch(module: str, count: int) -> None:
-    """Run a program in `count` processes on this machine, as torchrun would, to their end.
+    """Run a program in `count` processes on this machine, as torchrun does, and wait for them.
 
-    They share the processor's cores. Raises SystemExit where one of them fails, which then has said
-    why, and UserError where this process is asked to stop and has stopped them.
+    They share the cores of the processor.
+
+    Raises:
+        SystemExit: One of them failed, and has said why.
+        UserError: This process was asked to stop, and has stopped them.
     """
-    # Imported here, since it is slow and most runs are of one process.
+    # Imported here, since most runs have one process.
     from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: PLC0415
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: PLC0415
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
@@ -98,32 +105,32 @@ def launch(module: str, count: int) -> None:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Processes]:
-    """This process's place among those that torchrun started; alone where it did not.
+def process_group(device: torch.device) -> Iterator[ProcessGroup]:
+    """Join the processes that torchrun started; a group of one where it did not.
 
-    Inside, `print` of all but the first is silent, and so are their errors, which are the first's
-    too; but for a lack of memory, which may be one GPU's alone.
+    Inside, only the main process prints. Errors of the others are silent, since the main process
+    has the same ones, except for a lack of memory, which may concern a single GPU.
     """
     if not launched_by_torchrun():
-        yield Processes()
+        yield ProcessGroup()
         return
     # A process whose parent was killed must not train on unwatched.
     when_orphaned(lambda: os._exit(1))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    processes = Processes(dist.get_rank(), dist.get_world_size())
+    group = ProcessGroup(dist.get_rank(), dist.get_world_size())
     try:
-        with redirect_stdout(sys.stdout if processes.first else None):
-            yield processes
+        with redirect_stdout(sys.stdout if group.is_main_process else None):
+            yield group
     except UserError as error:
-        if processes.first or isinstance(error.__context__, torch.OutOfMemoryError):
+        if group.is_main_process or isinstance(error.__context__, torch.OutOfMemoryError):
             raise
         raise SystemExit(1) from None
     finally:
         dist.destroy_process_group()
 
 
-def own_device(device: torch.device) -> torch.device:
-    """The GPU of this process among those of its machine."""
+def local_device(device: torch.device) -> torch.device:
+    """Return the GPU of this process on its machine; raise UserError where there are too few."""
     if device.type != "cuda" or not launched_by_torchrun():
         return device
     place, present = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
@@ -137,9 +144,9 @@ def own_device(device: torch.device) -> torch.device:
     return own
 
 
-def replicated(network: nn.Module, processes: Processes, device: torch.device) -> nn.Module:
-    """The network as all processes train it; itself where there is one process only."""
-    if processes.count == 1:
+def wrap_ddp(network: nn.Module, group: ProcessGroup, device: torch.device) -> nn.Module:
+    """Return the network in DDP; the network itself where there is one process only."""
+    if group.world_size == 1:
         return network
     parallel = nn.parallel.DistributedDataParallel
     if device.type == "cuda":
@@ -147,30 +154,30 @@ def replicated(network: nn.Module, processes: Processes, device: torch.device) -
     return parallel(network, broadcast_buffers=False)
 
 
-def unsynchronized(replica: nn.Module) -> AbstractContextManager[None]:
-    """Inside, gradients stay in their process, to be added to those of the parts to come."""
+def no_sync(replica: nn.Module) -> AbstractContextManager[None]:
+    """Accumulate gradients on this rank, without the sum over ranks after every micro-batch."""
     if isinstance(replica, nn.parallel.DistributedDataParallel):
         return replica.no_sync()
     return nullcontext()
 
 
-def share_batch_norm(network: nn.Module, processes: Processes, device: torch.device) -> None:
-    """Have batch norm, where it is not frozen, look at the whole batch in place of a part of it."""
-    if processes.count == 1:
+def convert_sync_batch_norm(network: nn.Module, group: ProcessGroup, device: torch.device) -> None:
+    """Replace batch norm that is not frozen by SyncBatchNorm, over the whole batch of all ranks."""
+    if group.world_size == 1:
         return
     network.train()
     for name, module in list(network.named_modules()):
         if not isinstance(module, nn.BatchNorm2d) or not module.training:
             continue
         if device.type == "cuda":
-            shared = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+            synced = nn.SyncBatchNorm.convert_sync_batchnorm(module)
         else:
-            shared = _SharedBatchNorm.of(module)
-        network.set_submodule(name, shared)
+            synced = _CpuSyncBatchNorm.of(module)
+        network.set_submodule(name, synced)
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes, whose gradient is the sum of theirs."""
+    """The sum over all ranks; its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(_ctx: Any, tensor: Tensor) -> Tensor:
@@ -191,16 +198,16 @@ def _sum(tensor: Tensor) -> Tensor:
     return total
 
 
-class _SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm over all processes' images on a processor, where PyTorch's own has none."""
+class _CpuSyncBatchNorm(nn.BatchNorm2d):
+    """SyncBatchNorm on a processor, for which PyTorch has none."""
 
     @classmethod
-    def of(cls, module: nn.BatchNorm2d) -> "_SharedBatchNorm":
-        shared = cls(module.num_features, module.eps, module.momentum)
-        shared.weight, shared.bias = module.weight, module.bias
+    def of(cls, module: nn.BatchNorm2d) -> "_CpuSyncBatchNorm":
+        synced = cls(module.num_features, module.eps, module.momentum)
+        synced.weight, synced.bias = module.weight, module.bias
         for name, buffer in module.named_buffers():
-            setattr(shared, name, buffer)
-        return shared.train(module.training)
+            setattr(synced, name, buffer)
+        return synced.train(module.training)
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:

@@ -1,9 +1,10 @@
-"""Batches of a frozen backbone's features, in place of images."""
+"""Batches of features of a frozen backbone, in place of images."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from classifier.core.random import stream
 from classifier.data.augment import AugmentParams
@@ -12,14 +13,14 @@ from classifier.data.random_view import random_view
 from classifier.models.extractor import FeatureExtractor
 from classifier.models.network import Classifier
 from classifier.processing.views import named_view
-from classifier.training.batches import Batch, Ordering
+from classifier.training.batches import Batch, EpochSampler
 
 
 class FeatureBatches:
-    """Features of a frozen backbone for the training loop, in every epoch of one of their views.
+    """Features of a frozen backbone for the training loop, of one view of each image per epoch.
 
-    training: float32 `(views, n, features)`, row i for image `training_rows[i]`; the view of a
-    image in an epoch is a function of (seed, epoch, i).
+    training: float32 `(views, n, features)`. The view of image i in an epoch is a function of
+    (seed, epoch, i).
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class FeatureBatches:
         training_targets: np.ndarray,
         validation_targets: np.ndarray,
         *,
-        ordering: Ordering,
+        sampler: EpochSampler,
         device: torch.device,
     ) -> None:
         self._training = torch.from_numpy(np.stack(training)).to(device)
@@ -37,12 +38,19 @@ class FeatureBatches:
         self._targets = torch.from_numpy(training_targets).to(device)
         self._validation_targets = torch.from_numpy(validation_targets).to(device)
         self._labels = training_targets
-        self._ordering = ordering
+        self._ordering = sampler
+
+    @property
+    def centre_features(self) -> Tensor:
+        """Features of the training images as they are, not augmented: float32 `(n, features)`."""
+        return self._training[0]
 
     def training_order(self, epoch: int) -> list[np.ndarray]:
+        """Return the places of the images of each batch of the epoch."""
         return self._ordering.places(self._labels, epoch)
 
     def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
+        """Yield the batches of the epoch from number `first` on, each as one micro-batch."""
         draws = stream("feature view", self._ordering.seed, epoch)
         views = draws.integers(len(self._training), size=len(self._targets))
         for order in self.training_order(epoch)[first:]:
@@ -50,6 +58,7 @@ class FeatureBatches:
             yield [Batch(self._training[seen, rows], self._targets[rows])]
 
     def validation_batches(self) -> Iterator[Batch]:
+        """Yield all validation images as one batch."""
         yield Batch(self._validation, self._validation_targets)
 
 
@@ -61,9 +70,9 @@ def feature_batches(
     views: int,
     input_size: int,
     dtype: torch.dtype,
-    ordering: Ordering,
+    sampler: EpochSampler,
 ) -> FeatureBatches:
-    """The features of the training images, as centre crops and in `views` augmented views.
+    """Return features of the training images, of the centre crop and of `views` augmented views.
 
     Training sees features that were computed in `dtype`, validation sees them in float32, as
     evaluation computes them.
@@ -75,7 +84,7 @@ def feature_batches(
             augment,
             stored_size=stored_size,
             input_size=input_size,
-            seed=ordering.seed,
+            seed=sampler.seed,
             number=number,
             size=len(dataset.images),
         )
@@ -89,6 +98,6 @@ def feature_batches(
         validation,
         dataset.labels[train],
         dataset.labels[val],
-        ordering=ordering,
+        sampler=sampler,
         device=model.mean.device,
     )

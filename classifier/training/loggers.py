@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from classifier.core.errors import UserError
 from classifier.training.optimization import trained_layers
-from classifier.training.state import Row, Run
+from classifier.training.state import HistoryRow, TrainState
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -49,14 +49,15 @@ class LiveLog:
         self._live: Live | None = None
         self._written = 0
 
-    def update(self, history: list[Row]) -> None:
+    def update(self, history: list[HistoryRow]) -> None:
         """Write the rows that are new; in the first call all of them, in place of older files."""
         if self._live is None:
             self._live = _FilesOnly(str(self._folder), save_dvc_exp=False, dvcyaml=None)
         for row in history[self._written :]:
             self._live.step = int(row["epoch"])
             for name, value in row.items():
-                if name != "epoch":
+                # Of the rates of parameter groups, the highest stands for all.
+                if name != "epoch" and not name.startswith("lr_"):
                     self._live.log_metric(f"live_{name}", round(value, 8))
         self._written = len(history)
         self._live.next_step()
@@ -80,14 +81,14 @@ class TensorBoardLog:
         self._open = partial(SummaryWriter, str(folder))
         self._writer: SummaryWriter | None = None
 
-    def update(self, run: Run, images: Tensor, samples: np.ndarray | None) -> None:
+    def update(self, state: TrainState, images: Tensor, samples: np.ndarray | None) -> None:
         """Write what there is to see after the last epoch; the run does not change.
 
         images: a batch as the network takes it, for its activations.
         samples: augmented images uint8 `(n, S, S, 3)`, written in the first call. Right after a
         run was resumed, there are no gradients, and none are written.
         """
-        row = run.progress.history[-1]
+        row = state.progress.history[-1]
         epoch = int(row["epoch"])
         if self._writer is None:
             # An earlier run may have come further: TensorBoard drops what it wrote from here on.
@@ -97,12 +98,12 @@ class TensorBoardLog:
         for name, value in row.items():
             if name != "epoch":
                 self._writer.add_scalar(f"history/{name}", value, epoch)
-        layers = trained_layers(run.network)
+        layers = trained_layers(state.network)
         for name, weights in layers:
             _write_values(self._writer, f"weights/{name}", weights, epoch)
             gradients = [weight.grad for weight in weights if weight.grad is not None]
             _write_values(self._writer, f"gradients/{name}", gradients, epoch)
-        for name, figures in _activations(run.network, images, [n for n, _ in layers]).items():
+        for name, figures in _activations(state.network, images, [n for n, _ in layers]).items():
             for what, value in figures.items():
                 self._writer.add_scalar(f"activation_{what}/{name}", value, epoch)
         self._writer.flush()

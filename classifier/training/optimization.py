@@ -1,4 +1,4 @@
-"""How weights move: optimisers, their groups of weights, and the learning rate along the run."""
+"""Build the optimisers with their parameter groups, and compute the learning rate of a step."""
 
 import inspect
 import math
@@ -26,7 +26,7 @@ class OptimizerParams(Params):
     max_grad_norm: float | None = Field(gt=0)
 
 
-class ScheduleParams(Params):
+class LRSchedulerParams(Params):
     """Section `train.lr_scheduler`."""
 
     name: Literal["constant", "step", "linear", "cosine", "plateau"]
@@ -40,7 +40,7 @@ class OptimizationParams(Params):
 
     epochs: int = Field(ge=1)
     optimizer: OptimizerParams
-    lr_scheduler: ScheduleParams
+    lr_scheduler: LRSchedulerParams
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Self:
@@ -53,20 +53,21 @@ class OptimizationParams(Params):
 
 
 def build_optimizers(params: OptimizerParams, model: nn.Module) -> list[torch.optim.Optimizer]:
-    """The optimisers of all weights that are not frozen; each group's `peak` is its highest rate.
+    """Return the optimisers of all weights that are not frozen.
 
-    Weight decay holds for matrices and convolutions, not for biases and norms. The
-    peak falls by `layer_decay` from every layer to the one before it, as in BEiT (Bao et al.,
-    arXiv 2106.08254), so that the layers nearest to the images move least.
-    With `muon`, it takes the matrices and convolutions but the last layer's, and Adam,
-    with decoupled decay, takes the others at `aux_lr` (Jordan et al., "Muon", 2024).
+    Each parameter group has a `name` and an `initial_lr`, its highest rate. Weight decay applies to
+    matrices and convolutions, not to biases and norms. The initial rate falls by `layer_decay` from
+    every layer to the one before it, as in BEiT (Bao et al., arXiv 2106.08254), so that the first
+    layers change least. With `muon`, Muon takes the matrices and convolutions but those of the last
+    layer, and AdamW takes the others at `aux_lr` (Jordan et al., "Muon", 2024).
     """
     groups = _groups(params, model)
     if params.name == "muon":
         hidden = [group for group in groups if group["matrices"] and not group["last"]]
         others = [group for group in groups if not group["matrices"] or group["last"]]
         for group in others:
-            group["peak"] *= params.aux_lr / params.lr
+            group["initial_lr"] *= params.aux_lr / params.lr
+            group["name"] = "aux" if params.layer_decay == 1 else f"{group['name']}.aux"
         adam = _without_compiler(torch.optim.AdamW)(others, params.aux_lr)
         if not hidden:
             return [adam]
@@ -79,17 +80,18 @@ def build_optimizers(params: OptimizerParams, model: nn.Module) -> list[torch.op
 
 
 def _groups(params: OptimizerParams, model: nn.Module) -> list[dict]:
-    """Groups of weights that share a peak and a decay."""
+    """Return groups of weights that share a learning rate and a weight decay."""
     groups = []
     layers = list(reversed(trained_layers(model)))
-    for distance, (_, weights) in enumerate(layers):
+    for distance, (name, weights) in enumerate(layers):
         for matrices in (True, False):
             chosen = [weight for weight in weights if _is_matrix(weight) is matrices]
             if chosen:
                 group = {
                     "params": chosen,
+                    "name": name,
                     "weight_decay": params.weight_decay if matrices else 0.0,
-                    "peak": params.lr * params.layer_decay**distance,
+                    "initial_lr": params.lr * params.layer_decay**distance,
                     "matrices": matrices,
                     "last": distance == 0,
                 }
@@ -98,7 +100,7 @@ def _groups(params: OptimizerParams, model: nn.Module) -> list[dict]:
 
 
 def trained_layers(model: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
-    """Names and weights of the layers that are not frozen, from the images to the answer.
+    """Return names and weights of the layers that are not frozen, in the order of the forward pass.
 
     A layer is a module below the backbone, or a block of a sequence in there, such as
     `backbone.layer1.0` or `backbone.encoder.layers.encoder_layer_0`; a norm belongs to the layer
@@ -120,7 +122,7 @@ def trained_layers(model: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
 
 
 def _layer_of(model: nn.Module, weight: str) -> str:
-    """The name of the layer that a weight of this name is in."""
+    """Return the name of the layer that holds the weight of this name."""
     if not weight.startswith("backbone."):
         return "head"
     parts = weight.split(".")[:-1]
@@ -131,21 +133,21 @@ def _layer_of(model: nn.Module, weight: str) -> str:
 
 
 def _holds_layers(module: nn.Module, depth: int) -> bool:
-    """Whether it is a sequence of layers, or, right below the backbone, has one inside."""
+    """Return whether it is a sequence of layers, or has one inside right below the backbone."""
     if type(module) in (nn.Sequential, nn.ModuleList):
         return True
     return depth == 2 and any(type(part) is nn.Sequential for part in module.children())
 
 
 def _is_matrix(weight: nn.Parameter) -> bool:
-    """Whether it maps several values to several others: not so biases, norms, tokens, scales."""
+    """Return whether it maps several values to several others, unlike biases, norms and tokens."""
     return weight.ndim >= 2 and 1 < weight.shape[0] < weight.numel()
 
 
 def _without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
-    """`kind`, without the wrappers that hide its methods from PyTorch's compiler.
+    """Return `kind` without the wrappers that hide its methods from PyTorch's compiler.
 
-    They import it to do so, which takes longer than training a head.
+    They import the compiler to do so, which takes 2 to 4 seconds: longer than training a head.
     """
     names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
     methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
@@ -153,26 +155,35 @@ def _without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.
     return type(kind.__name__, (kind,), {**methods, "step": step})
 
 
-def learning_rate(
-    params: OptimizationParams, progress: float, val_losses: Sequence[float] = ()
-) -> float:
-    """What `train.optimizer.lr` has become after `progress` epochs.
+def learning_rates(optimizers: Sequence[torch.optim.Optimizer], factor: float) -> dict[str, float]:
+    """Return the learning rates at this factor, as columns of the history.
 
-    val_losses: of the epochs that are over, which `plateau` looks at.
+    `lr` alone where all parameter groups have one rate. Where they differ (by `layer_decay` or
+    `aux_lr`), `lr` is the highest rate of the first optimiser, and `lr_<group>` that of each group.
     """
-    return params.optimizer.lr * rate_factor(params, progress, val_losses)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    highest = max(group["initial_lr"] for group in optimizers[0].param_groups)
+    rates = {"lr": round(highest * factor, 8)}
+    if any(group["initial_lr"] != highest for group in groups):
+        rates |= {f"lr_{group['name']}": round(group["initial_lr"] * factor, 8) for group in groups}
+    return rates
 
 
 def rate_factor(
     params: OptimizationParams, progress: float, val_losses: Sequence[float] = ()
 ) -> float:
-    """What part of its peak each learning rate has after `progress` epochs, 0..1.
+    """Return the factor (0..1) of the initial learning rate after `progress` epochs.
 
-    Rises linearly over the warm-up; then stays, falls by `gamma` every `step_epochs`, falls
+    It rises linearly during the warm-up. Then it stays, falls by `gamma` every `step_epochs`, falls
     linearly to zero, follows half a cosine to zero (Loshchilov & Hutter, arXiv 1608.03983, without
     restarts), or falls by `gamma` whenever the validation loss has not fallen for `step_epochs`.
     A third of the epochs as warm-up and `cosine` are the rates of one-cycle (Smith & Topin, arXiv
     1708.07120).
+
+    Args:
+        params: Number of epochs and schedule.
+        progress: Epochs that are done, with fractions.
+        val_losses: Validation losses of the finished epochs, for `plateau`.
     """
     lr_scheduler = params.lr_scheduler
     if progress < lr_scheduler.warmup_epochs:
@@ -190,7 +201,7 @@ def rate_factor(
 
 
 def _plateaus(losses: Sequence[float], patience: int) -> int:
-    """How often `patience` losses in a row were no new lowest one, each loss counted once."""
+    """Count how often `patience` losses in a row brought no new lowest one."""
     found, waited, best = 0, 0, math.inf
     for loss in losses:
         waited = 0 if loss < best else waited + 1

@@ -6,11 +6,9 @@ from pydantic import Field, model_validator
 
 from classifier.core.config import Params
 from classifier.data.augment import AugmentParams
-from classifier.models.devices import Precision
 from classifier.models.network import ModelParams
 from classifier.training.batches import Sampling
-from classifier.training.mixing import MixParams
-from classifier.training.optimization import OptimizationParams
+from classifier.training.loop import LoopParams
 
 
 class SizeParams(Params):
@@ -29,27 +27,18 @@ class RuntimeParams(Params):
     tensorboard: bool
 
 
-class TrainParams(OptimizationParams):
+class TrainParams(LoopParams):
     """Section `train`."""
 
-    seed: int = Field(ge=0, lt=2**32)
-    batch_size: int = Field(ge=3)
-    grad_accumulation_steps: int = Field(ge=1)
     input_size: int | None = Field(ge=1)
     progressive_resizing: list[SizeParams]
-    precision: Precision
     label_smoothing: float = Field(ge=0, lt=1)
     class_weights: Literal["none", "balanced"]
     sampling: Sampling
-    ema_decay: float | None = Field(gt=0, lt=1)
     linear_probe_epochs: int = Field(ge=0)
-    monitor: Literal["val_loss", "val_accuracy"]
-    patience: int | None = Field(ge=1)
     model: ModelParams
     feature_views: int = Field(ge=0)
     augment: AugmentParams
-    mix: MixParams
-    adversarial_strength: float = Field(ge=0, le=255)
 
     def side(self, epoch: int, input_size: int) -> int:
         """Return the side of the images in this epoch. input_size: the full side."""

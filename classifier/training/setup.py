@@ -1,10 +1,13 @@
-"""What training begins with, made from section `train` and the data: model, loss, batches."""
+"""Build what training begins with, from section `train` and the data: model, loss, batches."""
 
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from classifier.core.errors import UserError
-from classifier.core.random import stream_seed
 from classifier.data.dataset import Dataset
 from classifier.data.image_statistics import balanced_weights, channel_statistics
 from classifier.models.devices import compute_dtype
@@ -16,16 +19,59 @@ from classifier.models.network import (
     check_input_size,
     learn_from_images,
 )
+from classifier.processing.images import center_window
 from classifier.processing.spec import BundleSpec
-from classifier.training.batches import ImageBatches, Ordering, Parts
-from classifier.training.distributed import Processes
+from classifier.training.batches import EpochSampler, ImageBatches, MicroBatches
+from classifier.training.distributed import ProcessGroup
 from classifier.training.feature_batches import FeatureBatches, feature_batches
 from classifier.training.params import TrainParams
 from classifier.training.step import Loss
 
+# Training images whose features are looked at before training, and the smallest relative
+# difference between them that counts as one.
+_CHECKED_IMAGES, _SMALLEST_SPREAD = 32, 1e-6
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a training run begins with.
+
+    spec: description of the model. model: before its first step, on the device.
+    """
+
+    dataset: Dataset
+    spec: BundleSpec
+    model: Classifier
+    loss: Loss
+    device: torch.device
+    group: ProcessGroup
+
+
+def prepare(
+    params: TrainParams,
+    dataset: Dataset,
+    device: torch.device,
+    group: ProcessGroup | None = None,
+) -> Setup:
+    """Build model and loss.
+
+    Raises:
+        UserError: The sizes of images do not fit the network or each other, or the network gives
+            the same features for all images.
+    """
+    spec = describe(params, dataset)
+    model = _build_model(params, dataset, spec, device)
+    if not model.backbone_is_frozen:
+        check_features(_features_in_training(model, dataset, spec.input_size), spec)
+    weights = None
+    if params.class_weights == "balanced":
+        weights = torch.from_numpy(balanced_weights(dataset)).to(device)
+    loss = Loss(weights, params.label_smoothing)
+    return Setup(dataset, spec, model, loss, device, group or ProcessGroup())
+
 
 def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
-    """What the bundle will say of the model; raises UserError where the crop is too large."""
+    """Return the description of the model; raise UserError where the input size is too large."""
     stored_size = dataset.preprocessing.stored_size
     input_size = params.input_size or stored_size
     if input_size > stored_size:
@@ -50,14 +96,10 @@ def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
     )
 
 
-def prepare_model(
+def _build_model(
     params: TrainParams, dataset: Dataset, spec: BundleSpec, device: torch.device
 ) -> Classifier:
-    """The model that `spec` describes, before its first step, on the device.
-
-    Raises UserError unless it takes every size of image that training shows it.
-    """
-    torch.manual_seed(stream_seed("initial weights", params.seed))
+    torch.manual_seed(params.seed)
     model = build_classifier(
         params.model,
         classes=len(spec.classes),
@@ -82,58 +124,73 @@ def _check_sizes(model: Classifier, params: TrainParams, input_size: int) -> Non
         check_input_size(model, params.model.backbone, side)
 
 
-def prepare_loss(params: TrainParams, dataset: Dataset, device: torch.device) -> Loss:
-    """The loss, with the classes weighed as `train.class_weights` asks."""
-    weights = None
-    if params.class_weights == "balanced":
-        weights = torch.from_numpy(balanced_weights(dataset)).to(device)
-    return Loss(weights, params.label_smoothing)
+def _features_in_training(model: Classifier, dataset: Dataset, input_size: int) -> Tensor:
+    """Return the features of some training images as the first step computes them."""
+    rows = dataset.rows("train")
+    rows = rows[:: -(-len(rows) // _CHECKED_IMAGES)]
+    window = center_window(dataset.images.shape[1], input_size)
+    images = np.ascontiguousarray(dataset.images[rows][:, window, window])
+    # A copy, since batch norm learns from what it sees; dropout must not take draws of others.
+    network = deepcopy(model).train()
+    with torch.no_grad(), torch.random.fork_rng():
+        return network.features(torch.from_numpy(images).to(model.mean.device))
 
 
-def prepare_learning(
-    params: TrainParams,
-    model: Classifier,
-    dataset: Dataset,
-    device: torch.device,
-    processes: Processes,
-) -> tuple[nn.Module, FeatureBatches | ImageBatches]:
-    """What is trained, and on what: the head on features of a frozen backbone, or all of it."""
-    if model.backbone_is_frozen:
-        return model.head, head_batches(params, model, dataset, device)
-    return model, _image_batches(params, dataset, device, processes)
+def check_features(features: Tensor, spec: BundleSpec) -> None:
+    """Raise UserError where the features `(n, features)` are not finite, or the same everywhere."""
+    size = f"images of {spec.input_size}x{spec.input_size}"
+    if not features.isfinite().all():
+        raise UserError(
+            f"train.model.backbone: {spec.backbone} gives features that are not finite for {size}: "
+            "set train.precision: fp32, or choose another backbone."
+        )
+    spread = features.amax(dim=0) - features.amin(dim=0)
+    if len(features) > 1 and spread.max() <= _SMALLEST_SPREAD * features.abs().max():
+        raise UserError(
+            f"train.model.backbone: {spec.backbone} gives the same features for all {size}, from "
+            "which nothing can be learned: raise split.stored_size (and train.input_size), set "
+            "train.model.freeze: none, or choose another backbone."
+        )
 
 
-def head_batches(
-    params: TrainParams, model: Classifier, dataset: Dataset, device: torch.device
-) -> FeatureBatches:
-    """The features that the backbone, as it is, makes of the images."""
-    return feature_batches(
-        dataset,
-        model,
+def learner(setup: Setup, params: TrainParams) -> tuple[nn.Module, FeatureBatches | ImageBatches]:
+    """Return what is trained, and its batches: the head on features of a frozen backbone, or all.
+
+    Raises:
+        UserError: A micro-batch would have a single image, or all features are the same.
+    """
+    if setup.model.backbone_is_frozen:
+        return setup.model.head, head_batches(setup, params)
+    return setup.model, _image_batches(setup, params)
+
+
+def head_batches(setup: Setup, params: TrainParams) -> FeatureBatches:
+    """Return the features of the images, for training of the head alone."""
+    batches = feature_batches(
+        setup.dataset,
+        setup.model,
         params.augment,
         views=params.feature_views,
-        input_size=params.input_size or dataset.preprocessing.stored_size,
-        dtype=compute_dtype(params.precision, device),
-        ordering=Ordering(params.seed, params.batch_size, params.sampling),
+        input_size=setup.spec.input_size,
+        dtype=compute_dtype(params.precision, setup.device),
+        sampler=EpochSampler(params.seed, params.batch_size, params.sampling),
     )
+    check_features(batches.centre_features, setup.spec)
+    return batches
 
 
-def _image_batches(
-    params: TrainParams, dataset: Dataset, device: torch.device, processes: Processes
-) -> ImageBatches:
-    first, total = (
-        processes.rank * params.grad_accumulation_steps,
-        processes.count * params.grad_accumulation_steps,
-    )
-    input_size = params.input_size or dataset.preprocessing.stored_size
+def _image_batches(setup: Setup, params: TrainParams) -> ImageBatches:
+    steps, group = params.grad_accumulation_steps, setup.group
+    total = group.world_size * steps
+    input_size = setup.spec.input_size
     batches = ImageBatches(
-        dataset,
+        setup.dataset,
         params.augment,
         input_size=input_size,
-        ordering=Ordering(params.seed, params.batch_size, params.sampling),
-        device=device,
+        sampler=EpochSampler(params.seed, params.batch_size, params.sampling),
+        device=setup.device,
         side=lambda epoch: params.side(epoch, input_size),
-        parts=Parts(first, params.grad_accumulation_steps, total),
+        micro_batches=MicroBatches(group.rank * steps, steps, total),
     )
     smallest = min(len(rows) for rows in batches.training_order(1))
     if smallest // total < 2:

@@ -1,4 +1,4 @@
-"""What moves during a training run, as one state that can be saved and restored."""
+"""Training state: everything that a checkpoint saves and restores."""
 
 import time
 from collections.abc import Iterator
@@ -10,35 +10,37 @@ import torch
 from torch import Tensor, nn
 
 from classifier.models.network import restore_weights
-from classifier.training.checkpoint import StateFolder
-from classifier.training.distributed import Processes
+from classifier.training.checkpoint import CheckpointFolder
+from classifier.training.distributed import ProcessGroup, wrap_ddp
+from classifier.training.optimization import OptimizerParams, build_optimizers
 
-Row = dict[str, float]
+HistoryRow = dict[str, float]
 
 
 @dataclass
 class Progress:
-    """Where a run stands; with the tensors of network and optimisers, all that a resume needs.
+    """How far a run has come; with the weights and the optimisers, all that a resume needs.
 
-    epoch: the one under way, from 1. step: its batches that are done.
-    totals: of these, summed loss, correct predictions, images: float64 `(3,)`.
+    epoch: the current one, from 1. step: number of its batches that are done.
+    totals: summed loss, correct predictions and images of these batches: float64 `(3,)`.
     history: a row for each finished epoch.
     """
 
     epoch: int = 1
     step: int = 0
     totals: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
-    history: list[Row] = field(default_factory=list)
+    history: list[HistoryRow] = field(default_factory=list)
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
     def finished(self, epochs: int, patience: int | None) -> bool:
+        """Return whether all epochs are done, or `patience` of them brought no new best."""
         waited = self.epoch - 1 - self.best_epoch
         return self.epoch > epochs or waited >= (patience or epochs)
 
     @property
-    def best(self) -> Row:
-        """The history's row of the best epoch."""
+    def best(self) -> HistoryRow:
+        """The row of the best epoch."""
         return self.history[self.best_epoch - 1]
 
     @property
@@ -48,9 +50,9 @@ class Progress:
 
 @dataclass
 class Clock:
-    """Seconds of training, and of these, of waiting for images; not part of any result.
+    """Seconds of training, and of waiting for images in it; not part of any result.
 
-    last_epoch: seconds of the last whole epoch, validation included.
+    last_epoch: seconds of the last complete epoch, validation included.
     """
 
     training: float = 0.0
@@ -61,12 +63,13 @@ class Clock:
 
     @contextmanager
     def waits(self) -> Iterator[None]:
+        """Count the time inside as waiting for images."""
         started = time.perf_counter()
         yield
         self.waiting += time.perf_counter() - started
 
     def figures(self) -> dict[str, float]:
-        """For timing.json; empty where all was done before."""
+        """Return figures for timing.json; none where no epoch was trained in this process."""
         if not self.epochs:
             return {}
         return {
@@ -77,74 +80,101 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A training run under way.
+class TrainState:
+    """A training run in progress.
 
-    network: what is trained. replica: the same, or what shares its gradients among processes.
-    average: moving averages of the network's state by name; empty where none are kept.
-    grad_accumulation_steps: parts of a batch whose gradients are added up in a process.
+    network: what is trained. replica: the same, or its DDP wrapper.
+    ema: exponential moving average of the network's state by name; empty where it is off.
+    checkpoints: where the state is saved. group: the processes that train together.
+    grad_accumulation_steps: micro-batches per step and rank.
     """
 
     network: nn.Module
     replica: nn.Module
     optimizers: list[torch.optim.Optimizer]
-    average: dict[str, Tensor]
-    states: StateFolder
-    processes: Processes
+    ema: dict[str, Tensor]
+    checkpoints: CheckpointFolder
+    group: ProcessGroup
     grad_accumulation_steps: int
     progress: Progress = field(default_factory=Progress)
     clock: Clock = field(default_factory=Clock)
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """The network's state as it is judged and kept: averaged where averages are kept."""
-        return self.average or self.network.state_dict()
+        """The state of the network that is validated and kept: the EMA where it is on."""
+        return self.ema or self.network.state_dict()
 
     def save(self) -> None:
-        """Write the state; all processes have to call this together."""
-        totals = self.processes.sum(self.progress.totals)
-        if not self.processes.first:
+        """Write a checkpoint; all ranks have to call this together."""
+        totals = self.group.sum(self.progress.totals)
+        if not self.group.is_main_process:
             return
-        state: dict[str, Any] = {
+        stored: dict[str, Any] = {
             "network": self.network.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "average": self.average,
+            "ema": self.ema,
             "progress": vars(self.progress) | {"totals": totals},
             "division": self._division(),
         }
-        self.states.save(self.progress.epoch, self.progress.step, state)
+        self.checkpoints.save(self.progress.epoch, self.progress.step, stored)
 
     def restore(self) -> None:
-        """Go on where the last whole state left the run, if there is one."""
-        state = self.processes.share(self.states.load() if self.processes.first else None)
-        if state is None:
+        """Continue from the last complete checkpoint, if there is one."""
+        is_main = self.group.is_main_process
+        stored = self.group.broadcast(self.checkpoints.load() if is_main else None)
+        if stored is None:
             return
-        restore_weights(self.network, state["network"])
-        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+        restore_weights(self.network, stored["network"])
+        for optimizer, kept in zip(self.optimizers, stored["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
-        for name, tensor in state["average"].items():
-            self.average[name].copy_(tensor)
-        for name, value in state["progress"].items():
+        for name, tensor in stored["ema"].items():
+            self.ema[name].copy_(tensor)
+        for name, value in stored["progress"].items():
             setattr(self.progress, name, value)
-        if not self.processes.first:
+        if not is_main:
             self.progress.totals.zero_()
         print(f"Going on at epoch {self.progress.epoch}, step {self.progress.step}.")
-        if state["division"] != self._division():
+        if stored["division"] != self._division():
             print(
-                "Batches were divided otherwise before (processes, accumulation, threads: "
-                f"{state['division']}, now {self._division()}): the result will not be exactly "
-                "that of a run from the start."
+                "Batches were divided otherwise before (processes, grad_accumulation_steps, "
+                f"threads: {stored['division']}, now {self._division()}): the result will not be "
+                "exactly that of a run from the start."
             )
 
     def _division(self) -> list[int]:
-        return [self.processes.count, self.grad_accumulation_steps, torch.get_num_threads()]
+        return [self.group.world_size, self.grad_accumulation_steps, torch.get_num_threads()]
 
 
-def update_average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
-    """Move every average towards the network's state by `1 - decay` of the difference."""
+def start_state(
+    network: nn.Module,
+    optimizer: OptimizerParams,
+    *,
+    ema_decay: float | None,
+    grad_accumulation_steps: int,
+    checkpoints: CheckpointFolder,
+    group: ProcessGroup,
+    device: torch.device,
+) -> TrainState:
+    """Return the state before the first step, or that of the last checkpoint."""
+    averaged = network.state_dict() if ema_decay else {}
+    state = TrainState(
+        network,
+        wrap_ddp(network, group, device),
+        build_optimizers(optimizer, network),
+        {name: tensor.clone() for name, tensor in averaged.items()},
+        checkpoints,
+        group,
+        grad_accumulation_steps,
+    )
+    state.restore()
+    return state
+
+
+def update_ema(ema: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+    """Move the EMA towards the network's state by `1 - decay` of the difference."""
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             if tensor.is_floating_point():
-                average[name].lerp_(tensor, 1 - decay)
+                ema[name].lerp_(tensor, 1 - decay)
             else:
-                average[name].copy_(tensor)
+                ema[name].copy_(tensor)

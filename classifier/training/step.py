@@ -1,158 +1,178 @@
-"""One step of training: a batch, in parts, forwards and backwards."""
+"""Take one step of training: forward and backward passes of the micro-batches of a batch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from classifier.core.errors import UserError
 from classifier.core.random import stream, stream_seed
-from classifier.models.devices import compute_dtype
+from classifier.models.devices import Precision, compute_dtype
 from classifier.training.adversarial import attack
 from classifier.training.batches import Batch
-from classifier.training.distributed import unsynchronized
-from classifier.training.mixing import mix
-from classifier.training.optimization import rate_factor
-from classifier.training.params import TrainParams
-from classifier.training.state import Run, update_average
+from classifier.training.distributed import no_sync
+from classifier.training.mixing import MixParams, mix
+from classifier.training.optimization import OptimizationParams
+from classifier.training.state import TrainState, update_ema
+
+
+class StepParams(OptimizationParams):
+    """The part of section `train` that a step depends on."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    batch_size: int = Field(ge=3)
+    grad_accumulation_steps: int = Field(ge=1)
+    precision: Precision
+    ema_decay: float | None = Field(gt=0, lt=1)
+    mix: MixParams
+    adversarial_strength: float = Field(ge=0, le=255)
 
 
 class Loss:
-    """Cross-entropy, smoothed and weighted as asked, as a sum over images.
+    """Cross-entropy with label smoothing and class weights, as a sum over images.
 
-    weights: float `(classes,)`, or None for equal ones.
+    weights: float `(classes,)`, or None for equal ones. smoothing: 0..1.
     """
 
     def __init__(self, weights: Tensor | None = None, smoothing: float = 0.0) -> None:
         self.weights, self._smoothing = weights, smoothing
 
     def sum(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the summed loss of logits `(B, classes)` and class indices `(B,)`."""
         return cross_entropy(
             logits.float(), targets, self.weights, reduction="sum", label_smoothing=self._smoothing
         )
 
     def weight(self, targets: Tensor) -> Tensor | int:
-        """What the sum is divided by for a mean."""
+        """Return the divisor of the sum for a weighted mean."""
         return len(targets) if self.weights is None else self.weights[targets].sum()
 
 
 def train_step(
-    run: Run,
-    parts: list[Batch],
+    state: TrainState,
+    micro_batches: list[Batch],
     loss: Loss,
-    params: TrainParams,
+    params: StepParams,
     device: torch.device,
-    steps: int,
-    *,
-    factor: float | None = None,
+    factor: float,
 ) -> Tensor:
-    """One step of the optimisers; this process's share of the batch's mean loss before it.
+    """Take one step of the optimisers; return this rank's part of the mean loss before it.
 
-    parts: of the batch, those of this process. steps: those of an epoch.
-    factor: of each learning rate's peak; None asks the schedule.
-    Raises UserError where a GPU's memory is too small.
+    Args:
+        state: Network, optimisers and progress, which are updated.
+        micro_batches: This rank's micro-batches of the batch.
+        loss: The training loss.
+        params: What a step depends on.
+        device: Where the network is.
+        factor: Factor of the initial learning rate of each parameter group.
+
+    Raises:
+        UserError: The memory of a GPU is too small.
     """
-    progress = run.progress
-    if factor is None:
-        done = progress.epoch - 1 + (progress.step + 0.5) / steps
-        factor = rate_factor(params, done, progress.val_losses)
-    for optimizer in run.optimizers:
+    for optimizer in state.optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
+            group["lr"] = group["initial_lr"] * factor
         optimizer.zero_grad()
     with _memory_advice(params):
-        mean = _add_up_gradients(run, parts, loss, params, device)
+        mean = _accumulate_gradients(state, micro_batches, loss, params, device)
     if params.optimizer.max_grad_norm is not None:
-        nn.utils.clip_grad_norm_(run.network.parameters(), params.optimizer.max_grad_norm)
-    for optimizer in run.optimizers:
+        nn.utils.clip_grad_norm_(state.network.parameters(), params.optimizer.max_grad_norm)
+    for optimizer in state.optimizers:
         optimizer.step()
     if params.ema_decay is not None:
-        update_average(run.average, run.network, params.ema_decay)
-    progress.step += 1
-    run.clock.images += run.processes.count * sum(len(part.targets) for part in parts)
+        update_ema(state.ema, state.network, params.ema_decay)
+    state.progress.step += 1
+    images = sum(len(batch.targets) for batch in micro_batches)
+    state.clock.images += state.group.world_size * images
     return mean
 
 
-def _add_up_gradients(
-    run: Run, parts: list[Batch], loss: Loss, params: TrainParams, device: torch.device
+def _accumulate_gradients(
+    state: TrainState,
+    micro_batches: list[Batch],
+    loss: Loss,
+    params: StepParams,
+    device: torch.device,
 ) -> Tensor:
-    """Of the batch's mean loss over all processes; returns this process's share of that loss."""
-    progress, processes = run.progress, run.processes
-    whole = [sum(loss.weight(part.targets) for part in parts), sum(len(p.targets) for p in parts)]
-    weight, size = processes.sum(torch.tensor(whole, device=device, dtype=torch.float64))
+    """Accumulate gradients of the global mean loss; return this rank's part of it."""
+    progress, group = state.progress, state.group
+    weights = sum(loss.weight(batch.targets) for batch in micro_batches)
+    images = sum(len(batch.targets) for batch in micro_batches)
+    weight, size = group.sum(torch.tensor([weights, images], device=device, dtype=torch.float64))
     mean = torch.zeros((), device=device)
-    for number, part in enumerate(parts):
+    for number, batch in enumerate(micro_batches):
         # Dropout and mixing are functions of these seeds, so that a resumed run needs no generator.
-        place = processes.rank * len(parts) + number
+        place = group.rank * len(micro_batches) + number
         seeds = [params.seed, progress.epoch, progress.step, place]
         torch.manual_seed(stream_seed("dropout", *seeds))
-        is_last = number == len(parts) - 1
-        with nullcontext() if is_last else unsynchronized(run.replica):
-            shown = _attacked(run.network, part, params, device, seeds)
-            logits, summed = _forward(run.replica, shown, loss, params, device, seeds)
-            # Gradients are averaged over processes, where their sum is wanted.
-            (summed / weight * processes.count).backward()
+        is_last = number == len(micro_batches) - 1
+        with nullcontext() if is_last else no_sync(state.replica):
+            shown = _attacked(state.network, batch, params, device, seeds)
+            logits, summed = _forward(state.replica, shown, loss, params, device, seeds)
+            # DDP averages gradients over ranks, where their sum is wanted.
+            (summed / weight * group.world_size).backward()
         mean += summed.detach() / weight
-        correct = (logits.argmax(dim=1) == part.targets).sum()
-        images = correct.new_tensor(len(part.targets))
-        progress.totals += torch.stack([summed.detach() / weight * size, correct, images])
+        correct = (logits.argmax(dim=1) == batch.targets).sum()
+        count = correct.new_tensor(len(batch.targets))
+        progress.totals += torch.stack([summed.detach() / weight * size, correct, count])
     return mean
 
 
 def _attacked(
-    network: nn.Module, part: Batch, params: TrainParams, device: torch.device, seeds: list[int]
+    network: nn.Module, batch: Batch, params: StepParams, device: torch.device, seeds: list[int]
 ) -> Batch:
-    """A part of a batch, where asked with its images changed to mislead the network as it is."""
+    """Return the micro-batch, with adversarial images where `adversarial_strength` is set."""
     if not params.adversarial_strength:
-        return part
-    draws = stream("adversarial", *seeds).uniform(-1, 1, tuple(part.inputs.shape))
+        return batch
+    draws = stream("adversarial", *seeds).uniform(-1, 1, tuple(batch.inputs.shape))
     start = torch.from_numpy(draws.astype(np.float32)).to(device)
-    # Not to move the statistics of batch norm.
+    # The statistics of batch norm must not change.
     network.eval()
-    with autocast(params, device):
+    with autocast(params.precision, device):
         moved = attack(
             network,
-            part.inputs,
-            part.targets,
+            batch.inputs,
+            batch.targets,
             strength=params.adversarial_strength,
             start=start,
         )
     network.train()
-    return part._replace(inputs=moved)
+    return batch._replace(inputs=moved)
 
 
 def _forward(
     network: nn.Module,
-    part: Batch,
+    batch: Batch,
     loss: Loss,
-    params: TrainParams,
+    params: StepParams,
     device: torch.device,
     seeds: list[int],
 ) -> tuple[Tensor, Tensor]:
-    """The logits of a part of a batch, and its summed loss."""
-    inputs, others, share = part.inputs, part.targets, 1.0
+    """Return the logits of a micro-batch, and its summed loss."""
+    inputs, others, share = batch.inputs, batch.targets, 1.0
     if params.mix.is_on:
-        inputs, others, share = mix(inputs, part.targets, params.mix, seeds)
-    with autocast(params, device):
+        inputs, others, share = mix(inputs, batch.targets, params.mix, seeds)
+    with autocast(params.precision, device):
         logits = network(inputs)
-    summed = loss.sum(logits, part.targets)
+    summed = loss.sum(logits, batch.targets)
     if share < 1:
         summed = share * summed + (1 - share) * loss.sum(logits, others)
     return logits, summed
 
 
-def autocast(params: TrainParams, device: torch.device) -> torch.autocast:
-    """The number format in which `params` have the network compute."""
-    dtype = compute_dtype(params.precision, device)
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Return the context of mixed precision in which the network computes."""
+    dtype = compute_dtype(precision, device)
     return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)
 
 
 @contextmanager
-def _memory_advice(params: TrainParams) -> Iterator[None]:
-    """Turn a GPU's lack of memory into a sentence; the last state that was saved stays."""
+def _memory_advice(params: StepParams) -> Iterator[None]:
+    """Turn a GPU's lack of memory into a sentence; the last checkpoint stays."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -161,5 +181,5 @@ def _memory_advice(params: TrainParams) -> Iterator[None]:
             f"{params.grad_accumulation_steps} micro-batch(es): set "
             f"train.grad_accumulation_steps: {2 * params.grad_accumulation_steps}, "
             "which needs about half of the memory, and run the same command again; it goes on from "
-            "the last state that was saved."
+            "the last checkpoint."
         ) from None

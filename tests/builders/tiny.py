@@ -29,11 +29,12 @@ from classifier.processing.spec import BundleSpec
 from classifier.splitting.duplicates import Duplicates
 from classifier.splitting.near_duplicates import SIDE
 from classifier.splitting.split import SplitResult
-from classifier.training.batches import ImageBatches, Ordering, Parts
-from classifier.training.checkpoint import StateFolder
+from classifier.training.batches import EpochSampler, ImageBatches, MicroBatches
+from classifier.training.checkpoint import CheckpointFolder
+from classifier.training.distributed import ProcessGroup
 from classifier.training.loop import Batches, fit
 from classifier.training.params import RuntimeParams, TrainParams
-from classifier.training.state import Progress
+from classifier.training.state import Progress, TrainState, start_state
 from classifier.training.step import Loss
 
 CLASSES = ["red", "green", "blue"]
@@ -139,10 +140,25 @@ def tiny_batches(dataset: Dataset, params: TrainParams) -> ImageBatches:
         dataset,
         params.augment,
         input_size=input_size,
-        ordering=Ordering(params.seed, params.batch_size, params.sampling),
+        sampler=EpochSampler(params.seed, params.batch_size, params.sampling),
         device=torch.device("cpu"),
         side=lambda epoch: params.side(epoch, input_size),
-        parts=Parts(0, params.grad_accumulation_steps, params.grad_accumulation_steps),
+        micro_batches=MicroBatches(
+            0, params.grad_accumulation_steps, params.grad_accumulation_steps
+        ),
+    )
+
+
+def tiny_state(network: nn.Module, params: TrainParams, run: str = "run") -> TrainState:
+    """The state of a run before its first step, or where the last call with its name ended."""
+    return start_state(
+        network.train(),
+        params.optimizer,
+        ema_decay=params.ema_decay,
+        grad_accumulation_steps=params.grad_accumulation_steps,
+        checkpoints=CheckpointFolder(run),
+        group=ProcessGroup(),
+        device=torch.device("cpu"),
     )
 
 
@@ -157,16 +173,17 @@ def tiny_fit(
     checkpoint_minutes: float = 5.0,
 ) -> Progress:
     """Train, or go on where the last call with this name of a run ended."""
-    return fit(
-        network,
+    state = tiny_state(network, params, run)
+    fit(
+        state,
         batches,
+        Loss(class_weights, params.label_smoothing),
         params,
-        loss=Loss(class_weights, params.label_smoothing),
         device=torch.device("cpu"),
-        states=StateFolder(run),
         checkpoint_minutes=checkpoint_minutes,
-        after_epoch=lambda run: after_epoch(run.progress.history),
-    ).progress
+        after_epoch=lambda state: after_epoch(state.progress.history),
+    )
+    return state.progress
 
 
 def weights_of(network: nn.Module) -> bytes:

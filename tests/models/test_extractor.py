@@ -14,7 +14,7 @@ from classifier.data.random_view import random_view
 from classifier.models.extractor import FeatureExtractor
 from classifier.models.network import Classifier
 from classifier.processing.views import named_view
-from classifier.training.batches import Ordering, Sampling
+from classifier.training.batches import EpochSampler, Sampling
 from classifier.training.feature_batches import FeatureBatches, feature_batches
 
 CROP = 6
@@ -168,7 +168,7 @@ def make_batches(
         views=2,
         input_size=CROP,
         dtype=torch.float32,
-        ordering=Ordering(seed, 8, sampling),
+        sampler=EpochSampler(seed, 8, sampling),
     )
 
 

@@ -19,6 +19,8 @@ from classifier.models.bundle import load_bundle
 from classifier.models.network import IMAGENET_MEAN, IMAGENET_STD
 from classifier.models.prediction import predict_logits
 from classifier.processing.views import named_view
+from classifier.training import run
+from classifier.training.setup import describe
 from classifier.training.step import Loss
 from stages import train
 
@@ -37,7 +39,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 def run_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Run the stage there on one thread, as the programs below do: more give other bits."""
+    """TrainState the stage there on one thread, as the programs below do: more give other bits."""
     patch.chdir(folder)
     patch.setenv("CLASSIFIER_CACHE", str(folder / "cache"))
     torch.set_num_threads(1)
@@ -185,7 +187,7 @@ def test_run_killed_when_all_was_trained_ends_in_the_same_files(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "save_bundle", kill)
+        patch.setattr(run, "save_bundle", kill)
         with pytest.raises(KeyboardInterrupt):
             run_in(project, patch)
     # DVC deletes a stage's outputs before it runs the stage again.
@@ -197,7 +199,7 @@ def test_run_killed_when_all_was_trained_ends_in_the_same_files(
 
 def test_description_follows_the_params(project: Path) -> None:
     dataset = load_dataset(project / "data/split")
-    spec = train.describe(tiny_params(input_size=6, model={"normalize": "imagenet"}), dataset)
+    spec = describe(tiny_params(input_size=6, model={"normalize": "imagenet"}), dataset)
     assert (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD)
     assert (spec.stored_size, spec.input_size) == (8, 6)
 
@@ -208,7 +210,7 @@ def test_loss_weighs_the_classes_as_asked(
 ) -> None:
     given: list[torch.Tensor | None] = []
 
-    def note(*_: object, loss: Loss, **others: object) -> None:
+    def note(_state: object, _batches: object, loss: Loss, *_: object, **others: object) -> None:
         given.append(loss.weights)
         raise KeyboardInterrupt
 
@@ -218,7 +220,7 @@ def test_loss_weighs_the_classes_as_asked(
     in_training = manifest[manifest["split"] == "train"].groupby("label").head(2)
     manifest.loc[in_training.index[in_training["label"] == 0], "split"] = "test"
     manifest.to_csv(path, index=False)
-    monkeypatch.setattr(train, "fit", note)
+    monkeypatch.setattr(run, "fit", note)
     with pytest.raises(KeyboardInterrupt):
         run_in(folder, monkeypatch)
     if choice == "none":

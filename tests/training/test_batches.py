@@ -16,7 +16,14 @@ from PIL import Image
 from classifier.data.augment import AugmentParams
 from classifier.data.dataset import Dataset
 from classifier.processing.images import center_crop
-from classifier.training.batches import Batch, ImageBatches, Ordering, Parts, Sampling, read_ahead
+from classifier.training.batches import (
+    Batch,
+    EpochSampler,
+    ImageBatches,
+    MicroBatches,
+    Sampling,
+    read_ahead,
+)
 
 OFF = tiny_params(augment={"flip": 0.0, "crop_padding": None}).augment
 ON = tiny_params(augment={"rotation": 20.0, "brightness": 0.3}).augment
@@ -37,10 +44,10 @@ def make_batches(
     sampling: Sampling = "natural",
     **options: Any,
 ) -> ImageBatches:
-    ordering = Ordering(seed, size, sampling)
+    sampler = EpochSampler(seed, size, sampling)
     device = torch.device("cpu")
     return ImageBatches(
-        dataset, params, input_size=input_size, ordering=ordering, device=device, **options
+        dataset, params, input_size=input_size, sampler=sampler, device=device, **options
     )
 
 
@@ -70,7 +77,7 @@ def same(first: list[Batch], second: list[Batch]) -> bool:
 def test_order_takes_every_place_once_in_batches_alike(
     count: int, batch_size: int, seed: int, epoch: int
 ) -> None:
-    order = Ordering(seed, batch_size).places(np.zeros(count, np.int64), epoch)
+    order = EpochSampler(seed, batch_size).places(np.zeros(count, np.int64), epoch)
     assert sorted(np.concatenate(order)) == list(range(count))
     sizes = [len(batch) for batch in order]
     assert max(sizes) - min(sizes) <= 1
@@ -83,7 +90,7 @@ def test_order_is_a_function_of_seed_and_epoch(sampling: Sampling) -> None:
     labels = np.arange(50) % 3
 
     def order(seed: int, epoch: int) -> list[int]:
-        return np.concatenate(Ordering(seed, 8, sampling).places(labels, epoch)).tolist()
+        return np.concatenate(EpochSampler(seed, 8, sampling).places(labels, epoch)).tolist()
 
     assert order(0, 1) == order(0, 1)
     assert len({tuple(order(*key)) for key in ((0, 1), (0, 2), (1, 1), (1, 2))}) == 4
@@ -93,7 +100,7 @@ def test_order_is_a_function_of_seed_and_epoch(sampling: Sampling) -> None:
 @pytest.mark.parametrize("sampling", ["natural", "balanced"])
 def test_order_of_an_epoch_does_not_depend_on_the_batch_size(sampling: Sampling) -> None:
     small, large = (
-        np.concatenate(Ordering(0, size, sampling).places(np.arange(50) % 3, 1)).tolist()
+        np.concatenate(EpochSampler(0, size, sampling).places(np.arange(50) % 3, 1)).tolist()
         for size in (3, 20)
     )
     assert small == large
@@ -101,7 +108,7 @@ def test_order_of_an_epoch_does_not_depend_on_the_batch_size(sampling: Sampling)
 
 def test_balanced_sampling_draws_every_class_about_equally_often() -> None:
     labels = np.repeat([0, 1, 2], [1800, 180, 20])
-    places = np.concatenate(Ordering(0, 64, "balanced").places(labels, 1))
+    places = np.concatenate(EpochSampler(0, 64, "balanced").places(labels, 1))
     assert len(places) == 2000
     # Five standard deviations of a binomial distribution: 5 * sqrt(2000 * 1/3 * 2/3) is 105.
     np.testing.assert_allclose(np.bincount(labels[places]), 2000 / 3, atol=105)
@@ -109,8 +116,8 @@ def test_balanced_sampling_draws_every_class_about_equally_often() -> None:
 
 def test_balanced_sampling_draws_the_images_of_a_class_equally_often() -> None:
     labels = np.repeat([0, 1], [990, 10])
-    ordering = Ordering(0, 64, "balanced")
-    places = np.concatenate([np.concatenate(ordering.places(labels, n)) for n in range(1, 5)])
+    sampler = EpochSampler(0, 64, "balanced")
+    places = np.concatenate([np.concatenate(sampler.places(labels, n)) for n in range(1, 5)])
     of_the_rare_class = np.bincount(places, minlength=1000)[990:]
     np.testing.assert_allclose(of_the_rare_class, 200, atol=5 * 200**0.5)
 
@@ -137,7 +144,7 @@ def test_parts_of_all_processes_are_the_batch_without_overlap(
 ) -> None:
     rows = np.arange(size) + 100
     shares = [
-        Parts(
+        MicroBatches(
             rank * grad_accumulation_steps,
             grad_accumulation_steps,
             processes * grad_accumulation_steps,
@@ -158,7 +165,7 @@ def test_parts_of_all_processes_hold_the_images_of_whole_batches(
     streams = [
         make_batches(
             dataset,
-            parts=Parts(
+            micro_batches=MicroBatches(
                 rank * grad_accumulation_steps,
                 grad_accumulation_steps,
                 processes * grad_accumulation_steps,
@@ -191,7 +198,7 @@ def test_targets_are_those_of_the_images(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("first", [0, 1, 4, 6])
 def test_batches_from_a_number_on_continue_the_same_sequence(dataset: Dataset, first: int) -> None:
-    batches = make_batches(dataset, parts=Parts(0, 2, 2))
+    batches = make_batches(dataset, micro_batches=MicroBatches(0, 2, 2))
     whole = whole_batches(batches, 3)
     assert len(whole) == 6
     assert same(whole_batches(batches, 3, first), whole[first:])
@@ -246,7 +253,7 @@ def test_processes_together_see_every_validation_image_once(
             OFF,
             input_size=8,
             size=4,
-            parts=Parts(
+            micro_batches=MicroBatches(
                 rank * grad_accumulation_steps,
                 grad_accumulation_steps,
                 processes * grad_accumulation_steps,

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from classifier.models.network import build_classifier
-from classifier.training.distributed import Processes, processes_to_start, share_batch_norm
+from classifier.training.distributed import ProcessGroup, convert_sync_batch_norm, num_processes
 
 
 def write_plain(folder: Path, processes: int, **changes: Any) -> None:
@@ -35,7 +35,7 @@ def write_plain(folder: Path, processes: int, **changes: Any) -> None:
 
 
 def train(folder: Path) -> str:
-    """Run the stage there and return what it printed."""
+    """TrainState the stage there and return what it printed."""
     process = start_train(folder)
     said, error = process.communicate()
     assert process.returncode == 0, error
@@ -133,7 +133,7 @@ def test_frozen_batch_norm_stays_frozen_when_it_is_shared() -> None:
         std=(1.0, 1.0, 1.0),
         load_weights=False,
     )
-    share_batch_norm(model, Processes(0, 2), torch.device("cpu"))
+    convert_sync_batch_norm(model, ProcessGroup(0, 2), torch.device("cpu"))
     norms = {n: m for n, m in model.train().named_modules() if isinstance(m, nn.BatchNorm2d)}
     assert not norms["backbone.bn1"].training
     assert type(norms["backbone.bn1"]) is nn.BatchNorm2d
@@ -148,9 +148,9 @@ def test_one_process_a_gpu_unless_another_number_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, gpus: int, wanted: int | None, started: int
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert processes_to_start(wanted) == started
+    assert num_processes(wanted) == started
 
 
 def test_lone_process_writes() -> None:
-    assert Processes().first
-    assert not Processes(rank=1, count=2).first
+    assert ProcessGroup().is_main_process
+    assert not ProcessGroup(rank=1, world_size=2).is_main_process

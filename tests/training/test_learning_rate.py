@@ -1,13 +1,15 @@
 """The learning rate along the run."""
 
+from collections.abc import Sequence
+
 import pytest
-from builders.tiny import tiny_params
+from builders.tiny import tiny_model, tiny_params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from classifier.training.optimization import build_optimizers, learning_rate, rate_factor
+from classifier.training.optimization import build_optimizers, learning_rates, rate_factor
 from classifier.training.params import TrainParams
 
 SCHEDULES = st.sampled_from(["constant", "step", "linear", "cosine", "plateau"])
@@ -29,64 +31,70 @@ def make_params(
     )
 
 
+def rate_after(params: TrainParams, progress: float, val_losses: Sequence[float] = ()) -> float:
+    return params.optimizer.lr * rate_factor(params, progress, val_losses)
+
+
 @settings(max_examples=30, deadline=None)
 @given(lr_scheduler=SCHEDULES, warmup=st.floats(0.1, 9.0), share=st.floats(0, 1, exclude_max=True))
 def test_warm_up_rises_linearly_from_zero(lr_scheduler: str, warmup: float, share: float) -> None:
-    rate = learning_rate(make_params(lr_scheduler, warmup=warmup), warmup * share)
+    rate = rate_after(make_params(lr_scheduler, warmup=warmup), warmup * share)
     assert rate == pytest.approx(0.2 * share, abs=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
 @given(lr_scheduler=SCHEDULES, warmup=st.floats(0, 9.0), share=SHARES)
-def test_rate_stays_between_zero_and_the_peak(
+def test_rate_stays_between_zero_and_the_initial_rate(
     lr_scheduler: str, warmup: float, share: float
 ) -> None:
-    assert 0 <= learning_rate(make_params(lr_scheduler, warmup=warmup), 10 * share) <= 0.2
+    assert 0 <= rate_after(make_params(lr_scheduler, warmup=warmup), 10 * share) <= 0.2
 
 
 @settings(max_examples=30, deadline=None)
 @given(warmup=st.floats(0, 9.0), share=SHARES)
-def test_constant_stays_at_the_peak_after_the_warm_up(warmup: float, share: float) -> None:
+def test_constant_stays_at_the_initial_rate_after_the_warm_up(warmup: float, share: float) -> None:
     params = make_params("constant", warmup=warmup)
-    assert learning_rate(params, warmup + (10 - warmup) * share) == 0.2
+    assert rate_after(params, warmup + (10 - warmup) * share) == 0.2
 
 
 @settings(max_examples=30, deadline=None)
 @given(warmup=st.floats(0, 9.0), epochs=st.integers(10, 300), share=SHARES)
-def test_linear_falls_from_the_peak_to_zero_by_the_epochs_that_are_left(
+def test_linear_falls_from_the_initial_rate_to_zero_by_the_epochs_that_are_left(
     warmup: float, epochs: int, share: float
 ) -> None:
     params = make_params("linear", warmup=warmup, epochs=epochs)
     done = warmup + (epochs - warmup) * share
-    assert learning_rate(params, done) == pytest.approx(0.2 * (1 - share), abs=1e-9)
+    assert rate_after(params, done) == pytest.approx(0.2 * (1 - share), abs=1e-9)
 
 
 @settings(max_examples=30, deadline=None)
 @given(warmup=st.floats(0, 9.0), epochs=st.integers(10, 300))
-def test_cosine_falls_from_the_peak_over_its_half_to_zero(warmup: float, epochs: int) -> None:
+def test_cosine_falls_from_the_initial_rate_over_its_half_to_zero(
+    warmup: float, epochs: int
+) -> None:
     params = make_params("cosine", warmup=warmup, epochs=epochs)
     middle = (warmup + epochs) / 2
-    assert learning_rate(params, warmup) == pytest.approx(0.2)
-    assert learning_rate(params, middle) == pytest.approx(0.1)
-    assert learning_rate(params, epochs) == pytest.approx(0, abs=1e-9)
+    assert rate_after(params, warmup) == pytest.approx(0.2)
+    assert rate_after(params, middle) == pytest.approx(0.1)
+    assert rate_after(params, epochs) == pytest.approx(0, abs=1e-9)
 
 
 def test_cosine_never_rises_after_the_warm_up() -> None:
     params = make_params("cosine", warmup=1.0)
-    rates = [learning_rate(params, 1 + step / 7) for step in range(63)]
+    rates = [rate_after(params, 1 + step / 7) for step in range(63)]
     assert rates == sorted(rates, reverse=True)
 
 
 def test_step_falls_by_gamma_every_step_epochs() -> None:
     params = make_params("step", gamma=0.5)
-    rates = [learning_rate(params, progress) for progress in (0, 2.99, 3, 5.5, 6, 9)]
+    rates = [rate_after(params, progress) for progress in (0, 2.99, 3, 5.5, 6, 9)]
     assert rates == pytest.approx([0.2, 0.2, 0.1, 0.1, 0.05, 0.025])
 
 
 def plateau_rates(losses: list[float], step: int) -> list[float]:
     """The rates in the epochs after each of these validation losses."""
     params = make_params("plateau", epochs=20, step=step)
-    return [learning_rate(params, n, losses[:n]) for n in range(1, len(losses) + 1)]
+    return [rate_after(params, n, losses[:n]) for n in range(1, len(losses) + 1)]
 
 
 def test_plateau_falls_when_the_loss_has_not_fallen_for_step_epochs() -> None:
@@ -115,8 +123,27 @@ def test_plateaus_are_those_that_pytorch_finds(losses: list[int], step: int) -> 
 
 @settings(max_examples=30, deadline=None)
 @given(lr_scheduler=SCHEDULES, progress=st.floats(0, 10))
-def test_rate_is_the_factor_of_the_peak(lr_scheduler: str, progress: float) -> None:
+def test_rate_is_the_factor_of_the_initial_rate(lr_scheduler: str, progress: float) -> None:
     params, losses = make_params(lr_scheduler, warmup=1.0), [1.0] * int(progress)
     factor = rate_factor(params, progress, losses)
     assert 0 <= factor <= 1
-    assert learning_rate(params, progress, losses) == pytest.approx(0.2 * factor)
+    optimizers = build_optimizers(params.optimizer, nn.Linear(3, 3))
+    assert learning_rates(optimizers, factor) == {"lr": pytest.approx(0.2 * factor, abs=1e-8)}
+
+
+def test_log_names_the_rate_of_each_parameter_group_where_they_differ() -> None:
+    params = tiny_params(optimizer={"name": "muon", "lr": 0.2, "aux_lr": 0.01}).optimizer
+    rates = learning_rates(build_optimizers(params, tiny_model()), 0.5)
+    assert rates["lr"] == 0.1
+    assert rates["lr_aux"] == pytest.approx(0.005)
+    hidden = [rate for name, rate in rates.items() if name.startswith("lr_backbone.")]
+    assert hidden
+    assert set(hidden) == {0.1}
+
+
+def test_log_shows_that_rates_fall_towards_the_first_layer() -> None:
+    params = tiny_params(optimizer={"name": "sgd", "lr": 0.2, "layer_decay": 0.5}).optimizer
+    rates = learning_rates(build_optimizers(params, tiny_model()), 1.0)
+    of_layers = [rate for name, rate in rates.items() if name != "lr"]
+    assert rates["lr"] == rates["lr_head"] == max(of_layers) == 0.2
+    assert min(of_layers) == pytest.approx(0.2 * 0.5 ** (len(of_layers) - 1))

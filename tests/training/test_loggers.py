@@ -8,20 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders.tiny import contents, tiny_batches, tiny_model, tiny_params, weights_of, write_split
+from builders.tiny import (
+    contents,
+    tiny_batches,
+    tiny_model,
+    tiny_params,
+    tiny_state,
+    weights_of,
+    write_split,
+)
 from torch import Tensor, nn
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
-from classifier.training.checkpoint import StateFolder
-from classifier.training.distributed import Processes
+from classifier.training.checkpoint import CheckpointFolder
+from classifier.training.distributed import ProcessGroup
 from classifier.training.loggers import LiveLog, TensorBoardLog
 from classifier.training.loop import fit
 from classifier.training.optimization import build_optimizers
-from classifier.training.state import Progress, Row, Run
+from classifier.training.state import HistoryRow, Progress, TrainState
 from classifier.training.step import Loss
 
-HISTORY: list[Row] = [
+HISTORY: list[HistoryRow] = [
     {"epoch": epoch, "lr": 0.1 / epoch, "val_loss": 2 / epoch, "val_accuracy": 1 - 1 / epoch}
     for epoch in range(1, 6)
 ]
@@ -133,38 +141,42 @@ def read(folder: Path) -> dict[str, dict[int, float]]:
     return found
 
 
-def make_run(network: nn.Module, epochs: int = 1) -> Run:
+def make_run(network: nn.Module, epochs: int = 1) -> TrainState:
     """A run as it stands after `epochs`, with gradients."""
     optimizers = build_optimizers(tiny_params().optimizer, network)
     progress = Progress(history=HISTORY[:epochs])
-    return Run(network, network, optimizers, {}, StateFolder("run"), Processes(), 1, progress)
+    return TrainState(
+        network, network, optimizers, {}, CheckpointFolder("run"), ProcessGroup(), 1, progress
+    )
 
 
 def images(dataset: Dataset) -> Tensor:
     return torch.from_numpy(dataset.images[dataset.rows("val")])
 
 
-def trained_weights(dataset: Dataset, folder: Path | None, key: str) -> tuple[bytes, list[Row]]:
+def trained_weights(
+    dataset: Dataset, folder: Path | None, key: str
+) -> tuple[bytes, list[HistoryRow]]:
     """What three epochs with dropout lead to, with and without a log."""
     params = tiny_params(model={"head": {"hidden": 8, "dropout": 0.5}})
     network = tiny_model(params.model)
     log = TensorBoardLog(folder) if folder else None
 
-    def after_epoch(run: Run) -> None:
+    def after_epoch(state: TrainState) -> None:
         if log:
-            log.update(run, images(dataset), SAMPLES)
+            log.update(state, images(dataset), SAMPLES)
 
-    run = fit(
-        network,
+    state = tiny_state(network, params, key)
+    fit(
+        state,
         tiny_batches(dataset, params),
+        Loss(),
         params,
-        loss=Loss(),
         device=CPU,
-        states=StateFolder(key),
         checkpoint_minutes=1e-9,
         after_epoch=after_epoch,
     )
-    return weights_of(network), run.progress.history
+    return weights_of(network), state.progress.history
 
 
 def test_watched_run_ends_in_the_same_bits_and_is_told_of_in_every_epoch(
@@ -200,9 +212,9 @@ def test_update_changes_neither_network_nor_mode_nor_any_random_generator(
     network = tiny_model().train()
     network.backbone.get_submodule("0").eval()
     modes = [module.training for module in network.modules()]
-    run, before = make_run(network), weights_of(network)
+    state, before = make_run(network), weights_of(network)
     generators = draw_from_generators()
-    TensorBoardLog(events).update(run, images(dataset), None)
+    TensorBoardLog(events).update(state, images(dataset), None)
     assert draw_from_generators() == generators
     assert weights_of(network) == before
     assert [module.training for module in network.modules()] == modes

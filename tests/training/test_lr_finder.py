@@ -5,79 +5,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders.tiny import (
-    contents,
-    tiny_batches,
-    tiny_model,
-    tiny_params,
-    tiny_section,
-    write_project,
-)
+from builders.tiny import tiny_batches, tiny_model, tiny_params, write_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from classifier.core.errors import UserError
-from classifier.data.dataset import Dataset, load_dataset
+from classifier.data.dataset import Dataset
 from classifier.training import lr_finder
-from classifier.training.checkpoint import StateFolder
-from classifier.training.distributed import Processes
-from classifier.training.lr_finder import (
-    Suggestion,
-    draw,
-    range_test,
-    rates,
-    sentence,
-    smooth,
-    suggest,
-    tabulate,
-)
-from classifier.training.setup import prepare_learning
+from classifier.training.lr_finder import range_test, rates, smooth, suggest, tabulate
+from classifier.training.setup import learner, prepare
 from classifier.training.step import Loss
 
 CPU = torch.device("cpu")
 
 
-def run_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    patch.chdir(folder)
-    torch.set_num_threads(1)
-    lr_finder.main()
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that has a model and has had no other rate than the one in params.yaml."""
-    folder = write_project(tmp_path_factory.mktemp("project"))
-    (folder / "models").mkdir()
-    (folder / "models/model.json").write_text("{}")
-    return folder
-
-
 @pytest.fixture
-def dataset(project: Path) -> Dataset:
-    return load_dataset(project / "data/split")
-
-
-def test_program_writes_a_table_and_a_plot_beside_what_is_there_and_says_what_to_do(
-    project: Path,
-    own_cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    StateFolder("interrupted").save(1, 2, {"a": 1})
-    project_before, cache_before = contents(project), contents(own_cache)
-    run_in(project, monkeypatch)
-    found = contents(project)
-    written = {name: found.pop(name) for name in ("results/lr_finder.csv", "results/lr_finder.png")}
-    assert (found, contents(own_cache)) == (project_before, cache_before)
-    assert written["results/lr_finder.csv"].startswith(b"step,lr,loss,smoothed_loss\n1,1e-06,")
-    assert written["results/lr_finder.png"].startswith(b"\x89PNG")
-    (line,) = capsys.readouterr().out.splitlines()
-    rate = float(line.split("train.optimizer.lr=")[1])
-    assert line.endswith(f"try it with: dvc exp run -S train.optimizer.lr={rate:g}")
-    assert rates()[0] < rate < rates()[-1]
-    run_in(project, monkeypatch)
-    assert {name: contents(project)[name] for name in written} == written
+def dataset(tmp_path: Path) -> Dataset:
+    return write_split(tmp_path / "split")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +36,7 @@ def test_program_writes_a_table_and_a_plot_beside_what_is_there_and_says_what_to
         },
     ],
 )
-def test_rate_of_every_group_grows_in_proportion_to_its_peak(
+def test_rate_of_every_group_grows_in_proportion_to_its_initial_rate(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
     params = tiny_params(**changes)
@@ -105,7 +50,7 @@ def test_rate_of_every_group_grows_in_proportion_to_its_peak(
     def step(*arguments: Any, **options: Any) -> Tensor:
         loss = train_step(*arguments, **options)
         groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        used.append([group["lr"] / group["peak"] * params.optimizer.lr for group in groups])
+        used.append([group["lr"] / group["initial_lr"] * params.optimizer.lr for group in groups])
         return loss
 
     build_optimizers, train_step = lr_finder.build_optimizers, lr_finder.train_step
@@ -148,10 +93,11 @@ class Raw(nn.Module):
 
 def test_head_is_tested_on_the_features_of_a_frozen_backbone(dataset: Dataset) -> None:
     params = tiny_params(feature_views=0)
-    model = tiny_model()
-    model.backbone.requires_grad_(False)
+    setup = prepare(params, dataset, CPU)
+    model = setup.model
+    model.freeze("backbone")
     before = [tensor.clone() for tensor in model.backbone.state_dict().values()]
-    network, batches = prepare_learning(params, model, dataset, CPU, Processes())
+    network, batches = learner(setup, params)
     assert network is model.head
     losses = range_test(network, batches, Loss(), params, CPU)
     assert smooth(losses).min() < 0.9 * losses[0]
@@ -196,31 +142,3 @@ def test_fall_after_the_lowest_loss_is_not_looked_at() -> None:
 def test_loss_that_never_falls_is_told(losses: list[float]) -> None:
     with pytest.raises(UserError, match=r"fell at no learning rate .*results/lr_finder\.csv"):
         suggest(tabulate(losses))
-
-
-def test_plot_marks_both_rates_and_that_of_the_params() -> None:
-    table = tabulate(curve(1e-3, 0.1))
-    (axes,) = draw(table, Suggestion(0.001, 0.02), current=0.004).axes
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "training loss")
-    assert axes.get_xscale() == "log"
-    marks = {str(line.get_label()): np.asarray(line.get_xdata())[0] for line in axes.lines[2:]}
-    assert marks == {
-        "suggestion: falls fastest (0.001)": 0.001,
-        "lowest (0.02)": 0.02,
-        "params.yaml (0.004)": 0.004,
-    }
-    # The explosion does not flatten what comes before.
-    assert axes.get_ylim()[1] < 4
-
-
-def test_sentence_keeps_the_proportion_of_muons_rates() -> None:
-    params = tiny_params(optimizer={"name": "muon", "lr": 0.04, "aux_lr": 0.01}).optimizer
-    said = sentence(Suggestion(0.02, 0.1), params)
-    assert said.endswith("dvc exp run -S train.optimizer.lr=0.02 -S train.optimizer.aux_lr=0.005")
-
-
-def test_missing_data_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write_project(tmp_path, tiny_section())
-    (folder / "data/split/images.npy").unlink()
-    with pytest.raises(UserError, match=r"images\.npy is missing"):
-        run_in(folder, monkeypatch)

@@ -39,7 +39,7 @@ def peaks(model: nn.Module, **changes: Any) -> dict[str, float]:
     """The peak of each weight that an optimiser moves, by its name."""
     names = {id(weight): name for name, weight in model.named_parameters()}
     return {
-        names[id(weight)]: group["peak"]
+        names[id(weight)]: group["initial_lr"]
         for optimizer in build_optimizers(optimizer_params(**changes), model)
         for group in optimizer.param_groups
         for weight in group["params"]
@@ -53,7 +53,7 @@ def moved(model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> set[str]
         weight.grad = torch.zeros_like(weight)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"]
+            group["lr"] = group["initial_lr"]
         optimizer.step()
     return {name for name, weight in model.named_parameters() if (weight != before[name]).any()}
 

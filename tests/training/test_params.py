@@ -10,9 +10,8 @@ from pydantic import ValidationError
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
-from classifier.training.distributed import Processes
 from classifier.training.params import TrainParams
-from classifier.training.setup import describe, prepare_learning, prepare_model
+from classifier.training.setup import learner, prepare
 
 FROZEN = {"backbone": "resnet18", "weights": "IMAGENET1K_V1", "freeze": "backbone"}
 
@@ -69,6 +68,4 @@ def test_parts_of_single_images_are_refused(tmp_path: Path) -> None:
 
 
 def _prepare(params: TrainParams, dataset: Dataset) -> None:
-    device = torch.device("cpu")
-    model = prepare_model(params, dataset, describe(params, dataset), device)
-    prepare_learning(params, model, dataset, device, Processes())
+    learner(prepare(params, dataset, torch.device("cpu")), params)

@@ -4,17 +4,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders.tiny import tiny_batches, tiny_fit, tiny_params, write_split
+from builders.tiny import tiny_batches, tiny_fit, tiny_params, tiny_state, write_split
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from classifier.training.batches import Batch, Parts
-from classifier.training.checkpoint import StateFolder
-from classifier.training.distributed import Processes
+from classifier.training.batches import Batch, MicroBatches
 from classifier.training.mixing import mix
-from classifier.training.optimization import build_optimizers
+from classifier.training.optimization import rate_factor
 from classifier.training.params import TrainParams
-from classifier.training.state import Run
+from classifier.training.state import TrainState
 from classifier.training.step import Loss, train_step
 
 CPU = torch.device("cpu")
@@ -49,7 +47,7 @@ def make_batch(size: int = 11) -> Batch:
 
 def in_parts(batch: Batch, count: int) -> list[Batch]:
     """The batch in parts, of which the first are larger by one."""
-    rows = Parts(0, count, count).of(np.arange(len(batch.targets)))
+    rows = MicroBatches(0, count, count).of(np.arange(len(batch.targets)))
     return [Batch(batch.inputs[part], batch.targets[part]) for part in rows]
 
 
@@ -64,21 +62,12 @@ def make_params(**changes: Any) -> TrainParams:
     return tiny_params(**plain | changes)
 
 
-def make_run(network: nn.Module, params: TrainParams) -> Run:
-    average = network.state_dict() if params.ema_decay else {}
-    return Run(
-        network.train(),
-        network,
-        build_optimizers(params.optimizer, network),
-        {name: tensor.clone() for name, tensor in average.items()},
-        StateFolder("run"),
-        Processes(),
-        params.grad_accumulation_steps,
-    )
-
-
-def step(run: Run, parts: list[Batch], params: TrainParams, loss: Loss | None = None) -> float:
-    return train_step(run, parts, loss or Loss(), params, CPU, steps=10).item()
+def step(
+    state: TrainState, parts: list[Batch], params: TrainParams, loss: Loss | None = None
+) -> float:
+    done = state.progress.epoch - 1 + (state.progress.step + 0.5) / 10
+    factor = rate_factor(params, done, state.progress.val_losses)
+    return train_step(state, parts, loss or Loss(), params, CPU, factor).item()
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:
@@ -112,13 +101,13 @@ def test_step_follows_the_gradient_of_the_mean_loss_which_it_returns(
 ) -> None:
     loss, batch = make_loss(weights, smoothing), make_batch()
     network, params = linear(), make_params()
-    run = make_run(network, params)
+    state = tiny_state(network, params)
     for _ in range(2):
         logits = network(batch.inputs)
         expected = cross_entropy(logits, batch.targets, loss.weights, label_smoothing=smoothing)
         gradients = torch.autograd.grad(expected, list(network.parameters()))
         before = state_of(network)
-        assert step(run, [batch], params, loss) == pytest.approx(expected.item(), rel=1e-6)
+        assert step(state, [batch], params, loss) == pytest.approx(expected.item(), rel=1e-6)
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         np.testing.assert_allclose(movement(before, network), -flat, atol=1e-5)
 
@@ -130,7 +119,7 @@ def test_steps_in_parts_are_those_on_the_whole_batch(
 ) -> None:
     batch, loss = make_batch(), make_loss(weights, smoothing)
     params = make_params(optimizer={"lr": 0.3, "momentum": 0.9})
-    whole, divided = (make_run(linear(), params) for _ in range(2))
+    whole, divided = (tiny_state(linear(), params) for _ in range(2))
     for _ in range(2):
         expected = step(whole, [batch], params, loss)
         assert step(divided, in_parts(batch, count), params, loss) == pytest.approx(expected)
@@ -140,14 +129,14 @@ def test_steps_in_parts_are_those_on_the_whole_batch(
 
 def test_totals_are_summed_loss_correct_predictions_and_images() -> None:
     batch, network, params = make_batch(), linear(), make_params(optimizer={"lr": 1e-30})
-    run = make_run(network, params)
+    state = tiny_state(network, params)
     for _ in range(2):
-        step(run, in_parts(batch, 3), params)
+        step(state, in_parts(batch, 3), params)
     logits = network(batch.inputs)
     correct = (logits.argmax(dim=1) == batch.targets).sum().item()
     summed = cross_entropy(logits, batch.targets, reduction="sum").item()
-    assert run.progress.totals.tolist() == pytest.approx([2 * summed, 2 * correct, 22])
-    assert (run.progress.step, run.clock.images) == (2, 22)
+    assert state.progress.totals.tolist() == pytest.approx([2 * summed, 2 * correct, 22])
+    assert (state.progress.step, state.clock.images) == (2, 22)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -157,7 +146,7 @@ def test_clipping_shortens_the_whole_gradient_and_keeps_its_direction(count: int
     def moved(max_grad_norm: float | None) -> np.ndarray:
         network, params = linear(), make_params(optimizer={"max_grad_norm": max_grad_norm})
         before = state_of(network)
-        step(make_run(network, params), parts, params)
+        step(tiny_state(network, params), parts, params)
         return movement(before, network)
 
     free = moved(None)
@@ -170,34 +159,34 @@ def test_clipping_shortens_the_whole_gradient_and_keeps_its_direction(count: int
 
 def test_average_moves_towards_each_steps_weights_by_what_decay_leaves() -> None:
     network, params = normed(), make_params(ema_decay=0.8, optimizer={"lr": 0.5})
-    run, expected = make_run(network, params), state_of(network)
+    state, expected = tiny_state(network, params), state_of(network)
     for _ in range(3):
-        step(run, [make_batch()], params)
+        step(state, [make_batch()], params)
         for name, tensor in network.state_dict().items():
             expected[name] = 0.8 * expected[name] + (1 - 0.8) * tensor
-    for name, average in run.average.items():
+    for name, average in state.ema.items():
         if average.is_floating_point():
             np.testing.assert_allclose(average, expected[name], atol=1e-6)
-    assert run.average["backbone.0.num_batches_tracked"] == 3
-    assert not torch.allclose(run.average["head.weight"], network.head.weight, atol=1e-3)
+    assert state.ema["backbone.0.num_batches_tracked"] == 3
+    assert not torch.allclose(state.ema["head.weight"], network.head.weight, atol=1e-3)
 
 
 def test_average_is_what_is_validated_and_kept(tmp_path: Path) -> None:
     dataset, slow = write_split(tmp_path), {"lr": 0.01}
     params = make_params(epochs=1, ema_decay=0.8, optimizer=slow)
     raw = make_params(epochs=1, optimizer=slow)
-    run = make_run(normed(side=8), raw)
-    average = state_of(run.network)
+    state = tiny_state(normed(side=8), raw)
+    average = state_of(state.network)
     for parts in tiny_batches(dataset, raw).training_batches(1):
-        step(run, parts, raw)
-        for name, tensor in run.network.state_dict().items():
+        step(state, parts, raw)
+        for name, tensor in state.network.state_dict().items():
             average[name] = 0.8 * average[name] + (1 - 0.8) * tensor
     network = normed(side=8)
     history = tiny_fit(network, tiny_batches(dataset, params), params).history
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point():
             np.testing.assert_allclose(tensor, average[name], rtol=1e-4, atol=1e-4)
-    assert np.abs(movement(state_of(run.network), network)).max() > 0.01
+    assert np.abs(movement(state_of(state.network), network)).max() > 0.01
     rows = dataset.rows("val")
     logits = network.eval()(torch.from_numpy(dataset.images[rows]))
     expected = cross_entropy(logits, torch.from_numpy(dataset.labels[rows])).item()
@@ -211,8 +200,8 @@ def test_mixed_images_loss_is_shared_between_both_classes(
 ) -> None:
     batch, network, loss = make_batch(), linear(), make_loss(weights, 0.0)
     params = make_params(seed=6, mix=kind)
-    run = make_run(network, params)
-    run.progress.epoch, run.progress.step = 2, 3
+    state = tiny_state(network, params)
+    state.progress.epoch, state.progress.step = 2, 3
     # The mixing of a part is a function of seed, epoch, step and the part's number.
     inputs, others, share = mix(batch.inputs, batch.targets, params.mix, [6, 2, 3, 0])
     assert 0.05 < share < 0.95
@@ -222,7 +211,7 @@ def test_mixed_images_loss_is_shared_between_both_classes(
     )
     assert first != pytest.approx(second, rel=1e-3)
     expected = share * first + (1 - share) * second
-    assert step(run, [batch], params, loss) == pytest.approx(expected, rel=1e-5)
+    assert step(state, [batch], params, loss) == pytest.approx(expected, rel=1e-5)
 
 
 def test_parts_and_steps_draw_their_own_dropout_which_a_resumed_run_repeats() -> None:
@@ -230,10 +219,10 @@ def test_parts_and_steps_draw_their_own_dropout_which_a_resumed_run_repeats() ->
         network, params = linear(nn.Dropout(0.5)), make_params()
         seen: list[Tensor] = []
         network.backbone.register_forward_hook(lambda *call: seen.append(call[2] == 0))
-        run = make_run(network, params)
-        run.progress.step = first_step
+        state = tiny_state(network, params)
+        state.progress.step = first_step
         for _ in range(2):
-            step(run, in_parts(make_batch(8), 2), params)
+            step(state, in_parts(make_batch(8), 2), params)
         return seen
 
     whole, resumed = masks(0), masks(1)
@@ -242,19 +231,19 @@ def test_parts_and_steps_draw_their_own_dropout_which_a_resumed_run_repeats() ->
 
 
 @pytest.mark.parametrize("name", ["sgd", "muon"])
-def test_groups_have_their_peaks_times_the_schedules_factor(name: str) -> None:
+def test_groups_have_their_initial_rates_times_the_schedules_factor(name: str) -> None:
     network = linear(nn.Linear(48, 48))
     params = make_params(
         epochs=4,
         optimizer={"name": name, "lr": 0.1, "aux_lr": 0.02, "layer_decay": 0.5},
         lr_scheduler={"name": "linear", "warmup_epochs": 0.0},
     )
-    run = make_run(network, params)
-    run.progress.epoch, run.progress.step = 2, 3
-    step(run, [make_batch()], params)
-    groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
+    state = tiny_state(network, params)
+    state.progress.epoch, state.progress.step = 2, 3
+    step(state, [make_batch()], params)
+    groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
     # In the middle of the fourth of ten steps of the second of four epochs.
-    expected = [group["peak"] * (1 - 1.35 / 4) for group in groups]
+    expected = [group["initial_lr"] * (1 - 1.35 / 4) for group in groups]
     assert [group["lr"] for group in groups] == pytest.approx(expected)
     assert len(set(expected)) > 1
 
@@ -264,11 +253,11 @@ def test_plateaus_are_those_of_the_validation_losses_so_far() -> None:
         epochs=9,
         lr_scheduler={"name": "plateau", "warmup_epochs": 0.0, "step_epochs": 2, "gamma": 0.1},
     )
-    run = make_run(linear(), params)
-    run.progress.epoch = 4
-    run.progress.history = [{"val_loss": loss} for loss in (1.0, 1.1, 1.2)]
-    step(run, [make_batch()], params)
-    assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1)
+    state = tiny_state(linear(), params)
+    state.progress.epoch = 4
+    state.progress.history = [{"val_loss": loss} for loss in (1.0, 1.1, 1.2)]
+    step(state, [make_batch()], params)
+    assert state.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", "float32"), ("bf16", "bfloat16")])
@@ -278,6 +267,6 @@ def test_network_computes_in_the_precision_asked_for_and_keeps_its_own(
     network, params = linear(), make_params(precision=precision)
     seen: list[torch.dtype] = []
     network.register_forward_hook(lambda *call: seen.append(call[2].dtype))
-    step(make_run(network, params), [make_batch()], params)
+    step(tiny_state(network, params), [make_batch()], params)
     assert seen == [getattr(torch, dtype)]
     assert network.head.weight.dtype == torch.float32

@@ -1,0 +1,82 @@
+"""A backbone that cannot work is told before training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from builders.tiny import tiny_model, tiny_params, write_split
+from torch import nn
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import Dataset
+from classifier.models.network import Classifier
+from classifier.training import setup
+from classifier.training.params import TrainParams
+from classifier.training.setup import learner, prepare
+
+CPU = torch.device("cpu")
+
+
+class Dead(nn.Module):
+    """A backbone that gives one value for all images, as MobileNetV2 does for tiny ones."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(value))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        nothing = 0 * images.mean(dim=(1, 2, 3))
+        return (nothing + self.weight)[:, None].expand(-1, 128)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return write_split(tmp_path)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, model: Classifier) -> TrainParams:
+    monkeypatch.setattr(setup, "build_classifier", lambda *_, **__: model)
+    return tiny_params()
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+@pytest.mark.parametrize("value", [0.0, 3.7])
+def test_same_features_for_all_images_are_told(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, value: float, freeze: bool
+) -> None:
+    model = tiny_model()
+    model.backbone = Dead(value)
+    if freeze:
+        model.freeze("backbone")
+    params = use(monkeypatch, model)
+    with pytest.raises(UserError, match=r"same features for all images of 8x8.*raise split\."):
+        learner(prepare(params, dataset, CPU), params)
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_features_that_are_not_finite_are_told(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, freeze: bool
+) -> None:
+    model = tiny_model()
+    model.backbone = Dead(float("nan"))
+    if freeze:
+        model.freeze("backbone")
+    params = use(monkeypatch, model)
+    with pytest.raises(UserError, match=r"not finite for images of 8x8: set train\.precision"):
+        learner(prepare(params, dataset, CPU), params)
+
+
+def test_looking_at_the_features_changes_neither_the_model_nor_the_draws(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = tiny_params(model={"head": {"dropout": 0.5}})
+    first = prepare(params, dataset, CPU)
+    drawn = torch.rand(1)
+    monkeypatch.setattr(setup, "check_features", lambda *_: None)
+    monkeypatch.setattr(setup, "_features_in_training", lambda *_: None)
+    second = prepare(params, dataset, CPU)
+    assert torch.equal(drawn, torch.rand(1))
+    for one, other in zip(
+        first.model.state_dict().values(), second.model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other)
