@@ -19,6 +19,6 @@ def main(arguments: list[str]) -> None:
         "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="trials at a time"
     )
     options = parser.parse_args(arguments)
-    from classifier.sweep.search import main as run  # noqa: PLC0415 - Optuna and PyTorch
+    from classifier.sweep.search import run_sweep  # noqa: PLC0415 - Optuna and PyTorch
 
-    run(options.trials, options.workers)
+    run_sweep(options.trials, options.workers)

@@ -1,4 +1,4 @@
-"""A copy of the project in which a program trains, and what it trains kept as DVC experiments."""
+"""Copy the project for a program that trains, and save what it trains as DVC experiments."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from classifier.core.errors import UserError
 
 
 def run_tool(*command: str, folder: Path) -> str:
-    """What a command of Git or DVC prints; raises UserError with its last words where it fails."""
+    """Return what a command of Git or DVC prints; raise UserError with its error message."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
@@ -18,7 +18,7 @@ def run_tool(*command: str, folder: Path) -> str:
 
 
 def committed_head(project: Path) -> str:
-    """The commit that is checked out; raises UserError where tracked files differ from it."""
+    """Return the commit that is checked out; raise UserError where tracked files differ from it."""
     changed = run_tool("git", "status", "--porcelain", "--untracked-files=no", folder=project)
     if changed:
         names = ", ".join(line.split()[-1] for line in changed.splitlines()[:5])
@@ -30,9 +30,10 @@ def committed_head(project: Path) -> str:
 
 
 def copy_project(project: Path, folder: Path) -> None:
-    """Clone the project's last commit to `folder`, with its images, without copying them.
+    """Clone the last commit of the project to `folder`, with links to its images.
 
-    Raises UserError where DVC has no images of this commit.
+    Raises:
+        UserError: DVC's cache has no images of this commit.
     """
     shutil.rmtree(folder, ignore_errors=True)
     run_tool("git", "clone", "--quiet", "--shared", str(project), str(folder), folder=project)
@@ -48,12 +49,26 @@ def copy_project(project: Path, folder: Path) -> None:
 
 
 def save_experiment(folder: Path, name: str, stage: str) -> None:
-    """Keep the outputs of `stage` in the copy as the original's experiment `name`."""
+    """Save the outputs of `stage` in the copy as experiment `name` of the original project."""
     run_tool(*_DVC, "exp", "save", "--quiet", "--force", "--name", name, stage, folder=folder)
     head = run_tool("git", "rev-parse", "HEAD", folder=folder)
-    # Where DVC keeps the experiments of a commit.
-    reference = f"refs/exps/{head[:2]}/{head[2:]}/{name}"
+    reference = f"{experiment_refs(head)}/{name}"
     run_tool("git", "push", "--quiet", "--force", "origin", reference, folder=folder)
+
+
+def experiment_names(project: Path, commit: str) -> set[str]:
+    """Return the names of the experiments of a commit that this repository has."""
+    folder = experiment_refs(commit)
+    listed = run_tool("git", "for-each-ref", "--format=%(refname)", folder, folder=project)
+    return {name.removeprefix(f"{folder}/") for name in listed.splitlines()}
+
+
+def experiment_refs(commit: str) -> str:
+    """Return the folder of Git references in which DVC keeps the experiments of a commit.
+
+    DVC does not document it; a test names the release that it was seen with.
+    """
+    return f"refs/exps/{commit[:2]}/{commit[2:]}"
 
 
 _DVC = (sys.executable, "-m", "dvc")

@@ -1,13 +1,11 @@
-"""Program: look for good values of the knobs in sweep.yaml; every finished trial is an experiment.
+"""Search good values of the knobs in sweep.yaml; every finished trial becomes a DVC experiment.
 
-    classifier sweep --trials 50
-
-Trains with other values of section `train` again and again, on copies of the last commit, and keeps
-each finished trial as a DVC experiment of that commit, of the train stage alone: the same as
-`dvc repro train` makes. `dvc exp run` would start two programs for each trial, whose imports take
-longer than a head learns on cached features, so here a few workers train trial after trial, and
-`dvc exp save` keeps what they made. The validation split decides; nothing looks at the test split.
-TrainState again, it goes on with the sweep of the commit. Needs the extra `sweep`.
+A sweep trains with other values of section `train` again and again, on copies of the last commit,
+and saves each finished trial as a DVC experiment of that commit, of the train stage alone: the same
+as `dvc repro train` makes. `dvc exp run` would start two programs for each trial, whose imports
+take longer than a head learns on cached features, so here a few workers train trial after trial,
+and `dvc exp save` keeps what they made. The validation split decides; nothing looks at the test
+split. A second call continues the sweep of the commit. Needs the extra `sweep`.
 """
 
 import os
@@ -17,52 +15,75 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from optuna import Study
 from optuna.trial import TrialState
 
 from classifier.core.cache import locked
 from classifier.core.config import load_section
 from classifier.core.errors import StoppedError, UserError
 from classifier.core.files import write_csv
+from classifier.core.random import stream_seed
 from classifier.plotting.figures import write_png
-from classifier.sweep.experiments import committed_head, copy_project
+from classifier.sweep.experiments import committed_head, copy_project, experiment_names
 from classifier.sweep.search_space import Range, read_space, rounded
-from classifier.sweep.study import begin_killed_trials_again, draw, journal_of, open_study, tabulate
+from classifier.sweep.study import (
+    Sweep,
+    draw,
+    journal_of,
+    open_study,
+    restart_killed_trials,
+)
 from classifier.training.params import TrainParams
 
 SPACE, RESULTS, COPIES = Path("sweep.yaml"), Path("results/sweep"), Path(".dvc/tmp/sweep")
 
 
-def main(trials: int, workers: int) -> None:
-    space = read_space(SPACE)
-    knobs = {name: isinstance(of, Range) and of.log for name, of in space.items()}
-    monitor = load_section("train", TrainParams).monitor
-    journal = journal_of(committed_head(Path()))
-    with locked(journal.with_suffix(".lock")):
-        study = open_study(journal, monitor)
-        begin_killed_trials_again(study)
-        try:
-            run_workers(journal, trials, workers)
-        finally:
-            report(study, knobs, monitor)
+def run_sweep(trials: int, workers: int) -> None:
+    """Run or continue the sweep of the last commit, in the current folder.
 
+    Args:
+        trials: Number of trials in all, those of earlier calls included.
+        workers: Number of trials at a time.
 
-def run_workers(journal: Path, trials: int, count: int) -> None:
-    """Start `count` workers, each in a copy of the project, and wait for them.
-
-    Raises UserError where one of them fails.
+    Raises:
+        UserError: Files are not committed, sweep.yaml is wrong, or a worker failed.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // count))
+    project = Path().resolve()
+    space = read_space(SPACE)
+    scales = {name: isinstance(of, Range) and of.log for name, of in space.items()}
+    params = load_section("train", TrainParams)
+    commit = committed_head(project)
+    journal = journal_of(project, commit)
+    with locked(journal.with_suffix(".lock")):
+        study = open_study(journal, params.monitor)
+        restart_killed_trials(study)
+        lost = Sweep(study, experiment_names(project, commit)).lost
+        if lost:
+            print(f"{len(lost)} trials are not counted: their experiments were removed.")
+        done = len(study.get_trials(deepcopy=False))
+        seeds = [stream_seed("sweep", params.seed, number, done) for number in range(workers)]
+        try:
+            _run_workers(project, journal, trials + len(lost), seeds)
+        finally:
+            _report(Sweep(study, experiment_names(project, commit)), scales, params.monitor)
+
+
+def _run_workers(project: Path, journal: Path, trials: int, seeds: list[int]) -> None:
+    """Start a worker for each seed, in a copy of the project each, and wait for them.
+
+    Raises:
+        UserError: One of them failed.
+    """
+    threads = str(max(1, (os.cpu_count() or 1) // len(seeds)))
     environment = {"OMP_NUM_THREADS": threads} | os.environ
-    # TrainState in its copy, a worker has to find the copy's library.
+    # A worker has to import the library of its copy.
     environment.pop("PYTHONPATH", None)
     with ExitStack() as stack:
         workers: list[subprocess.Popen[bytes]] = []
-        for number in range(count):
+        for number, seed in enumerate(seeds):
             copy = COPIES / str(number)
-            copy_project(Path().resolve(), copy.resolve())
+            copy_project(project, copy.resolve())
             command = [sys.executable, "-m", "classifier.sweep.worker"]
-            arguments = [str(journal), str(trials), str(number)]
+            arguments = [str(journal), str(trials), str(seed)]
             worker = subprocess.Popen([*command, *arguments], cwd=copy, env=environment)
             stack.callback(shutil.rmtree, copy, ignore_errors=True)
             stack.callback(worker.wait)
@@ -70,23 +91,23 @@ def run_workers(journal: Path, trials: int, count: int) -> None:
             workers.append(worker)
         failed = [worker.wait() for worker in workers]
     if any(status < 0 for status in failed):
-        raise StoppedError("A worker was killed: run the same command again to go on.")
+        raise StoppedError("A worker was killed: run the same command again to continue.")
     if any(failed):
-        raise UserError("A worker failed and has said why; run the same command again to go on.")
+        raise UserError("A worker failed, and said why; run the same command again to continue.")
 
 
-def report(study: Study, knobs: dict[str, bool], monitor: str) -> None:
-    """Write the table and the image of the trials so far, and say which is the best."""
-    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+def _report(sweep: Sweep, scales: dict[str, bool], monitor: str) -> None:
+    """Write the table and the chart of the trials so far, and print the best one."""
+    best = sweep.best
+    if best is None:
         return
-    table = tabulate(study)
+    table = sweep.tabulate()
     write_csv(RESULTS / "trials.csv", table)
-    write_png(draw(table, knobs, monitor), RESULTS / "sweep.png")
-    best = study.best_trial
+    write_png(draw(table, scales, monitor), RESULTS / "sweep.png")
     chosen = ", ".join(f"{name} {rounded(value)}" for name, value in best.params.items())
-    pruned = int((table["state"] == "pruned").sum())
+    pruned = int((table["state"] == TrialState.PRUNED.name.lower()).sum())
     print(
         f"{len(table)} trials, {pruned} of them pruned; the best: {monitor} {best.value:.4f} with "
-        f"{chosen} ({RESULTS}/sweep.png). To take it over: "
+        f"{chosen} ({RESULTS}/sweep.png). To use it: "
         f"dvc exp apply {best.user_attrs['experiment']} && dvc repro"
     )

@@ -1,4 +1,4 @@
-"""What a sweep may change: sweep.yaml, a range or choices for some knobs of section train."""
+"""Read sweep.yaml, a range or choices for some knobs of section train, and draw values."""
 
 from pathlib import Path
 from typing import Self
@@ -37,11 +37,13 @@ Space = dict[str, Range | Choices]
 
 
 def read_space(path: Path) -> Space:
-    """The ranges and choices by the full name of the knob; raises UserError where it is no such."""
+    """Return ranges and choices by full name of the knob; raise UserError where one is wrong."""
     try:
         space = RootModel[Space].model_validate(yaml.safe_load(path.read_text("utf-8"))).root
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: it names the knobs to try and their ranges.") from None
+        raise UserError(
+            f"{path} is missing: it must name the knobs to search and their ranges."
+        ) from None
     except (ValidationError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
@@ -56,12 +58,12 @@ def read_space(path: Path) -> Space:
 
 
 def rounded(value: Scalar) -> Scalar:
-    """A number in four digits, as a person would write it."""
+    """Return a number with four significant digits, other values as they are."""
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def suggest(trial: Trial, space: Space) -> dict[str, Scalar]:
-    """A value for each knob; those of ranges in four digits."""
+    """Return a value for each knob; those of ranges have four significant digits."""
     values: dict[str, Scalar] = {}
     for name, of in space.items():
         if isinstance(of, Choices):

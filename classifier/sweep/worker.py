@@ -1,6 +1,6 @@
-"""TrainState trials of a sweep in a copy of the project; the program that `sweep.search` starts.
+"""Run trials of a sweep in a copy of the project; the program that `sweep.search` starts.
 
-`python -m classifier.sweep.worker JOURNAL TRIALS NUMBER`
+`python -m classifier.sweep.worker JOURNAL TRIALS SEED`
 """
 
 import io
@@ -32,14 +32,15 @@ PARAMS, SPACE = Path("params.yaml"), Path("sweep.yaml")
 
 
 def main() -> None:
-    journal, trials, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    """Run trials until the journal has enough of them."""
+    journal, trials, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     make_deterministic()
     device = choose_device()
     space, before = read_space(SPACE), PARAMS.read_text("utf-8")
     monitor = load_section("train", TrainParams).monitor
-    study = open_study(journal, monitor, seed=number)
+    study = open_study(journal, monitor, seed=seed)
     for stage in STAGES[STAGES.index("train") + 1 :]:
-        # What later stages found is about another model.
+        # Results of later stages belong to another model.
         shutil.rmtree(Path("results") / stage, ignore_errors=True)
     while (trial := next_trial(study, trials, journal)) is not None:
         try:
@@ -49,7 +50,7 @@ def main() -> None:
             study.tell(trial, state=TrialState.PRUNED)
             print(f"trial {trial.number}: pruned {reason}", flush=True)
             continue
-        name = experiment_name(journal, trial.number)
+        name = experiment_name(study, trial.number)
         save_experiment(Path(), name, "train")
         trial.set_user_attr("experiment", name)
         study.tell(trial, value)
@@ -57,7 +58,7 @@ def main() -> None:
 
 
 def next_trial(study: Study, trials: int, journal: Path) -> Trial | None:
-    """A new trial, or None where so many are done or under way."""
+    """Return a new trial, or None where this many are finished or in progress."""
     with locked(journal.with_suffix(".ask")):
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         if len(study.get_trials(deepcopy=False, states=states)) >= trials:
@@ -66,19 +67,25 @@ def next_trial(study: Study, trials: int, journal: Path) -> Trial | None:
 
 
 def run_trial(trial: Trial, monitor: str, device: torch.device) -> float:
-    """Train with the params that stand there; the monitored value of the best epoch.
+    """Train with the current params.yaml; return the monitored value of the best epoch.
 
-    Raises TrialPruned where others were better at the same epoch, or where training fails.
+    Raises:
+        TrialPruned: Other trials were better after the same epoch, or training failed.
     """
     found: list[float] = []
+    reported = 0
 
     def watch(state: TrainState) -> None:
-        last = state.progress.history[-1]
+        nonlocal reported
+        history = state.progress.history
         found[:] = [state.progress.best[monitor]]
-        trial.report(last[monitor], int(last["epoch"]))
+        # A resumed run comes with the epochs before it was killed.
+        for row in history[reported:]:
+            trial.report(row[monitor], int(row["epoch"]))
+        reported = len(history)
         if trial.should_prune():
             state.checkpoints.clear()
-            raise TrialPruned(f"after epoch {last['epoch']:.0f}")
+            raise TrialPruned(f"after epoch {reported}")
 
     try:
         params = load_section("train", TrainParams)

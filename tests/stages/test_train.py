@@ -39,7 +39,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 def run_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """TrainState the stage there on one thread, as the programs below do: more give other bits."""
+    """Run the stage there on one thread, as the programs below do: more give other bits."""
     patch.chdir(folder)
     patch.setenv("CLASSIFIER_CACHE", str(folder / "cache"))
     torch.set_num_threads(1)

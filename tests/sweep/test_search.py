@@ -1,5 +1,6 @@
 """The sweep as a user runs it: its experiments are what `dvc repro` would make."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,8 +11,17 @@ from builders.clones import Clone
 from optuna.trial import TrialState
 
 from classifier.core.errors import UserError
-from classifier.sweep.experiments import committed_head
-from classifier.sweep.study import begin_killed_trials_again, draw, open_study, tabulate
+from classifier.sweep.experiments import committed_head, experiment_names, experiment_refs
+from classifier.sweep.study import (
+    Sweep,
+    draw,
+    experiment_name,
+    journal_of,
+    open_study,
+    restart_killed_trials,
+)
+
+TRIALS, RATE = "results/sweep/trials.csv", "train.optimizer.lr"
 
 pytestmark = pytest.mark.xdist_group("origin")
 
@@ -34,7 +44,7 @@ def experiments(clone: Clone) -> list[str]:
 
 
 def test_every_finished_trial_is_an_experiment(clone: Clone) -> None:
-    table = pd.read_csv(clone.folder / "results/sweep/trials.csv")
+    table = pd.read_csv(clone.folder / TRIALS)
     assert list(table["state"]) == ["complete"] * 3
     assert sorted(experiments(clone)) == sorted(table["experiment"])
     assert (clone.folder / "results/sweep/sweep.png").stat().st_size > 10_000
@@ -47,6 +57,46 @@ def test_sweep_that_is_run_again_goes_on(clone: Clone) -> None:
     before = set(experiments(clone))
     assert "4 trials" in sweep(clone, trials=4)
     assert len(set(experiments(clone)) - before) == 1
+    # What it draws is new.
+    assert pd.read_csv(clone.folder / TRIALS)[RATE].is_unique
+
+
+def test_trial_whose_experiment_was_removed_is_not_counted_nor_offered(clone: Clone) -> None:
+    removed = re.findall(r"dvc exp apply (\S+)", sweep(clone, trials=4))[0]
+    clone.dvc("exp", "remove", removed)
+    said = sweep(clone, trials=4)
+    assert "1 trials are not counted: their experiments were removed." in said
+    assert f"dvc exp apply {removed}" not in said
+    table = pd.read_csv(clone.folder / TRIALS)
+    assert sorted(table["experiment"]) == sorted(experiments(clone))
+    assert len(table) == 4
+
+
+def test_another_clone_begins_a_sweep_of_its_own(clone: Clone, tmp_path: Path) -> None:
+    other = clone.cloned(tmp_path / "other", clone.cache)
+    head = committed_head(clone.folder)
+    assert committed_head(other.folder) == head
+    assert journal_of(clone.folder, head).exists()
+    assert not journal_of(other.folder, head).exists()
+    assert experiment_names(other.folder, head) == set()
+
+
+def test_dvc_keeps_experiments_where_the_sweep_looks_for_them(clone: Clone) -> None:
+    # Seen with DVC 3.67.
+    head = committed_head(clone.folder)
+    assert experiment_names(clone.folder, head) == set(experiments(clone))
+    assert clone.run("git", "for-each-ref", experiment_refs(head)).count("\n") == len(
+        experiments(clone)
+    )
+
+
+def test_seconds_of_a_run_do_not_keep_a_sweep_from_starting(clone: Clone) -> None:
+    assert clone.run("git", "ls-files", "results/**/timing.json") == ""
+    timing = clone.folder / "results/train/timing.json"
+    before = timing.read_bytes() if timing.exists() else None
+    timing.write_text('{"seconds": 1.5}')
+    assert committed_head(clone.folder)
+    timing.unlink() if before is None else timing.write_bytes(before)
 
 
 def test_experiment_is_what_repro_makes(clone: Clone) -> None:
@@ -92,7 +142,7 @@ def test_killed_trial_is_begun_again_first(tmp_path: Path) -> None:
     study = small_study(tmp_path / "journal")
     killed = study.trials[3]
     study = open_study(tmp_path / "journal", "val_loss")
-    begin_killed_trials_again(study)
+    restart_killed_trials(study)
     again = study.ask()
     assert again.suggest_float("train.optimizer.lr", 0.001, 1, log=True) == pytest.approx(
         killed.params["train.optimizer.lr"]
@@ -100,8 +150,44 @@ def test_killed_trial_is_begun_again_first(tmp_path: Path) -> None:
     assert study.trials[3].state == TrialState.FAIL
 
 
+def first_draws(journal: Path, seed: int) -> list[float]:
+    study = open_study(journal, "val_loss", seed)
+    draws = []
+    for _ in range(3):
+        trial = study.ask()
+        draws.append(trial.suggest_float(RATE, 0.001, 1, log=True))
+        study.tell(trial, draws[-1])
+    return draws
+
+
+def test_continued_study_repeats_its_draws_only_with_the_same_seed(tmp_path: Path) -> None:
+    first = first_draws(tmp_path / "journal", 1)
+    assert first_draws(tmp_path / "journal", 1) == first
+    assert not set(first_draws(tmp_path / "journal", 2)) & set(first)
+
+
+def test_sweeps_of_two_clones_give_their_experiments_other_names(tmp_path: Path) -> None:
+    names = {
+        experiment_name(open_study(tmp_path / f"{number}", "val_loss"), 3) for number in range(5)
+    }
+    assert len(names) > 1
+    study = open_study(tmp_path / "0", "val_loss")
+    assert experiment_name(study, 3) in names
+
+
+def test_best_trial_is_one_whose_experiment_exists(tmp_path: Path) -> None:
+    study = small_study(tmp_path / "journal")
+    values = [trial.value or 0.0 for trial in study.trials[:2]]
+    both, none = Sweep(study, {"sweep-0", "sweep-1"}), Sweep(study, set())
+    assert both.best is not None
+    assert both.best.value == min(values)
+    assert (both.lost, none.best) == ([], None)
+    assert [trial.number for trial in none.lost] == [0, 1]
+    assert list(none.tabulate()["state"]) == ["pruned"]
+
+
 def test_table_and_image_show_finished_and_pruned_trials(tmp_path: Path) -> None:
-    table = tabulate(small_study(tmp_path / "journal"))
+    table = Sweep(small_study(tmp_path / "journal"), {"sweep-0", "sweep-1"}).tabulate()
     assert list(table["state"]) == ["complete", "complete", "pruned"]
     assert list(table["experiment"]) == ["sweep-0", "sweep-1", ""]
     assert table["value"].notna().all()

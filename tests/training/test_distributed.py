@@ -35,7 +35,7 @@ def write_plain(folder: Path, processes: int, **changes: Any) -> None:
 
 
 def train(folder: Path) -> str:
-    """TrainState the stage there and return what it printed."""
+    """Run the stage there and return what it printed."""
     process = start_train(folder)
     said, error = process.communicate()
     assert process.returncode == 0, error
