@@ -1,8 +1,8 @@
 """Draw the chart of a learning rate range test."""
 
 import pandas as pd
-from classifier.plotting.agg import Figure
 
+from classifier.plotting.agg import Figure
 from classifier.plotting.figures import BLUE, GREEN, GREY, ORANGE, new_figure
 from classifier.training.lr_finder import Suggestion
 

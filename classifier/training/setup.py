@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from classifier.core.errors import UserError
+from classifier.core.random import stream_seed
 from classifier.data.dataset import Dataset
 from classifier.data.image_statistics import balanced_weights, channel_statistics
 from classifier.models.devices import compute_dtype
@@ -99,7 +100,7 @@ def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
 def _build_model(
     params: TrainParams, dataset: Dataset, spec: BundleSpec, device: torch.device
 ) -> Classifier:
-    torch.manual_seed(params.seed)
+    torch.manual_seed(stream_seed("initial weights", params.seed))
     model = build_classifier(
         params.model,
         classes=len(spec.classes),

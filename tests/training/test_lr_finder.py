@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,9 @@ class Raw(nn.Module):
 
 def test_head_is_tested_on_the_features_of_a_frozen_backbone(dataset: Dataset) -> None:
     params = tiny_params(feature_views=0)
-    setup = prepare(params, dataset, CPU)
-    model = setup.model
+    model = tiny_model()
     model.freeze("backbone")
+    setup = replace(prepare(params, dataset, CPU), model=model)
     before = [tensor.clone() for tensor in model.backbone.state_dict().values()]
     network, batches = learner(setup, params)
     assert network is model.head
