@@ -123,7 +123,7 @@ def _(stack: ExitStack) -> None:
     Path("pets/cat/link.png").symlink_to("../../private.png")
 
 
-@case("download", "a link to a folder, be it the one that holds it")
+@case("download", "a link to a folder, also to its own")
 def _(stack: ExitStack) -> None:
     write_folder(PETS)
     Path("pets/cat/again").symlink_to("..")

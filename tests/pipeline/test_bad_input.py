@@ -17,7 +17,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs/bad-input.md"
 
 def documented() -> dict[str, str]:
     """The sentence of each case; `…` stands for what differs from one machine to the other."""
-    cases = DOCUMENT.read_text("utf-8").partition("## What is no fault")[0]
+    cases = DOCUMENT.read_text("utf-8").partition("## What is accepted")[0]
     return dict(re.findall(r"^\| (.+?) \| error: (.+) \|$", cases, re.M))
 
 
