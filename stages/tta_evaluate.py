@@ -12,7 +12,7 @@ from classifier.core.files import write_json
 from classifier.core.stage import run_stage
 from classifier.core.timing import write_timing
 from classifier.evaluation.params import TtaParams
-from classifier.evaluation.tta import evaluate_tta, measure_latency, tta_policy
+from classifier.evaluation.tta import describe_tta, evaluate_tta, measure_latency, tta_policy
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.models.prediction import load_trained
 from classifier.processing.decision import TTA_POLICY
@@ -32,11 +32,7 @@ def main() -> None:
     latency = measure_latency(bundle, evaluation, params.batch_size)
     speed = round(evaluation.images_per_second, 1)
     write_timing("tta_evaluate", started, images_per_second=speed, **latency)
-    print(evaluation.verdict)
-    if policy.views != [view.name for view in evaluation.views]:
-        print(f"random views cannot be served: models/{TTA_POLICY} names the centre crop alone")
-    before, after = latency.values()
-    print(f"milliseconds per image: {before:.3f} before, {after:.3f} with these views")
+    print("\n".join(describe_tta(evaluation, policy, latency)))
 
 
 if __name__ == "__main__":

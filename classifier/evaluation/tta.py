@@ -177,3 +177,15 @@ def measure_latency(bundle: Bundle, evaluation: TtaEvaluation, batch_size: int) 
         for views in ([evaluation.centre], evaluation.views)
     )
     return {"milliseconds_per_image_before": before, "milliseconds_per_image": after}
+
+
+def describe_tta(
+    evaluation: TtaEvaluation, policy: TtaPolicy, latency: dict[str, float]
+) -> list[str]:
+    """Describe the verdict and the latency (`measure_latency`), in lines for the console."""
+    lines = [evaluation.verdict]
+    if policy.views != [view.name for view in evaluation.views]:
+        lines.append("random views cannot be served: tta.json names the centre crop alone")
+    before, after = latency.values()
+    lines.append(f"milliseconds per image: {before:.3f} before, {after:.3f} with these views")
+    return lines
