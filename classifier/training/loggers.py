@@ -110,7 +110,7 @@ class TensorBoardLog:
 
 
 def _write_values(writer: "SummaryWriter", tag: str, tensors: Sequence[Tensor], epoch: int) -> None:
-    """The norm and the histogram of all tensors' values together."""
+    """Write the norm and the histogram of all tensors' values together."""
     if not tensors:
         return
     values = torch.cat([tensor.detach().flatten() for tensor in tensors]).float().cpu()

@@ -35,9 +35,17 @@ class Batches(Protocol):
     A training batch comes as the micro-batches of this rank.
     """
 
-    def training_order(self, epoch: int) -> list[np.ndarray]: ...
-    def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]: ...
-    def validation_batches(self) -> Iterator[Batch]: ...
+    def training_order(self, epoch: int) -> list[np.ndarray]:
+        """Return the rows of each batch of an epoch."""
+        ...
+
+    def training_batches(self, epoch: int, first: int = 0) -> Iterator[list[Batch]]:
+        """Yield the batches of an epoch, from batch number `first` on."""
+        ...
+
+    def validation_batches(self) -> Iterator[Batch]:
+        """Yield the validation split, in order."""
+        ...
 
 
 class LoopParams(StepParams):

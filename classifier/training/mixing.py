@@ -18,6 +18,7 @@ class MixParams(Params):
 
     @property
     def is_on(self) -> bool:
+        """Whether images are mixed at all."""
         return bool(self.mixup or self.cutmix)
 
 

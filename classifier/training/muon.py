@@ -30,6 +30,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take one step with the gradients of all weights."""
         assert closure is None
         for group in self.param_groups:
             for weight in group["params"]:

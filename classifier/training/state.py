@@ -45,6 +45,7 @@ class Progress:
 
     @property
     def val_losses(self) -> list[float]:
+        """Validation loss of each finished epoch."""
         return [row["val_loss"] for row in self.history]
 
 
