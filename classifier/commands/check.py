@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from classifier.core.config import Params, read_params, validate_section
+from classifier.core.config import Params, load_section, read_params, validate_section
 from classifier.core.errors import UserError
 from classifier.evaluation.params import EvaluateParams, TtaParams
 from classifier.export.params import ExportParams
@@ -18,6 +18,7 @@ from classifier.models.network import (
     check_input_size,
 )
 from classifier.sources.acquire import DownloadParams
+from classifier.sources.presence import check_present
 from classifier.splitting.params import SplitParams
 from classifier.training.params import RuntimeParams, TrainParams
 
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("files", type=Path, nargs="*", default=default, help="default: params.yaml")
     for path in parser.parse_args(arguments).files:
         check_params(path)
+        check_present(load_section("download", DownloadParams, path))
 
 
 def check_params(path: Path) -> None:

@@ -120,7 +120,8 @@ def per_class_table(answers: Answers) -> pd.DataFrame:
 def confused_pairs_table(answers: Answers, limit: int) -> pd.DataFrame:
     """Return the most confused pairs of classes, at most `limit`, the most frequent first.
 
-    Columns `actual, predicted, count, share`, the share being that of the actual class's images.
+    Columns `actual, predicted, count, share, pair`: share of the actual class's images; pair, both
+    names in one, is the axis of DVC's chart.
     """
     counts = _counts(answers)
     shares = _row_shares(counts)
@@ -136,7 +137,8 @@ def confused_pairs_table(answers: Answers, limit: int) -> pd.DataFrame:
     )
     pairs = pairs.sort_values(["count", "share"], ascending=False, kind="stable").head(limit)
     names = dict(enumerate(answers.dataset.classes))
-    return pairs.assign(actual=pairs["actual"].map(names), predicted=pairs["predicted"].map(names))
+    named = pairs.assign(actual=pairs["actual"].map(names), predicted=pairs["predicted"].map(names))
+    return named.assign(pair=named["actual"] + " taken for " + named["predicted"])
 
 
 def confusion_figure(answers: Answers) -> Figure:

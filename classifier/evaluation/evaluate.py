@@ -33,7 +33,7 @@ from classifier.processing.decision import Decision
 from classifier.processing.softmax import probabilities
 
 # What stands in metrics.json, a row of `dvc exp show`; the rest is in measures.csv.
-METRICS = ("accuracy", "macro_f1", "ece", "log_loss", "coverage", "answered_accuracy")
+METRICS = ("accuracy", "macro_f1", "ece")
 PAIRS_PRINTED = 3
 
 
@@ -75,8 +75,8 @@ class Evaluation(NamedTuple):
             among = "" if accuracy is None else f", with accuracy {accuracy:.4f}"
             lines.append(f"{values['coverage']:.1%} of the images are answered{among}")
         pairs = self.confused_pairs.head(PAIRS_PRINTED)
-        for actual, predicted, count, share in pairs.itertuples(index=False, name=None):
-            lines.append(f"  {actual} taken for {predicted}: {count} of its images, {share:.1%}")
+        for _, _, count, share, pair in pairs.itertuples(index=False, name=None):
+            lines.append(f"  {pair}: {count} of its images, {share:.1%}")
         return lines
 
 

@@ -85,7 +85,7 @@ def evaluate_tta(
     chosen, views = list(sets.items())[-1]
     after = merged[chosen, params.merge]
     gain = paired_gain(before.right, after.right)
-    write_tta_report(results, before, after, gain)
+    write_tta_report(results, before, after)
     return TtaEvaluation(before, after, gain, centre, views, len(rows) / seconds)
 
 
@@ -145,14 +145,10 @@ def predict_views(
     return dict(zip(different, logits, strict=True))
 
 
-def write_tta_report(results: Path, before: Answers, after: Answers, gain: PairedGain) -> None:
+def write_tta_report(results: Path, before: Answers, after: Answers) -> None:
     """Write metrics, predictions and classes of the merged views to `results`."""
     # Named apart from those of evaluate, since `dvc exp show` shows both in one row.
-    metrics = {
-        "tta_accuracy": float(after.right.mean()),
-        "tta_gain": gain.gain,
-        "tta_p_value": gain.p_value,
-    }
+    metrics = {"tta_accuracy": float(after.right.mean())}
     table = compare_classes(before, after)
     recalls = {name: table[name].to_numpy() for name in ("before", "after")}
     write_report(results, after, metrics, table, recalls)

@@ -173,7 +173,10 @@ def _digits() -> Iterator[tuple[str, bytes]]:
 def _images_below(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name (relative to `folder`) and content of the image files below it, sorted by name."""
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: correct download.url.")
+        raise UserError(
+            f"there is no folder {folder}: correct download.url, or connect the disk that holds "
+            "it; `dvc checkout data/raw` brings the images of the last run back."
+        )
     names: dict[str, Path] = {}
     for parent, subfolders, files in os.walk(folder, onerror=_raise):
         for entry in subfolders + files:

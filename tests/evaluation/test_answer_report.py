@@ -99,7 +99,7 @@ def test_of_equally_frequent_pairs_the_larger_share_comes_first():
 def test_no_confusion_gives_a_table_of_headings(answers: Answers, tmp_path: Path):
     perfect = make_answers(answers.dataset, answers.labels.tolist())
     write_table(tmp_path / "pairs.csv", confused_pairs_table(perfect, 5))
-    assert (tmp_path / "pairs.csv").read_bytes() == b"actual,predicted,count,share\n"
+    assert (tmp_path / "pairs.csv").read_bytes() == b"actual,predicted,count,share,pair\n"
 
 
 def test_floats_are_written_with_the_same_number_of_decimals(tmp_path: Path):

@@ -1,0 +1,21 @@
+"""Check that local data is there before DVC removes the output of the last download."""
+
+from pathlib import Path
+
+from classifier.core.errors import UserError
+from classifier.sources.acquire import DownloadParams
+from classifier.sources.fetch import is_web_address, local_path
+
+
+def check_present(params: DownloadParams) -> None:
+    """Raise UserError where a file or folder that the download stage needs is missing."""
+    named = {"download.watch": Path(params.watch)}
+    if params.url is not None and not is_web_address(params.url):
+        named = {"download.url": local_path(params.url), **named}
+    for name, path in named.items():
+        if not path.exists():
+            raise UserError(
+                f"{name} is {str(path)!r}, but there is no such file or folder: write the path of "
+                "your images, or connect the disk that holds them. Nothing was changed; if "
+                "data/raw is gone already, `dvc checkout data/raw` brings it back."
+            )
