@@ -140,7 +140,7 @@ def test_the_verdict_is_printed_in_one_sentence(project, capsys):
     assert f"to {metrics['tta_accuracy']:.4f} {counts}, a gain of" in line
     assert (
         f"(95% interval {result['low']:+.4f} to {result['high']:+.4f}, "
-        f"McNemar p = {metrics['tta_p_value']:.2g})" in line
+        f"McNemar p = {policy_row()['p_value']:.2g})" in line
     )
     assert line.endswith("for 2 times the work (flip, shift_up_1).")
     timing = json.loads((RESULTS / "timing.json").read_text())
