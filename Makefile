@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 PYTHON ?= python3
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup repro show test lint lock clean
+.PHONY: setup repro test lint lock clean
 
 setup: $(READY)
 
@@ -22,12 +22,6 @@ repro: $(READY)
 	@classifier check
 	dvc repro
 	@classifier summary
-
-# The experiments: measures first, then the parameters in which they differ, nothing else.
-show: $(READY)
-	@dvc exp show --hide-workspace --only-changed --sort-by accuracy --sort-order desc \
-		--keep '^(accuracy|tta_accuracy|val_accuracy|val_loss)$$' \
-		--drop '^(?!Experiment$$|(download|split|train|evaluate|tta_evaluate|export)[.])'
 
 test: $(READY)
 	@python -m pytest -n auto

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from builders.clones import ROOT, Clone
+from builders.clones import Clone
 
 pytestmark = pytest.mark.xdist_group("origin")
 
@@ -27,24 +27,6 @@ def clone(origin: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 def names(clone: Clone) -> list[str]:
     return sorted(clone.dvc("exp", "list", "--name-only").split())
-
-
-def make_show() -> list[str]:
-    """The command of `make show`, as a shell would split it."""
-    text = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", " ").replace("$$", "$")
-    (command,) = re.findall(r"^\t@dvc (exp show .+)$", text, re.M)
-    return [part.strip("'") for part in command.split()]
-
-
-def test_table_has_measures_first_and_then_what_differs(clone: Clone) -> None:
-    table = clone.dvc(*make_show(), "--md")
-    header, _, *rows = [
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()
-    ]
-    measures = ["val_accuracy", "val_loss", "accuracy", "tta_accuracy"]
-    assert header == ["Experiment", *measures, "evaluate.calibration_bins"]
-    assert sorted(row[-1] for row in rows) == ["15", "5", "6"]
-    assert all(re.fullmatch(r"[0-9.]+", cell) for row in rows for cell in row[1:])
 
 
 def test_two_experiments_are_compared(clone: Clone) -> None:
