@@ -57,6 +57,7 @@ def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def _computes_bf16(device: torch.device) -> bool:
+    """Return whether the hardware computes in bfloat16, by private functions on a processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -65,3 +65,9 @@ def test_auto_is_bfloat16_only_where_the_processor_computes_in_it(
 
 def test_processor_is_named_by_what_it_can_do() -> None:
     assert device_name(CPU) == f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def test_pytorch_says_what_the_processor_computes_in() -> None:
+    # Private functions, seen with PyTorch 2.15.
+    assert isinstance(torch.cpu._is_avx512_bf16_supported(), bool)
+    assert isinstance(torch.cpu._is_amx_tile_supported(), bool)

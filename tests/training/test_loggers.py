@@ -17,6 +17,7 @@ from builders.tiny import (
     weights_of,
     write_split,
 )
+from dvclive.live import Live
 from torch import Tensor, nn
 
 from classifier.core.errors import UserError
@@ -310,3 +311,9 @@ def test_missing_tensorboard_is_told_with_the_extra_that_brings_it(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
     with pytest.raises(UserError, match=r"runtime\.tensorboard .* extra tensorboard"):
         TensorBoardLog(tmp_path)
+
+
+def test_dvclive_has_the_private_methods_that_are_switched_off() -> None:
+    # Seen with DVCLive 3.49; a method of another name would no longer be switched off.
+    for name in ("_init_dvc", "_init_studio", "post_data_to_studio"):
+        assert callable(getattr(Live, name))
