@@ -74,7 +74,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def thin_out(archive: Path, part: Path, every: int) -> Path:
-    """Pack the first of every so many members of `archive` into `part`, and return that."""
+    """Pack every n-th member of `archive` into `part`; return that path."""
     names = {member.name for member in list_members(archive)[::every]}
     write_zip(part, read_members(archive, names.__contains__))
     return part

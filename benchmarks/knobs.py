@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("project", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--images", type=int, help="at most so many training images")
+    parser.add_argument("--images", type=int, help="maximum number of training images")
     parser.add_argument("--change", action="append", default=[])
     options = parser.parse_args()
     os.chdir(options.project)

@@ -35,7 +35,7 @@ class Load(NamedTuple):
 
 
 def load(port: int, files: Sequence[bytes], *, count: int, rate: float, connections: int) -> Load:
-    """Ask for `count` answers, the files in turn, over so many connections.
+    """Ask for `count` answers, the files in turn, over this number of connections.
 
     rate: requests a second at random moments (a Poisson process), whatever the server does;
     infinite for as many as it answers.

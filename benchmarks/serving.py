@@ -1,12 +1,12 @@
-"""What serving costs over classifying the same files, and what a plain endpoint would cost.
+"""Measure serving against predicting the same files, and against a plain endpoint.
 
     python benchmarks/serving.py path/to/project photos.zip --images 300 --requests 10000
 
 The project must have run up to the export stage. The client runs on the same machine, so its own
 processor time stands beside each figure. It prints Markdown tables: the processor time of
-`classify` against decoding and inference timed alone; images a second and latencies of `serve`
-and of the Flask endpoint in `flask_peer.py` at saturation and at half of it; memory of `serve` over
-many requests.
+`classifier predict` against decoding and inference timed alone; images a second and latencies of
+`classifier serve` and of the Flask endpoint in `flask_peer.py` at saturation and at half of it;
+memory of `classifier serve` over many requests.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from classifier.inference.image_files import expand_names, read_images
 from classifier.inference.predict import Model, load_model
 
 FLASK_PORT, SERVE_PORT = 5017, 8017
-# So many clients keep both servers busy, without filling a queue.
+# Number of clients that keep both servers busy without filling a queue.
 CONNECTIONS = 8
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300, help="how many of them to use")
     parser.add_argument("--requests", type=int, default=1000, help="at saturation")
     parser.add_argument("--seconds", type=float, default=20.0, help="of the load at half of it")
-    parser.add_argument("--int8", action="store_true", help="serve and classify in eight bits")
+    parser.add_argument("--int8", action="store_true", help="serve and predict in eight bits")
     parser.add_argument("--runtime", choices=("onnx", "openvino"), default="onnx")
     options = parser.parse_args()
     models = options.project / "models"
@@ -64,33 +64,35 @@ def main() -> None:
     print(f"{len(files)} images, {worker_count()} threads, {CONNECTIONS} connections\n")
     how = ["--runtime", options.runtime, *(["--int8"] if options.int8 else [])]
     model = load_model(models, runtime=options.runtime, int8=options.int8, threads=1)
-    classified = measure_classify(models, model, files, how)
+    predicted = measure_predict(models, model, files, how)
     serve = [sys.executable, "-m", "classifier", "serve", "--models", str(models), *how]
     with program([*serve, "--port", str(SERVE_PORT)], SERVE_PORT) as process:
         served = measure_server("serve", SERVE_PORT, files, options, process.pid)
     flask = [sys.executable, str(Path(__file__).with_name("flask_peer.py")), str(models)]
     with program([*flask, "--port", str(FLASK_PORT)], FLASK_PORT) as process:
         peer = measure_server("Flask", FLASK_PORT, files, options, process.pid)
-    print(f"\nserve / classify: {served / classified:.2f}; serve / Flask: {served / peer:.2f}")
+    print(f"\nserve / predict: {served / predicted:.2f}; serve / Flask: {served / peer:.2f}")
 
 
-def measure_classify(models: Path, model: Model, files: Sequence[bytes], how: list[str]) -> float:
-    """Images a second of `classify`, without its start; prints what they cost."""
+def measure_predict(models: Path, model: Model, files: Sequence[bytes], how: list[str]) -> float:
+    """Return images a second of `classifier predict` without its start; print what they cost."""
     decoding, inference = costs_alone(model, files)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{number:05d}.jpg") for number in range(len(files))]
         for path, content in zip(paths, files, strict=True):
             path.write_bytes(content)
-        start = classify(models, *how, str(paths[0]))
-        whole = classify(models, *how, folder)
+        start = run_predict(models, *how, str(paths[0]))
+        whole = run_predict(models, *how, folder)
     wall, cpu = whole.wall - start.wall, whole.cpu - start.cpu
     rate = (len(files) - 1) / wall
     alone = (decoding + inference) * (len(files) - 1) / len(files)
     print("| | images/s | processor ms an image | start, s |\n| --- | --- | --- | --- |")
     print(f"| decoding alone | | {1e3 * decoding / len(files):.2f} | |")
     print(f"| inference alone | | {1e3 * inference / len(files):.2f} | |")
-    print(f"| classify | {rate:.1f} | {1e3 * cpu / (len(files) - 1):.2f} | {start.wall:.2f} |")
-    print(f"\nclassify takes {cpu / alone:.3f} times the processor time of both alone\n")
+    print(f"| predict | {rate:.1f} | {1e3 * cpu / (len(files) - 1):.2f} | {start.wall:.2f} |")
+    print(
+        f"\n`classifier predict` takes {cpu / alone:.3f} times the processor time of both alone\n"
+    )
     return rate
 
 
@@ -105,7 +107,7 @@ def costs_alone(model: Model, files: Sequence[bytes]) -> tuple[float, float]:
     return decoding, time.process_time() - begun
 
 
-def classify(models: Path, *arguments: str) -> Cost:
+def run_predict(models: Path, *arguments: str) -> Cost:
     command = [
         sys.executable,
         "-m",

@@ -1,13 +1,13 @@
-"""Matplotlib with its own defaults and the Agg backend, whatever surrounds the program.
+"""Import Matplotlib with its own defaults and the Agg backend.
 
-Every module of this library takes Matplotlib's names from here. Otherwise a user's matplotlibrc,
+Every module of this library imports Matplotlib's names from here. Otherwise a user's matplotlibrc,
 also one in the current folder, would change the bytes of the charts, and a notebook's MPLBACKEND
-would make the import of Matplotlib fail where that notebook's backend is not installed.
+would make the import fail if the backend of that notebook is not installed.
 """
 
 import os
 
-# Matplotlib reads it when it is imported, and charts are only written to files.
+# Matplotlib reads the variable when it is imported. Charts are only written to files.
 os.environ["MPLBACKEND"] = "agg"
 
 import matplotlib

@@ -1,4 +1,4 @@
-"""What all figures share: their look, how they are written, sheets of images."""
+"""Make figures of one look, write them as PNG, and draw sheets of images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,10 +33,10 @@ def shorten(text: str, length: int) -> str:
 
 
 def draw_image(axes: Axes, image: np.ndarray, caption: str) -> None:
-    """Show `image`, uint8 `(H, W, 3)`, with its caption above; small ones as sharp squares."""
+    """Draw `image`, uint8 `(H, W, 3)`, under its caption; pixels of small images stay sharp."""
     small = max(image.shape[:2]) < 64
     axes.imshow(image, interpolation="nearest" if small else "antialiased")
-    # A dollar sign would start a formula.
+    # Matplotlib would read a dollar sign as the start of a formula.
     axes.set_title(shorten(caption, 22).replace("$", r"\$"), fontsize=8)
     axes.set_axis_off()
 
@@ -44,12 +44,19 @@ def draw_image(axes: Axes, image: np.ndarray, caption: str) -> None:
 def image_sheet(
     images: Sequence[np.ndarray], captions: Sequence[str], columns: int, note: str = ""
 ) -> Figure:
-    """Return a sheet of captioned images (each uint8 `(H, W, 3)`), row by row, above a note."""
+    """Return a sheet of images with captions, row by row, and a note at the bottom.
+
+    Args:
+        images: Each uint8 `(H, W, 3)`.
+        captions: One for each image.
+        columns: Images in a row.
+        note: A line of text; empty for none.
+    """
     rows = -(-len(images) // columns)
     below = 0.25 if note else 0.0
     height = 1.75 * rows + below
     figure = new_figure(1.5 * columns, height)
-    # All cells are alike: there is no layout to search for, which takes long.
+    # All cells have the same size, so the slow constrained layout is not needed.
     figure.set_layout_engine(None)
     bottom = (0.035 + below) / height
     figure.subplots_adjust(0.01, bottom, 0.99, 1 - 0.25 / height, wspace=0.06, hspace=0.2)

@@ -10,14 +10,14 @@ from classifier.report.run_results import Row
 
 _COLORS = {"train": BLUE, "val": ORANGE, "test": GREEN}
 _MOST_NAMES = 120  # more make a chart too large for a screen
-_SHEET = 24  # images, or one of each class where there are more classes, ...
-_LARGEST_SHEET = 48  # ... up to this many: Git keeps the sheet, which must stay small
+_SHEET = 24  # images; with more classes, one image of each class, ...
+_LARGEST_SHEET = 48  # ... up to this number, so that the sheet in Git stays small
 _MODES = 8  # colour modes that get a bar of their own
 _PAIR_COLUMNS = 8
 
 
 def draw_class_counts(counts: pd.DataFrame) -> Figure:
-    """Draw a stacked bar for each class, one part a split; named up to 120 classes.
+    """Draw a stacked bar for each class, one part per split; up to 120 classes are named.
 
     counts: columns `class, train, val, test, total`.
     """
@@ -45,9 +45,9 @@ def draw_class_counts(counts: pd.DataFrame) -> Figure:
 
 
 def draw_samples(dataset: Dataset) -> Figure:
-    """Draw training images under the names of their classes, from each class as many as fit.
+    """Draw training images under the names of their classes, up to 8 of each class.
 
-    Where there are more classes than fit, some are left out, evenly over the alphabet.
+    If there are more classes than fit, some are left out, evenly over the alphabet.
     """
     classes = len(dataset.classes)
     each = min(8, max(1, _SHEET // classes))
@@ -65,7 +65,7 @@ def draw_image_measures(
     """Draw histograms of every measure, a bar for each colour mode, and the classes by size.
 
     Args:
-        histograms: Columns `measure, low, high, images`, a row a bin.
+        histograms: Columns `measure, low, high, images`, a row per bin.
         modes: Columns `mode, images`.
         counts: As in `draw_class_counts`.
     """
@@ -114,7 +114,7 @@ def draw_duplicates(images: np.ndarray, pairs: list[Row]) -> Figure:
 def _draw_histogram(
     axes: Axes, histograms: pd.DataFrame, measure: str, color: str, label: str | None = None
 ) -> None:
-    """Draw the bins of `measure`; with a label as an outline, beside other histograms."""
+    """Draw the bins of `measure`; with a label, as an outline over other histograms."""
     bins = histograms[histograms["measure"] == measure]
     edges = [*bins["low"], bins["high"].to_numpy()[-1]]
     axes.stairs(bins["images"], edges, fill=label is None, color=color, label=label)
@@ -128,11 +128,11 @@ def _set_labels(axes: Axes, label: str) -> None:
 
 
 def _label_of(name: str) -> str:
-    """Return `name` short enough for an axis; a dollar sign would start a formula."""
+    """Shorten `name` for an axis, and escape dollar signs, which start formulas."""
     return shorten(name, 30).replace("$", r"\$")
 
 
 def _spread(values: np.ndarray, number: int) -> list[int]:
-    """Return at most `number` of the values, evenly over their order."""
+    """Return at most `number` of the values, evenly spaced."""
     number = min(number, len(values))
     return values[np.linspace(0, len(values) - 1, number).astype(int)].tolist()

@@ -5,7 +5,7 @@ from typing import Any
 
 from classifier.report.run_results import Row
 
-# With fewer test images of a class than this, its 95% intervals are some 0.3 wide.
+# With fewer test images of a class than this, its 95% intervals are about 0.3 wide.
 FEW_TEST_IMAGES = 30
 _MEASURES = {
     "macro_f1": "macro F1",
@@ -13,7 +13,7 @@ _MEASURES = {
     "ece": "expected calibration error",
     "ece_uncalibrated": "expected calibration error before calibration",
     "coverage": "share of images that are answered",
-    "answered_accuracy": "accuracy of these",
+    "answered_accuracy": "accuracy of the answered images",
     "aurc": "area under the risk-coverage curve",
 }
 # Values of knobs that change nothing.

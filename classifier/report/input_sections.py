@@ -1,4 +1,4 @@
-"""Sections of the report page on what goes into a model: the data and the training."""
+"""Write the sections of the report page on data and training."""
 
 from classifier.report.formatting import fraction, knobs_that_are_on
 from classifier.report.parts import Details, Paragraph, Part, Section, Table

@@ -1,4 +1,4 @@
-"""The model card: what travels with the model so that others know what it is good for.
+"""Write the model card, which travels with the model: data, results, limits.
 
 Mitchell et al., "Model cards for model reporting", arXiv 1810.03993.
 """
@@ -20,12 +20,17 @@ from classifier.report.formatting import (
 from classifier.report.run_results import MODELS, RunResults, model_files
 
 CARD = MODELS / "MODEL_CARD.md"
-# More classes than this with few images are counted and not named.
+# Maximum number of classes with few images that are named; the others are counted.
 _MOST_NAMED = 20
 
 
 def model_card(run: RunResults, verdict: str) -> str:
-    """Return the card as Markdown. verdict: on test-time augmentation."""
+    """Return the card as Markdown.
+
+    Args:
+        run: Results of all stages.
+        verdict: The sentence on test-time augmentation.
+    """
     sections = [
         ("Model", _model(run)),
         ("Use", _use(run)),
@@ -43,7 +48,7 @@ def model_card(run: RunResults, verdict: str) -> str:
 
 def _model(run: RunResults) -> str:
     bundle, params = run.bundle, run.bundle["params"]["model"]
-    weights = params["weights"] or "random ones"
+    weights = params["weights"] or "random weights"
     frozen = {"none": "", "backbone": ", all of the backbone frozen"}.get(
         params["freeze"], f", frozen up to `{params['freeze']}`"
     )
@@ -57,10 +62,10 @@ def _model(run: RunResults) -> str:
 
 def _use(run: RunResults) -> str:
     return (
-        f"It says which one of its {len(run.bundle['classes'])} classes an image shows, for "
-        "images like those that it was trained on. It knows no `none of these`: an image of "
-        "something else gets one of the classes too, unless answers below a confidence are "
-        "rejected. What a wrong answer costs, and whom, is for those to judge who use it."
+        f"It predicts which one of its {len(run.bundle['classes'])} classes an image shows, for "
+        "images like those that it was trained on. It has no class for other things: an image of "
+        "something else also gets one of the classes, unless answers with low confidence are "
+        "rejected. Users must judge what a wrong answer costs, and for whom."
     )
 
 
@@ -75,7 +80,7 @@ def _data(run: RunResults) -> str:
         ["validation split", f"{split['val']:,}"],
         ["test split", f"{split['test']:,}"],
         ["in val or test, with a duplicate in train", f"{split['leaked']:,}"],
-        ["left out, since they could not be read", f"{split['skipped']:,}"],
+        ["skipped, because they could not be read", f"{split['skipped']:,}"],
         ["stored as", f"squares of {bundle['stored_size']} pixels ({bundle['resize']})"],
     ]
     return _table(["property", "value"], rows)
@@ -83,18 +88,15 @@ def _data(run: RunResults) -> str:
 
 def _training(run: RunResults) -> str:
     told = (
-        f"{run.train['epochs']} epochs, of which number {run.train['best_epoch']} was kept, the "
-        f"best by `{run.bundle['params']['monitor']}` on the validation split. Knobs that are not "
-        "off:"
+        f"{run.train['epochs']} epochs; epoch {run.train['best_epoch']} was kept, the best by "
+        f"`{run.bundle['params']['monitor']}` on the validation split. Knobs that are not off:"
     )
     rows = [[f"`{name}`", _plain(value)] for name, value in knobs_that_are_on(run.bundle["params"])]
     return f"{told}\n\n{_table(['knob', 'value'], rows)}"
 
 
 def _results(run: RunResults) -> str:
-    told = (
-        f"On the {run.split['test']:,} images of the test split, of which the run saw none before:"
-    )
+    told = f"On the {run.split['test']:,} images of the test split, which training did not use:"
     rows = [
         [measure_name(row["measure"]), fraction(row["value"]), interval(row)]
         for row in run.measures
@@ -118,16 +120,16 @@ def _limits(run: RunResults) -> str:
     assert before is not None
     assert after is not None
     sentences = [
-        "All figures are of images from the same source as the training images. It was not "
-        "measured on other cameras, places or times, nor on images of none of its classes, nor "
-        "on altered or hostile ones.",
-        "No figures are broken down by anything but the class.",
+        "All figures are measured on images from the same source as the training images, not on "
+        "other cameras, places or times, on images that show none of its classes, or on images "
+        "that were changed to mislead it.",
+        "Figures are given for each class, not for other groups of images.",
         _few(run),
         f"Its confidence was calibrated on {run.split['val']:,} validation images (temperature "
-        f"{run.bundle['temperature']:g}), which takes the expected calibration error on the test "
+        f"{run.bundle['temperature']:g}), which changes the expected calibration error on the test "
         f"split from {fraction(before['value'])} to {fraction(after['value'])}. On images of "
-        "another kind, confidence means less.",
-        "The intervals tell of the choice of test images, not of the luck of one training run.",
+        "another kind, confidence is less reliable.",
+        "The intervals cover the choice of test images, not the variation between training runs.",
     ]
     return "\n".join(f"- {sentence}" for sentence in sentences if sentence)
 
@@ -139,13 +141,13 @@ def _few(run: RunResults) -> str:
     named = ", ".join(f"{_plain(row['class'])} ({row['test']})" for row in few[:_MOST_NAMED])
     more = "" if len(few) <= _MOST_NAMED else f" and {len(few) - _MOST_NAMED} more"
     return (
-        f"Of these classes there are fewer than {FEW_TEST_IMAGES} test images, so that their "
-        f"figures are rough: {named}{more}."
+        f"These classes have fewer than {FEW_TEST_IMAGES} test images, so their figures are "
+        f"uncertain: {named}{more}."
     )
 
 
 def _environment() -> str:
-    # What stands behind a plus sign names where a package came from, not what it is.
+    # The part after a plus sign names the build of a package, not its version.
     rows = [
         [name, version.partition("+")[0]]
         for name, version in installed_versions(*LIBRARIES).items()
@@ -169,5 +171,5 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """`text` on one line, in which Markdown and HTML see nothing but text."""
+    """Return `text` on one line, with the special characters of Markdown and HTML escaped."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))

@@ -22,7 +22,7 @@ _HEADLINE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
 
 @dataclass(frozen=True)
 class Headline:
-    """One of the most important numbers: name, value, and a remark below it."""
+    """A number at the top of the page: name, value, and a remark below it."""
 
     name: str
     value: str
@@ -30,7 +30,7 @@ class Headline:
 
 
 def report_page(run: RunResults) -> str:
-    """Return the HTML document, with the images in results/ inside."""
+    """Return the HTML document; it contains the images of results/."""
     bundle = run.bundle
     template = page_environment().get_template("report.html.jinja")
     return template.render(

@@ -1,4 +1,4 @@
-"""Parts of the report page, which templates/report.html.jinja turns into HTML."""
+"""Define the parts of the report page, which templates/report.html.jinja turns into HTML."""
 
 import base64
 import io
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 _NUMBER = re.compile(r"[-+]?[\d,.]+(e[-+]?\d+)?%?( \(.*\)| to [\d.]+)?|")
-# Photos of this many bytes as PNG take a tenth of them as WebP; charts take more.
+# Bytes from which a PNG is embedded as WebP: photos become ten times smaller, small charts larger.
 _LARGE = 200_000
 
 
@@ -32,7 +32,7 @@ class Table:
 
     @property
     def numeric(self) -> list[bool]:
-        """Whether each column holds nothing but numbers."""
+        """Whether each column holds only numbers."""
         return [
             all(_NUMBER.fullmatch(row[place]) for row in self.rows)
             for place in range(len(self.headings))
@@ -41,7 +41,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Details:
-    """A table that is folded up under a summary."""
+    """A table that opens with a click on its summary."""
 
     summary: str
     table: Table
@@ -50,7 +50,7 @@ class Details:
 
 @dataclass(frozen=True)
 class Figure:
-    """An image inside the page. alt: what it shows, for people who cannot see it."""
+    """An image inside the page; alt describes it for people who cannot see it."""
 
     source: str
     width: int
@@ -72,7 +72,7 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """The id of the section, for links to it."""
+        """The id of the section in links."""
         return re.sub(r"\W+", "-", self.heading.lower())
 
 

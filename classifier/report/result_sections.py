@@ -1,4 +1,4 @@
-"""Sections of the report page on what a model achieves: metrics, mistakes, TTA, exports."""
+"""Write the sections of the report page on metrics, mistakes, TTA and exports."""
 
 from classifier.report.formatting import fraction, interval, measure_name, with_interval
 from classifier.report.parts import Paragraph, Section, Table
@@ -13,8 +13,8 @@ def metrics_section(run: RunResults) -> Section:
         for row in run.measures
     ]
     note = (
-        "Intervals are bootstrapped: the range in which the number would lie with other test "
-        "images of the same kind. They do not hold for images of another kind."
+        "The intervals are bootstrapped: they cover the choice of test images of the same kind. "
+        "They do not hold for images of another kind."
     )
     return Section(
         "Metrics",
@@ -117,7 +117,7 @@ def galleries_section() -> Section:
             embedded_figure(
                 "evaluate/confident_mistakes.png",
                 "The wrong predictions with the highest confidence, with heat maps.",
-                "The most confident mistakes: often wrong or doubtful labels.",
+                "The most confident mistakes: often the label is wrong or ambiguous.",
             ),
             embedded_figure(
                 "evaluate/doubtful_hits.png",

@@ -1,4 +1,4 @@
-"""Draw the figures of a run from the numbers and the images that earlier stages left."""
+"""Draw the figures of a run from the numbers and images that earlier stages have written."""
 
 from pathlib import Path
 
@@ -24,7 +24,8 @@ DATA, FIGURES = Path("data/split"), RESULTS / "report"
 def write_figures(run: RunResults) -> None:
     """Write the figures of the data and of training to results/report/.
 
-    Raises UserError where a table that is drawn is missing.
+    Raises:
+        UserError: A table that is drawn is missing.
     """
     dataset = load_dataset(DATA)
     for name, figure in {**_data_figures(dataset), **_training_figures(run, dataset)}.items():
@@ -32,7 +33,7 @@ def write_figures(run: RunResults) -> None:
 
 
 def _data_figures(dataset: Dataset) -> dict[str, Figure]:
-    # Classes and colour modes are names, also where they look like numbers or like nothing.
+    # Names of classes and colour modes are text, also if they look like numbers or empty values.
     counts = _read_table("split/class_counts.csv", "class")
     modes = _read_table("split/image_modes.csv", "mode")
     histograms = _read_table("split/image_histograms.csv", "measure")
@@ -60,5 +61,5 @@ def _training_figures(run: RunResults, dataset: Dataset) -> dict[str, Figure]:
 
 
 def _read_table(path: str, names: str) -> pd.DataFrame:
-    """Read a table below results/; the column `names` holds text whatever it looks like."""
+    """Read a table below results/; all cells of the column `names` are text."""
     return pd.read_csv(file_of(path), dtype={names: str}, keep_default_na=False, na_filter=False)

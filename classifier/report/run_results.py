@@ -1,4 +1,4 @@
-"""Read what a run of the pipeline left in its small files."""
+"""Read the results of a run from its small files."""
 
 import csv
 import json
@@ -13,20 +13,25 @@ from classifier.report.parts import Figure, embed_png
 
 SOURCE = Path("data/raw/source.json")
 MODELS, RESULTS = Path("models"), Path("results")
-# Of `models/`, beside all that is in `models/export/`.
+# Files of `models/` besides those in `models/export/`.
 MODEL_FILES = ("model.json", "model.safetensors", "decision.json", "tta.json")
 
 Json = dict[str, Any]
-# Cells by the table's headings.
+# Cells by heading.
 Row = dict[str, str]
 
 
 @dataclass(frozen=True)
 class RunResults:
-    """Results of all stages before the report: `metrics.json` and tables of each, descriptions.
+    """Metrics, tables and descriptions that the stages before the report have written.
 
-    source: of the raw data. bundle: `model.json`. choice: `tta.json`. The others are named after
-    their files, with the stage's name in front where two stages write a file of one name.
+    Attributes:
+        source: `source.json` of the raw data.
+        bundle: `model.json`.
+        choice: `tta.json`, the chosen views.
+        split, train, tta: `metrics.json` of the stages split, train and tta_evaluate.
+
+    The others are named after their files; `tta_` marks those of the stage tta_evaluate.
     """
 
     source: Json
@@ -59,7 +64,7 @@ class RunResults:
 
     @property
     def chosen_views(self) -> Row:
-        """Row of `views` that is the result: the last set, merged as configured."""
+        """Row of `views` for the chosen views: the last set, merged as configured."""
         last = self.views[-1]["set"]
         (row,) = [
             row for row in self.views if (row["set"], row["merge"]) == (last, self.choice["merge"])
@@ -77,7 +82,7 @@ class RunResults:
         )
 
     def measure(self, name: str) -> Row | None:
-        """Return a row of `measures`: `measure, value, low, high`; None if there is none."""
+        """Return the row of a measure: `measure, value, low, high`; None if there is none."""
         return next((row for row in self.measures if row["measure"] == name), None)
 
 
@@ -91,7 +96,7 @@ def public_address(url: str) -> str:
 
 
 def load_run() -> RunResults:
-    """Read the files of a run; raise UserError where one is missing."""
+    """Read the files of a run; raise UserError if one is missing."""
     return RunResults(
         source=read_json(SOURCE),
         bundle=read_json(MODELS / "model.json"),
@@ -118,7 +123,7 @@ def model_files() -> list[Path]:
 
 
 def file_of(result: str) -> Path:
-    """Return the path of a file below results/; raise UserError where it is missing."""
+    """Return the path of a file below results/; raise UserError if it is missing."""
     path = RESULTS / result
     if not path.exists():
         raise _missing(path)
@@ -136,12 +141,12 @@ def read_json(path: Path) -> Json:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read the rows of a CSV file, all cells as text: a class may be called `NA` or `007`."""
+    """Read the rows of a CSV file with all cells as text: a class may be called `NA` or `007`."""
     return list(csv.DictReader(read_bytes(path).decode().splitlines(keepends=True)))
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the file's content; raise UserError where it is missing."""
+    """Return the file's content; raise UserError if it is missing."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

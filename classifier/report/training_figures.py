@@ -1,4 +1,4 @@
-"""Draw how training went: curves of loss and accuracy, and a sheet of augmented images."""
+"""Draw the training: curves of loss and accuracy, and a sheet of augmented images."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ _SAMPLES = 16
 def draw_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     """Draw loss and accuracy of training and validation by epoch; a line marks the best epoch.
 
-    history: a row an epoch, with the columns of results/train/history.csv.
+    history: a row per epoch, with the columns of results/train/history.csv.
     """
     figure = new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)

@@ -1,4 +1,4 @@
-"""Say whether test-time augmentation pays, in the words of its stage."""
+"""Say whether test-time augmentation is worth its cost, in the words of its stage."""
 
 from classifier.metrics.tta_verdict import tta_verdict
 from classifier.report.run_results import RunResults

@@ -1,4 +1,4 @@
-"""Where the images come from; whatever the source, they become one file in data/raw/."""
+"""Get the images of any source as one file in data/raw/."""
 
 import os
 import urllib.parse
@@ -25,10 +25,13 @@ CIFAR10_CHECKSUM = "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7
 
 
 class DownloadParams(Params):
-    """What to get, and how to know that it is the right thing.
+    """Section `download` of params.yaml.
 
-    url: an http, https or file address, or a path as seen from the project's folder.
-    watch: a path that DVC looks at; when its content changes, the stage runs again.
+    Attributes:
+        source: Kind of the data.
+        url: An http, https or file address, or a path, relative to the project's folder.
+        checksum: `sha256:…` or `md5:…` of the file at url.
+        watch: A path that DVC watches: the stage runs again when its content changes.
     """
 
     source: Literal["digits", "cifar10", "archive", "folder"]
@@ -73,7 +76,9 @@ class DownloadParams(Params):
                     "null for the public archive."
                 )
         elif url is None:
-            raise ValueError(f"the source {self.source} needs download.url, to say where it is.")
+            raise ValueError(
+                f"the source {self.source} needs download.url, the address or path of the data."
+            )
         elif self.source == "folder":
             self._check_folder(url)
         elif checksum is None and is_web_address(url):
@@ -104,10 +109,13 @@ class DownloadParams(Params):
 
 
 def acquire(params: DownloadParams, folder: Path) -> Path:
-    """Make `folder` hold the data file and `source.json`, nothing else; return the data file.
+    """Write the data file and `source.json` to `folder`; return the path of the data file.
 
-    `source.json` has the keys source, url, file (its name), checksum (its SHA-256) and bytes.
-    Raises UserError where the data cannot be had or is not what the checksum says.
+    `source.json` has the keys source, url, file (its name), checksum (its SHA-256) and bytes. Other
+    files in `folder` are removed.
+
+    Raises:
+        UserError: The data cannot be obtained, or has another checksum.
     """
     url, checksum = params.url, params.checksum
     if params.source == "cifar10" and url is None:
@@ -131,7 +139,7 @@ def acquire(params: DownloadParams, folder: Path) -> Path:
         "bytes": file.stat().st_size,
     }
     write_json(folder / "source.json", description)
-    for other in folder.iterdir():  # what a run with other params left
+    for other in folder.iterdir():  # files of a run with other params
         if other.name not in (file.name, "source.json"):
             other.unlink()
     return file
@@ -159,19 +167,25 @@ def _digits() -> Iterator[tuple[str, bytes]]:
 
     They are the test set of https://archive.ics.uci.edu/dataset/80.
     """
-    from sklearn.datasets import load_digits  # noqa: PLC0415 (heavy, and of use only here)
+    from sklearn.datasets import load_digits  # noqa: PLC0415 (slow to import, used only here)
 
     values, classes = (np.asarray(part) for part in load_digits(return_X_y=True))
     images = np.rint(values.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     for index in np.argsort(classes, kind="stable"):
         buffer = BytesIO()
-        # Not compressed: which bytes a compressor makes depends on its version.
+        # Not compressed: the bytes of a compressor depend on its version.
         Image.fromarray(images[index]).save(buffer, "PNG", compress_level=0)
         yield f"digits/{classes[index]}/{index:04d}.png", buffer.getvalue()
 
 
 def _images_below(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name (relative to `folder`) and content of the image files below it, sorted by name."""
+    """Yield name (relative to `folder`) and content of the image files below it, sorted by name.
+
+    Files without the ending of an image are skipped.
+
+    Raises:
+        UserError: There is no such folder, no image file in it, or a link that leads out of it.
+    """
     if not folder.is_dir():
         raise UserError(
             f"there is no folder {folder}: correct download.url, or connect the disk that holds "
@@ -194,7 +208,7 @@ def _images_below(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _refuse_link_out(path: Path, folder: Path) -> None:
-    """Raise UserError where following `path` leaves `folder`, whose files alone are watched."""
+    """Raise UserError if `path` is a link that leads out of `folder`: DVC would not watch it."""
     if path.is_symlink() and (
         not path.is_file() or not path.resolve().is_relative_to(folder.resolve())
     ):

@@ -1,4 +1,4 @@
-"""Read and write archives of images, member by member: nothing is ever extracted to a disk."""
+"""Read and write archives of images, member by member, without extracting them to disk."""
 
 import gzip
 import lzma
@@ -28,10 +28,11 @@ _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
 )
-# Larger than any image that is read (`images.MAX_PIXELS`): a few bytes may promise any size.
+# Bytes. Larger than any image that is read (`images.MAX_PIXELS`). The limit protects the memory: a
+# small archive may unpack to any size.
 MAX_WANTED = 1 << 29
 _MAX_HEADER = 1 << 20
-_MACOS_ICON = "Icon\r"  # where a folder has an image of its own
+_MACOS_ICON = "Icon\r"  # the name of the file that holds a folder's own icon
 _HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -51,11 +52,12 @@ class Member(NamedTuple):
 def list_members(path: Path) -> list[Member]:
     """Return the files in a zip, tar, tar.gz or tar.xz archive, in the archive's order.
 
-    The kind is told by the content. Folders, links, devices, hidden files and what macOS adds
-    (`__MACOSX`) are left out.
+    The content decides the kind, not the name. Folders, links, devices, hidden files and the
+    folders that macOS adds (`__MACOSX`) are left out.
 
-    Raises UserError where the archive is of another kind, cut short, damaged or encrypted, or
-    holds one name twice or a name that `clean_name` refuses.
+    Raises:
+        UserError: The archive is of another kind, cut short, damaged or encrypted, or holds one
+            name twice or a name that `clean_name` refuses.
     """
     members: list[Member] = []
     seen: set[str] = set()
@@ -71,7 +73,8 @@ def list_members(path: Path) -> list[Member]:
 def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the members whose names are wanted, in the archive's order.
 
-    Raises UserError as `list_members` does, and for a member of more than MAX_WANTED bytes.
+    Raises:
+        UserError: As in `list_members`, and for a member of more than MAX_WANTED bytes.
     """
     with _readable(path):
         for member, content in _walk(path, wanted):
@@ -82,13 +85,15 @@ def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[st
 def clean_name(name: str) -> str:
     """Return `name` without `./` and empty parts, in Unicode's composed form (NFC).
 
-    macOS stores `é` as two characters and others as one; composed, both name the same class.
-    Raises UserError for a name that is absolute, climbs out with `..`, is not UTF-8, or holds a
-    line break or another control character, which tables and terminals would mistake.
+    macOS stores `é` as two characters, other systems as one; in NFC both name the same class.
+
+    Raises:
+        UserError: The name is absolute, contains `..`, is not UTF-8, or contains a line break or
+            another control character, which breaks tables and terminals.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts:
-        raise UserError(f"the name {name!r} points out of its archive: pack the images anew.")
+        raise UserError(f"the name {name!r} points out of its archive: pack the images again.")
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -99,7 +104,7 @@ def clean_name(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether the cleaned `name` is a system's own file, or lies in a folder of such."""
+    """Return whether the cleaned `name` is a hidden or system file, or is in such a folder."""
     return any(
         part.startswith(".") or part in ("__MACOSX", _MACOS_ICON) for part in name.split("/")
     )
@@ -120,7 +125,7 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except NotImplementedError as error:
-        raise UserError(f"{path}: {error}; pack the images anew, as a usual zip.") from error
+        raise UserError(f"{path}: {error}; pack the images again, as an ordinary zip.") from error
     except _BROKEN as error:
         reason = str(error) or type(error).__name__
         raise UserError(
@@ -130,7 +135,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _walk(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[Member, bytes | None]]:
-    """Yield every file in the archive, with its content where its name is wanted."""
+    """Yield every file in the archive, with its content if its name is wanted, otherwise None."""
     with path.open("rb") as file:
         start = file.read(6)
         file.seek(0)
@@ -150,7 +155,7 @@ def _walk_zip(
     path: Path, file: BufferedReader, wanted: Callable[[str], bool]
 ) -> Iterator[tuple[Member, bytes | None]]:
     for entry in read_entries(path):
-        # Windows programs of old separate folders by a backslash.
+        # Old Windows programs separate folders by a backslash.
         raw_name = entry.name if "/" in entry.name else entry.name.replace("\\", "/")
         name = clean_name(raw_name)
         is_file = stat.S_IFMT(entry.mode) in (0, stat.S_IFREG) and not raw_name.endswith("/")
@@ -166,7 +171,7 @@ def _walk_zip(
 
 
 class _Header(tarfile.TarInfo):
-    """A tar's header, which is refused where it promises a name that would fill the memory."""
+    """A tar header that raises ReadError for a name so long that it would fill the memory."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
@@ -182,7 +187,7 @@ def _walk_tar(
     # Opened as a pipe (`|`), it is read once from start to end, so that nothing needs a seek.
     with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", tarinfo=_Header) as archive:
         while (info := archive.next()) is not None:
-            # Or it would keep every header; Python's type stubs do not list the attribute.
+            # Otherwise it keeps every header. Python's type stubs do not list the attribute.
             archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
             if not info.isreg():
                 continue

@@ -1,4 +1,4 @@
-"""Read CIFAR-10's archive of Python batches as if it held image files; nothing in it can run.
+"""Read CIFAR-10's archive of Python batches as if it held image files, without running its code.
 
 https://www.cs.toronto.edu/~kriz/cifar.html describes the batches: each is a pickle of a dict with
 10,000 rows of 3,072 bytes (the red plane of 32 x 32, then green, then blue) and as many labels.
@@ -18,7 +18,7 @@ from classifier.core.errors import UserError
 from classifier.sources import archives
 from classifier.sources.archives import Member
 
-# Each image is handed on as a PPM file: this, then red, green and blue pixel by pixel.
+# Each image is returned as a PPM file: this header, then red, green and blue of each pixel.
 _PPM_HEADER = b"P6 32 32 255\n"
 _PPM_SIZE = len(_PPM_HEADER) + 3 * 32 * 32
 _BATCH = re.compile(r"(?:.*/)?(data_batch_\d+|test_batch)")
@@ -35,7 +35,8 @@ class _Batch(NamedTuple):
 def list_members(path: Path) -> list[Member]:
     """Return the images as `<train or test>/<class>/<batch>_<number>.ppm`, in the archive's order.
 
-    Raises UserError where the archive is damaged, or is none of CIFAR-10's.
+    Raises:
+        UserError: The archive is damaged or is not CIFAR-10's.
     """
     classes: list[str] = []
     labels: dict[str, list[int]] = {}
@@ -60,7 +61,10 @@ def list_members(path: Path) -> list[Member]:
 def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """Yield name and content (a PPM file) of the images whose names are wanted, one by one.
 
-    For an archive that `list_members` took; raises UserError as it does.
+    The archive is one that `list_members` accepts.
+
+    Raises:
+        UserError: As in `list_members`.
     """
     meta = archives.read_members(path, lambda name: _META.fullmatch(name) is not None)
     classes = next((_read_classes(member, content) for member, content in meta), None)
@@ -117,7 +121,7 @@ def _unpickle(member: str, content: bytes) -> dict[Any, Any]:
         loaded = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except UserError as error:
         raise UserError(f"{member} {error}") from None
-    # A damaged pickle makes its reader fail in a dozen ways.
+    # A damaged pickle raises exceptions of many types.
     except Exception as error:
         raise UserError(f"{member} is damaged ({error}): run the download stage again.") from error
     if not isinstance(loaded, dict):
@@ -133,9 +137,9 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds numbers, bytes, lists, dicts and numpy arrays, and refuses to call anything else."""
+    """Unpickle numbers, bytes, lists, dicts and NumPy arrays; refuse to call anything else."""
 
-    # Old numpy and new numpy name the function that makes an empty array differently.
+    # NumPy 2 renamed the module of the function that makes an empty array.
     _admitted: ClassVar[dict[tuple[str, str], Any]] = {
         ("_codecs", "encode"): _encode,
         ("numpy", "dtype"): np.dtype,

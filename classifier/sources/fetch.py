@@ -1,4 +1,4 @@
-"""Get one file from a web address or a path: resumed after a cut, verified before it is used."""
+"""Get one file from a web address or a path: resume after a cut, verify before use."""
 
 import errno
 import hashlib
@@ -22,15 +22,17 @@ from classifier.core.cache import locked
 from classifier.core.errors import UserError
 from classifier.core.files import replacing, write_json
 
-ATTEMPTS = 5  # in a row that bring no new byte
+ATTEMPTS = 5  # in a row without a new byte
 FIRST_PAUSE = 1.0  # seconds before the second attempt; each further pause is twice as long
 TIMEOUT = 30.0  # seconds without an answer or a byte
 _BLOCK = 1 << 18
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that may pass by themselves
+_TRANSIENT = frozenset(
+    {408, 425, 429, 500, 502, 503, 504}
+)  # statuses that may disappear by themselves
 
 
 class Checksum(NamedTuple):
-    """What a file must hash to: `algorithm` is sha256 or md5, `digest` is hexadecimal."""
+    """The checksum of a file: `algorithm` is sha256 or md5, `digest` is hexadecimal."""
 
     algorithm: str
     digest: str
@@ -80,10 +82,11 @@ def local_path(url: str) -> Path:
 def download(url: str, destination: Path, checksum: Checksum, cache: Path) -> None:
     """Download `url` to `destination`, which appears once its checksum is right.
 
-    A download that was cut, be it by the end of the process, goes on where it stopped: what has
-    arrived waits in the folder `cache`. Proxies are taken from the environment.
+    A download that was cut goes on where it stopped, also in another process: the received bytes
+    are kept in the folder `cache`. Proxies are taken from the environment.
 
-    Raises UserError where the file cannot be had, or is not what `checksum` says.
+    Raises:
+        UserError: The file cannot be downloaded, or has another checksum.
     """
     partial = partial_path(url, checksum, cache)
     with _sentence_when_full(cache, destination.parent), locked(partial.with_suffix(".lock")):
@@ -96,9 +99,10 @@ def download(url: str, destination: Path, checksum: Checksum, cache: Path) -> No
 
 
 def copy_file(source: Path, destination: Path, checksum: Checksum | None) -> None:
-    """Copy a file, and verify it where there is a checksum; `destination` is never partial.
+    """Copy a file and verify it if there is a checksum; `destination` is never partial.
 
-    Raises UserError where there is no such file, or it is not what `checksum` says.
+    Raises:
+        UserError: There is no such file, or it has another checksum.
     """
     if source.is_dir():
         raise UserError(f"{source} is a folder: set download.source to folder, or name a file.")
@@ -123,7 +127,7 @@ def partial_path(url: str, checksum: Checksum, cache: Path) -> Path:
 
 
 def _verify(path: Path, checksum: Checksum, origin: str) -> None:
-    """Raise UserError and remove `path`, a temporary file, where its checksum is another."""
+    """Raise UserError and remove `path`, a temporary file, if it has another checksum."""
     found = checksum.of(path)
     if found != checksum:
         path.unlink()
@@ -134,7 +138,7 @@ def _verify(path: Path, checksum: Checksum, origin: str) -> None:
 
 
 def _receive(url: str, partial: Path) -> None:
-    """Fill `partial` up to the end of what `url` holds, with new attempts after each cut."""
+    """Download the rest of `url` into `partial`, with new attempts after each cut."""
     most, failures = _size(partial), 0
     while True:
         try:
@@ -154,7 +158,7 @@ def _receive(url: str, partial: Path) -> None:
 
 
 def _request(url: str, partial: Path) -> None:
-    """Ask once for the bytes that `partial` lacks, and append what comes."""
+    """Send one request for the bytes that `partial` lacks, and append the answer."""
     response = _open(url, partial)
     with response:
         have = _size(partial) if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
@@ -198,11 +202,11 @@ def _open(url: str, partial: Path) -> http.client.HTTPResponse:
 
 
 def _question(url: str, partial: Path) -> urllib.request.Request:
-    """Return the request for the bytes after those of `partial`, or for all where it has none.
+    """Return the request for the bytes after those of `partial`, or for all if it has none.
 
-    If-Range makes a server whose file has changed send the new one from its start.
+    If-Range makes a server whose file has changed send the new file from its start.
     """
-    # Spaces and letters beyond ASCII become %20 and the like; what is quoted stays as it is.
+    # Quotes spaces and letters beyond ASCII (a space becomes %20); quoted text stays as it is.
     request = urllib.request.Request(urllib.parse.quote(url, safe=":/?#[]@!$&'()*+,;=%~"))
     request.add_header("User-Agent", "reproducible-image-classifier")
     if have := _size(partial):
@@ -228,7 +232,7 @@ def _reason(error: Exception) -> str:
 
 
 def _note(partial: Path) -> Path:
-    """Return the path beside `partial` that says which version of the file its bytes are of."""
+    """Return the path of the JSON file that says which version of the file `partial` is of."""
     return partial.with_suffix(".json")
 
 
@@ -237,7 +241,7 @@ def _size(path: Path) -> int:
 
 
 def _progress(name: str, have: int, total: int | None) -> tqdm:
-    """Return a progress bar of bytes, which shows on a terminal only."""
+    """Return a progress bar of bytes, which is shown only on a terminal."""
     return tqdm(
         desc=name,
         initial=have,

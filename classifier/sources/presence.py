@@ -8,7 +8,7 @@ from classifier.sources.fetch import is_web_address, local_path
 
 
 def check_present(params: DownloadParams) -> None:
-    """Raise UserError where a file or folder that the download stage needs is missing."""
+    """Raise UserError if a file or folder that the download stage needs is missing."""
     named = {"download.watch": Path(params.watch)}
     if params.url is not None and not is_web_address(params.url):
         named = {"download.url": local_path(params.url), **named}

@@ -1,7 +1,7 @@
-"""Read zip archives with next to no memory for each member.
+"""Read zip archives with little memory per member.
 
-Python's `zipfile` keeps about 700 bytes of every member's entry in the table of contents, which
-for a million images is 700 MB; here the table is a stream. The format is described in
+Python's `zipfile` keeps about 700 bytes for every entry of the table of contents, 700 MB for a
+million images; here the table is read entry by entry. The format is described in
 https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, sections 4.3.7 to 4.3.16 and 4.5.3.
 """
 
@@ -19,14 +19,16 @@ _END_64 = struct.Struct("<4sQ2H2L4Q")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _LONGEST_COMMENT = 0xFFFF
-_ELSEWHERE = 0xFFFFFFFF  # a number too large for 32 bits stands in the extra field
+_ELSEWHERE = 0xFFFFFFFF  # the number is too large for 32 bits and is in the extra field
 
 
 class Entry(NamedTuple):
     """A member's entry in the table of contents.
 
-    packed, size: bytes in the archive, and when unpacked. offset: where the member begins.
-    mode: its type and permissions as in Unix, or 0 where the archive does not tell.
+    Attributes:
+        packed, size: Bytes in the archive, and when unpacked.
+        mode: Type and permissions as in Unix; 0 if the archive does not hold them.
+        offset: Where the member begins, in bytes.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Entry(NamedTuple):
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
-    """Yield the entries of the central directory; raise BadZipFile where it is damaged."""
+    """Yield the entries of the central directory; raise BadZipFile if it is damaged."""
     with path.open("rb") as file:
         start, end = _find_table(file)
         file.seek(start)
@@ -55,7 +57,7 @@ def read_content(file: BufferedReader, entry: Entry) -> bytes:
     file.seek(name_length + extra_length, 1)
     content = file.read(entry.packed)
     if entry.method == ZIP_DEFLATED:
-        # Not more than promised, however small it was packed.
+        # At most the stated size and one byte: a small member may unpack to any size.
         content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, entry.size + 1)
     elif entry.method != ZIP_STORED:
         raise NotImplementedError(f"{entry.name} is packed by the unknown method {entry.method}")
@@ -75,7 +77,7 @@ def _find_table(file: BufferedReader) -> tuple[int, int]:
     end = first + place
     file.seek(max(0, end - _LOCATOR_64.size))
     locator = file.read(_LOCATOR_64.size)
-    if locator.startswith(b"PK\x06\x07"):  # the numbers are too large for the old record
+    if locator.startswith(b"PK\x06\x07"):  # a zip64 archive
         end = _LOCATOR_64.unpack(locator)[2]
         file.seek(end)
         *_, size, start = _unpack(_END_64, file, b"PK\x06\x06")
@@ -116,7 +118,7 @@ def _read_entry(file: BufferedReader) -> Entry:
 
 
 def _large_numbers(extra: bytes, numbers: list[int]) -> list[int]:
-    """Return `numbers`, those that do not fit into 32 bits taken from the extra field."""
+    """Replace the numbers that do not fit into 32 bits by those of the extra field."""
     place = 0
     while _ELSEWHERE in numbers and place + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, place)
@@ -129,7 +131,7 @@ def _large_numbers(extra: bytes, numbers: list[int]) -> list[int]:
 
 
 def _decode(name: bytes) -> str:
-    """Return a name as UTF-8, also where the archive does not say so, or else as code page 437."""
+    """Decode a name as UTF-8, also if the archive does not say so, otherwise as code page 437."""
     try:
         return name.decode("utf-8")
     except UnicodeDecodeError:

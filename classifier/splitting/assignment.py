@@ -1,4 +1,4 @@
-"""Assign images to splits: predefined splits are kept, the others drawn by a seed."""
+"""Assign images to splits: keep predefined splits, draw the others by a seed."""
 
 import math
 from collections import Counter
@@ -23,7 +23,7 @@ def assign(
     seed: int,
     groups: Sequence[int] | np.ndarray | None = None,
 ) -> list[Split]:
-    """Return the split of each image; `images` are sorted by path.
+    """Return the split of each image.
 
     Predefined splits are kept. A split that is not predefined is drawn from the images of each
     class that are predefined as `train`, or from all of them where nothing is predefined. The
@@ -32,13 +32,13 @@ def assign(
 
     Args:
         images: Sorted by path.
-        fractions: Of each split; together 1.
-        seed: Of the draw.
+        fractions: Fraction of each split; their sum is 1.
+        seed: Seed of the draw.
         groups: A number for each image. Images with the same number other than 0 get the same
-            split. Where single images cannot compensate for it, sizes differ by more than one.
+            split. If single images cannot compensate for it, sizes differ by more than one.
 
     Raises:
-        UserError: A class would not be in every split.
+        UserError: A class would be missing in a split.
     """
     predefined = {image.predefined_split for image in images} - {None}
     drawn: list[Split] = [split for split in SPLITS if split == "train" or split not in predefined]
@@ -67,14 +67,14 @@ def _place(
     together: Mapping[int, list[int]],
     placed: dict[int, Split],
 ) -> None:
-    """Add the split of each row of a class to `placed`, and of the rows of its group.
+    """Add the split of each row of a class, and of the other rows of its group, to `placed`.
 
-    Groups come first and are spread over the splits in proportion to their sizes; then single
-    images, in their order, fill one split after the other.
+    Groups are placed first, over the splits in proportion to their sizes. Then single images, in
+    their order, fill one split after the other.
     """
     room = dict(sizes)
     for row in order:
-        if row in placed:  # with an image of another class
+        if row in placed:  # together with an image of another class
             room[placed[row]] -= 1
     own = set(order)
     for row in sorted(order, key=lambda row: row not in together):
@@ -91,7 +91,7 @@ def _place(
 def _choose(
     room: Mapping[Split, int], sizes: Mapping[Split, int], size: int, *, in_group: bool
 ) -> Split:
-    """Return the split for `size` images of a class; `room` is what is left of `sizes`."""
+    """Return the split for `size` images of a class; `room` is the free part of `sizes`."""
     fitting: list[Split] = [split for split in SPLITS if room.get(split, 0) >= size]
     if not fitting:
         return sorted(room, key=lambda split: -room[split])[0]
@@ -103,7 +103,7 @@ def _choose(
 def _together(
     pools: Iterable[Sequence[int]], groups: Sequence[int] | np.ndarray | None
 ) -> dict[int, list[int]]:
-    """Return the rows of the group of each row that is in one, itself included."""
+    """Return all rows of its group for each row that is in a group."""
     if groups is None:
         return {}
     members: dict[int, list[int]] = {}
@@ -118,7 +118,7 @@ def largest_remainder(total: int, weights: Sequence[float]) -> list[int]:
 
     Each part is rounded up or down; a part that would be 0 is rounded up before others are.
     """
-    # Rounded, since 0.57 x 100 is 56.99999999999999 in floats.
+    # Rounded because 0.57 x 100 is 56.99999999999999 in floats.
     shares = [round(total * weight / math.fsum(weights), 6) for weight in weights]
     sizes = [math.floor(share) for share in shares]
     first = sorted(range(len(sizes)), key=lambda i: (sizes[i] > 0, sizes[i] - shares[i], i))
@@ -130,7 +130,7 @@ def largest_remainder(total: int, weights: Sequence[float]) -> list[int]:
 def _permutation(length: int, class_name: str, seed: int) -> np.ndarray:
     """Return a random permutation for this class and seed: int64 `(length,)`."""
     draws = stream("split", seed, class_name).bit_generator.random_raw(length)
-    # The raw numbers are the same in every version of numpy, which does not hold for shuffles.
+    # Raw numbers are the same in every version of NumPy; shuffles are not.
     return np.argsort(draws, kind="stable")
 
 

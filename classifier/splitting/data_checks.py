@@ -13,9 +13,13 @@ from classifier.splitting.split import SplitResult
 
 
 class Check(NamedTuple):
-    """The result of one check: number of images or classes beyond the limit, and the worst one.
+    """The result of one check.
 
-    limit: the parameter that sets it and its value; empty where there is none.
+    Attributes:
+        name: What is checked.
+        limit: The parameter that sets the limit, and its value; empty if there is none.
+        cases: Number of images or classes beyond the limit.
+        worst: The worst of them; empty if there is none.
     """
 
     name: str
@@ -25,7 +29,7 @@ class Check(NamedTuple):
 
 
 def check_images(dataset: Dataset, result: SplitResult, params: CheckParams) -> list[Check]:
-    """Run all checks; `cases` is 0 where nothing is wrong."""
+    """Run all checks; `cases` is 0 if nothing is wrong."""
     images = result.duplicates.images
     contradicting = [
         images[pair.first].path
@@ -52,7 +56,8 @@ def checks_table(checks: list[Check]) -> pd.DataFrame:
 def describe_warnings(checks: list[Check], params: CheckParams) -> list[str]:
     """Return a line for each check that found something.
 
-    Raises UserError with all of them if `on_warning` is `fail`.
+    Raises:
+        UserError: `on_warning` is `fail` and a check found something; the message names them all.
     """
     lines = [
         f"{check.name}: {check.cases} ({f'{check.limit}, ' if check.limit else ''}{check.worst})"

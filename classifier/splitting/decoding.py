@@ -42,8 +42,12 @@ class RawFile(NamedTuple):
 class Decoded(NamedTuple):
     """A decoded image, or the reason why it cannot be read.
 
-    sha256: of the file. thumbnail: see `near_duplicates.grey_thumbnail`. image and thumbnail are
-    None where the image cannot be read; reason is empty where it can.
+    Attributes:
+        path: Of the image in the raw data.
+        sha256: Digest of the file.
+        image: None if it cannot be read.
+        thumbnail: See `near_duplicates.grey_thumbnail`; None if the image cannot be read.
+        reason: Why it cannot be read; empty if it can.
     """
 
     path: str
@@ -54,7 +58,7 @@ class Decoded(NamedTuple):
 
 
 def open_raw(raw: Path) -> RawFile:
-    """Return the file that data/raw/source.json names; raise UserError where that is missing."""
+    """Return the file that data/raw/source.json names; raise UserError if that is missing."""
     try:
         source = json.loads((raw / "source.json").read_bytes())
     except FileNotFoundError as error:
@@ -65,9 +69,14 @@ def open_raw(raw: Path) -> RawFile:
 def decode_all(
     members: Iterable[tuple[str, bytes]], preprocessing: Preprocessing, total: int
 ) -> Iterator[Decoded]:
-    """Decode `members`, path and content of each image, in threads; yield in their order.
+    """Decode images in threads; yield them in the order of `members`.
 
-    Only a few images are in memory at once. total: their number, for the progress bar.
+    Only a few images are in memory at once.
+
+    Args:
+        members: Path and content of each image.
+        preprocessing: How an image becomes a square.
+        total: Number of images, for the progress bar.
     """
     workers = os.cpu_count() or 1
     ahead: deque[Future[Decoded]] = deque()

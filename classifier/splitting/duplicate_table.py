@@ -1,4 +1,4 @@
-"""Tabulate duplicates: every pair, with what follows from it."""
+"""Write duplicates as a table and as lines for the terminal."""
 
 import pandas as pd
 
@@ -13,11 +13,12 @@ _COLUMNS = (
 
 
 def duplicates_table(dataset: Dataset, found: Duplicates) -> pd.DataFrame:
-    """Return a row a pair: path, class and split of both images, similarity, and consequences.
+    """Return a row for each pair of duplicates.
 
-    group: the same number for all images that hang together. split: `dropped` where the image is
-    not in the data set. kind: equal files (`file`), equal stored pixels (`pixels`), or `near`.
-    contradiction: the classes differ. leak: the splits differ.
+    Columns: `group` (number of the connected component), `path, class, split` of the first image
+    and `other_path, other_class, other_split` of the second (`dropped` as split: not in the data
+    set), `kind` (equal files `file`, equal stored pixels `pixels`, or `near`), `similarity`,
+    `contradiction` (the classes differ), `leak` (the splits differ).
     """
     splits = dict(zip(dataset.manifest["path"], dataset.manifest["split"], strict=True))
     rows = []
@@ -43,7 +44,7 @@ def duplicates_table(dataset: Dataset, found: Duplicates) -> pd.DataFrame:
 
 
 def describe_duplicates(dataset: Dataset, found: Duplicates) -> list[str]:
-    """Return lines for the terminal; none where there are no duplicates."""
+    """Return lines for the terminal; none if there are no duplicates."""
     if not found.pairs:
         return []
     equal = sum(pair.kind != "near" for pair in found.pairs)

@@ -1,4 +1,4 @@
-"""Find duplicates: images with equal files, equal pixels, or near-duplicates; and group them."""
+"""Find and group duplicates: equal files, equal pixels and near-duplicates."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -16,7 +16,7 @@ MAX_SHOWN_PAIRS = 24
 
 
 class Pair(NamedTuple):
-    """Two duplicates, by row; their similarity is 1 where they are equal."""
+    """Two duplicates, by row; equal images have similarity 1."""
 
     first: int
     second: int
@@ -27,7 +27,10 @@ class Pair(NamedTuple):
 class Duplicates(NamedTuple):
     """The duplicates in a data set before anything is dropped.
 
-    images: all images; pairs and groups count them from 0. groups: see `group_pairs`.
+    Attributes:
+        images: All images; their indices are the rows of pairs and groups.
+        pairs: All pairs of duplicates.
+        groups: See `group_pairs`.
     """
 
     images: Sequence[RawImage]
@@ -38,16 +41,16 @@ class Duplicates(NamedTuple):
 def find_pairs(
     files: np.ndarray, pixels: np.ndarray, thumbnails: np.ndarray, similarity: float | None
 ) -> list[Pair]:
-    """Return every pair of near-duplicates, and each copy with the first image that it equals.
+    """Return every pair of near-duplicates, and a pair of each copy and its first equal image.
 
     Args:
         files: Digests of the files, uint8 `(n, bytes)`.
         pixels: Digests of the stored images, uint8 `(n, bytes)`.
         thumbnails: See `near_duplicates.grey_thumbnail`, uint8 `(n, SIDE, SIDE)`.
-        similarity: Minimum of near-duplicates, see `near_pairs`; None: equal images only.
+        similarity: Minimum of near-duplicates, see `near_pairs`. None: only equal images.
 
     Raises:
-        UserError: As `near_pairs` does.
+        UserError: As in `near_pairs`.
     """
     first_of = _first_equal(pixels)
     same_file = _first_equal(files)
@@ -67,7 +70,7 @@ def find_pairs(
 
 
 def group_pairs(pairs: Sequence[Pair], size: int) -> np.ndarray:
-    """Return the group of each of `size` images, int64 `(size,)`: 0 for none, others from 1.
+    """Return the group of each of `size` images, int64 `(size,)`: 0 is no group, others from 1.
 
     Groups are the connected components of the pairs.
     """
@@ -78,9 +81,9 @@ def group_pairs(pairs: Sequence[Pair], size: int) -> np.ndarray:
 
 
 def number_groups(parts: np.ndarray) -> np.ndarray:
-    """Renumber groups, `(n,)`, from 1 by their first members; a single member gets 0.
+    """Renumber groups, `(n,)`, from 1 in the order of their first members.
 
-    The number 0, no group, stays 0.
+    A group with a single member becomes 0, and 0 (no group) stays 0.
     """
     values, first, inverse, counts = np.unique(
         parts, return_index=True, return_inverse=True, return_counts=True
@@ -94,10 +97,10 @@ def number_groups(parts: np.ndarray) -> np.ndarray:
 
 
 def redundant(images: Sequence[RawImage], groups: np.ndarray) -> np.ndarray:
-    """Return the ascending rows of all images of each group but one: int64 `(m,)`.
+    """Return the ascending rows of all images of each group except one: int64 `(m,)`.
 
-    The one that is kept is of a predefined `test` split if there is one, else of `val`, so that
-    no test image is dropped in favour of a training image.
+    The image that is kept is from a predefined `test` split if there is one, otherwise from `val`,
+    so that no test image is dropped because of a training image.
     """
     rank = {"test": 0, "val": 1, "train": 2, None: 2}
     order = sorted(
@@ -113,7 +116,7 @@ def redundant(images: Sequence[RawImage], groups: np.ndarray) -> np.ndarray:
 
 
 def sort_for_people(images: Sequence[RawImage], pairs: Sequence[Pair]) -> list[Pair]:
-    """Sort pairs by what is worth looking at: of two classes first, then the least similar."""
+    """Sort pairs for inspection: those of two classes first, then the least similar first."""
 
     def rank(pair: Pair) -> tuple[bool, float, Pair]:
         classes = {images[row].class_name for row in (pair.first, pair.second)}

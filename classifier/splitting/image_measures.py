@@ -1,4 +1,4 @@
-"""Measure the images: sizes, shapes, brightness, contrast, colour modes; and their histograms."""
+"""Measure sizes, shapes, brightness, contrast and colour modes of the images."""
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,8 @@ def brightness_and_contrast(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndar
 def measure_images(dataset: Dataset, thumbnails: np.ndarray) -> dict[str, np.ndarray]:
     """Return measures by name, float64 `(N,)` each.
 
-    width, height: of the file, in pixels. aspect_ratio: width over height. brightness, contrast:
-    mean and standard deviation of the grey values, 0 to 255.
+    width, height: of the file, in pixels. aspect_ratio: width divided by height. brightness,
+    contrast: mean and standard deviation of the grey values, 0 to 255.
     """
     width, height = (dataset.manifest[side].to_numpy(np.float64) for side in ("width", "height"))
     brightness, contrast = brightness_and_contrast(thumbnails)
@@ -38,8 +38,8 @@ def measure_images(dataset: Dataset, thumbnails: np.ndarray) -> dict[str, np.nda
 def measures_table(measures: dict[str, np.ndarray], dataset: Dataset) -> pd.DataFrame:
     """Return columns `measure, unit, lowest, median, highest` of each measure.
 
-    Then come mean and standard deviation of each channel of the training split, 0 to 255, which
-    are single values, in the column median.
+    The last rows are mean and standard deviation of each channel of the training split, 0 to 255:
+    single values in the column median.
     """
     units = {"width": "pixels", "height": "pixels", "aspect_ratio": "ratio"}
     rows = []
@@ -54,9 +54,9 @@ def measures_table(measures: dict[str, np.ndarray], dataset: Dataset) -> pd.Data
 
 
 def histograms_table(measures: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Return columns `measure, low, high, images`: a row for each of up to 40 bins a measure.
+    """Return columns `measure, low, high, images`: up to 40 rows (bins) for each measure.
 
-    width and height share their bins.
+    width and height have the same bins.
     """
     sides = np.concatenate([measures["width"], measures["height"]])
     rows = []

@@ -1,4 +1,4 @@
-"""The data set while it is built: path, facts and pixels of every image, row by row."""
+"""Hold the data set while it is built: path, facts and pixels of every image."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -24,10 +24,11 @@ _FACTS = [
 
 
 class ImageTable:
-    """Images with their facts in memory and their pixels in a file; all three share row numbers.
+    """Images and facts in memory, pixels in a file; all three have the same row numbers.
 
-    images: sorted by path. facts: structured array `(n,)` of width, height, mode, sha256, pixels,
-    thumbnail, group.
+    Attributes:
+        images: Sorted by path.
+        facts: Structured array `(n,)` of width, height, mode, sha256, pixels, thumbnail, group.
     """
 
     def __init__(self, images: list[RawImage], file: BinaryIO, stored_size: int) -> None:
@@ -40,7 +41,8 @@ class ImageTable:
     ) -> list[tuple[str, str]]:
         """Store each image in its row; return path and reason of each that cannot be read.
 
-        Raises UserError for the first of those if `on_bad_image` is `error`.
+        Raises:
+            UserError: An image cannot be read and `on_bad_image` is `error`.
         """
         rows = {image.path: row for row, image in enumerate(self.images)}
         problems: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""The file of all stored images while it is written."""
+"""Write the file of all stored images."""
 
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -9,7 +9,7 @@ import numpy as np
 class ImagesFile:
     """A new `.npy` file of images uint8 `(size, size, 3)`, which are written in any order.
 
-    Written as a file, not as a memory map, whose pages would count as this process's memory.
+    Not a memory map: its pages would count as memory of this process.
     """
 
     def __init__(self, file: BinaryIO, rows: int, size: int) -> None:

@@ -1,13 +1,13 @@
-"""Find near-duplicates: images that differ in size, colour or file format but show the same.
+"""Find near-duplicates: copies that differ in size, colour, crop or file format.
 
 Each image is reduced to a small grey version, its thumbnail.
 
 Two images are compared twice. A search over all pairs compares coarse structure: the lowest
 frequencies of the cosine transform, as in perceptual hashes (Zauner, "Implementation and
-benchmarking of perceptual image hash functions", 2010), but kept as numbers instead of signs, and
-each weighed by its frequency, because in natural images the lowest ones outweigh all others
-(Field, Journal of the Optical Society of America A 4 (1987) 2379) and are alike wherever a horizon
-is. What it finds is then compared in its details.
+benchmarking of perceptual image hash functions", 2010), but as numbers instead of signs, and each
+weighted by its frequency, because in natural images the lowest ones outweigh all others (Field,
+Journal of the Optical Society of America A 4 (1987) 2379) and are similar in all images with a
+horizon. The pairs that it finds are then compared in their details.
 """
 
 from collections.abc import Iterator
@@ -22,23 +22,24 @@ from classifier.core.errors import UserError
 SIDE = 32
 # Frequencies a side of the coarse comparison.
 _COARSE = 8
-# Pairs of which the coarse structure correlates less are not looked at any further. Of CIFAR-10's
-# pairs whose details agree, nearly all are well above, and it leaves less than one pair an image.
+# Minimum correlation of the coarse structure; the details of other pairs are not compared. Nearly
+# all of CIFAR-10's pairs whose details agree are well above it, and less than one pair per image
+# passes it.
 _COARSE_AGREEMENT = 0.7
-# More pairs an image than this mean that all images look alike, not that there are copies.
+# With more pairs per image than this, all images look alike, and similarity finds no copies.
 _MOST_PAIRS = 40
-# Whole numbers of this size make the sums in a matrix product exact in float32, whatever their
-# order: the same pairs on every machine.
+# With whole numbers of this size the sums in a matrix product are exact in float32 in any order, so
+# that every machine finds the same pairs.
 _UNIT = 1024.0
-# Moves of one image against the other, in pixels of SIDE, in which their details may agree.
+# Maximum shift of one image against the other, in pixels of SIDE, when details are compared.
 _MOVES = 2
 _ROWS_AT_ONCE, _COLUMNS_AT_ONCE, _PAIRS_AT_ONCE = 512, 8192, 1024
-# Root mean square of the details in grey levels below which an image is plain.
+# Minimum root mean square of the details in grey levels; below it an image is plain.
 _LEAST_DETAIL = 1.0
 
 
 def grey_thumbnail(pixels: np.ndarray) -> np.ndarray:
-    """Return an image, uint8 `(H, W, 3)`, as grey uint8 `(SIDE, SIDE)`, each pixel a mean."""
+    """Reduce an image, uint8 `(H, W, 3)`, to grey uint8 `(SIDE, SIDE)` by averaging pixels."""
     grey = Image.fromarray(pixels).convert("L")
     return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))
 
@@ -46,11 +47,15 @@ def grey_thumbnail(pixels: np.ndarray) -> np.ndarray:
 def near_pairs(thumbnails: np.ndarray, similarity: float) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs of images whose details agree: int64 `(m, 2)`, ascending, and similarity `(m,)`.
 
-    thumbnails: uint8 `(n, SIDE, SIDE)`. similarity: the minimum; 1.0 is reached only by
-    images that differ in nothing but brightness and contrast. Plain images are in no pair.
-    Time grows with n squared; memory takes 256 bytes an image.
+    Plain images are in no pair. Time grows with n squared; memory is 256 bytes per image.
 
-    Raises UserError where so many images look alike that the pairs would mean nothing.
+    Args:
+        thumbnails: uint8 `(n, SIDE, SIDE)`.
+        similarity: The minimum. Only images that differ in nothing but brightness and contrast
+            reach 1.0.
+
+    Raises:
+        UserError: Most images look alike, so that the pairs would mean nothing.
     """
     pairs, similarities = [np.empty((0, 2), np.int64)], [np.empty(0)]
     left = _MOST_PAIRS * len(thumbnails)
@@ -71,7 +76,7 @@ def near_pairs(thumbnails: np.ndarray, similarity: float) -> tuple[np.ndarray, n
 
 
 def _coarse_pairs(thumbnails: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield pairs int64 `(m, 2)` of images whose coarse structure agrees, some at a time."""
+    """Yield arrays of pairs, int64 `(m, 2)`, of images whose coarse structure agrees."""
     vectors = _coarse(thumbnails)
     least = _COARSE_AGREEMENT * _UNIT**2
     for top in range(0, len(vectors), _ROWS_AT_ONCE):
@@ -101,7 +106,7 @@ def _coarse(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _detail_similarity(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return each pair's highest correlation of details over small moves: float64 `(m,)`."""
+    """Return each pair's highest correlation of details over small shifts: float64 `(m,)`."""
     highest = [np.empty(0)]
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         chosen = pairs[start : start + _PAIRS_AT_ONCE]
@@ -116,10 +121,10 @@ def _detail_similarity(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def _details(grey: np.ndarray) -> np.ndarray:
-    """Return local details, contrast-normalised over the image, of length 1.
+    """Return local details, normalised by local contrast, as vectors of length 1.
 
-    Without the second step, one strong edge, as of a horizon, would count more than all else
-    (local contrast normalisation, Jarrett et al., ICCV 2009, doi 10.1109/ICCV.2009.5459469).
+    Without the normalisation, one strong edge, such as a horizon, would count more than all other
+    details (Jarrett et al., ICCV 2009, doi 10.1109/ICCV.2009.5459469).
     """
     details = _high_pass(grey)
     contrast = np.sqrt(np.maximum(uniform_filter(details**2, 7, mode="nearest", axes=(1, 2)), 0))
@@ -129,5 +134,5 @@ def _details(grey: np.ndarray) -> np.ndarray:
 
 
 def _high_pass(grey: np.ndarray) -> np.ndarray:
-    """Return grey images `(n, SIDE, SIDE)` less their blurred versions."""
+    """Return grey images `(n, SIDE, SIDE)` minus their blurred versions."""
     return grey - uniform_filter(grey, 5, mode="nearest", axes=(1, 2))

@@ -1,4 +1,4 @@
-"""The section `split` of params.yaml."""
+"""Define the section `split` of params.yaml."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Fractions(Params):
-    """Fractions of each class; together 1."""
+    """Fraction of each class in each split; their sum is 1."""
 
     train: Fraction
     val: Fraction
@@ -31,11 +31,16 @@ class Fractions(Params):
 
 
 class CheckParams(Params):
-    """Limits of the data checks, and what happens where one is exceeded.
+    """Limits of the data checks, and what happens if one is exceeded.
 
-    min_side, max_side: of an image file, in pixels. max_aspect_ratio: long side over short side.
-    min_contrast: standard deviation of the grey values, 0 to 127.
-    max_imbalance: size of the largest class over that of the smallest.
+    Attributes:
+        min_side: Of the shorter side of an image file, in pixels.
+        max_side: Of the longer side of an image file, in pixels.
+        max_aspect_ratio: Of the longer side divided by the shorter side.
+        min_contrast: Of the standard deviation of the grey values, 0 to 127.
+        min_test_images: Of a class.
+        max_imbalance: Of the size of the largest class divided by that of the smallest.
+        on_warning: Print a warning, or stop the stage.
     """
 
     min_side: int = Field(ge=1)

@@ -17,7 +17,7 @@ _SPLIT_FOLDERS: dict[str, Split] = {
 
 
 class RawImage(NamedTuple):
-    """Path and class of an image, and the split whose folder it lies in, if the data has such."""
+    """Path and class of an image, and the split of its folder if the data has such folders."""
 
     path: str
     class_name: str
@@ -32,7 +32,7 @@ def locate_images(paths: Iterable[str]) -> list[RawImage]:
     case, they are predefined splits.
 
     Raises:
-        UserError: An image lies outside of the folders that the others are sorted into.
+        UserError: An image is in no folder, or not in a split's folder as the others are.
     """
     names = sorted(paths)
     folders = [name.split("/")[:-1] for name in names]
@@ -53,7 +53,7 @@ def locate_images(paths: Iterable[str]) -> list[RawImage]:
 
 
 def without_excluded(images: list[RawImage], excluded: Iterable[str]) -> list[RawImage]:
-    """Return the images of all classes but these; raise UserError where there is no such class."""
+    """Return the images of all classes except these; raise UserError if a class is unknown."""
     classes = {image.class_name for image in images}
     names = set(excluded)
     if unknown := sorted(names - classes):
@@ -67,15 +67,16 @@ def without_excluded(images: list[RawImage], excluded: Iterable[str]) -> list[Ra
 def without_small(images: list[RawImage], minimum: int) -> tuple[list[RawImage], dict[str, int]]:
     """Return the images of classes with at least `minimum`, and the size of each smaller class.
 
-    Raises UserError where fewer than two classes remain.
+    Raises:
+        UserError: Fewer than two classes remain.
     """
     sizes = Counter(image.class_name for image in images)
     small = {name: size for name, size in sorted(sizes.items()) if size < minimum}
     if len(sizes) - len(small) < 2:
         found = ", ".join(f"{name} {size}" for name, size in sorted(sizes.items()))
         raise UserError(
-            f"two classes or more need {minimum} images each; found: {found or 'none'}. Add "
-            "images or lower split.min_images_per_class."
+            f"at least two classes need {minimum} or more images each; found: {found or 'none'}. "
+            "Add images or lower split.min_images_per_class."
         )
     return [image for image in images if image.class_name not in small], small
 
@@ -88,10 +89,11 @@ def _predefined_split(parts: Sequence[str]) -> Split | None:
 def _check_predefined(names: Sequence[str], predefined: Sequence[Split | None]) -> None:
     if None in predefined:
         raise UserError(
-            f"{names[predefined.index(None)]} lies in no folder of a split and a class, as "
-            f"{names[[split is not None for split in predefined].index(True)]} does: put every "
-            "image below train/, val/ or test/, and there in the folder of its class, or none of "
-            "them."
+            f"{names[predefined.index(None)]} is in no folder of a split and a class, as "
+            f"{names[[split is not None for split in predefined].index(True)]} is: put all images "
+            "below train/, val/ or test/, each in the folder of its class, or none of them."
         )
     if "train" not in predefined:
-        raise UserError("there are folders val/ or test/, but there is none called train/.")
+        raise UserError(
+            "there are folders val/ or test/, but no folder train/: put the training images there."
+        )

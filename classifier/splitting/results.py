@@ -1,4 +1,4 @@
-"""Write what the split stage found to results/split/, and say it in lines for the terminal."""
+"""Write the results of the split stage to results/split/, and describe them in lines."""
 
 from pathlib import Path
 
@@ -63,5 +63,7 @@ def describe_split(dataset: Dataset, result: SplitResult, params: SplitParams) -
     lines = [f"{images:,} images of {classes} classes, {len(result.problems)} skipped"]
     if result.dropped:
         sizes = ", ".join(f"{name} {size}" for name, size in result.dropped.items())
-        lines.append(f"dropped classes below {params.min_images_per_class} images: {sizes}")
+        lines.append(
+            f"dropped classes with fewer than {params.min_images_per_class} images: {sizes}"
+        )
     return [*lines, *describe_duplicates(dataset, result.duplicates)]

@@ -32,12 +32,14 @@ MANIFEST = ("path", "class", "label", "split", "width", "height", "sha256", "gro
 
 
 class SplitResult(NamedTuple):
-    """What splitting found that the data set itself does not hold.
+    """Results of splitting that the data set itself does not hold.
 
-    problems: path and reason of each image that could not be read, sorted by path.
-    dropped: sizes of the classes that are too small, by name.
-    duplicates: also those that were dropped for it.
-    modes: colour mode of each image, str `(N,)`. thumbnails: uint8 `(N, SIDE, SIDE)`.
+    Attributes:
+        problems: Path and reason of each image that could not be read, sorted by path.
+        dropped: Sizes of the classes that are too small, by name.
+        duplicates: All of them, also images that were dropped as duplicates.
+        modes: Colour mode of each image, str `(N,)`.
+        thumbnails: uint8 `(N, SIDE, SIDE)`.
     """
 
     problems: list[tuple[str, str]]
@@ -48,10 +50,15 @@ class SplitResult(NamedTuple):
 
 
 def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
-    """Build the data set `output` (see `classifier.data.dataset`) from what `acquire` put in `raw`.
+    """Build the data set `output` (see `classifier.data.dataset`) from the files in `raw`.
 
     Rows are sorted by path, so that the seed and the fractions change the manifest's column
     `split` and nothing else. Only a few decoded images are in memory at once.
+
+    Args:
+        raw: Folder that `acquire` has written.
+        output: Folder of the data set.
+        params: Section `split`.
 
     Raises:
         UserError: The images cannot be split, or one cannot be read and `on_bad_image` is `error`.
@@ -61,9 +68,11 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
     found = without_excluded(locate_images(file.image_names()), excluded)
     images, dropped = without_small(found, params.min_images_per_class)
     fractions = params.fractions.by_split()
-    assign(images, fractions, params.seed)  # errors come now, not after an hour of decoding
+    assign(images, fractions, params.seed)  # raises errors before the slow decoding
     preprocessing = Preprocessing(params.stored_size, params.resize)
-    (output / "manifest.csv").unlink(missing_ok=True)  # written last: it says that all is there
+    (output / "manifest.csv").unlink(
+        missing_ok=True
+    )  # written last: with it the data set is complete
     with replacing(output / "images.npy") as temporary, temporary.open("w+b") as opened:
         table = ImageTable(images, opened, params.stored_size)
         wanted = {image.path for image in images}
@@ -82,7 +91,7 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
 
 
 def _find_duplicates(table: ImageTable, similarity: float | None) -> Duplicates:
-    """Find all duplicates, those that are most worth looking at first."""
+    """Find all duplicates, in the order of `sort_for_people`."""
     facts = table.facts
     pairs = find_pairs(facts["sha256"], facts["pixels"], facts["thumbnail"], similarity)
     groups = group_pairs(pairs, len(table.images))
@@ -92,7 +101,7 @@ def _find_duplicates(table: ImageTable, similarity: float | None) -> Duplicates:
 def _write_duplicate_images(path: Path, table: ImageTable, duplicates: Duplicates) -> None:
     """Write the images of the first pairs, for the report: uint8 `(n, 2, S, S, 3)`.
 
-    The data set may lack them, if `split.duplicates` is `drop`.
+    The data set lacks some of them if `split.duplicates` is `drop`.
     """
     pairs = duplicates.pairs[:MAX_SHOWN_PAIRS]
     pixels = table.read_pixels([row for pair in pairs for row in (pair.first, pair.second)])
@@ -103,7 +112,7 @@ def _write_duplicate_images(path: Path, table: ImageTable, duplicates: Duplicate
 def _mark_groups(table: ImageTable, duplicates: Duplicates, params: SplitParams) -> dict[str, int]:
     """Set the group of each image; drop redundant images if `split.duplicates` is `drop`.
 
-    Returns the sizes of the classes that are then too small and dropped too.
+    Returns the sizes of the classes that are then too small, and are dropped.
     """
     table.facts["group"] = duplicates.groups
     dropped: dict[str, int] = {}
@@ -123,7 +132,7 @@ def _write_tables(
     labels = {name: label for label, name in enumerate(classes)}
     listed = json.dumps(classes, indent=2, ensure_ascii=False)
     write_bytes(output / "classes.json", f"{listed}\n".encode())
-    # Row by row: a table of a million images takes far more memory than its text.
+    # Row by row: a data frame of a million images takes far more memory than its text.
     with (
         replacing(output / "manifest.csv") as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,

@@ -68,9 +68,9 @@ def test_class_may_be_called_train() -> None:
     ("paths", "sentence"),
     [
         (["cat/1.png", "2.png"], "2.png lies in no folder"),
-        (["train/cat/1.png", "test/2.png"], "test/2.png lies in no folder of a split and a class"),
-        (["train/cat/1.png", "more/cat/2.png"], "more/cat/2.png lies in no folder of a split"),
-        (["val/cat/1.png", "test/cat/2.png"], "there is none called train/"),
+        (["train/cat/1.png", "test/2.png"], "test/2.png is in no folder of a split and a class"),
+        (["train/cat/1.png", "more/cat/2.png"], "more/cat/2.png is in no folder of a split"),
+        (["val/cat/1.png", "test/cat/2.png"], "but no folder train/"),
     ],
 )
 def test_images_beside_the_others_folders_are_refused(paths: list[str], sentence: str) -> None:

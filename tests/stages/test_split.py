@@ -56,7 +56,7 @@ def test_stage_writes_the_data_set_and_its_report(
     assert len(load_dataset(Path("data/split")).images) == 32
     assert capsys.readouterr().out == (
         "split: 32 images of 2 classes, 1 skipped\n"
-        "split: dropped classes below 10 images: eel 5\n"
+        "split: dropped classes with fewer than 10 images: eel 5\n"
         "split: warning: cannot be read: 1 (pets/cat/bad.png)\n"
     )
 
