@@ -2,7 +2,7 @@
 
     python benchmarks/acquire.py --archive cifar-10-python.tar.gz --source cifar10
     python benchmarks/acquire.py --archive cifar-10-png.zip [--every 2]
-    python benchmarks/acquire.py --archive boats.zip --image-size 256 --min-images-per-class 40
+    python benchmarks/acquire.py --archive boats.zip --stored-size 256 --min-images-per-class 40
 
 With `--every 2` only every second image is packed and measured: the memory that `split` needs
 must not grow with the images, only with their names. Measured on two cores, Python 3.11:
@@ -67,7 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--archive", type=Path, required=True)
     parser.add_argument("--source", choices=("archive", "cifar10"), default="archive")
-    parser.add_argument("--image-size", type=int, default=32)
+    parser.add_argument("--stored-size", type=int, default=32)
     parser.add_argument("--min-images-per-class", type=int, default=3)
     parser.add_argument("--every", type=int, default=1)
     return parser.parse_args()

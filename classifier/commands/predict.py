@@ -1,10 +1,10 @@
-"""Tell what is on images.
+"""Predict the classes of image files.
 
     classifier predict photo.jpg holiday/ 'scans/*.png' more.zip
     find . -name '*.jpg' | classifier predict - --json
 
-Prints a line for each image as a table, as JSON objects or as CSV. What cannot be read is told
-on standard error, and the exit status is then 1.
+Prints a line for each image as a table, as JSON objects or as CSV. Files that cannot be read are
+named on standard error, and the exit status is then 1.
 """
 
 import argparse
@@ -23,9 +23,9 @@ from classifier.inference.image_files import count_images, expand_names, read_im
 from classifier.inference.predict import Answer, Model, load_model
 from classifier.processing.softmax import UNKNOWN
 
-# So many images, at most, are drawn by --plot.
+# Maximum number of images that --plot draws.
 _MOST_DRAWN = 12
-# From so many on, a bar shows how far it is, unless the lines themselves do.
+# Number of images from which a progress bar is shown, unless the lines themselves show it.
 _MANY = 20
 
 Writer = Callable[[str, Answer], None]
@@ -34,7 +34,7 @@ Writer = Callable[[str, Answer], None]
 def main(arguments: list[str]) -> None:
     """Classify the images that are named and print what they are."""
     options = _parser().parse_args(arguments)
-    # What is wrong with an image is told by name.
+    # Pillow's warnings name no file; errors of an image are printed with its name.
     warnings.filterwarnings("ignore", module="PIL")
     model = load_model(
         options.models,
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
         drawn, failed = _write_all(_with_bar(outcomes, count), _writer(model, options), options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Who read the lines, such as `head`, wants no more; Python must not flush what is left.
+        # The reader, such as `head`, has ended; Python must not flush the remaining output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     if options.plot is not None:
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
 def _write_all(
     outcomes: Iterable[Outcome], write: Writer, options: argparse.Namespace
 ) -> tuple[list[Outcome], int]:
-    """Write every outcome; returns the first ones, where they are to be drawn, and the failures."""
+    """Write every outcome; return those to draw and the number of failures."""
     drawn: list[Outcome] = []
     failed = 0
     for outcome in outcomes:
@@ -78,7 +78,7 @@ def _write_all(
 
 
 def _with_bar(outcomes: Iterator[Outcome], count: int | None) -> Iterator[Outcome]:
-    """Yield the same, with a progress bar on standard error where it disturbs no other output."""
+    """Add a progress bar on standard error if it does not mix with other output."""
     few = count is not None and count < _MANY
     if few or sys.stdout.isatty() or not sys.stderr.isatty():
         return outcomes

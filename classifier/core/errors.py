@@ -1,4 +1,4 @@
-"""Errors that a program tells in one sentence, without a traceback."""
+"""Define errors that a program prints as one sentence, without a traceback."""
 
 import errno
 

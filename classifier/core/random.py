@@ -9,8 +9,8 @@ import numpy as np
 def stream(name: str, *parts: int | str) -> np.random.Generator:
     """Return a generator that gives the same draws for the same arguments on every machine.
 
-    The name says what the draws are for and stands at one place in the code, so that no two uses
-    share draws, whatever their numbers are. A test holds that.
+    The name says what the draws are for and is used at one place in the code, so that no two uses
+    share draws, even with the same numbers. A test checks it.
 
     Args:
         name: The purpose, such as `augment`.

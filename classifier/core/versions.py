@@ -12,7 +12,7 @@ from classifier.core.code import ROOT
 from classifier.core.files import write_bytes
 
 VERSIONS, LOCK = "versions.yaml", "requirements.lock"
-# Those of which a new release may change a result.
+# Libraries whose new releases may change a result.
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -24,8 +24,8 @@ LIBRARIES = (
     "onnxruntime",
 )
 _HEADER = """\
-# Written by `make lock` from requirements.lock: the libraries of which a release may change a
-# result. A stage names those that matter to it in dvc.yaml.
+# Written by `make lock` from requirements.lock: the libraries whose releases may change a
+# result. Each stage names those that it depends on in dvc.yaml.
 """
 
 

@@ -1,4 +1,4 @@
-"""The answers of a model for some images of a data set, beside the true classes."""
+"""Hold the answers of a model for some images of a data set, and the true classes."""
 
 from dataclasses import dataclass
 from functools import cached_property

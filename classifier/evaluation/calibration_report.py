@@ -7,7 +7,7 @@ from classifier.metrics.calibration import Reliability, RiskCoverage
 from classifier.plotting.agg import Axes, Figure, MaxNLocator, PercentFormatter
 from classifier.plotting.figures import BLUE, GREY, ORANGE, new_figure
 
-# So many rows at most show the shape of the curve, of however many images.
+# Maximum number of rows of the curve, for any number of images.
 _STEPS = 100
 
 

@@ -32,13 +32,13 @@ from classifier.plotting.figures import write_png
 from classifier.processing.decision import Decision
 from classifier.processing.softmax import probabilities
 
-# What stands in metrics.json, a row of `dvc exp show`; the rest is in measures.csv.
+# Measures in metrics.json, a row of `dvc exp show`; the others are in measures.csv.
 METRICS = ("accuracy", "macro_f1", "ece")
 PAIRS_PRINTED = 3
 
 
 class Evaluation(NamedTuple):
-    """What the test split says.
+    """Results on the test split.
 
     Attributes:
         measures: all measures by name.

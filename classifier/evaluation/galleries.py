@@ -23,7 +23,7 @@ _BATCH = 32
 
 
 def confident_mistakes(answers: Answers, bundle: Bundle) -> Figure:
-    """Draw the wrong answers with the highest confidence: often wrong or doubtful labels.
+    """Draw the wrong answers with the highest confidence: often the label is wrong.
 
     See `sheet`.
     """

@@ -74,18 +74,18 @@ def held_out_probabilities(features: np.ndarray, dataset: Dataset) -> np.ndarray
 
 
 def rank_label_errors(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows where another class is the most probable, and which of them are sure.
+    """Return the rows where another class is the most probable, and which are probably wrong.
 
     They are sorted by the normalised margin (arXiv 1911.00068): how much more probable the other
-    class is than the label. A row is sure where the other class is at least as probable as it is on
-    average for the images that carry its label (equations 1 and 2 there).
+    class is than the label. A label is probably wrong if the other class is at least as probable as
+    it is on average for the images with its label (equations 1 and 2 there).
 
     Args:
         given: held-out probabilities `(N, classes)`.
         labels: int `(N,)`.
 
     Returns:
-        Rows, int64 `(m,)`, and whether each is sure, bool `(m,)`.
+        Rows, int64 `(m,)`, and whether each label is probably wrong, bool `(m,)`.
     """
     everyone = np.arange(len(labels))
     usual = np.array([given[labels == label, label].mean() for label in range(given.shape[1])])
@@ -99,7 +99,8 @@ def rank_label_errors(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray
 def label_errors_table(dataset: Dataset, given: np.ndarray) -> pd.DataFrame:
     """Return a row for each label in doubt, the largest margin first.
 
-    Columns `path, split, class, confidence, suggested, suggested_confidence, sure`.
+    Columns `path, split, class, confidence, suggested, suggested_confidence, sure`; `sure` means
+    that the label is probably wrong, see `rank_label_errors`.
     """
     rows, sure = rank_label_errors(given, dataset.labels)
     suggested = given[rows].argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Which images of a folder are most useful to label next.
+"""Choose the images of a folder that are most useful to label next.
 
 BADGE (Ash et al., arXiv 1906.03671): an image stands for the gradient that it would give the last
 layer if the model's own answer were right. The gradient is long where the model is unsure, and its
@@ -81,10 +81,10 @@ def _read(path: Path, bundle: Bundle) -> np.ndarray | None:
 def choose(features: np.ndarray, given: np.ndarray, number: int) -> np.ndarray:
     """Return the indices of the chosen images in their order: int64, at most `number`.
 
-    The gradient of an image is the outer product of (probabilities - answer) and features, of which
-    only scalar products are needed. The longest is chosen first; each further one is drawn with a
-    probability proportional to its squared distance to those that were chosen, and to a gradient of
-    zero, since an image of which the model is sure teaches nothing. The draws are always the same.
+    The gradient of an image is the outer product of (probabilities - answer) and features; only its
+    scalar products are needed. The longest is chosen first. Each further one is drawn with a
+    probability proportional to its squared distance to the nearest of those that were chosen and of
+    a zero gradient, which stands for images that teach nothing. The draws are always the same.
 
     Args:
         features: `(n, features)`.

@@ -1,7 +1,6 @@
 """Evaluate test-time augmentation: several views of each test image merged into one answer.
 
-What the centre crop alone gives on the same images stands beside it, so that the difference can be
-told from chance.
+It is compared with the centre crop alone on the same images, with a test of the difference.
 """
 
 import time
@@ -31,7 +30,7 @@ from classifier.processing.views import CENTRE, View, named_view
 
 
 class TtaEvaluation(NamedTuple):
-    """What the merged views give on the test split, beside the centre crop alone.
+    """Results of the merged views on the test split, and of the centre crop alone.
 
     Attributes:
         before, after: answers of the centre crop, and of the chosen views merged.

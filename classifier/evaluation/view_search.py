@@ -15,8 +15,8 @@ from classifier.models.network import Classifier
 from classifier.processing.softmax import Merge, merge_views
 from classifier.processing.views import View
 
-# A view joins when the log loss falls by more than so many standard errors: the best of several
-# views without effect is often one or two of them better by chance.
+# A view is added if the log loss falls by more than this number of standard errors: the best of
+# several views without effect is often one or two of them better by chance.
 _CERTAINTY = 2.0
 
 

@@ -1,4 +1,4 @@
-"""The folder `models/export`: exported files, and all that is needed to answer with them."""
+"""Write the folder `models/export`: exported files and everything needed to predict with them."""
 
 import io
 from pathlib import Path
@@ -21,7 +21,7 @@ _TOLERANCE, _INT8_TOLERANCE = 0.001, 0.1
 
 
 class Travelling(NamedTuple):
-    """What decides an answer besides the network: files by name, and the decision in them."""
+    """Files that decide an answer besides the network, by name, and the decision in them."""
 
     files: dict[str, bytes]
     decision: Decision

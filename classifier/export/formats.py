@@ -21,7 +21,7 @@ from classifier.models.network import Classifier
 
 
 class Format(NamedTuple):
-    """A file format in float32: how to write it, and how to run what was written."""
+    """A file format in float32, with the functions that write and load it."""
 
     name: str
     file: str
@@ -49,7 +49,7 @@ def chosen_formats(names: Collection[FormatName]) -> list[Format]:
 
 
 class Agreement(NamedTuple):
-    """How an exported file agrees with the PyTorch model on the same images."""
+    """Agreement of an exported file with the PyTorch model on the same images."""
 
     accuracy: float
     top1_agreement: float

@@ -1,4 +1,4 @@
-"""The trained model and its data: what every exported file is compared with."""
+"""Load the trained model and its data, with which every exported file is compared."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,7 @@
-"""Classify many images: decoding and inference side by side on all cores.
+"""Classify many images: decode and run the model in parallel on all cores.
 
 Every thread reads a batch, decodes it and runs the model on it, with a runtime that uses no
-threads of its own. So no core waits for another one, and there is no queue to tune.
+threads of its own, so no core waits for another one.
 """
 
 import os
@@ -21,7 +21,7 @@ BATCH_SIZE = 16
 
 
 class Outcome(NamedTuple):
-    """What became of an image.
+    """The answer for an image, or the problem with it.
 
     Attributes:
         name: of the image.

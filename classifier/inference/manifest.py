@@ -1,8 +1,8 @@
-"""The manifest of an export, and the only way to read one of its files back.
+"""Write the manifest of an export, and read its files only after a check of their hash.
 
 `manifest.json` gives the SHA-256, the size, the format, the input and the output of every file.
-`.pt2` and TorchScript files can make PyTorch run what their author wants, so that no file is opened
-before its hash is checked. Needs the standard library only.
+`.pt2` and TorchScript files can run code of their author, so no file is opened before its hash is
+checked. Needs only the standard library.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ MANIFEST = "manifest.json"
 
 
 class Entry(NamedTuple):
-    """What the manifest says about one file.
+    """The entry of one file in the manifest.
 
     Attributes:
         format: name of the file format.

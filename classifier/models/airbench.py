@@ -1,7 +1,7 @@
 """A network that learns 32 x 32 images in eight to ten passes over them.
 
 After airbench94 (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498): a
-first layer that whitens patches and stands still, convolutions that begin as the identity, batch
+first layer that whitens patches and is not trained, convolutions that begin as the identity, batch
 norm without scale, and maxima instead of means. It is meant for `train.optimizer.name: muon`.
 """
 
@@ -12,7 +12,7 @@ _PATCH = 2
 _WIDTHS = (64, 256, 256)
 # Features of this size make the logits of a fresh head as small as the paper's.
 _SCALE = 0.108
-# Keeps directions in which patches hardly differ from being blown up to noise.
+# Limits the amplification of directions in which patches hardly differ, which would be noise.
 _SMALLEST_VARIANCE = 5e-4
 
 

@@ -1,4 +1,4 @@
-"""The network: a backbone, a new head, and what of it stands still.
+"""Build the network: a backbone and a new head, and freeze some of its layers.
 
 A `Classifier` takes images as they are stored, `(N, H, W, 3)` in 0..255, and normalises them
 itself, so training, evaluation and every exported file share one normalisation.
@@ -174,7 +174,7 @@ def restore_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def learn_from_images(model: Classifier, images: np.ndarray, rows: np.ndarray) -> None:
     """Set what a network takes from the training images before it is trained.
 
-    images: uint8 `(N, S, S, 3)`, of which some of `rows` are looked at.
+    images: uint8 `(N, S, S, 3)`; a part of `rows` is used.
     """
     if isinstance(model.backbone, WhitenedNet):
         wanted = max(1, _PATCH_PIXELS // images[0, :, :, 0].size)

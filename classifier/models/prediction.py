@@ -53,7 +53,7 @@ def predict_split(
         dataset: the data set that it belongs to (`load_trained`).
         split: `train`, `val` or `test`.
         batch_size: images at once; memory, not results.
-        views: what the model is shown of each image; None is the centre crop alone.
+        views: views of each image; None is the centre crop alone.
     """
     spec = bundle.spec
     shown = views or [named_view(CENTRE, spec.stored_size, spec.input_size)]

@@ -1,8 +1,8 @@
-"""A frozen torchvision backbone that is only built where it has to compute.
+"""Store a frozen torchvision backbone, and build it only when it has to compute.
 
-With the features of all images in the cache folder, a training run needs the backbone's weights
-for the bundle and for the features' key, but not the network, and so not torchvision, whose import
-takes longer than the training.
+If the features of all images are in the cache folder, a training run needs the weights of the
+backbone for the bundle and for the features' key, but not the network. So it does not import
+torchvision, which takes longer than the training.
 """
 
 import hashlib
@@ -76,7 +76,7 @@ def _name(depends_on: dict[str, object], build: Build) -> str:
 
 
 def _downloads() -> list[tuple[str, int, int]]:
-    """Return path, size and time of the downloaded weights, one of which the backbone has."""
+    """Return path, size and time of each file of downloaded weights."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]

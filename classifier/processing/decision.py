@@ -1,4 +1,4 @@
-"""What decides an answer besides the network, and travels with it: two small JSON files.
+"""Read two small JSON files that decide an answer and travel with the network.
 
 `decision.json` (written by the evaluate stage) says which answers become `unknown`;
 `tta.json` (written by the tta_evaluate stage) names the views of test-time augmentation.

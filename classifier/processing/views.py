@@ -64,7 +64,7 @@ class View(Protocol):
 
 
 class _Recipe(NamedTuple):
-    """What a name says, before the sizes are known."""
+    """The meaning of a view's name, without the sizes."""
 
     place: str  # `identity`, a corner, a direction of _MOVES, or `scale`
     amount: float  # pixels of a shift or factor of a scale; 0 for the other places

@@ -1,4 +1,4 @@
-"""A bounded queue of images in front of one shared model, and the threads that answer them.
+"""Queue images for one shared model, with a limit, and answer them in threads.
 
 Each thread decodes an image and runs the model on it, with a runtime that uses no threads of its
 own. Where the model is faster on batches, a thread takes several waiting images at once; it never

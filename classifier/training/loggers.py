@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class _FilesOnly(Live):
-    """DVCLive without what it does beside its files: it leaves Git and the network alone.
+    """DVCLive that writes only its files, without Git and network.
 
-    As it is, it makes a DVC project of a Git repository that is none, and sends the metrics away
-    where it finds a token.
+    DVCLive itself makes a DVC project of any Git repository, and sends the metrics to DVC Studio if
+    it finds a token.
     """
 
     def _init_dvc(self) -> None: ...
@@ -38,10 +38,9 @@ class LiveLog:
     """The history in DVCLive's files: for `dvc exp show`, `dvc plots show` and VS Code's extension.
 
     `metrics.json` is the last epoch's row, `plots/metrics/live_<name>.tsv` the history of a column.
-    The prefix tells the numbers from those of the stage's own metrics.json, whose columns would
-    else get the file's path before their names in `dvc exp show`. Outside of `folder`, DVC's folder
-    for temporary files gets a mark at every update, by which the extension knows that there is
-    something new.
+    The prefix distinguishes the numbers from those of the stage's own metrics.json; with equal
+    names `dvc exp show` would add the file's path to the columns. At every update, a file in DVC's
+    folder for temporary files signals the extension that there is something new.
     """
 
     def __init__(self, folder: Path) -> None:

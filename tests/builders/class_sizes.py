@@ -10,7 +10,7 @@ PETS = {"black cat": (5, 1, 2), "dog": (9, 2, 3), "Zürich $eel$": (3, 1, 1)}
 
 
 def dataset_of(sizes: dict[str, tuple[int, int, int]], side: int = 8) -> Dataset:
-    """A data set of these classes, with so many images in train, val and test.
+    """A data set of these classes, with these numbers of images in train, val and test.
 
     Every image of class i is of the colour (i, i, i).
     """

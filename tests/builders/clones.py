@@ -90,7 +90,7 @@ class Clone:
         self.run("git", "commit", "--quiet", "--message", message)
 
     def begin_anew(self, *, epochs: int) -> None:
-        """Remove what earlier runs have left; from now on runs are short, of so many epochs.
+        """Remove the results of earlier runs; from now on runs have this number of epochs.
 
         One method of quantization with few images, and one view to try, take the code's whole way.
         """

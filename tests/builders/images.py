@@ -31,7 +31,7 @@ def encode(image: Image.Image | np.ndarray, kind: str = "PNG", **options: Any) -
 
 
 def class_folders(sizes: dict[str, int], *, prefix: str = "", side: int = 8) -> dict[str, bytes]:
-    """Names and contents of so many different PNG images in a folder for each class."""
+    """Names and contents of PNG images, all different, in a folder for each class."""
     names = [f"{prefix}{name}/{i:03d}.png" for name, size in sizes.items() for i in range(size)]
     return {name: encode(noise(side, side, zlib.crc32(name.encode()))) for name in names}
 

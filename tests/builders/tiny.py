@@ -114,7 +114,7 @@ def tiny_augment(**on: Any) -> AugmentParams:
 
 
 def tiny_result(images: int, problems: Sequence[tuple[str, str]] = ()) -> SplitResult:
-    """What splitting finds in so many images without duplicates."""
+    """The result of splitting this number of images without duplicates."""
     nothing = Duplicates([], [], np.empty(0, np.int64))
     thumbnails = np.zeros((images, SIDE, SIDE), np.uint8)
     return SplitResult(list(problems), {}, nothing, np.full(images, "RGB"), thumbnails)

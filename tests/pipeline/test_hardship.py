@@ -38,7 +38,7 @@ def run(stage: str) -> object:
 
 
 def run_until_terminated(stage: str, delay: float) -> object:
-    """The exit code of the stage's program, run here, which gets SIGTERM after so many seconds."""
+    """The exit code of the stage's program, run here, which gets SIGTERM after `delay` seconds."""
     # Where the stage is done already, the signal must not end the tests.
     before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGTERM))

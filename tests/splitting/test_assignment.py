@@ -18,7 +18,7 @@ FRACTIONS: dict[Split, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
 def images_of(sizes: dict[str, int], given: Split | None = None) -> list[RawImage]:
-    """So many images of each class, sorted by path."""
+    """The given number of images of each class, sorted by path."""
     folder = f"{given}/" if given else ""
     return sorted(
         RawImage(f"{folder}{name}/{i:04d}.png", name, given)

@@ -25,7 +25,7 @@ from classifier.training.distributed import ProcessGroup, convert_sync_batch_nor
 
 
 def write_plain(folder: Path, processes: int, **changes: Any) -> None:
-    """Write a project that trains with plain gradient descent in so many processes.
+    """Write a project that trains with plain gradient descent in `processes` processes.
 
     Differences in rounding then stay differences in rounding. A state is saved after every step.
     """
