@@ -66,7 +66,7 @@ def _mapping_without_duplicates(loader: ParamsLoader, node: yaml.MappingNode) ->
         if not isinstance(key, str):
             raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {key!r} is no parameter")
         if key in seen:
-            raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {key!r} stands twice")
+            raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {key!r} appears twice")
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 

@@ -135,7 +135,7 @@ def predict_views(
 ) -> Mapping[str, np.ndarray]:
     """Return the logits of the test split by the `repr` of each view: float32 `(n, classes)`.
 
-    A view that stands twice is computed once.
+    A view that appears twice is computed once.
     """
     different = {repr(view): view for view in views}
     logits = predict_split(

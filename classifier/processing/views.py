@@ -75,14 +75,14 @@ def expand_views(names: Sequence[str]) -> list[str]:
     """Replace the names of sets by the views in them.
 
     Raises:
-        UserError: for an unknown name, and for a view that stands twice, under whatever name.
+        UserError: for an unknown name, and for a view that appears twice, under whatever name.
     """
     expanded = [view for name in names for view in SETS.get(name, (name,))]
     seen: dict[_Recipe, str] = {}
     for name in expanded:
         recipe = _parse(name)
         if recipe in seen:
-            same = f"{name!r} stands twice"
+            same = f"{name!r} appears twice"
             if name != seen[recipe]:
                 same = f"{name!r} is the same view as {seen[recipe]!r}"
             raise UserError(f"{same}; name each view once (sets are {', '.join(SETS)}).")

@@ -71,7 +71,7 @@ def test_sentence_keeps_the_proportion_of_muons_rates() -> None:
     assert said.endswith("dvc exp run -S train.optimizer.lr=0.02 -S train.optimizer.aux_lr=0.005")
 
 
-def test_missing_data_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_data_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_project(tmp_path, tiny_section())
     (folder / "data/split/images.npy").unlink()
     with pytest.raises(UserError, match=r"images\.npy is missing"):

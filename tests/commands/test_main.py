@@ -74,7 +74,7 @@ def test_help_imports_nothing_heavy() -> None:
         ("xyz", "there is no command 'xyz': `classifier --help` lists all"),
     ],
 )
-def test_an_unknown_command_is_told_what_to_type(typed: str, sentence: str) -> None:
+def test_an_unknown_command_gets_a_sentence_with_what_to_type(typed: str, sentence: str) -> None:
     with pytest.raises(UserError) as caught:
         main([typed])
     assert sentence in str(caught.value)

@@ -82,7 +82,7 @@ def test_csv_has_a_header_and_the_next_classes(run: Run) -> None:
     ]
 
 
-def test_bad_file_is_told_on_standard_error_and_does_not_stop_the_rest(
+def test_bad_file_is_reported_on_standard_error_and_does_not_stop_the_rest(
     run: Run, tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.png"
@@ -117,7 +117,7 @@ def test_plot_draws_the_images_beside_their_classes(run: Run, tmp_path: Path) ->
     assert {(255, 0, 0), (0, 0, 255)} <= colours
 
 
-def test_nothing_to_draw_is_told(run: Run, tmp_path: Path) -> None:
+def test_nothing_to_draw_is_reported(run: Run, tmp_path: Path) -> None:
     run("missing.png", "--plot", str(tmp_path / "out.png"))
     assert "is not drawn: no image could be read" in str(run.status)
     assert not (tmp_path / "out.png").exists()

@@ -47,7 +47,7 @@ def test_folder_that_cannot_be_written_is_named_with_the_variable(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="HOME decides on Linux")
-def test_home_that_does_not_exist_is_told_with_the_variable(
+def test_home_that_does_not_exist_is_reported_with_the_variable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("CLASSIFIER_CACHE", raising=False)

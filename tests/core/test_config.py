@@ -182,8 +182,8 @@ def test_text_that_only_resembles_a_number_stays_text(tmp_path: Path, text: str)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("train:\n  epochs: 1\n  epochs: 2\n", ["line 3", "'epochs' stands twice"]),
-        ("train: {}\nexport: {}\ntrain: {}\n", ["line 3", "'train' stands twice"]),
+        ("train:\n  epochs: 1\n  epochs: 2\n", ["line 3", "'epochs' appears twice"]),
+        ("train: {}\nexport: {}\ntrain: {}\n", ["line 3", "'train' appears twice"]),
         ("train:\n  1: 2\n", ["line 2", "1 is no parameter"]),
         ("train:\n  ? [a]\n  : 2\n", ["line 2", "is no parameter"]),
         ("train: [1\n", ["cannot be read as YAML"]),

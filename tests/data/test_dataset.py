@@ -34,7 +34,7 @@ def test_images_in_any_order_are_those_of_the_map(tmp_path: Path) -> None:
     np.testing.assert_array_equal(in_memory.read(rows), expected)
 
 
-def test_file_that_has_become_shorter_is_told(tmp_path: Path) -> None:
+def test_file_that_has_become_shorter_is_reported(tmp_path: Path) -> None:
     dataset = write_split(tmp_path)
     os.truncate(tmp_path / "images.npy", (tmp_path / "images.npy").stat().st_size - 1)
     assert len(dataset.read(np.array([0]))) == 1

@@ -9,7 +9,7 @@ from classifier.core.errors import UserError
 from classifier.export.executorch_export import load_executorch, to_executorch
 
 
-def test_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     # What stands here as None cannot be imported.
     monkeypatch.setitem(sys.modules, "executorch", None)
     with pytest.raises(UserError, match=r"export\.formats names executorch.*extra mobile"):

@@ -42,7 +42,7 @@ def test_dash_stands_for_the_lines_of_standard_input() -> None:
     ]
 
 
-def test_what_is_not_there_stays_to_be_told() -> None:
+def test_missing_names_are_kept_to_be_reported() -> None:
     assert names_of("missing.png", "missing*.png") == ["missing.png", "missing*.png"]
 
 
@@ -63,14 +63,14 @@ def problems(path: Path) -> str:
     return str(middle[-1].content)
 
 
-def test_damaged_archive_is_told_and_the_rest_is_found(tmp_path: Path) -> None:
+def test_damaged_archive_is_reported_and_the_rest_is_found(tmp_path: Path) -> None:
     path = tmp_path / "cut.zip"
     path.write_bytes(b"PK\x03\x04 cut short")
     assert "is damaged or cut short" in problems(path)
     assert count_images([path]) == 1
 
 
-def test_folder_and_archive_without_images_are_told(tmp_path: Path) -> None:
+def test_folder_and_archive_without_images_are_reported(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no image files lie in this folder" in problems(tmp_path / "empty")
     path = write_archive(tmp_path / "texts.zip", {"read.me": b""})

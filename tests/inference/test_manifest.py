@@ -42,13 +42,13 @@ def test_file_that_nobody_vouches_for_is_not_opened(folder: Path) -> None:
         read_exported(folder, "other.pt2")
 
 
-def test_missing_file_is_told(folder: Path) -> None:
+def test_missing_file_is_reported(folder: Path) -> None:
     (folder / "model.pt2").unlink()
     with pytest.raises(UserError, match=r"model\.pt2 is missing"):
         read_exported(folder, "model.pt2")
 
 
-def test_missing_manifest_is_told(tmp_path: Path) -> None:
+def test_missing_manifest_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"manifest\.json is missing: run the export stage"):
         read_manifest(tmp_path)
 
@@ -56,7 +56,7 @@ def test_missing_manifest_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", '{"files": {"a": {"size": 1}}}', '{"files":1}']
 )
-def test_damaged_manifest_is_told(tmp_path: Path, content: str) -> None:
+def test_damaged_manifest_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / MANIFEST).write_text(content)
     with pytest.raises(UserError, match="is no manifest"):
         read_manifest(tmp_path)

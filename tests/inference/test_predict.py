@@ -115,7 +115,7 @@ def test_openvino_gives_the_same_answers_to_several_threads_at_once(
         assert answer.probabilities == pytest.approx(probabilities, abs=1e-5)
 
 
-def test_openvino_that_is_not_installed_is_told(
+def test_openvino_that_is_not_installed_is_reported(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
@@ -189,7 +189,7 @@ def test_weights_run_with_the_decision_beside_them(tmp_path: Path) -> None:
     assert load_model(folder, runtime="torch", reject_below=0.2).reject_below == 0.2
 
 
-def test_damaged_and_missing_files_are_told_with_what_to_do(tmp_path: Path) -> None:
+def test_damaged_and_missing_files_are_reported_with_what_to_do(tmp_path: Path) -> None:
     assert "run the export stage" in refusal(tmp_path / "nothing")
     folder = write_models(tmp_path)
     (folder / "export/tta.json").unlink()

@@ -68,7 +68,7 @@ def test_sound_export_passes_with_only_onnx_runtime_and_numpy(exported: Path) ->
     assert "All 9 files are as they were made." in lines[-1]
 
 
-def test_damaged_file_fails_and_the_others_are_still_told(exported: Path) -> None:
+def test_damaged_file_fails_and_the_others_are_still_reported(exported: Path) -> None:
     path = exported / "model.pt2"
     path.write_bytes(path.read_bytes() + b"!")
     done = verify(exported)
@@ -111,7 +111,7 @@ def test_file_that_onnx_runtime_cannot_run_fails_with_a_sentence(exported: Path)
     assert "Traceback" not in done.stderr
 
 
-def test_folder_without_an_export_is_told(tmp_path: Path) -> None:
+def test_folder_without_an_export_is_reported(tmp_path: Path) -> None:
     done = verify(tmp_path)
     assert done.returncode == 1
     assert "manifest.json is missing" in done.stderr

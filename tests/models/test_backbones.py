@@ -117,7 +117,7 @@ def test_pretrained_networks_of_the_inception_family_normalise_as_they_were_trai
     assert backbone.train()(images).shape == (2, features)
 
 
-def test_weights_that_cannot_be_downloaded_are_told_with_the_ways_out(torch_home: Path) -> None:
+def test_weights_that_cannot_be_downloaded_are_reported_with_the_ways_out(torch_home: Path) -> None:
     with pytest.raises(UserError) as caught:
         build("shufflenet_v2_x0_5", input_size=224, weights="IMAGENET1K_V1")
     sentence = str(caught.value)
@@ -126,7 +126,7 @@ def test_weights_that_cannot_be_downloaded_are_told_with_the_ways_out(torch_home
     assert "\n" not in sentence
 
 
-def test_damaged_weights_are_told_with_where_they_are(torch_home: Path) -> None:
+def test_damaged_weights_are_reported_with_where_they_are(torch_home: Path) -> None:
     put_weights(torch_home, "resnet18", "IMAGENET1K_V1", torchvision.models.resnet18())
     (path,) = (torch_home / "hub/checkpoints").iterdir()
     path.write_bytes(path.read_bytes()[:100_000])

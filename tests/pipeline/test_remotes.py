@@ -173,7 +173,7 @@ def test_run_of_a_colleague_is_taken_where_the_lock_file_lacks_it(
     assert clone.hashes() == origin.hashes()
 
 
-def test_sharing_without_a_remote_is_told(origin: Clone) -> None:
+def test_sharing_without_a_remote_is_reported(origin: Clone) -> None:
     clone = origin.copied(origin.folder.parent / "without-remote")
     clone.dvc("config", "--unset", "core.remote")
     process = clone.start(sys.executable, "-m", "classifier", "push")

@@ -174,7 +174,7 @@ def test_sets_are_expanded_where_they_stand():
     ],
 )
 def test_a_view_that_stands_twice_is_refused_under_whatever_name(names: list[str]):
-    with pytest.raises(UserError, match=r"stands twice|is the same view as"):
+    with pytest.raises(UserError, match=r"appears twice|is the same view as"):
         expand_views(names)
 
 
@@ -211,7 +211,7 @@ def test_corners_need_a_margin(corner: str):
         named_view(corner, 8, 8)
 
 
-def test_a_shift_as_wide_as_the_crop_is_refused():
+def test_a_shift_as_wide_as_the_input_is_refused():
     named_view("shift_up_7", 8, 8)
     with pytest.raises(UserError, match=r"shift_up_8.*train\.input_size \(8\)"):
         named_view("shift_up_8", 8, 8)

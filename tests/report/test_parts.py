@@ -12,7 +12,7 @@ def png(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def test_columns_of_numbers_are_told_from_text():
+def test_columns_of_numbers_are_distinguished_from_text():
     rows = [["a", "0.50 (0.1 to 0.9)", "x"], ["1", "", "2"]]
     assert Table("t", ["name", "share", "kind"], rows).numeric == [False, True, False]
 

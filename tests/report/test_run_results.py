@@ -18,7 +18,7 @@ from classifier.report.run_results import public_address, read_rows
         ("../photos", ""),
     ],
 )
-def test_addresses_are_told_without_secrets_and_paths_are_not_told(url: str, public: str):
+def test_addresses_are_shown_without_secrets_and_paths_are_not_shown(url: str, public: str):
     assert public_address(url) == public
 
 

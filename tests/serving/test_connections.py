@@ -133,7 +133,7 @@ def test_client_that_goes_away_leaves_no_trace(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_too_many_connections_are_told_so(url: str) -> None:
+def test_too_many_connections_are_reported(url: str) -> None:
     host, port = url.removeprefix("http://").split(":")
     others = [socket.create_connection((host, int(port))) for _ in range(20)]
     try:

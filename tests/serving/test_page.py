@@ -84,7 +84,7 @@ def test_heat_map_takes_the_place_of_the_image_and_gives_it_back(
     page.screenshot(path=tmp_path / "heat.png", full_page=True)
 
 
-def test_rejected_file_is_told_in_words_and_the_next_is_answered(
+def test_rejected_file_is_reported_in_words_and_the_next_is_answered(
     page: Page, tmp_path: Path
 ) -> None:
     choose(page, file("notes.png", b"no image"), file("leaf.png", image_of("green")))
@@ -154,7 +154,7 @@ def test_name_of_a_file_is_never_markup(page: Page) -> None:
     assert page.locator(".item img").count() == 1
 
 
-def test_server_that_is_gone_is_told(browser: Browser, models: Path) -> None:
+def test_server_that_is_gone_is_reported(browser: Browser, models: Path) -> None:
     page = browser.new_page()
     with running(served(models)) as url:
         page.goto(url)

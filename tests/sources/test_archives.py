@@ -40,7 +40,7 @@ def test_names_and_contents_come_back_in_order(tmp_path: Path, kind: str) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kind_is_told_by_the_content(tmp_path: Path, kind: str) -> None:
+def test_kind_is_decided_by_the_content(tmp_path: Path, kind: str) -> None:
     path = write_archive(tmp_path / f"data.{kind}", CONTENTS).rename(tmp_path / "download")
     assert everything(path) == CONTENTS
 

@@ -210,6 +210,6 @@ def test_file_that_disagrees_fails_the_stage_and_nothing_is_written(
     assert not (folder / "results").exists()
 
 
-def test_missing_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_model_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"models/model\.json is missing: run the train stage"):
         run_in(write_project(tmp_path), monkeypatch)

@@ -247,7 +247,7 @@ def test_stage_reads_exactly_what_dvc_yaml_says(project: tuple[Path, str]):
     assert drawn - temporary <= {name for plot in declared["plots"] for name in plot}
 
 
-def test_missing_file_is_told(project: tuple[Path, str]):
+def test_missing_file_is_reported(project: tuple[Path, str]):
     Path("results/evaluate/measures.csv").unlink()
     with pytest.raises(UserError, match=r"results/evaluate/measures\.csv is missing: `dvc repro`"):
         report.main()

@@ -174,7 +174,7 @@ def test_wrong_params_are_refused_before_anything_is_written(
     assert not [part for part in OUTPUTS if (folder / part).exists()]
 
 
-def test_missing_data_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_data_is_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(project / "data")
     with pytest.raises(UserError, match=r"data/split/images\.npy is missing"):
         run_in(project, monkeypatch)

@@ -225,7 +225,7 @@ def test_a_second_run_writes_the_same_bytes(project: Path):
     ("changes", "sentence"),
     [
         ({"views": ["mirror"]}, r"tta_evaluate\.views: view 'mirror' is unknown; views are"),
-        ({"views": ["flip", "flip"]}, r"tta_evaluate\.views: 'flip' stands twice"),
+        ({"views": ["flip", "flip"]}, r"tta_evaluate\.views: 'flip' appears twice"),
         ({"views": [], "random_views": 0}, r"tta_evaluate: views is empty and random_views is 0"),
         ({"random_views": -1}, r"tta_evaluate\.random_views is -1"),
         ({"merge": "mean"}, r"tta_evaluate\.merge is 'mean'.*'log_probabilities'"),

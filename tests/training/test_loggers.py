@@ -124,7 +124,7 @@ def events(tmp_path: Path) -> Path:
 
 
 def read(folder: Path) -> dict[str, dict[int, float]]:
-    """Every scalar by tag and step; a step that stands twice fails."""
+    """Every scalar by tag and step; a step that appears twice fails."""
     from tensorboard.backend.event_processing.event_accumulator import (  # noqa: PLC0415
         EventAccumulator,
     )
@@ -180,7 +180,7 @@ def trained_weights(
     return weights_of(network), state.progress.history
 
 
-def test_watched_run_ends_in_the_same_bits_and_is_told_of_in_every_epoch(
+def test_watched_run_ends_in_the_same_bits_and_logs_every_epoch(
     dataset: Dataset, events: Path
 ) -> None:
     watched = trained_weights(dataset, events, "watched")
@@ -305,7 +305,7 @@ def test_gradients_that_are_not_finite_stop_nothing(dataset: Dataset, events: Pa
     assert "gradients/head" not in found
 
 
-def test_missing_tensorboard_is_told_with_the_extra_that_brings_it(
+def test_missing_tensorboard_is_reported_with_the_extra_that_brings_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)

@@ -199,7 +199,9 @@ def test_without_patience_all_epochs_are_run(dataset: Dataset) -> None:
     assert len(tiny_fit(Linear(), tiny_batches(dataset, params), params).history) == 5
 
 
-def test_loss_that_is_not_finite_is_told_with_its_place_and_what_to_try(dataset: Dataset) -> None:
+def test_loss_that_is_not_finite_is_reported_with_its_place_and_what_to_try(
+    dataset: Dataset,
+) -> None:
     def spoil(epoch: int, step: int, batch: Batch) -> Batch:
         return batch._replace(inputs=batch.inputs * math.nan) if (epoch, step) == (2, 3) else batch
 

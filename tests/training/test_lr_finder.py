@@ -140,6 +140,6 @@ def test_fall_after_the_lowest_loss_is_not_looked_at() -> None:
 
 
 @pytest.mark.parametrize("losses", [[], [2.0], np.linspace(1, 3, 40).tolist()])
-def test_loss_that_never_falls_is_told(losses: list[float]) -> None:
+def test_loss_that_never_falls_is_reported(losses: list[float]) -> None:
     with pytest.raises(UserError, match=r"fell at no learning rate .*results/lr_finder\.csv"):
         suggest(tabulate(losses))

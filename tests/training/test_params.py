@@ -52,7 +52,7 @@ def test_images_are_small_up_to_the_epochs_named_and_full_afterwards() -> None:
     assert [params.side(epoch, input_size=8) for epoch in range(1, 6)] == [3, 5, 5, 8, 8]
 
 
-def test_progressive_side_above_the_crop_is_refused(tmp_path: Path) -> None:
+def test_progressive_side_above_the_input_size_is_refused(tmp_path: Path) -> None:
     dataset = write_split(tmp_path)
     params = tiny_params(progressive_resizing=[{"until_epoch": 1, "side": 9}])
     with pytest.raises(UserError, match=r"train\.progressive_resizing has a side of 9.*input, 8"):

@@ -41,7 +41,7 @@ def use(monkeypatch: pytest.MonkeyPatch, model: Classifier) -> TrainParams:
 
 @pytest.mark.parametrize("freeze", [True, False])
 @pytest.mark.parametrize("value", [0.0, 3.7])
-def test_same_features_for_all_images_are_told(
+def test_same_features_for_all_images_are_reported(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch, value: float, freeze: bool
 ) -> None:
     model = tiny_model()
@@ -54,7 +54,7 @@ def test_same_features_for_all_images_are_told(
 
 
 @pytest.mark.parametrize("freeze", [True, False])
-def test_features_that_are_not_finite_are_told(
+def test_features_that_are_not_finite_are_reported(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch, freeze: bool
 ) -> None:
     model = tiny_model()
