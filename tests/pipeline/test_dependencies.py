@@ -89,7 +89,8 @@ def test_results_are_not_cached_and_lie_in_the_stage_s_folder(stage: str) -> Non
 
 def test_every_section_has_a_schema() -> None:
     assert tuple(SCHEMAS) == SECTIONS
-    assert ALL_STAGES[:-1] == STAGES
+    # DVC shows metrics in the order of dvc.yaml, where train therefore comes later.
+    assert sorted(ALL_STAGES[:-1]) == sorted(STAGES)
 
 
 def test_pages_of_packages_are_known_to_dvc_and_to_the_wheel() -> None:
