@@ -84,8 +84,20 @@ def test_the_class_table_has_scores_and_the_support_in_every_split(answers: Answ
 def test_confused_pairs_come_with_the_most_frequent_first(answers: Answers):
     table = confused_pairs_table(answers, 10)
     assert table.to_dict("records") == [
-        {"actual": "a", "predicted": "b, or so", "count": 2, "share": pytest.approx(2 / 3)},
-        {"actual": "b, or so", "predicted": "a", "count": 1, "share": pytest.approx(1 / 2)},
+        {
+            "actual": "a",
+            "predicted": "b, or so",
+            "count": 2,
+            "share": pytest.approx(2 / 3),
+            "pair": "a taken for b, or so",
+        },
+        {
+            "actual": "b, or so",
+            "predicted": "a",
+            "count": 1,
+            "share": pytest.approx(1 / 2),
+            "pair": "b, or so taken for a",
+        },
     ]
     assert len(confused_pairs_table(answers, 1)) == 1
 
