@@ -201,7 +201,8 @@ def test_a_new_image_in_a_watched_folder_reruns_the_download(
 @in_clones
 def test_a_queued_experiment_uses_its_own_copy_of_the_library(clones: tuple[Clone, Clone]):
     clone = clones[1]
-    clone.dvc("exp", "run", "--queue", "--set-param", "train.optimizer.lr=0.001")
+    lower_rate = ("--set-param", "train.optimizer.lr=0.001")
+    clone.dvc("exp", "run", "--queue", *lower_rate, "--single-item", "train")
     # What is in the work tree when the queue starts must not matter.
     path = clone.folder / "classifier/training/step.py"
     library = path.read_text("utf-8")
