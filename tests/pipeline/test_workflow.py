@@ -52,7 +52,7 @@ def write_program(folder: Path, name: str) -> None:
 def test_commands_run_the_pipeline_share_it_and_report(origin: Clone, tmp_path: Path) -> None:
     clone = origin.copied(tmp_path / "clone")
     clone.dvc("remote", "add", "--default", "--force", "team", str(tmp_path / "team"))
-    clone.set_params(calibration_bins="7")
+    clone.set_params(calibration_bins="9")
     clone.commit("another number of bins")
     # Setting up is what .ci/run does; here stands what it would have made.
     programs = tmp_path / "programs"
