@@ -12,6 +12,7 @@ from classifier.core.errors import UserError, describe_os_error
 from classifier.core.parent_watch import when_orphaned
 
 _AGAIN = 3.0  # seconds until a program that goes on after SIGTERM is interrupted again
+_STOPPED = "error: stopped by SIGTERM; run the same command again."
 _GRACE = 10.0  # seconds that a program has to clean up after DVC has ended
 
 
@@ -40,20 +41,29 @@ def run_program(main: Callable[[], None]) -> NoReturn:
 def _sigterm_raises() -> Iterator[None]:
     """Let SIGTERM raise SystemExit inside, so that `finally` clauses clean up."""
     can_repeat = hasattr(signal, "setitimer")  # not on Windows
-    is_over = False
+    is_over = has_come = False
 
     def stop(_number: int, _frame: object) -> None:
+        nonlocal has_come
         if is_over:
             return
+        has_come = True
         # An exception raised during garbage collection is lost, so it is raised again.
         if can_repeat:
             signal.setitimer(signal.ITIMER_REAL, _AGAIN)
-        sys.exit("error: stopped by SIGTERM; run the same command again.")
+        sys.exit(_STOPPED)
 
     numbers = [*([signal.SIGALRM] if can_repeat else []), signal.SIGTERM]
     before = [signal.signal(number, stop) for number in numbers]
     try:
         yield
+    except UserError:
+        raise
+    except Exception:
+        # A library may catch SystemExit in the middle of an import and raise an error of its own.
+        if has_come:
+            sys.exit(_STOPPED)
+        raise
     finally:
         is_over = True
         if can_repeat:

@@ -139,3 +139,16 @@ def test_our_own_fault_keeps_its_traceback() -> None:
 )
 def test_os_error_is_described(error: OSError, sentence: str) -> None:
     assert describe_os_error(error) == sentence
+
+
+def test_error_that_a_library_makes_of_the_signal_is_the_sentence_all_the_same() -> None:
+    def main() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except SystemExit:
+            raise AttributeError("half imported") from None
+
+    with pytest.raises(SystemExit) as caught:
+        run_program(main)
+    assert caught.value.code == "error: stopped by SIGTERM; run the same command again."

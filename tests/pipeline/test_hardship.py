@@ -139,7 +139,8 @@ def test_stage_that_is_terminated_cleans_up_and_runs_again_to_the_same_bytes(
         delay = moments.uniform(0, finished[1][stage])
         alone = stage == "export"
         code = terminate_export(delay) if alone else run_until_terminated(stage, delay)
-        if code not in (0, -signal.SIGTERM):
+        # Native code may abort when the signal's exception meets it: no more than a kill.
+        if code not in (0, -signal.SIGTERM, -signal.SIGABRT):
             assert "run the same command again" in str(code)
         assert not list(project.rglob("*.tmp"))
     remove_outputs(stage)
