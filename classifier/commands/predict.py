@@ -12,15 +12,15 @@ import csv
 import json
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from classifier.commands.model_options import add_model_options, open_model
 from classifier.core.errors import UserError
 from classifier.inference.batch import Outcome, classify_all
 from classifier.inference.image_files import count_images, expand_names, read_images
-from classifier.inference.predict import Answer, Model, load_model
+from classifier.inference.predict import Answer, Model
 from classifier.processing.softmax import UNKNOWN
 
 # Maximum number of images that --plot draws.
@@ -34,16 +34,7 @@ Writer = Callable[[str, Answer], None]
 def main(arguments: list[str]) -> None:
     """Classify the images that are named and print what they are."""
     options = _parser().parse_args(arguments)
-    # Pillow's warnings name no file; errors of an image are printed with its name.
-    warnings.filterwarnings("ignore", module="PIL")
-    model = load_model(
-        options.models,
-        runtime=options.runtime,
-        int8=options.int8,
-        tta=options.tta,
-        reject_below=options.reject,
-        threads=1,
-    )
+    model = open_model(options)
     paths = expand_names(options.images, sys.stdin)
     count = count_images(paths)
     outcomes = classify_all(model, read_images(paths), count=count)
@@ -165,19 +156,8 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="a JSON object a line")
     form.add_argument("--csv", action="store_true", help="CSV with a header")
     add("--top-k", type=_positive, default=1, metavar="N", help="show the N most probable classes")
-    add(
-        "--reject",
-        type=_fraction,
-        metavar="P",
-        help="answer `unknown` where no class has at least this probability, such as 0.8; "
-        "0 always answers (default: what evaluate.reject_below was)",
-    )
-    add("--tta", action="store_true", help="average over the views of the exported tta.json")
     add("--plot", type=Path, metavar="PNG", help="draw the first images beside their classes")
-    help_models = "folder of the model, or of an export (default: models)"
-    add("--models", type=Path, default=Path("models"), help=help_models)
-    add("--int8", action="store_true", help="run the eight-bit file")
-    add("--runtime", choices=("onnx", "openvino", "torch"), default="onnx", help="default: onnx")
+    add_model_options(parser, ("onnx", "openvino", "torch"))
     return parser
 
 
@@ -185,11 +165,4 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 1")
     return value

@@ -1,0 +1,59 @@
+"""Options that choose a model and what decides its answers, the same in predict and serve."""
+
+import argparse
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from classifier.inference.predict import Model, load_model
+
+
+def add_model_options(parser: argparse.ArgumentParser, runtimes: Sequence[str]) -> None:
+    """Add the options that `open_model` reads; the first of `runtimes` is the default."""
+    add = parser.add_argument
+    add(
+        "--models",
+        type=Path,
+        default=Path("models"),
+        help="folder of the model, or of an export (default: models)",
+    )
+    add(
+        "--runtime",
+        choices=runtimes,
+        default=runtimes[0],
+        help=f"what runs the network (default: {runtimes[0]})",
+    )
+    add("--int8", action="store_true", help="run the eight-bit file")
+    add("--tta", action="store_true", help="average over the views of the exported tta.json")
+    add(
+        "--reject",
+        type=_fraction,
+        metavar="P",
+        help="answer `unknown` where no class has at least this probability, such as 0.8; "
+        "0 always answers (default: what evaluate.reject_below was)",
+    )
+
+
+def open_model(options: argparse.Namespace) -> Model:
+    """Load the model that the options name.
+
+    Raises:
+        UserError: As `load_model`.
+    """
+    # Pillow's warnings name no file; errors of an image are printed with its name.
+    warnings.filterwarnings("ignore", module="PIL")
+    return load_model(
+        options.models,
+        runtime=options.runtime,
+        int8=options.int8,
+        tta=options.tta,
+        reject_below=options.reject,
+        threads=1,
+    )
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 1")
+    return value
