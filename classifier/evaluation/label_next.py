@@ -19,7 +19,8 @@ from classifier.core.random import stream
 from classifier.models.bundle import Bundle
 from classifier.plotting.agg import Figure
 from classifier.plotting.figures import image_sheet, shorten
-from classifier.processing.images import IMAGE_SUFFIXES, model_input
+from classifier.processing.formats import IMAGE_SUFFIXES
+from classifier.processing.images import model_input
 from classifier.processing.softmax import probabilities
 
 SHOWN = 30

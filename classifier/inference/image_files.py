@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
-from classifier.processing.images import IMAGE_SUFFIXES
+from classifier.processing.formats import IMAGE_SUFFIXES
 from classifier.sources.archives import is_hidden, list_members, read_members
 
 STANDARD_INPUT = "-"

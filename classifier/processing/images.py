@@ -9,16 +9,11 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from classifier.core.errors import UserError
+from classifier.processing.formats import FORMATS, sniff
 
 Resize = Literal["crop", "pad", "stretch"]
 Box = tuple[float, float, float, float]
 
-# The decoders that files reach; Pillow knows many more, of rarer formats and less tested.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-    | {".ppm", ".pgm", ".pbm", ".pnm"}
-)
 # About 256 MiB of RGB: a small file may promise any size, and decoding it must not fill the memory.
 MAX_PIXELS = 89_000_000
 
@@ -80,13 +75,11 @@ def read_image(
     """
     data = content.read_bytes() if isinstance(content, Path) else content
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _open(data) as image:
             _check_size(image, max_pixels)
             return _decode(image, preprocessing)
     except UserError:
         raise
-    except Image.UnidentifiedImageError:
-        raise UserError(f"it is no image in a known format ({', '.join(FORMATS)}).") from None
     except Image.DecompressionBombError:
         raise UserError(f"it has more than {max_pixels:,} pixels, the limit.") from None
     # On damaged files, decoders raise errors of a dozen classes, struct.error and IndexError too.
@@ -121,6 +114,35 @@ def without_padding(image: DecodedImage, preprocessing: Preprocessing) -> np.nda
     (width, height), _ = _geometry(image.width, image.height, preprocessing)
     size = preprocessing.stored_size
     return image.pixels[center_window(size, height), center_window(size, width)]
+
+
+def _open(data: bytes) -> Image.Image:
+    """Open an image file, whose pixels are not decoded yet."""
+    kind = sniff(data)
+    if kind is None:
+        raise UserError(f"it is no image in a known format ({', '.join(FORMATS)}).")
+    if kind == "HEIF":
+        return _open_heif(data)
+    try:
+        return Image.open(io.BytesIO(data), formats=(kind,))
+    except Image.UnidentifiedImageError:
+        raise UserError(
+            f"it is damaged or cut short (no {kind} header that can be read)."
+        ) from None
+
+
+def _open_heif(data: bytes) -> Image.Image:
+    """Open a HEIC or HEIF file, as phones write them; raise UserError without the reader."""
+    try:
+        # Most people have no such files, and importing it takes longer than a small image.
+        from pillow_heif import HeifImageFile  # noqa: PLC0415
+    except ImportError:
+        raise UserError(
+            "HEIC and HEIF files need the package pillow-heif: install it "
+            "(`pip install pillow-heif`), or convert the image to JPEG."
+        ) from None
+    # The class itself, since registering it with Pillow would change what other programs read.
+    return HeifImageFile(io.BytesIO(data))
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

@@ -9,7 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from classifier.processing.images import FORMATS
+from classifier.processing.formats import FORMATS
 
 FIELD = "image"
 # Content types of a raw body; the format is found from the content.

@@ -16,7 +16,7 @@ from classifier.core.cache import cache_folder
 from classifier.core.config import Params
 from classifier.core.errors import UserError
 from classifier.core.files import sha256_of, write_json
-from classifier.processing.images import IMAGE_SUFFIXES
+from classifier.processing.formats import IMAGE_SUFFIXES
 from classifier.sources.archives import clean_name, is_hidden, write_zip
 from classifier.sources.fetch import copy_file, download, is_web_address, local_path, parse_checksum
 

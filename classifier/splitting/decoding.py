@@ -14,8 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from classifier.core.errors import UserError
+from classifier.processing.formats import IMAGE_SUFFIXES
 from classifier.processing.images import (
-    IMAGE_SUFFIXES,
     DecodedImage,
     Preprocessing,
     read_image,
