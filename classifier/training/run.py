@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from classifier.core.cache import cache_folder
@@ -33,6 +34,7 @@ from classifier.training.run_reporter import RunReporter
 from classifier.training.setup import Setup, head_batches, learner, prepare
 from classifier.training.state import HistoryRow, TrainState, start_state
 
+_SAME = 1e-6  # largest difference of logits that count as equal
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/train")
 
 
@@ -186,9 +188,20 @@ def _calibrated(setup: Setup, batch_size: int) -> BundleSpec:
     rows = dataset.rows("val")
     centre = named_view("identity", spec.stored_size, spec.input_size)
     (logits,) = predict_logits(setup.model, dataset.images, rows, [centre], batch_size=batch_size)
+    check_alive(logits, spec.input_size)
     temperature = fit_temperature(logits, dataset.labels[rows])
     print(f"temperature {temperature:.4f}, fitted on {len(rows)} validation images")
     return spec.model_copy(update={"temperature": temperature})
+
+
+def check_alive(logits: np.ndarray, input_size: int) -> None:
+    """Raise UserError if a trained network answers every image `(N, classes)` alike."""
+    if float(np.ptp(logits, axis=0).max()) <= _SAME:
+        raise UserError(
+            "the trained network gives the same answer for every validation image: none of its "
+            f"features depends on images of {input_size}x{input_size}. Raise train.input_size and "
+            "split.stored_size, choose another train.model.backbone, or lower train.optimizer.lr."
+        )
 
 
 def _of_head(key: str) -> str:

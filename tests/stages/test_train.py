@@ -255,3 +255,13 @@ def test_how_often_checkpoints_are_kept_changes_no_result(
     folder = write_project(tmp_path, runtime={"checkpoint_epochs": 1})
     run_in(folder, monkeypatch)
     assert outputs(folder) == outputs(trained)
+
+
+def test_network_that_answers_every_image_alike_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # At 8x8 nothing of an image comes through 32 times fewer pixels once batch norm is fixed.
+    folder = write_project(tmp_path, tiny_section(epochs=1, model={"backbone": "mobilenet_v2"}))
+    with pytest.raises(UserError, match=r"same answer for every validation image.*input_size"):
+        run_in(folder, monkeypatch)
+    assert not (folder / "models/model.safetensors").exists()
