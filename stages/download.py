@@ -1,4 +1,4 @@
-"""Get the images that `download.source` names, verified, as one file in data/raw/."""
+"""Get the images that `download.source` names, verified, in data/raw/: one file, with labels."""
 
 import sys
 import time
@@ -10,7 +10,8 @@ if __name__ == "__main__":  # `python stages/download.py` finds the packages of 
 from classifier.core.config import load_section
 from classifier.core.stage import run_stage
 from classifier.core.timing import write_timing
-from classifier.sources.acquire import DownloadParams, acquire
+from classifier.sources.acquire import acquire
+from classifier.sources.params import DownloadParams
 
 RAW = Path("data/raw")
 

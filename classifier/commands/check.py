@@ -17,7 +17,7 @@ from classifier.models.network import (
     build_classifier,
     check_input_size,
 )
-from classifier.sources.acquire import DownloadParams
+from classifier.sources.params import DownloadParams
 from classifier.sources.presence import check_present
 from classifier.splitting.params import SplitParams
 from classifier.training.params import RuntimeParams, TrainParams

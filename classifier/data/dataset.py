@@ -1,6 +1,7 @@
 """The data set that the split stage writes: images, manifest, classes."""
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from classifier.processing.images import Preprocessing
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_NUMBERS = ("label", "width", "height", "group")  # columns of the manifest
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Dataset:
     Attributes:
         images: uint8 `(N, S, S, 3)`, memory-mapped, so that only the rows in use are in memory.
         manifest: Columns `path, class, label, split, width, height, sha256, group`; near-duplicates
-            have the same group, other images have group 0.
+            have the same group, other images have group 0. Then the data's own columns, such as
+            a patient, all of them text.
         classes: Names of the classes; a label is an index into them.
         preprocessing: How image files were decoded and scaled.
     """
@@ -82,9 +85,10 @@ def load_dataset(folder: Path) -> Dataset:
     """
     try:
         images = np.load(folder / "images.npy", mmap_mode="r")
-        # Class names and paths such as `NA` or `007` are text, not missing values or numbers.
-        text = {"path": str, "class": str, "split": str, "sha256": str}
-        manifest = pd.read_csv(folder / "manifest.csv", dtype=text, keep_default_na=False)
+        # Class names, paths and the data's own columns, such as `NA` or `007`, are text, not
+        # missing values or numbers.
+        types = defaultdict(lambda: str, dict.fromkeys(_NUMBERS, "int64"))
+        manifest = pd.read_csv(folder / "manifest.csv", dtype=types, keep_default_na=False)
         classes = json.loads((folder / "classes.json").read_text("utf-8"))
         preprocessing = json.loads((folder / "preprocessing.json").read_text("utf-8"))
     except FileNotFoundError as error:

@@ -79,35 +79,58 @@ def local_path(url: str) -> Path:
     return Path(urllib.request.url2pathname(parts.path))
 
 
-def download(url: str, destination: Path, checksum: Checksum, cache: Path) -> None:
-    """Download `url` to `destination`, which appears once its checksum is right.
+def download(url: str, checksum: Checksum, cache: Path) -> Path:
+    """Download `url` to the folder `cache` once; return the path of the verified file.
 
-    A download that was cut goes on where it stopped, also in another process: the received bytes
-    are kept in the folder `cache`. Proxies are taken from the environment.
+    A download that was cut goes on where it stopped, also in another process, and a file that is
+    there already is not downloaded again. Proxies are taken from the environment.
 
     Raises:
         UserError: The file cannot be downloaded, or has another checksum.
     """
+    kept = cache / f"{checksum.algorithm}-{checksum.digest}"
     partial = partial_path(url, checksum, cache)
-    with _sentence_when_full(cache, destination.parent), locked(partial.with_suffix(".lock")):
+    with _sentence_when_full(cache), locked(partial.with_suffix(".lock")):
+        if kept.exists() and checksum.of(kept) == checksum:
+            return kept
         if not (partial.exists() and checksum.of(partial) == checksum):
             _receive(url, partial)
         _note(partial).unlink(missing_ok=True)
         _verify(partial, checksum, url)
-        with replacing(destination) as temporary:
-            shutil.move(partial, temporary)
+        return partial.replace(kept)
+
+
+def link_or_copy(source: Path, destination: Path) -> None:
+    """Make `destination` the same file as `source`, or a copy of it on another file system.
+
+    Only for files that nobody changes in place: a change would reach both.
+    """
+    with _sentence_when_full(destination.parent):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        destination.unlink(missing_ok=True)
+        try:
+            destination.hardlink_to(source)
+        except OSError:  # another file system, or one without hard links
+            with replacing(destination) as temporary:
+                shutil.copyfile(source, temporary)
+
+
+def check_file(source: Path, checksum: Checksum | None) -> None:
+    """Raise UserError if there is no such file, or if it has another checksum."""
+    if source.is_dir():
+        raise UserError(f"{source} is a folder: set download.source to folder, or name a file.")
+    if not source.is_file():
+        raise UserError(f"there is no file {source}: correct download.url.")
+    if checksum is not None:
+        _compare(source, checksum, str(source))
 
 
 def copy_file(source: Path, destination: Path, checksum: Checksum | None) -> None:
     """Copy a file and verify it if there is a checksum; `destination` is never partial.
 
     Raises:
-        UserError: There is no such file, or it has another checksum.
+        UserError: The copy has another checksum.
     """
-    if source.is_dir():
-        raise UserError(f"{source} is a folder: set download.source to folder, or name a file.")
-    if not source.is_file():
-        raise UserError(f"there is no file {source}: correct download.url.")
     with _sentence_when_full(destination.parent), replacing(destination) as temporary:
         with (
             source.open("rb") as reader,
@@ -118,7 +141,7 @@ def copy_file(source: Path, destination: Path, checksum: Checksum | None) -> Non
                 writer.write(block)
                 bar.update(len(block))
         if checksum is not None:
-            _verify(temporary, checksum, str(source))
+            _compare(temporary, checksum, str(source))
 
 
 def partial_path(url: str, checksum: Checksum, cache: Path) -> Path:
@@ -128,9 +151,17 @@ def partial_path(url: str, checksum: Checksum, cache: Path) -> Path:
 
 def _verify(path: Path, checksum: Checksum, origin: str) -> None:
     """Raise UserError and remove `path`, a temporary file, if it has another checksum."""
+    try:
+        _compare(path, checksum, origin)
+    except UserError:
+        path.unlink()
+        raise
+
+
+def _compare(path: Path, checksum: Checksum, origin: str) -> None:
+    """Raise UserError if `path`, which has come from `origin`, has another checksum."""
     found = checksum.of(path)
     if found != checksum:
-        path.unlink()
         raise UserError(
             f"{origin} has the checksum {found}, but download.checksum is {checksum}: if the file "
             f"was renewed on purpose, set download.checksum to the first, or else try again."

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from classifier.core.errors import UserError
-from classifier.sources.acquire import DownloadParams
 from classifier.sources.fetch import is_web_address, local_path
+from classifier.sources.params import DownloadParams
 
 
 def check_present(params: DownloadParams) -> None:

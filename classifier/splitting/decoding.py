@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -14,7 +14,6 @@ import numpy as np
 from tqdm import tqdm
 
 from classifier.core.errors import UserError
-from classifier.processing.formats import IMAGE_SUFFIXES
 from classifier.processing.images import (
     DecodedImage,
     Preprocessing,
@@ -31,12 +30,6 @@ class RawFile(NamedTuple):
 
     path: Path
     reader: ModuleType
-
-    def image_names(self) -> Iterator[str]:
-        """Yield the names of the images in the file."""
-        for member in self.reader.list_members(self.path):
-            if PurePosixPath(member.name).suffix.lower() in IMAGE_SUFFIXES:
-                yield member.name
 
 
 class Decoded(NamedTuple):

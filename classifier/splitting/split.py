@@ -26,7 +26,7 @@ from classifier.splitting.duplicates import (
 )
 from classifier.splitting.image_table import ImageTable
 from classifier.splitting.params import SplitParams
-from classifier.splitting.raw_images import RawImage, locate_images, without_excluded, without_small
+from classifier.splitting.raw_images import RawImage, read_labels, without_excluded, without_small
 
 MANIFEST = ("path", "class", "label", "split", "width", "height", "sha256", "group")
 
@@ -65,7 +65,8 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
     """
     file = open_raw(raw)
     excluded = [unicodedata.normalize("NFC", name) for name in params.exclude_classes]
-    found = without_excluded(locate_images(file.image_names()), excluded)
+    labelled, columns = read_labels(raw)
+    found = without_excluded(labelled, excluded)
     images, dropped = without_small(found, params.min_images_per_class)
     fractions = params.fractions.by_split()
     assign(images, fractions, params.seed)  # raises errors before the slow decoding
@@ -86,7 +87,7 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
     groups = table.facts["group"] if params.duplicates == "group" else None
     splits = assign(table.images, fractions, params.seed, groups)
     write_json(output / "preprocessing.json", asdict(preprocessing))
-    _write_tables(output, table.images, splits, table.facts)
+    _write_tables(output, table.images, splits, table.facts, columns)
     return SplitResult(problems, dropped, duplicates, table.facts["mode"], table.facts["thumbnail"])
 
 
@@ -125,9 +126,16 @@ def _mark_groups(table: ImageTable, duplicates: Duplicates, params: SplitParams)
 
 
 def _write_tables(
-    output: Path, images: Sequence[RawImage], splits: Sequence[Split], facts: np.ndarray
+    output: Path,
+    images: Sequence[RawImage],
+    splits: Sequence[Split],
+    facts: np.ndarray,
+    columns: Sequence[str],
 ) -> None:
-    """Write the classes and, as the last file of the data set, the manifest."""
+    """Write the classes and, as the last file of the data set, the manifest.
+
+    `columns` names the further columns of the images, which follow the manifest's own.
+    """
     classes = sorted({image.class_name for image in images})
     labels = {name: label for label, name in enumerate(classes)}
     listed = json.dumps(classes, indent=2, ensure_ascii=False)
@@ -138,8 +146,8 @@ def _write_tables(
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(MANIFEST)
-        for (path, name, _), split_name, fact in zip(images, splits, facts, strict=True):
-            digest = fact["sha256"].tobytes().hex()
-            sizes = (fact["width"], fact["height"])
-            writer.writerow((path, name, labels[name], split_name, *sizes, digest, fact["group"]))
+        writer.writerow((*MANIFEST, *columns))
+        for image, split_name, fact in zip(images, splits, facts, strict=True):
+            name, digest = image.class_name, fact["sha256"].tobytes().hex()
+            own = (image.path, name, labels[name], split_name, fact["width"], fact["height"])
+            writer.writerow((*own, digest, fact["group"], *image.columns))

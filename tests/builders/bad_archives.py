@@ -1,7 +1,6 @@
 """Cases of bad input: archives, classes and images."""
 
 import io
-import json
 import stat
 import struct
 import tarfile
@@ -16,6 +15,7 @@ from PIL import Image
 
 from builders.bad_input import Case, add_case, write_params
 from builders.images import class_folders, encode, noise, write_archive, write_raw
+from builders.sources import download_section
 from builders.splits import split_section
 
 PETS = class_folders({"cat": 5, "dog": 5})
@@ -34,29 +34,26 @@ def split_params(**changes: Any) -> None:
 
 
 def archive(write: Callable[[Path], object], name: str = "data.zip") -> None:
-    """Let `write` make what the download stage has brought."""
-    write_raw(RAW, {})
-    (RAW / "data.zip").unlink()
-    (RAW / "source.json").write_text(json.dumps({"source": "archive", "file": name}), "utf-8")
-    write(RAW / name)
-    split_params()
+    """Let `write` make the archive that is to be brought."""
+    write(Path(name))
+    write_params(download=download_section(source="archive", url=name, watch=name))
 
 
 def members(files: dict[str, bytes], name: str = "data.zip") -> None:
     archive(lambda path: write_archive(path, files), name)
 
 
-@case("split", "an absolute path in a zip")
+@case("download", "an absolute path in a zip")
 def _(stack: ExitStack) -> None:
     members({"/etc/cat/a.png": IMAGE})
 
 
-@case("split", "a path with `..` in a tar")
+@case("download", "a path with `..` in a tar")
 def _(stack: ExitStack) -> None:
     members({"cat/../../a.png": IMAGE}, "data.tar")
 
 
-@case("split", "an archive of nothing but links")
+@case("download", "an archive of nothing but links")
 def _(stack: ExitStack) -> None:
     def write(path: Path) -> None:
         with tarfile.open(path, "w") as content:
@@ -68,7 +65,7 @@ def _(stack: ExitStack) -> None:
     archive(write, "data.tar")
 
 
-@case("split", "an archive of nothing but devices")
+@case("download", "an archive of nothing but devices")
 def _(stack: ExitStack) -> None:
     def write(path: Path) -> None:
         with zipfile.ZipFile(path, "w") as content:
@@ -79,7 +76,7 @@ def _(stack: ExitStack) -> None:
     archive(write)
 
 
-@case("split", "a zip whose image unpacks to gigabytes (a bomb)")
+@case("download", "a zip whose image unpacks to gigabytes (a bomb)")
 def _(stack: ExitStack) -> None:
     def write(path: Path) -> None:
         write_archive(path, PETS)
@@ -91,7 +88,7 @@ def _(stack: ExitStack) -> None:
     archive(write)
 
 
-@case("split", "a tar whose image unpacks to gigabytes (a bomb)")
+@case("download", "a tar whose image unpacks to gigabytes (a bomb)")
 def _(stack: ExitStack) -> None:
     def write(path: Path) -> None:
         info = tarfile.TarInfo("cat/a.png")
@@ -105,7 +102,7 @@ def _(stack: ExitStack) -> None:
     archive(write, "data.tar")
 
 
-@case("split", "a tar with a name of megabytes (a bomb)")
+@case("download", "a tar with a name of megabytes (a bomb)")
 def _(stack: ExitStack) -> None:
     def write(path: Path) -> None:
         info = tarfile.TarInfo("././@LongLink")
@@ -115,7 +112,7 @@ def _(stack: ExitStack) -> None:
     archive(write, "data.tar")
 
 
-@case("split", "an archive with a password")
+@case("download", "an archive with a password")
 def _(stack: ExitStack) -> None:
     def write(path: Path) -> None:
         write_archive(path, PETS)
@@ -127,7 +124,7 @@ def _(stack: ExitStack) -> None:
     archive(write)
 
 
-@case("split", "an archive that is cut short")
+@case("download", "an archive that is cut short")
 def _(stack: ExitStack) -> None:
     def write(path: Path) -> None:
         content = write_archive(path, PETS).read_bytes()
@@ -136,7 +133,7 @@ def _(stack: ExitStack) -> None:
     archive(write, "data.tar.gz")
 
 
-@case("split", "a name that an archive holds twice")
+@case("download", "a name that an archive holds twice")
 def _(stack: ExitStack) -> None:
     def write(path: Path) -> None:
         with tarfile.open(path, "w") as content:
@@ -148,12 +145,12 @@ def _(stack: ExitStack) -> None:
     archive(write, "data.tar")
 
 
-@case("split", "text, or an archive of another kind")
+@case("download", "text, or an archive of another kind")
 def _(stack: ExitStack) -> None:
     archive(lambda path: path.write_bytes(b"<html>Please log in</html>"))
 
 
-@case("split", "an archive without images")
+@case("download", "an archive without images")
 def _(stack: ExitStack) -> None:
     members({"cat/notes.txt": b"meow"})
 
@@ -161,35 +158,41 @@ def _(stack: ExitStack) -> None:
 # Classes
 
 
-@case("split", "an image in no folder")
+def raw(files: dict[str, bytes]) -> None:
+    """Let the download stage bring an archive of these members."""
+    write_raw(RAW, files)
+    split_params()
+
+
+@case("download", "an image in no folder")
 def _(stack: ExitStack) -> None:
     members(PETS | {"a.png": IMAGE})
 
 
 @case("split", "one class")
 def _(stack: ExitStack) -> None:
-    members(class_folders({"cat": 5}))
+    raw(class_folders({"cat": 5}))
 
 
 @case("split", "one image in each class")
 def _(stack: ExitStack) -> None:
-    members(class_folders({"cat": 1, "dog": 1}))
+    raw(class_folders({"cat": 1, "dog": 1}))
 
 
 @case("split", "a class too small for the fractions")
 def _(stack: ExitStack) -> None:
-    members(class_folders({"cat": 3, "dog": 30}))
+    raw(class_folders({"cat": 3, "dog": 30}))
     split_params(fractions={"train": 0.9, "val": 0.05, "test": 0.05})
 
 
-@case("split", "a folder test/ but no train/")
+@case("download", "a folder test/ but no train/")
 def _(stack: ExitStack) -> None:
     members(class_folders({"cat": 5, "dog": 5}, prefix="test/") | {"val/cat/a.png": IMAGE})
 
 
 @case("split", "`split.exclude_classes` names what is no class")
 def _(stack: ExitStack) -> None:
-    members(PETS)
+    raw(PETS)
     split_params(exclude_classes=["bird"])
 
 
@@ -197,7 +200,7 @@ def _(stack: ExitStack) -> None:
 
 
 def image(content: bytes, suffix: str = "png") -> None:
-    members(PETS | {f"cat/bad.{suffix}": content})
+    raw(PETS | {f"cat/bad.{suffix}": content})
 
 
 @case("split", "an image of 20,000 x 20,000 pixels")

@@ -7,6 +7,7 @@ from typing import Any
 
 from builders.bad_input import Case, add_case, write_params
 from builders.images import class_folders
+from builders.sources import download_section
 from builders.web import Server, serving
 from classifier.sources import fetch as fetching
 
@@ -18,8 +19,8 @@ case = partial(add_case, CASES)
 
 
 def download_params(**changes: Any) -> None:
-    section = {"source": "archive", "url": None, "checksum": None, "watch": "params.yaml"}
-    write_params(download=section | changes)
+    section = {"source": "archive", "watch": "params.yaml"} | changes
+    write_params(download=download_section(**section))
 
 
 # Addresses

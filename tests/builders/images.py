@@ -2,10 +2,10 @@
 
 import gzip
 import io
-import json
 import lzma
 import pickle
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,6 +13,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from builders.sources import download_params
+from classifier.core.files import sha256_of
+from classifier.sources.acquire import acquire
 
 KINDS = ("zip", "tar", "tar.gz", "tar.xz")
 
@@ -55,11 +59,12 @@ def write_archive(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def write_raw(folder: Path, members: dict[str, bytes], source: str = "archive") -> Path:
-    """What the download stage would leave in `folder` for an archive of these members."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = write_archive(folder / ("data.tar.gz" if source == "cifar10" else "data.zip"), members)
-    description = {"source": source, "file": file.name}
-    (folder / "source.json").write_text(json.dumps(description), "utf-8")
+    """What the download stage leaves in `folder` for an archive of these members."""
+    with tempfile.TemporaryDirectory() as temporary:
+        name = "data.tar.gz" if source == "cifar10" else "data.zip"
+        file = write_archive(Path(temporary, name), members)
+        checksum = f"sha256:{sha256_of(file)}"
+        acquire(download_params(source=source, url=str(file), checksum=checksum), folder)
     return folder
 
 

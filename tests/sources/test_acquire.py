@@ -1,4 +1,3 @@
-import hashlib
 import io
 import json
 import unicodedata
@@ -9,29 +8,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.images import class_folders, write_archive
+from builders.images import cifar_members, class_folders, write_archive
+from builders.sources import download_params, local_params
 from builders.web import Server, serving
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from classifier.core.config import validate_section
 from classifier.core.errors import UserError
 from classifier.core.files import sha256_of
 from classifier.sources import acquire as sources
-from classifier.sources.acquire import CIFAR10_CHECKSUM, CIFAR10_URL, DownloadParams, acquire
+from classifier.sources.acquire import CIFAR10_CHECKSUM, CIFAR10_URL, acquire
 
-INERT = "data/.gitignore"
 SHA256 = "sha256:" + "0123456789abcdef" * 4
 PETS = class_folders({"black cat": 2, "dog": 1})
 
 
-def download_params(**changes: Any) -> DownloadParams:
-    section = {"source": "digits", "url": None, "checksum": None, "watch": INERT} | changes
-    return validate_section("download", DownloadParams, {"download": section}, Path("params.yaml"))
-
-
-def folder_params(folder: Path) -> DownloadParams:
-    return download_params(source="folder", url=str(folder), watch=str(folder))
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
@@ -108,8 +101,13 @@ def test_digits_are_those_of_scikit_learn(tmp_path: Path) -> None:
 
 def test_description_says_what_the_file_is(tmp_path: Path) -> None:
     archive, raw = write_archive(tmp_path / "my pets.zip", PETS), tmp_path / "raw"
-    acquire(download_params(source="archive", url=str(archive), watch=str(archive)), raw)
-    assert sorted(path.name for path in raw.iterdir()) == ["my pets.zip", "source.json"]
+    acquire(local_params("archive", archive), raw)
+    assert names_in(raw) == [
+        "files.csv",
+        "labels.csv",
+        "my pets.zip",
+        "source.json",
+    ]
     assert (raw / "my pets.zip").read_bytes() == archive.read_bytes()
     assert json.loads((raw / "source.json").read_bytes()) == {
         "source": "archive",
@@ -122,9 +120,14 @@ def test_description_says_what_the_file_is(tmp_path: Path) -> None:
 
 def test_nothing_of_a_run_with_other_params_is_left(tmp_path: Path) -> None:
     archive, raw = write_archive(tmp_path / "pets.zip", PETS), tmp_path / "raw"
-    acquire(download_params(source="archive", url=str(archive), watch=str(archive)), raw)
+    acquire(local_params("archive", archive), raw)
     acquire(download_params(), raw)
-    assert sorted(path.name for path in raw.iterdir()) == ["digits.zip", "source.json"]
+    assert names_in(raw) == [
+        "digits.zip",
+        "files.csv",
+        "labels.csv",
+        "source.json",
+    ]
 
 
 @pytest.mark.parametrize("name", ["my%20pets.tar.gz", "source.json"])
@@ -144,29 +147,63 @@ def test_web_archive_is_downloaded_under_its_name(tmp_path: Path, name: str) -> 
 def test_cifar10_is_the_public_archive_unless_another_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    archive = write_archive(tmp_path / "mine.tar.gz", cifar_members(train=3, test=3))
     calls = []
 
-    def download(url: str, file: Path, checksum: object, cache: Path) -> None:
+    def download(url: str, checksum: object, cache: Path) -> Path:
         calls.append((url, str(checksum), cache.name))
-        file.parent.mkdir()
-        file.write_bytes(b"an archive")
+        return archive
 
     monkeypatch.setattr(sources, "download", download)
     file = acquire(download_params(source="cifar10"), tmp_path / "raw")
     assert calls == [(CIFAR10_URL, CIFAR10_CHECKSUM, "downloads")]
     assert file.name == "cifar-10-python.tar.gz"
-    local = tmp_path / "mine.tar.gz"
-    local.write_bytes(b"mine")
-    checksum = f"sha256:{hashlib.sha256(b'mine').hexdigest()}"
-    params = download_params(source="cifar10", url=local.as_uri(), checksum=checksum)
-    assert acquire(params, tmp_path / "raw").read_bytes() == b"mine"
+    checksum = f"sha256:{sha256_of(archive)}"
+    params = download_params(source="cifar10", url=archive.as_uri(), checksum=checksum)
+    assert acquire(params, tmp_path / "raw").name == "mine.tar.gz"
+    labels = (tmp_path / "raw/labels.csv").read_text("utf-8").splitlines()
+    assert labels[:2] == ["path,class,split", "test/airplane/test_batch_00000.ppm,airplane,test"]
+    assert labels[-1] == "train/ship/data_batch_2_00002.ppm,ship,train"
+    assert len(labels) == 1 + 9
+
+
+def test_error_in_the_layout_writes_nothing_and_downloads_once(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "pets.zip", PETS | {"loose.png": b"x"})
+    server = Server(archive.read_bytes())
+    with serving(server, "pets.zip"):
+        checksum = f"sha256:{sha256_of(archive)}"
+        params = download_params(source="archive", url=server.address, checksum=checksum)
+        for _ in range(2):
+            with pytest.raises(UserError, match=r"loose\.png lies in no folder"):
+                acquire(params, tmp_path / "raw")
+    assert len(server.asked) == 1
+    assert not (tmp_path / "raw").exists()
+
+
+def test_every_file_is_listed_and_every_image_has_a_label(tmp_path: Path) -> None:
+    files = {"train/cat/b.png": b"xy", "train/dog/a.png": b"x", "test/cat/c.JPG": b"x"}
+    write_files(tmp_path / "pets", files | {"notes, old.txt": b"123"})
+    acquire(local_params("folder", tmp_path / "pets"), tmp_path / "raw")
+    assert (tmp_path / "raw/files.csv").read_bytes() == (
+        b"path,bytes,status,reason\n"
+        b'"notes, old.txt",3,no image,\n'
+        b"test/cat/c.JPG,1,image,\n"
+        b"train/cat/b.png,2,image,\n"
+        b"train/dog/a.png,1,image,\n"
+    )
+    assert (tmp_path / "raw/labels.csv").read_bytes() == (
+        b"path,class,split\n"
+        b"test/cat/c.JPG,cat,test\n"
+        b"train/cat/b.png,cat,train\n"
+        b"train/dog/a.png,dog,train\n"
+    )
 
 
 def test_folder_becomes_a_zip_of_its_images(tmp_path: Path) -> None:
     others = {"notes.txt": b"x", ".hidden/a.png": b"x", "dog/.DS_Store": b"x", "dog/b.mp4": b"x"}
     shouting = {"dog/Z.JPG": b"shouting"}
     write_files(tmp_path / "my pets", PETS | others | shouting)
-    file = acquire(folder_params(tmp_path / "my pets"), tmp_path / "raw")
+    file = acquire(local_params("folder", tmp_path / "my pets"), tmp_path / "raw")
     with zipfile.ZipFile(file) as archive:
         assert archive.namelist() == sorted(PETS | shouting)
         assert {name: archive.read(name) for name in archive.namelist()} == PETS | shouting
@@ -182,7 +219,7 @@ def test_same_folder_elsewhere_gives_the_same_bytes(tmp_path: Path) -> None:
         {unicodedata.normalize("NFD", name): files[name] for name in reversed(files)},
     )
     results = [
-        acquire(folder_params(tmp_path / name), tmp_path / f"raw of {name}").read_bytes()
+        acquire(local_params("folder", tmp_path / name), tmp_path / f"raw of {name}").read_bytes()
         for name in ("one", "two")
     ]
     assert results[0] == results[1]
@@ -191,21 +228,21 @@ def test_same_folder_elsewhere_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     write_files(tmp_path, {"pets/dog/a.png": b"x", "elsewhere/b.png": b"y"})
     (tmp_path / "pets/dog/b.png").symlink_to("a.png")
-    file = acquire(folder_params(tmp_path / "pets"), tmp_path / "raw")
+    file = acquire(local_params("folder", tmp_path / "pets"), tmp_path / "raw")
     with zipfile.ZipFile(file) as archive:
         assert archive.namelist() == ["dog/a.png", "dog/b.png"]
     (tmp_path / "pets/dog/c.png").symlink_to(tmp_path / "elsewhere/b.png")
     with pytest.raises(UserError, match=r"c.png is a link to .+elsewhere/b.png"):
-        acquire(folder_params(tmp_path / "pets"), tmp_path / "raw")
+        acquire(local_params("folder", tmp_path / "pets"), tmp_path / "raw")
     (tmp_path / "pets/dog/c.png").unlink()
     (tmp_path / "pets/cat").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="put the images themselves there"):
-        acquire(folder_params(tmp_path / "pets"), tmp_path / "raw")
+        acquire(local_params("folder", tmp_path / "pets"), tmp_path / "raw")
 
 
 def test_folder_that_is_missing_or_holds_no_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no folder .+: correct download\.url"):
-        acquire(folder_params(tmp_path / "none"), tmp_path / "raw")
+        acquire(local_params("folder", tmp_path / "none"), tmp_path / "raw")
     write_files(tmp_path / "empty", {"readme.txt": b"x"})
-    with pytest.raises(UserError, match="no image files lie below"):
-        acquire(folder_params(tmp_path / "empty"), tmp_path / "raw")
+    with pytest.raises(UserError, match=r"no images lie in .+empty: correct download\.url"):
+        acquire(local_params("folder", tmp_path / "empty"), tmp_path / "raw")

@@ -14,9 +14,11 @@ from classifier.core.errors import UserError
 from classifier.sources import fetch as fetching
 from classifier.sources.fetch import (
     Checksum,
+    check_file,
     copy_file,
     download,
     is_web_address,
+    link_or_copy,
     local_path,
     parse_checksum,
     partial_path,
@@ -54,19 +56,51 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(path.suffix for path in folder.iterdir() if path.suffix != ".lock")
 
 
-def test_download_is_verified_and_leaves_nothing_behind(
-    server: Server, target: Path, cache: Path
+def test_download_is_verified_and_kept(server: Server, cache: Path) -> None:
+    kept = download(server.address, RIGHT, cache)
+    assert kept.read_bytes() == CONTENT
+    assert [path for path in cache.iterdir() if path.suffix != ".lock"] == [kept]
+
+
+def test_kept_download_is_not_fetched_again_unless_it_is_damaged(
+    server: Server, cache: Path
 ) -> None:
-    download(server.address, target, RIGHT, cache)
+    for damage in (False, True):
+        kept = download(server.address, RIGHT, cache)
+        assert kept.read_bytes() == CONTENT
+        if damage:
+            kept.write_bytes(CONTENT[1:])
+    assert server.asked == [None]
+    assert download(server.address, RIGHT, cache).read_bytes() == CONTENT
+    assert server.asked == [None, None]
+
+
+def test_linked_file_replaces_what_was_there(tmp_path: Path, target: Path) -> None:
+    source = tmp_path / "kept"
+    source.write_bytes(CONTENT)
+    for _ in range(2):
+        link_or_copy(source, target)
+        assert target.samefile(source)
+
+
+def test_where_links_are_impossible_the_file_is_copied(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, other: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    source = tmp_path / "kept"
+    source.write_bytes(CONTENT)
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    link_or_copy(source, target)
     assert target.read_bytes() == CONTENT
-    assert list(target.parent.iterdir()) == [target]
-    assert leftovers(cache) == []
+    assert not target.samefile(source)
 
 
-def test_cut_connections_are_resumed(server: Server, target: Path, cache: Path) -> None:
+def test_cut_connections_are_resumed(server: Server, cache: Path) -> None:
     server.sends = [300_000, 300_000, 10]
-    download(server.address, target, RIGHT, cache)
-    assert target.read_bytes() == CONTENT
+    kept = download(server.address, RIGHT, cache)
+    assert kept.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=300000-", "bytes=600000-", "bytes=600010-"]
 
 
@@ -75,153 +109,140 @@ def interrupt(_: float) -> None:
 
 
 def test_next_process_goes_on_where_the_last_stopped(
-    server: Server, target: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.sends = [400_000]
     with monkeypatch.context() as patch:
         patch.setattr("time.sleep", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            download(server.address, target, RIGHT, cache)
-    assert not target.exists()
+            download(server.address, RIGHT, cache)
     assert leftovers(cache) == [".json", ".part"]
-    download(server.address, target, RIGHT, cache)
-    assert target.read_bytes() == CONTENT
+    kept = download(server.address, RIGHT, cache)
+    assert kept.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=400000-"]
 
 
-def test_server_without_ranges_starts_over(server: Server, target: Path, cache: Path) -> None:
+def test_server_without_ranges_starts_over(server: Server, cache: Path) -> None:
     server.ranges, server.sends = False, [500_000]
-    download(server.address, target, RIGHT, cache)
-    assert target.read_bytes() == CONTENT
+    kept = download(server.address, RIGHT, cache)
+    assert kept.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=500000-"]
 
 
-def test_file_that_changed_meanwhile_is_taken_from_its_start(
-    server: Server, target: Path, cache: Path
-) -> None:
+def test_file_that_changed_meanwhile_is_taken_from_its_start(server: Server, cache: Path) -> None:
     partial_path(server.address, RIGHT, cache).write_bytes(b"old" * 1000)
     note = partial_path(server.address, RIGHT, cache).with_suffix(".json")
     note.write_text('{"validator": "\\"zero\\""}', "utf-8")
-    download(server.address, target, RIGHT, cache)
-    assert target.read_bytes() == CONTENT
+    kept = download(server.address, RIGHT, cache)
+    assert kept.read_bytes() == CONTENT
     assert server.asked == ["bytes=3000-"]
 
 
-def test_whole_file_in_the_cache_is_not_downloaded_again(
-    server: Server, target: Path, cache: Path
-) -> None:
+def test_whole_file_in_the_cache_is_not_downloaded_again(server: Server, cache: Path) -> None:
     partial_path(server.address, RIGHT, cache).write_bytes(CONTENT)
-    download(server.address, target, RIGHT, cache)
-    assert target.read_bytes() == CONTENT
+    kept = download(server.address, RIGHT, cache)
+    assert kept.read_bytes() == CONTENT
     assert server.asked == []
 
 
-def test_more_in_the_cache_than_the_server_has_is_thrown_away(
-    server: Server, target: Path, cache: Path
-) -> None:
+def test_more_in_the_cache_than_the_server_has_is_thrown_away(server: Server, cache: Path) -> None:
     partial_path(server.address, RIGHT, cache).write_bytes(CONTENT + b"more")
-    download(server.address, target, RIGHT, cache)
-    assert target.read_bytes() == CONTENT
+    kept = download(server.address, RIGHT, cache)
+    assert kept.read_bytes() == CONTENT
 
 
-def test_wrong_checksum_names_both_and_removes_the_file(
-    server: Server, target: Path, cache: Path
-) -> None:
+def test_wrong_checksum_names_both_and_removes_the_file(server: Server, cache: Path) -> None:
     with pytest.raises(UserError, match=r"set download\.checksum to the first") as caught:
-        download(server.address, target, WRONG, cache)
+        download(server.address, WRONG, cache)
     assert str(RIGHT) in str(caught.value)
     assert str(WRONG) in str(caught.value)
-    assert not target.exists()
     assert leftovers(cache) == []
 
 
 def test_passing_trouble_of_the_server_is_waited_out(
-    server: Server, target: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+    server: Server, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.answers = [503, 429, 500]
-    download(server.address, target, RIGHT, cache)
-    assert target.read_bytes() == CONTENT
+    kept = download(server.address, RIGHT, cache)
+    assert kept.read_bytes() == CONTENT
     assert "503 Service Unavailable; trying again in 0.001 s" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_attempts_without_progress_come_to_an_end(
-    server: Server, target: Path, cache: Path, ranges: bool
+    server: Server, cache: Path, ranges: bool
 ) -> None:
     server.ranges, server.sends = ranges, [70_000] + [0 if ranges else 70_000] * 20
     with pytest.raises(UserError, match=r"cut after 70,000 of 1,048,576 .+ are kept"):
-        download(server.address, target, RIGHT, cache)
+        download(server.address, RIGHT, cache)
     assert len(server.asked) == 1 + fetching.ATTEMPTS - 1
 
 
 @pytest.mark.parametrize("status", [404, 403])
-def test_refusal_is_a_sentence_at_once(
-    server: Server, target: Path, cache: Path, status: int
-) -> None:
+def test_refusal_is_a_sentence_at_once(server: Server, cache: Path, status: int) -> None:
     server.answers = [status]
     with pytest.raises(UserError, match=f"the server answers {status} .+; correct download.url"):
-        download(server.address, target, RIGHT, cache)
+        download(server.address, RIGHT, cache)
     assert len(server.asked) == 1
 
 
-def test_redirect_loop_is_a_sentence(server: Server, target: Path, cache: Path) -> None:
+def test_redirect_loop_is_a_sentence(server: Server, cache: Path) -> None:
     server.answers = [302] * 50
     with pytest.raises(UserError, match="redirects in a circle"):
-        download(server.address, target, RIGHT, cache)
+        download(server.address, RIGHT, cache)
 
 
-def test_no_network_is_a_sentence(target: Path, cache: Path) -> None:
+def test_no_network_is_a_sentence(cache: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be downloaded \(Connection refused\)"):
-        download("http://127.0.0.1:9/data.zip", target, RIGHT, cache)
+        download("http://127.0.0.1:9/data.zip", RIGHT, cache)
 
 
 def test_silent_server_is_a_sentence(
-    server: Server, target: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "TIMEOUT", 0.05)
     monkeypatch.setattr(Handler, "do_GET", lambda self: threading.Event().wait(0.3))
     with pytest.raises(UserError, match=r"cannot be downloaded \(timed out\)"):
-        download(server.address, target, RIGHT, cache)
+        download(server.address, RIGHT, cache)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:port/a.zip", "http://[::1/a.zip"])
-def test_impossible_address_is_a_sentence(target: Path, cache: Path, url: str) -> None:
+def test_impossible_address_is_a_sentence(cache: Path, url: str) -> None:
     with pytest.raises(UserError, match="no valid web address"):
-        download(url, target, RIGHT, cache)
+        download(url, RIGHT, cache)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_full_disk_is_a_sentence(server: Server, target: Path, cache: Path) -> None:
+def test_full_disk_is_a_sentence(server: Server, cache: Path) -> None:
     # From the first answer on, as the whole of /dev/full can never be read.
     server.before = lambda: partial_path(server.address, RIGHT, cache).symlink_to("/dev/full")
-    with pytest.raises(UserError, match=f"the disk is full: free some space for {cache} and"):
-        download(server.address, target, RIGHT, cache)
+    with pytest.raises(UserError, match=f"the disk is full: free some space for {cache}"):
+        download(server.address, RIGHT, cache)
 
 
 def test_other_trouble_with_the_disk_is_not_taken_for_a_full_one(
-    server: Server, target: Path, cache: Path
+    server: Server, tmp_path: Path
 ) -> None:
-    target.parent.write_bytes(b"a file in the folder's place")
+    cache = tmp_path / "a file in the folder's place"
+    cache.write_bytes(b"")
     with pytest.raises(OSError, match=r".*") as caught:
-        download(server.address, target, RIGHT, cache)
+        download(server.address, RIGHT, cache)
     assert caught.value.errno in (errno.EEXIST, errno.ENOTDIR)
 
 
-def test_spaces_and_letters_of_an_address_are_quoted(
-    server: Server, target: Path, cache: Path
-) -> None:
-    download(server.address.replace("%20", " ü "), target, RIGHT, cache)
-    assert target.read_bytes() == CONTENT
+def test_spaces_and_letters_of_an_address_are_quoted(server: Server, cache: Path) -> None:
+    kept = download(server.address.replace("%20", " ü "), RIGHT, cache)
+    assert kept.read_bytes() == CONTENT
 
 
 def test_proxy_of_the_environment_is_used(
-    server: Server, target: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", server.address.partition("/data")[0])
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setattr("urllib.request._opener", None)  # reads the environment once a process
-    download("http://images.invalid/data.zip", target, RIGHT, cache)
-    assert target.read_bytes() == CONTENT
+    kept = download("http://images.invalid/data.zip", RIGHT, cache)
+    assert kept.read_bytes() == CONTENT
 
 
 class Terminal(io.StringIO):
@@ -230,12 +251,12 @@ class Terminal(io.StringIO):
 
 
 def test_bar_counts_bytes_from_where_the_download_goes_on(
-    server: Server, target: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     server.sends = [524_288]
-    download(server.address, target, RIGHT, cache)
+    download(server.address, RIGHT, cache)
     first, second = terminal.getvalue().split("trying again")
     assert re.search(r"data set.zip:   0%.* 0.00/1.00M ", first)
     assert re.search(r"data set.zip:  50%.* 512k/1.00M ", second)
@@ -258,16 +279,18 @@ def test_local_file_of_another_checksum_stays_and_nothing_is_copied(
     source = tmp_path / "source.zip"
     source.write_bytes(CONTENT)
     with pytest.raises(UserError, match=str(RIGHT)):
+        check_file(source, WRONG)
+    with pytest.raises(UserError, match=str(RIGHT)):
         copy_file(source, target, WRONG)
     assert source.read_bytes() == CONTENT
     assert list(target.parent.iterdir()) == []
 
 
-def test_missing_file_and_folder_are_sentences(tmp_path: Path, target: Path) -> None:
+def test_missing_file_and_folder_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no file .+none\.zip: correct download\.url"):
-        copy_file(tmp_path / "none.zip", target, None)
+        check_file(tmp_path / "none.zip", None)
     with pytest.raises(UserError, match=r"set download\.source to folder"):
-        copy_file(tmp_path, target, None)
+        check_file(tmp_path, None)
 
 
 def test_checksums_are_read_in_letters_of_any_case() -> None:

@@ -1,25 +1,21 @@
 from pathlib import Path
 
 import pytest
+from builders.sources import download_params, local_params
 
 from classifier.core.errors import UserError
-from classifier.sources.acquire import DownloadParams
 from classifier.sources.presence import check_present
-
-
-def folder_params(path: Path) -> DownloadParams:
-    return DownloadParams(source="folder", url=str(path), checksum=None, watch=str(path))
 
 
 def test_a_folder_that_is_gone_is_named_with_the_way_back(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"download\.url is .*photos.*dvc checkout data/raw"):
-        check_present(folder_params(tmp_path / "photos"))
+        check_present(local_params("folder", tmp_path / "photos"))
     (tmp_path / "photos").mkdir()
-    check_present(folder_params(tmp_path / "photos"))
+    check_present(local_params("folder", tmp_path / "photos"))
 
 
 def test_a_web_address_is_not_looked_up(tmp_path: Path) -> None:
-    params = DownloadParams(
+    params = download_params(
         source="archive",
         url="https://host.example/a.zip",
         checksum=f"sha256:{'0' * 64}",
@@ -29,6 +25,6 @@ def test_a_web_address_is_not_looked_up(tmp_path: Path) -> None:
 
 
 def test_a_watched_path_that_is_gone_is_named(tmp_path: Path) -> None:
-    gone = DownloadParams(source="digits", url=None, checksum=None, watch=str(tmp_path / "x"))
+    gone = download_params(source="digits", url=None, checksum=None, watch=str(tmp_path / "x"))
     with pytest.raises(UserError, match=r"download\.watch is .*x"):
         check_present(gone)

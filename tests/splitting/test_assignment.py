@@ -9,7 +9,6 @@ from classifier.data.dataset import SPLITS, Split
 from classifier.splitting.assignment import assign, largest_remainder
 from classifier.splitting.raw_images import (
     RawImage,
-    locate_images,
     without_excluded,
     without_small,
 )
@@ -30,52 +29,6 @@ def images_of(sizes: dict[str, int], given: Split | None = None) -> list[RawImag
 def counts_of(images: list[RawImage], splits: list[Split]) -> Counter[tuple[str, Split]]:
     pairs = zip(images, splits, strict=True)
     return Counter((image.class_name, split) for image, split in pairs)
-
-
-def facts(*paths: str) -> set[tuple[str, Split | None]]:
-    return {(image.class_name, image.predefined_split) for image in locate_images(paths)}
-
-
-def test_class_is_the_folder_and_rows_are_sorted_by_path() -> None:
-    assert locate_images(["dog/b.png", "black cat/x, y.png"]) == [
-        RawImage("black cat/x, y.png", "black cat", None),
-        RawImage("dog/b.png", "dog", None),
-    ]
-
-
-@pytest.mark.parametrize("prefix", ["", "pets/", "a/b/c/", "train/", "test/train/"])
-@pytest.mark.parametrize("below", ["", "big/"])
-def test_folders_around_classes_do_not_matter(prefix: str, below: str) -> None:
-    found = facts(f"{prefix}{below}cat/1.png", f"{prefix}dog/1.png")
-    assert found == {("cat", None), ("dog", None)}
-
-
-@pytest.mark.parametrize("prefix", ["", "pets/", "a/b/", "train/"])
-@pytest.mark.parametrize("val", ["val", "valid", "validation", "Val", "VALID"])
-def test_folders_of_splits_are_honoured_below_what_all_share(prefix: str, val: str) -> None:
-    paths = [f"{prefix}{split}/cat/1.png" for split in ("Train", val, "test")]
-    assert facts(*paths) == {("cat", "train"), ("cat", "val"), ("cat", "test")}
-    assert facts(*paths[:1], *paths[2:]) == {("cat", "train"), ("cat", "test")}
-
-
-def test_class_may_be_called_train() -> None:
-    assert facts("car/1.png", "train/1.png", "bus/1.png") == {
-        ("car", None), ("train", None), ("bus", None),
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("paths", "sentence"),
-    [
-        (["cat/1.png", "2.png"], "2.png lies in no folder"),
-        (["train/cat/1.png", "test/2.png"], "test/2.png is in no folder of a split and a class"),
-        (["train/cat/1.png", "more/cat/2.png"], "more/cat/2.png is in no folder of a split"),
-        (["val/cat/1.png", "test/cat/2.png"], "but no folder train/"),
-    ],
-)
-def test_images_beside_the_others_folders_are_refused(paths: list[str], sentence: str) -> None:
-    with pytest.raises(UserError, match=sentence):
-        locate_images(paths)
 
 
 def test_excluded_classes_are_left_out() -> None:

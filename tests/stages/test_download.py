@@ -4,14 +4,15 @@ from pathlib import Path
 import pytest
 import yaml
 from builders.images import class_folders, write_archive
+from builders.sources import download_section
 
 from classifier.core.errors import UserError
 from stages.download import main
 
 
 def write_params(folder: Path, **changes: str | None) -> None:
-    section = {"source": "digits", "url": None, "checksum": None, "watch": "data/.gitignore"}
-    (folder / "params.yaml").write_text(yaml.safe_dump({"download": section | changes}), "utf-8")
+    content = yaml.safe_dump({"download": download_section(**changes)})
+    (folder / "params.yaml").write_text(content, "utf-8")
 
 
 def files_below(folder: Path) -> list[str]:
@@ -27,6 +28,8 @@ def test_stage_writes_the_data_its_description_and_the_time(
     main()
     assert files_below(tmp_path) == [
         "data/raw/digits.zip",
+        "data/raw/files.csv",
+        "data/raw/labels.csv",
         "data/raw/source.json",
         "params.yaml",
         "results/download/timing.json",

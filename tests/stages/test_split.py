@@ -1,5 +1,4 @@
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 from builders.images import class_folders, write_raw
+from builders.sources import local_params
 from builders.splits import split_section
 
 from classifier.data.dataset import load_dataset
+from classifier.sources.acquire import acquire
 from stages.split import main
 
 ROOT = Path(__file__).parents[2]
@@ -83,9 +84,7 @@ def test_program_needs_no_torch(tmp_path: Path) -> None:
 @pytest.mark.skipif(not BOATS.exists(), reason="needs ../shared/data/boats.zip")
 def test_boats_keep_seven_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("data/raw").mkdir(parents=True)
-    shutil.copy(BOATS, "data/raw")
-    Path("data/raw/source.json").write_text('{"source": "archive", "file": "boats.zip"}')
+    acquire(local_params("archive", BOATS), Path("data/raw"))
     write_params(tmp_path, min_images_per_class=40, stored_size=16)
     main()
     dataset = load_dataset(Path("data/split"))

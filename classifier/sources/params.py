@@ -1,0 +1,98 @@
+"""Define the section `download` of params.yaml."""
+
+import os
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from classifier.core.config import Params
+from classifier.sources.fetch import is_web_address, local_path, parse_checksum
+
+
+class DownloadParams(Params):
+    """Section `download` of params.yaml.
+
+    Attributes:
+        source: Kind of the data.
+        url: An http, https or file address, or a path, relative to the project's folder.
+        checksum: `sha256:…` or `md5:…` of the file at url.
+        watch: A path that DVC watches: the stage runs again when its content changes.
+    """
+
+    source: Literal["digits", "cifar10", "archive", "folder"]
+    url: str | None = Field(min_length=1)
+    checksum: str | None
+    watch: str = Field(min_length=1)
+
+    @field_validator("url")
+    @classmethod
+    def _known_address(cls, url: str | None) -> str | None:
+        if url is None or is_web_address(url):
+            return url
+        if "://" in url and not url.lower().startswith("file:"):
+            raise ValueError(f"{url!r} is no http, https or file address, and no path.")
+        _refuse_tilde(str(local_path(url)))
+        return url
+
+    @field_validator("checksum")
+    @classmethod
+    def _known_checksum(cls, checksum: str | None) -> str | None:
+        return None if checksum is None else str(parse_checksum(checksum))
+
+    @field_validator("watch")
+    @classmethod
+    def _watchable(cls, watch: str) -> str:
+        _refuse_tilde(watch)
+        return watch
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DownloadParams":
+        url, checksum = self.url, self.checksum
+        if self.source == "digits":
+            if url is not None or checksum is not None:
+                raise ValueError(
+                    "the digits come with scikit-learn: set download.url and download.checksum "
+                    "to null, or choose another download.source."
+                )
+        elif self.source == "cifar10":
+            if (url is None) != (checksum is None):
+                raise ValueError(
+                    "download.url and download.checksum go together: give both, or set both to "
+                    "null for the public archive."
+                )
+        elif url is None:
+            raise ValueError(
+                f"the source {self.source} needs download.url, the address or path of the data."
+            )
+        elif self.source == "folder":
+            self._check_folder(url)
+        elif checksum is None and is_web_address(url):
+            raise ValueError(
+                "a web address needs download.checksum, which pins its content: take it from the "
+                "publisher, or download the file once and run `sha256sum FILE`."
+            )
+        elif checksum is None and not self._watches(url):
+            raise ValueError(
+                "a local archive needs download.checksum, or its own path as download.watch, so "
+                "that a change is noticed."
+            )
+        return self
+
+    def _check_folder(self, url: str) -> None:
+        if is_web_address(url):
+            raise ValueError("a folder is named by its path: set download.url to one.")
+        if self.checksum is not None:
+            raise ValueError("a folder has no checksum: set download.checksum to null.")
+        if not self._watches(url):
+            raise ValueError(
+                f"a folder must be watched: set download.watch to {str(local_path(url))!r} too, "
+                "so that a change is noticed."
+            )
+
+    def _watches(self, url: str) -> bool:
+        return os.path.normpath(self.watch) == os.path.normpath(local_path(url))
+
+
+def _refuse_tilde(path: str) -> None:
+    if path.startswith("~"):
+        raise ValueError(f"{path!r} starts with ~, which DVC does not know: write the whole path.")

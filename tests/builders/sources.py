@@ -1,0 +1,25 @@
+"""Section `download` of params.yaml with changes."""
+
+from pathlib import Path
+from typing import Any
+
+from classifier.core.config import read_params, validate_section
+from classifier.sources.params import DownloadParams
+
+_SECTION = read_params(Path(__file__).parents[2] / "params.yaml")["download"]
+_DIGITS = {"source": "digits", "url": None, "checksum": None, "watch": "data/.gitignore"}
+
+
+def download_section(**changes: Any) -> dict[str, Any]:
+    """The section of params.yaml, for the digits, with these changes."""
+    return _SECTION | _DIGITS | changes
+
+
+def download_params(**changes: Any) -> DownloadParams:
+    section = {"download": download_section(**changes)}
+    return validate_section("download", DownloadParams, section, Path("params.yaml"))
+
+
+def local_params(source: str, path: Path | str, **changes: Any) -> DownloadParams:
+    """Params for a folder or an archive at this path."""
+    return download_params(source=source, url=str(path), watch=str(path), **changes)
