@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -31,6 +32,27 @@ def stream_seed(name: str, *parts: int | str) -> int:
         parts: As in `stream`.
     """
     return int(_sequence(name, parts).generate_state(1)[0])
+
+
+def hash_numbers(name: str, seed: int, keys: Iterable[bytes]) -> np.ndarray:
+    """Return a pseudo-random number for each key: uint64 `(n,)`.
+
+    It is a function of name, seed and key alone, so that an order by these numbers stays when keys
+    are added or removed. Equal keys have equal numbers.
+
+    Args:
+        name: The purpose, which no other call of this module's functions has.
+        seed: Another seed gives independent numbers.
+        keys: Such as digests of files.
+    """
+    start = hashlib.sha256(json.dumps([name, seed]).encode())
+
+    def number(key: bytes) -> int:
+        digest = start.copy()
+        digest.update(key)
+        return int.from_bytes(digest.digest()[:8])
+
+    return np.fromiter((number(key) for key in keys), np.uint64)
 
 
 def _sequence(name: str, parts: tuple[int | str, ...]) -> np.random.SeedSequence:

@@ -1,16 +1,24 @@
-"""Assign images to splits: keep predefined splits, draw the others by a seed."""
+"""Assign images to splits: keep predefined splits, draw the others by hashes of their content.
 
-import math
+The units of the draw are single images and groups. In each class they are ordered by a hash of the
+seed and of their content; the first fraction becomes test, the next val, the rest train. So an
+added or removed image moves about one other image, and no file name and no other class matters.
+"""
+
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from classifier.core.errors import UserError
-from classifier.core.random import stream
+from classifier.core.random import hash_numbers
 from classifier.data.dataset import SPLITS, Split
+from classifier.splitting.apportionment import apportion
+from classifier.splitting.params import SplitParams
 from classifier.splitting.raw_images import RawImage
 
+# The order in which the splits are filled.
+_FILLED: tuple[Split, ...] = ("test", "val", "train")
 _REMEDY = (
     "raise split.min_images_per_class, name them in split.exclude_classes, or change "
     "split.fractions; where duplicates hold a class together, see split.duplicates."
@@ -19,128 +27,143 @@ _REMEDY = (
 
 def assign(
     images: Sequence[RawImage],
-    fractions: Mapping[Split, float],
-    seed: int,
+    keys: Sequence[bytes],
+    params: SplitParams,
     groups: Sequence[int] | np.ndarray | None = None,
 ) -> list[Split]:
     """Return the split of each image.
 
     Predefined splits are kept. A split that is not predefined is drawn from the images of each
     class that are predefined as `train`, or from all of them where nothing is predefined. The
-    sizes differ from the fractions by less than one image a class. Which images are drawn depends
-    only on the seed, the class's name and the order of its images, not on other classes.
+    sizes differ from the fractions by less than one image a class.
 
     Args:
         images: Sorted by path.
-        fractions: Fraction of each split; their sum is 1.
-        seed: Seed of the draw.
+        keys: Digest of the content of each image. Of equal ones, the path decides the order.
+        params: Section `split`.
         groups: A number for each image. Images with the same number other than 0 get the same
-            split. If single images cannot compensate for it, sizes differ by more than one.
+            split. A group that is larger than the free part of a split goes into the next one;
+            where that leaves too few single images, sizes differ by more than one.
 
     Raises:
         UserError: A class would be missing in a split.
     """
-    predefined = {image.predefined_split for image in images} - {None}
-    drawn: list[Split] = [split for split in SPLITS if split == "train" or split not in predefined]
     splits: list[Split] = [image.predefined_split or "train" for image in images]
-    pools: dict[str, list[int]] = {}
-    for row, image in enumerate(images):
-        pool = pools.setdefault(image.class_name, [])
-        if splits[row] == "train":
-            pool.append(row)
-    together = _together(pools.values(), groups)
-    placed: dict[int, Split] = {}
-    for class_name, rows in pools.items():
-        sizes = largest_remainder(len(rows), [fractions[split] for split in drawn])
-        order = [rows[place] for place in _permutation(len(rows), class_name, seed)]
-        room: dict[Split, int] = dict(zip(drawn, sizes, strict=True))
-        _place(order, room, together, placed)
-    for row, split in placed.items():
-        splits[row] = split
-    _check_presence(images, splits)
+    names = [image.class_name for image in images]
+    pool = [row for row, split in enumerate(splits) if split == "train"]
+    units = _ordered_units(pool, keys, params.seed, groups)
+    drawn = _drawn(images)
+    fractions = params.fractions.by_split()
+    places = _fill(units, names, [fractions[split] for split in drawn])
+    for unit, place in zip(units, places, strict=True):
+        for row in unit:
+            splits[row] = drawn[place]
+    _check_presence(Counter(zip(names, splits, strict=True)))
     return splits
 
 
-def _place(
-    order: Sequence[int],
-    sizes: Mapping[Split, int],
-    together: Mapping[int, list[int]],
-    placed: dict[int, Split],
-) -> None:
-    """Add the split of each row of a class, and of the other rows of its group, to `placed`.
-
-    Groups are placed first, over the splits in proportion to their sizes. Then single images, in
-    their order, fill one split after the other.
-    """
-    room = dict(sizes)
-    for row in order:
-        if row in placed:  # together with an image of another class
-            room[placed[row]] -= 1
-    own = set(order)
-    for row in sorted(order, key=lambda row: row not in together):
-        if row in placed:
+def check_class_sizes(images: Sequence[RawImage], params: SplitParams) -> None:
+    """Raise the error that `assign` would raise without groups; needs no content, so is fast."""
+    drawn = _drawn(images)
+    fractions = params.fractions.by_split()
+    given = Counter((image.class_name, image.predefined_split or "train") for image in images)
+    counts: Counter[tuple[str, Split]] = Counter()
+    for (name, split), size in given.items():
+        if split != "train":
+            counts[name, split] += size
             continue
-        members = together.get(row, [row])
-        size = len(own.intersection(members))
-        split = _choose(room, sizes, size, in_group=row in together)
-        room[split] -= size
-        for member in members:
-            placed[member] = split
+        sizes = apportion(size, [fractions[part] for part in drawn])
+        counts.update({(name, part): of for part, of in zip(drawn, sizes, strict=True)})
+    _check_presence(counts)
 
 
-def _choose(
-    room: Mapping[Split, int], sizes: Mapping[Split, int], size: int, *, in_group: bool
-) -> Split:
-    """Return the split for `size` images of a class; `room` is the free part of `sizes`."""
-    fitting: list[Split] = [split for split in SPLITS if room.get(split, 0) >= size]
-    if not fitting:
-        return sorted(room, key=lambda split: -room[split])[0]
-    if in_group:
-        return sorted(fitting, key=lambda split: -room[split] / sizes[split])[0]
-    return fitting[0]
+def _drawn(images: Iterable[RawImage]) -> list[Split]:
+    """Return the splits that are not predefined, and train, in the order they are filled in."""
+    predefined = {image.predefined_split for image in images}
+    return [split for split in _FILLED if split == "train" or split not in predefined]
 
 
-def _together(
-    pools: Iterable[Sequence[int]], groups: Sequence[int] | np.ndarray | None
-) -> dict[int, list[int]]:
-    """Return all rows of its group for each row that is in a group."""
-    if groups is None:
-        return {}
-    members: dict[int, list[int]] = {}
-    for row in sorted(row for rows in pools for row in rows):
-        if groups[row]:
-            members.setdefault(groups[row], []).append(row)
-    return {row: rows for rows in members.values() if len(rows) > 1 for row in rows}
+def _ordered_units(
+    rows: Sequence[int],
+    keys: Sequence[bytes],
+    seed: int,
+    groups: Sequence[int] | np.ndarray | None,
+) -> list[list[int]]:
+    """Return the rows of each group and of each single image, in the order of their hashes.
 
-
-def largest_remainder(total: int, weights: Sequence[float]) -> list[int]:
-    """Divide `total` in proportion to `weights` by the largest remainder method.
-
-    Each part is rounded up or down; a part that would be 0 is rounded up before others are.
+    The key of a group is the smallest of its images.
     """
-    # Rounded because 0.57 x 100 is 56.99999999999999 in floats.
-    shares = [round(total * weight / math.fsum(weights), 6) for weight in weights]
-    sizes = [math.floor(share) for share in shares]
-    first = sorted(range(len(sizes)), key=lambda i: (sizes[i] > 0, sizes[i] - shares[i], i))
-    for part in first[: total - sum(sizes)]:
-        sizes[part] += 1
-    return sizes
+    members: dict[int, list[int]] = {}
+    units: list[list[int]] = []
+    for row in rows:
+        number = 0 if groups is None else int(groups[row])
+        if number and number in members:
+            members[number].append(row)
+            continue
+        unit = [row]
+        units.append(unit)
+        if number:
+            members[number] = unit
+    hashes = hash_numbers("split", seed, (min(keys[row] for row in unit) for unit in units))
+    # Stable: where hashes are equal, the first path decides.
+    return [units[place] for place in np.argsort(hashes, kind="stable")]
 
 
-def _permutation(length: int, class_name: str, seed: int) -> np.ndarray:
-    """Return a random permutation for this class and seed: int64 `(length,)`."""
-    draws = stream("split", seed, class_name).bit_generator.random_raw(length)
-    # Raw numbers are the same in every version of NumPy; shuffles are not.
-    return np.argsort(draws, kind="stable")
+def _fill(
+    units: Sequence[Sequence[int]], names: Sequence[str], weights: Sequence[float]
+) -> list[int]:
+    """Return the part of each unit, 0 to `len(weights) - 1`; the parts are filled in their order.
+
+    Args:
+        units: Rows of each unit, in the order of the draw.
+        names: Class of each row.
+        weights: Of the parts; every class is divided in this proportion.
+    """
+    totals = Counter(names[row] for unit in units for row in unit)
+    sizes = {name: apportion(total, weights) for name, total in totals.items()}
+    room = {name: list(parts) for name, parts in sizes.items()}
+    places = []
+    for unit in units:
+        counts = Counter(names[row] for row in unit)
+        place = _first_fit(counts, room)
+        if place is None:
+            place = _roomiest(counts, room, sizes)
+        for name, count in counts.items():
+            room[name][place] -= count
+        places.append(place)
+    return places
 
 
-def _check_presence(images: Sequence[RawImage], splits: Sequence[Split]) -> None:
-    counts = Counter((image.class_name, split) for image, split in zip(images, splits, strict=True))
-    classes = sorted({image.class_name for image in images})
-    lacking = [name for name in classes if any(counts[name, split] == 0 for split in SPLITS)]
+def _first_fit(counts: Mapping[str, int], room: Mapping[str, Sequence[int]]) -> int | None:
+    """Return the first part with room for these images of each class; None if there is none."""
+    parts = range(len(next(iter(room.values()))))
+    fits = (all(room[name][part] >= count for name, count in counts.items()) for part in parts)
+    return next((part for part, fitting in enumerate(fits) if fitting), None)
+
+
+def _roomiest(
+    counts: Mapping[str, int],
+    room: Mapping[str, Sequence[int]],
+    sizes: Mapping[str, Sequence[int]],
+) -> int:
+    """Return the part whose free share is largest, over the classes of these images."""
+
+    def free_share(part: int) -> float:
+        shares = (n * room[name][part] / max(sizes[name][part], 1) for name, n in counts.items())
+        return sum(shares)
+
+    parts = range(len(next(iter(room.values()))))
+    return max(parts, key=free_share)
+
+
+def _check_presence(counts: Mapping[tuple[str, Split], int]) -> None:
+    """Raise UserError if a class has no images in a split. counts: by class and split."""
+    classes = sorted({name for name, _ in counts})
+    sizes = {name: {split: counts.get((name, split), 0) for split in SPLITS} for name in classes}
+    lacking = [name for name in classes if 0 in sizes[name].values()]
     if lacking:
         listed = "; ".join(
-            f"{name}: {', '.join(f'{split} {counts[name, split]}' for split in SPLITS)}"
+            f"{name}: {', '.join(f'{split} {size}' for split, size in sizes[name].items())}"
             for name in lacking[:10]
         )
         more = f"; and {len(lacking) - 10} more" if len(lacking) > 10 else ""

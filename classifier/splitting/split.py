@@ -13,7 +13,7 @@ import numpy as np
 from classifier.core.files import replacing, write_bytes, write_json
 from classifier.data.dataset import Split
 from classifier.processing.images import Preprocessing
-from classifier.splitting.assignment import assign
+from classifier.splitting.assignment import assign, check_class_sizes
 from classifier.splitting.decoding import decode_all, open_raw
 from classifier.splitting.duplicates import (
     MAX_SHOWN_PAIRS,
@@ -68,8 +68,7 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
     labelled, columns = read_labels(raw)
     found = without_excluded(labelled, excluded)
     images, dropped = without_small(found, params.min_images_per_class)
-    fractions = params.fractions.by_split()
-    assign(images, fractions, params.seed)  # raises errors before the slow decoding
+    check_class_sizes(images, params)  # raises errors before the slow decoding
     preprocessing = Preprocessing(params.stored_size, params.resize)
     (output / "manifest.csv").unlink(
         missing_ok=True
@@ -85,7 +84,8 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
         _write_duplicate_images(output / "duplicate_images.npy", table, duplicates)
         dropped |= _mark_groups(table, duplicates, params)
     groups = table.facts["group"] if params.duplicates == "group" else None
-    splits = assign(table.images, fractions, params.seed, groups)
+    keys = [digest.tobytes() for digest in table.facts["sha256"]]
+    splits = assign(table.images, keys, params, groups)
     write_json(output / "preprocessing.json", asdict(preprocessing))
     _write_tables(output, table.images, splits, table.facts, columns)
     return SplitResult(problems, dropped, duplicates, table.facts["mode"], table.facts["thumbnail"])

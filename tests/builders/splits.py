@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from builders.images import write_raw
-from classifier.core.config import validate_section
+from classifier.core.config import read_params, validate_section
 from classifier.data.dataset import Dataset, load_dataset
 from classifier.splitting.params import SplitParams
 from classifier.splitting.split import split
+
+ROOT = Path(__file__).parents[2]
 
 LIMITS: dict[str, Any] = {
     "min_side": 20,
@@ -20,27 +22,24 @@ LIMITS: dict[str, Any] = {
 }
 
 
+# What differs from params.yaml for small images that differ.
+_SMALL: dict[str, Any] = {
+    "duplicate_similarity": 0.75,
+    "checks": {
+        "min_side": 4,
+        "max_side": 100,
+        "max_aspect_ratio": 4.0,
+        "min_contrast": 3.0,
+        "min_test_images": 1,
+        "max_imbalance": 10.0,
+        "on_warning": "warn",
+    },
+}
+
+
 def split_section(**changes: Any) -> dict[str, Any]:
-    return {
-        "seed": 0,
-        "fractions": {"train": 0.7, "val": 0.1, "test": 0.2},
-        "stored_size": 8,
-        "resize": "crop",
-        "min_images_per_class": 3,
-        "exclude_classes": [],
-        "on_bad_image": "error",
-        "duplicates": "group",
-        "duplicate_similarity": 0.75,
-        "checks": {
-            "min_side": 4,
-            "max_side": 100,
-            "max_aspect_ratio": 4.0,
-            "min_contrast": 3.0,
-            "min_test_images": 1,
-            "max_imbalance": 10.0,
-            "on_warning": "warn",
-        },
-    } | changes
+    """Section `split` of params.yaml for small data, with these changes."""
+    return read_params(ROOT / "params.yaml")["split"] | _SMALL | changes
 
 
 def split_params(**changes: Any) -> SplitParams:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from classifier.core.code import PACKAGES, ROOT
-from classifier.core.random import stream, stream_seed
+from classifier.core.random import hash_numbers, stream, stream_seed
 
 OTHER_STREAMS = ("default_rng", "SeedSequence", "PCG64", "RandomState")
 
@@ -29,7 +29,7 @@ def calls(*functions: str) -> list[tuple[str, ast.Call]]:
 def names_in_use() -> list[str]:
     """The name of each stream, once for each place that uses it."""
     names = []
-    for file, call in calls("stream", "stream_seed"):
+    for file, call in calls("stream", "stream_seed", "hash_numbers"):
         if not isinstance(call.func, ast.Name):  # a method of something else
             continue
         first = call.args[0]
@@ -73,3 +73,16 @@ def test_draws_and_seeds_are_the_same_on_every_machine() -> None:
         9409828050866346005,
     ]
     assert stream_seed("augment", 0, 1) == 2081389396
+
+
+def test_number_of_a_key_depends_on_nothing_but_name_seed_and_key() -> None:
+    keys = [b"a", b"b", b"", b"a"]
+    numbers = hash_numbers("split", 0, keys)
+    assert numbers.dtype == np.uint64
+    assert numbers[0] == numbers[3]
+    assert len(set(numbers.tolist())) == 3
+    assert hash_numbers("split", 0, [b"b"]) == numbers[1]
+    assert not set(hash_numbers("split", 1, keys)) & set(numbers)
+    assert not set(hash_numbers("spli", 0, keys)) & set(numbers)
+    # Another number would silently change everyone's splits.
+    assert int(numbers[0]) == 11000879850854641959
