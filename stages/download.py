@@ -20,9 +20,11 @@ def main() -> None:
     """Run the stage."""
     started = time.perf_counter()
     params = load_section("download", DownloadParams)
-    file = acquire(params, RAW)
+    file, lines = acquire(params, RAW)
     size = file.stat().st_size
     print(f"download: {file} holds the images of {params.source}, {size / 1e6:.1f} MB")
+    for line in lines:
+        print(f"download: {line}")
     write_timing("download", started, megabytes=round(size / 1e6, 1))
 
 

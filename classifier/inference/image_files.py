@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from classifier.core.errors import UserError
 from classifier.processing.formats import IMAGE_SUFFIXES
-from classifier.sources.archives import is_hidden, list_members, read_members
+from classifier.sources.archives import list_members, read_members
+from classifier.sources.names import ignored_by
 
 STANDARD_INPUT = "-"
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".xz", ".txz"})
@@ -47,7 +48,10 @@ def count_images(paths: Iterable[Path]) -> int | None:
             count += 1
         elif path.suffix.lower() == ".zip":
             try:
-                count += sum(_is_image(member.name) for member in list_members(path))
+                count += sum(
+                    _is_image(member.name) and member.status == "image"
+                    for member in list_members(path)
+                )
             except (UserError, OSError):
                 count += 1
         else:
@@ -90,7 +94,7 @@ def _files(path: Path) -> list[Path]:
         Path(parent, name)
         for parent, _, names in os.walk(path)
         for name in names
-        if _is_image(name) and not is_hidden(Path(parent, name).relative_to(path).as_posix())
+        if _is_image(name) and not ignored_by(Path(parent, name).relative_to(path).as_posix())
     ]
     return sorted(files) or [path]
 

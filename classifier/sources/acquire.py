@@ -12,8 +12,8 @@ from PIL import Image
 from classifier.core.cache import cache_folder
 from classifier.core.errors import UserError
 from classifier.core.files import sha256_of, write_json
-from classifier.processing.formats import IMAGE_SUFFIXES
 from classifier.sources import cifar10
+from classifier.sources.account import describe_files
 from classifier.sources.archives import MAX_WANTED, list_members, write_zip
 from classifier.sources.fetch import (
     check_file,
@@ -24,7 +24,7 @@ from classifier.sources.fetch import (
     local_path,
     parse_checksum,
 )
-from classifier.sources.folders import list_folder, read_files
+from classifier.sources.folders import list_folder, read_images
 from classifier.sources.layout import locate_images
 from classifier.sources.params import DownloadParams
 from classifier.sources.tables import FILES, LABELS, SeenFile, write_files, write_labels
@@ -48,8 +48,15 @@ class Found(NamedTuple):
     store: Callable[[Path], None]
 
 
-def acquire(params: DownloadParams, folder: Path) -> Path:
-    """Write the data file, its tables and `source.json` to `folder`; return the data file's path.
+class Acquired(NamedTuple):
+    """What `acquire` has written: the file that holds the images, and lines that say what it is."""
+
+    file: Path
+    lines: list[str]
+
+
+def acquire(params: DownloadParams, folder: Path) -> Acquired:
+    """Write the data file, its tables and `source.json` to `folder`.
 
     `labels.csv` and `files.csv` are those of `tables`. `source.json` has the keys source, url, file
     (its name), checksum (its SHA-256) and bytes. Other files in `folder` are removed. Labels are
@@ -76,7 +83,7 @@ def acquire(params: DownloadParams, folder: Path) -> Path:
     for other in folder.iterdir():  # files of a run with other params
         if other.name not in (file.name, LABELS, FILES, DESCRIPTION):
             other.unlink()
-    return file
+    return Acquired(file, [describe_files(found.files)])
 
 
 def _find(params: DownloadParams) -> Found:
@@ -88,10 +95,11 @@ def _find(params: DownloadParams) -> Found:
     if params.source == "folder":
         assert params.url is not None
         folder = local_path(params.url)
-        listed = list_folder(folder)
-        files = [file for file, _ in listed]
+        listing = list_folder(folder)
         return Found(
-            "images.zip", files, lambda path: write_zip(path, read_files(listed, folder.name))
+            "images.zip",
+            listing.files,
+            lambda path: write_zip(path, read_images(folder, listing)),
         )
     url, checksum = _address(params)
     assert url is not None
@@ -130,12 +138,7 @@ def _address(params: DownloadParams) -> tuple[str | None, str | None]:
 def _list(params: DownloadParams, archive: Path) -> list[SeenFile]:
     """Return the files in an archive, sorted by path."""
     reader = cifar10.list_members if params.source == "cifar10" else list_members
-    files = [SeenFile(member.name, member.size, _status(member.name)) for member in reader(archive)]
-    return sorted(files)
-
-
-def _status(name: str) -> str:
-    return "image" if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else "no image"
+    return sorted(SeenFile(*member) for member in reader(archive) if member.status != "folder")
 
 
 def _base_name(url: str) -> str:

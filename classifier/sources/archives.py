@@ -5,18 +5,19 @@ import lzma
 import stat
 import struct
 import tarfile
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from classifier.core.errors import UserError
 from classifier.core.files import replacing
-from classifier.sources.zips import read_content, read_entries
+from classifier.processing.formats import IMAGE_SUFFIXES, SNIFF_BYTES, is_image
+from classifier.sources.names import clean_name, ending, ignored_by
+from classifier.sources.zips import read_content, read_entries, read_start
 
 _BROKEN = (
     EOFError,
@@ -32,7 +33,8 @@ _BROKEN = (
 # small archive may unpack to any size.
 MAX_WANTED = 1 << 29
 _MAX_HEADER = 1 << 20
-_MACOS_ICON = "Icon\r"  # the name of the file that holds a folder's own icon
+_WHOLE = -1  # instead of a number of bytes
+_FILES = ("image", "no image")  # the entries whose content may be read
 _HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -42,18 +44,28 @@ _HEADERS = (
 )
 
 
+Status = Literal["image", "no image", "hidden", "system", "special", "folder"]
+
+
 class Member(NamedTuple):
-    """A file in an archive: its cleaned name, and its size in bytes."""
+    """An entry of an archive.
+
+    Attributes:
+        name: Its cleaned name.
+        size: In bytes.
+        status: `image` by its ending or its content; `no image`; `hidden` or `system`, see
+            `names.ignored_by`; `special` for a link or device; or `folder`.
+    """
 
     name: str
     size: int
+    status: Status
 
 
 def list_members(path: Path) -> list[Member]:
-    """Return the files in a zip, tar, tar.gz or tar.xz archive, in the archive's order.
+    """Return the entries of a zip, tar, tar.gz or tar.xz archive, in the archive's order.
 
-    The content decides the kind, not the name. Folders, links, devices, hidden files and the
-    folders that macOS adds (`__MACOSX`) are left out.
+    The content decides the kind of the archive, not its name.
 
     Raises:
         UserError: The archive is of another kind, cut short, damaged or encrypted, or holds one
@@ -62,52 +74,28 @@ def list_members(path: Path) -> list[Member]:
     members: list[Member] = []
     seen: set[str] = set()
     with _readable(path):
-        for member, _ in _walk(path, lambda _: False):
-            if member.name in seen:
-                raise UserError(f"{path} holds {member.name} twice: remove one of them.")
-            seen.add(member.name)
-            members.append(member)
+        for member, start in _walk(path, _bytes_to_sniff):
+            if member.status in ("image", "no image"):
+                if member.name in seen:
+                    raise UserError(f"{path} holds {member.name} twice: remove one of them.")
+                seen.add(member.name)
+            by_content = start is not None and is_image(member.name, start)
+            members.append(member._replace(status="image") if by_content else member)
     return members
 
 
 def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the members whose names are wanted, in the archive's order.
 
+    Folders, links, devices, hidden and system files are never yielded.
+
     Raises:
         UserError: As in `list_members`, and for a member of more than MAX_WANTED bytes.
     """
     with _readable(path):
-        for member, content in _walk(path, wanted):
+        for member, content in _walk(path, lambda name: _WHOLE if wanted(name) else 0):
             if content is not None:
                 yield member.name, content
-
-
-def clean_name(name: str) -> str:
-    """Return `name` without `./` and empty parts, in Unicode's composed form (NFC).
-
-    macOS stores `é` as two characters, other systems as one; in NFC both name the same class.
-
-    Raises:
-        UserError: The name is absolute, contains `..`, is not UTF-8, or contains a line break or
-            another control character, which breaks tables and terminals.
-    """
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts:
-        raise UserError(f"the name {name!r} points out of its archive: pack the images again.")
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise UserError(f"the name {name!r} is not UTF-8: rename the file.") from None
-    if parts and parts[-1] != _MACOS_ICON and any(unicodedata.category(c) == "Cc" for c in name):
-        raise UserError(f"the name {name!r} holds a control character: rename the file.")
-    return unicodedata.normalize("NFC", "/".join(parts))
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether the cleaned `name` is a hidden or system file, or is in such a folder."""
-    return any(
-        part.startswith(".") or part in ("__MACOSX", _MACOS_ICON) for part in name.split("/")
-    )
 
 
 def write_zip(path: Path, entries: Iterable[tuple[str, bytes]]) -> None:
@@ -134,8 +122,19 @@ def _readable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _walk(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[Member, bytes | None]]:
-    """Yield every file in the archive, with its content if its name is wanted, otherwise None."""
+def _bytes_to_sniff(name: str) -> int:
+    """Return how many bytes say what the file is: none where its ending says so."""
+    return 0 if ending(name) in IMAGE_SUFFIXES else SNIFF_BYTES
+
+
+def _walk(path: Path, wanted: Callable[[str], int]) -> Iterator[tuple[Member, bytes | None]]:
+    """Yield every entry of the archive, with the part of its content that is wanted.
+
+    Args:
+        path: Of the archive.
+        wanted: Returns for the name of a file how many bytes of it are wanted: none (0, which
+            yields None), so many of the first, or all (_WHOLE).
+    """
     with path.open("rb") as file:
         start = file.read(6)
         file.seek(0)
@@ -152,22 +151,25 @@ def _walk(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[Member, b
 
 
 def _walk_zip(
-    path: Path, file: BufferedReader, wanted: Callable[[str], bool]
+    path: Path, file: BufferedReader, wanted: Callable[[str], int]
 ) -> Iterator[tuple[Member, bytes | None]]:
     for entry in read_entries(path):
         # Old Windows programs separate folders by a backslash.
         raw_name = entry.name if "/" in entry.name else entry.name.replace("\\", "/")
-        name = clean_name(raw_name)
-        is_file = stat.S_IFMT(entry.mode) in (0, stat.S_IFREG) and not raw_name.endswith("/")
-        if not is_file or is_hidden(name):
-            continue
-        if entry.encrypted:
-            raise UserError(f"{path} is encrypted: pack the images without a password.")
+        kind = stat.S_IFMT(entry.mode)
+        is_folder = raw_name.endswith("/") or kind == stat.S_IFDIR
+        member = _member(raw_name, entry.size, is_folder, kind in (0, stat.S_IFREG))
         content = None
-        if wanted(name):
-            _check_size(path, name, entry.size)
-            content = read_content(file, entry)
-        yield Member(name, entry.size), content
+        if member.status in _FILES:
+            if entry.encrypted:
+                raise UserError(f"{path} is encrypted: pack the images without a password.")
+            length = wanted(member.name)
+            if length == _WHOLE:
+                _check_size(path, member)
+                content = read_content(file, entry)
+            elif length:
+                content = read_start(file, entry, length)
+        yield member, content
 
 
 class _Header(tarfile.TarInfo):
@@ -182,25 +184,22 @@ class _Header(tarfile.TarInfo):
 
 
 def _walk_tar(
-    path: Path, stream: BufferedIOBase, wanted: Callable[[str], bool]
+    path: Path, stream: BufferedIOBase, wanted: Callable[[str], int]
 ) -> Iterator[tuple[Member, bytes | None]]:
     # Opened as a pipe (`|`), it is read once from start to end, so that nothing needs a seek.
     with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", tarinfo=_Header) as archive:
         while (info := archive.next()) is not None:
             # Otherwise it keeps every header. Python's type stubs do not list the attribute.
             archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
-            if not info.isreg():
-                continue
-            name = clean_name(info.name)
-            if is_hidden(name):
-                continue
+            member = _member(info.name, info.size, info.isdir(), info.isreg())
             content = None
-            if wanted(name):
-                _check_size(path, name, info.size)
+            if member.status in _FILES and (length := wanted(member.name)):
+                if length == _WHOLE:
+                    _check_size(path, member)
                 file = archive.extractfile(info)
                 assert file is not None
-                content = file.read()
-            yield Member(name, info.size), content
+                content = file.read(None if length == _WHOLE else length)
+            yield member, content
         # `tarfile` takes a cut between two members for the end; a whole archive has an empty
         # block there. Reading on makes the decompressor check its sum.
         while stream.read(1 << 20):
@@ -209,8 +208,21 @@ def _walk_tar(
             raise tarfile.ReadError("unexpected end of data")
 
 
-def _check_size(path: Path, name: str, size: int) -> None:
-    if size > MAX_WANTED:
+def _member(raw_name: str, size: int, is_folder: bool, is_file: bool) -> Member:
+    """Return an entry by its raw name and kind; the status of a file is that of its ending."""
+    name = clean_name(raw_name)
+    if is_folder:
+        return Member(name, 0, "folder")
+    if rule := ignored_by(name):
+        return Member(name, size, rule)
+    if not is_file:
+        return Member(name, size, "special")
+    return Member(name, size, "image" if ending(name) in IMAGE_SUFFIXES else "no image")
+
+
+def _check_size(path: Path, member: Member) -> None:
+    if member.size > MAX_WANTED:
         raise UserError(
-            f"{path} holds {name} of {size:,} bytes; {MAX_WANTED:,} is the limit: remove it."
+            f"{path} holds {member.name} of {member.size:,} bytes; {MAX_WANTED:,} is the limit: "
+            "remove it."
         )

@@ -52,7 +52,7 @@ def list_members(path: Path) -> list[Member]:
             "set download.source to archive."
         )
     return [
-        Member(_image_name(batch, index, classes[label]), _PPM_SIZE)
+        Member(_image_name(batch, index, classes[label]), _PPM_SIZE, "image")
         for batch, part in labels.items()
         for index, label in enumerate(part)
     ]

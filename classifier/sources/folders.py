@@ -1,61 +1,138 @@
-"""List the files of a folder of images, and pack its images into one file."""
+"""List the files of a folder of images, and read its images."""
 
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from classifier.core.errors import UserError
-from classifier.processing.formats import IMAGE_SUFFIXES
-from classifier.sources.archives import clean_name, is_hidden
+from classifier.processing.formats import IMAGE_SUFFIXES, SNIFF_BYTES, is_image
+from classifier.sources.names import clean_name, ending, ignored_by
 from classifier.sources.tables import SeenFile
 
+_SPECIAL = {
+    stat.S_IFIFO: "a pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
 
-def list_folder(folder: Path) -> list[tuple[SeenFile, Path]]:
-    """Return every file below `folder` with its path, sorted by its name relative to `folder`.
+
+class FolderListing(NamedTuple):
+    """What lies below a folder.
+
+    Attributes:
+        files: Every file, sorted by its cleaned name relative to the folder.
+        folders: Cleaned names of all folders that are neither hidden nor the system's.
+        renamed: The name on the disk of each file whose cleaned name is another.
+    """
+
+    files: list[SeenFile]
+    folders: list[str]
+    renamed: dict[str, str]
+
+
+def list_folder(folder: Path) -> FolderListing:
+    """Return what lies below `folder`. Pipes, sockets and devices are named, but never opened.
 
     Raises:
-        UserError: There is no such folder, or a link leads out of it.
+        UserError: There is no such folder, a link leads out of it, or two names are equal but for
+            their form in Unicode.
     """
     if not folder.is_dir():
         raise UserError(
             f"there is no folder {folder}: correct download.url, or connect the disk that holds "
             "it; `dvc checkout data/raw` brings the images of the last run back."
         )
-    found: list[tuple[SeenFile, Path]] = []
-    for parent, subfolders, files in os.walk(folder, onerror=_raise):
-        for entry in subfolders + files:
-            _refuse_link_out(Path(parent, entry), folder)
-        for entry in files:
-            path = Path(parent, entry)
-            name = clean_name(path.relative_to(folder).as_posix())
-            found.append((SeenFile(name, path.stat().st_size, _status(name)), path))
-    found.sort(key=lambda item: item[0].path)
-    return found
+    listing = FolderListing([], [], {})
+    for entry, raw_name in _entries(folder):
+        name = clean_name(raw_name)
+        if name != raw_name:
+            listing.renamed[name] = raw_name
+        if rule := ignored_by(name):
+            if not entry.is_dir(follow_symlinks=False):
+                size = entry.stat(follow_symlinks=False).st_size
+                listing.files.append(SeenFile(name, size, rule))
+        elif entry.is_dir(follow_symlinks=False):
+            listing.folders.append(name)
+        else:
+            listing.files.append(_describe(entry, name, folder))
+    listing.files.sort()
+    for one, other in zip(listing.files, listing.files[1:], strict=False):
+        if one.path == other.path:
+            raise UserError(
+                f"{folder} holds {one.path} twice, in two forms of Unicode that look the same: "
+                "rename one of the two files."
+            )
+    return listing
 
 
-def read_files(files: Iterable[tuple[SeenFile, Path]], title: str) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the images among `files`; `title` names the progress bar."""
-    images = [(file.path, path) for file, path in files if file.status == "image"]
-    for name, path in tqdm(images, title, unit="images", disable=None):
-        yield name, path.read_bytes()
+def read_images(folder: Path, listing: FolderListing) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each image, sorted by name.
+
+    Raises:
+        UserError: A file has changed since it was listed, or changes while it is read.
+    """
+    images = [file for file in listing.files if file.status == "image"]
+    for file in tqdm(images, folder.name, unit="images", disable=None):
+        yield file.path, _read(folder / listing.renamed.get(file.path, file.path), file.size)
 
 
-def _status(name: str) -> str:
-    if is_hidden(name):
-        return "hidden"
-    return "image" if Path(name).suffix.lower() in IMAGE_SUFFIXES else "no image"
+def _entries(folder: Path) -> Iterator[tuple["os.DirEntry[str]", str]]:
+    """Yield every entry below `folder` with its name relative to it."""
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        try:
+            entries = os.scandir(folder / prefix)
+        except PermissionError:
+            if ignored_by(prefix.removesuffix("/")):  # such as Windows' System Volume Information
+                continue
+            raise
+        with entries:
+            for entry in entries:
+                name = f"{prefix}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{name}/")
+                yield entry, name
 
 
-def _refuse_link_out(path: Path, folder: Path) -> None:
-    """Raise UserError if `path` is a link that leads out of `folder`: DVC would not watch it."""
-    if path.is_symlink() and (
-        not path.is_file() or not path.resolve().is_relative_to(folder.resolve())
+def _describe(entry: "os.DirEntry[str]", name: str, folder: Path) -> SeenFile:
+    path = Path(entry.path)
+    # DVC would not see a change of what lies elsewhere.
+    if entry.is_symlink() and not (
+        path.is_file() and path.resolve().is_relative_to(folder.resolve())
     ):
         raise UserError(f"{path} is a link to {path.readlink()}: put the images themselves there.")
+    status = entry.stat()
+    if kind := _SPECIAL.get(stat.S_IFMT(status.st_mode)):
+        return SeenFile(name, 0, "special", kind)
+    if ending(name) in IMAGE_SUFFIXES:
+        return SeenFile(name, status.st_size, "image")
+    with path.open("rb") as file:
+        found = is_image(name, file.read(SNIFF_BYTES))
+    return SeenFile(name, status.st_size, "image" if found else "no image")
 
 
-def _raise(error: OSError) -> NoReturn:
-    raise error
+def _read(path: Path, size: int) -> bytes:
+    """Return the content of a file; `size` is what it was when it was listed."""
+    try:
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            content = file.read()
+            after = os.fstat(file.fileno())
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} has gone while the images were read: wait until nothing changes in the "
+            "folder, and run the stage again."
+        ) from None
+    if not before.st_size == after.st_size == len(content) == size or (
+        before.st_mtime_ns != after.st_mtime_ns
+    ):
+        raise UserError(
+            f"{path} changes while it is read: wait until it is complete, and run the stage again."
+        )
+    return content

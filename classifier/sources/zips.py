@@ -19,6 +19,7 @@ _END_64 = struct.Struct("<4sQ2H2L4Q")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _LONGEST_COMMENT = 0xFFFF
+_START = 1 << 12  # packed bytes that hold the first few hundred, a table of codes included
 _ELSEWHERE = 0xFFFFFFFF  # the number is too large for 32 bits and is in the extra field
 
 
@@ -52,9 +53,7 @@ def read_entries(path: Path) -> Iterator[Entry]:
 
 def read_content(file: BufferedReader, entry: Entry) -> bytes:
     """Return a member's content; raise BadZipFile, zlib.error or NotImplementedError."""
-    file.seek(entry.offset)
-    name_length, extra_length = _unpack(_LOCAL, file, b"PK\x03\x04")[-2:]
-    file.seek(name_length + extra_length, 1)
+    _seek_content(file, entry)
     content = file.read(entry.packed)
     if entry.method == ZIP_DEFLATED:
         # At most the stated size and one byte: a small member may unpack to any size.
@@ -64,6 +63,27 @@ def read_content(file: BufferedReader, entry: Entry) -> bytes:
     if len(content) != entry.size or zlib.crc32(content) != entry.crc:
         raise BadZipFile(f"{entry.name} does not have its checksum")
     return content
+
+
+def read_start(file: BufferedReader, entry: Entry, length: int) -> bytes:
+    """Return at most the first `length` bytes of a member; none if its method is unknown.
+
+    Raises BadZipFile or zlib.error.
+    """
+    _seek_content(file, entry)
+    if entry.method == ZIP_STORED:
+        return file.read(min(length, entry.packed))
+    if entry.method == ZIP_DEFLATED:
+        packed = file.read(min(entry.packed, _START))
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, length)
+    return b""
+
+
+def _seek_content(file: BufferedReader, entry: Entry) -> None:
+    """Move to the first byte of a member's content; raise BadZipFile."""
+    file.seek(entry.offset)
+    name_length, extra_length = _unpack(_LOCAL, file, b"PK\x03\x04")[-2:]
+    file.seek(name_length + extra_length, 1)
 
 
 def _find_table(file: BufferedReader) -> tuple[int, int]:

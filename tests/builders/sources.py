@@ -23,3 +23,9 @@ def download_params(**changes: Any) -> DownloadParams:
 def local_params(source: str, path: Path | str, **changes: Any) -> DownloadParams:
     """Params for a folder or an archive at this path."""
     return download_params(source=source, url=str(path), watch=str(path), **changes)
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)

@@ -6,13 +6,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from builders.images import KINDS, write_archive
+from builders.images import KINDS, encode, noise, write_archive
 
 from classifier.core.errors import UserError
 from classifier.sources.archives import (
     Member,
-    clean_name,
-    is_hidden,
     list_members,
     read_members,
     write_zip,
@@ -33,7 +31,9 @@ def everything(path: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_and_contents_come_back_in_order(tmp_path: Path, kind: str) -> None:
     path = write_archive(tmp_path / f"data.{kind}", CONTENTS)
-    assert list_members(path) == [Member(name, len(data)) for name, data in CONTENTS.items()]
+    statuses = ["no image" if name == "readme.txt" else "image" for name in CONTENTS]
+    sizes = [len(data) for data in CONTENTS.values()]
+    assert list_members(path) == list(map(Member, CONTENTS, sizes, statuses))
     assert list(read_members(path, lambda _: True)) == list(CONTENTS.items())
     chosen = {"readme.txt", "pets/black cat/a, b.png"}
     assert {name for name, _ in read_members(path, chosen.__contains__)} == chosen
@@ -46,15 +46,17 @@ def test_kind_is_decided_by_the_content(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_hidden_and_system_files_are_left_out(tmp_path: Path, kind: str) -> None:
+def test_hidden_and_system_files_are_named_but_not_read(tmp_path: Path, kind: str) -> None:
     hidden = ["__MACOSX/pets/._a.png", "pets/.DS_Store", ".git/a.png", "pets/.thumbs/a.png"]
     members = dict.fromkeys(hidden, b"x") | {"pets/a.png": b"y"}
     path = write_archive(tmp_path / f"data.{kind}", members)
     assert everything(path) == {"pets/a.png": b"y"}
-    assert [member.name for member in list_members(path)] == ["pets/a.png"]
+    assert [member.status for member in list_members(path)] == [
+        "system", "system", "hidden", "hidden", "image",
+    ]  # fmt: skip
 
 
-def test_folders_links_and_devices_of_a_tar_are_left_out(tmp_path: Path) -> None:
+def test_folders_links_and_devices_of_a_tar_are_named_but_not_read(tmp_path: Path) -> None:
     path = tmp_path / "data.tar"
     kinds = (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE)
     with tarfile.open(path, "w") as archive:
@@ -66,9 +68,11 @@ def test_folders_links_and_devices_of_a_tar_are_left_out(tmp_path: Path) -> None
         info.size = 1
         archive.addfile(info, io.BytesIO(b"y"))
     assert everything(path) == {"a.png": b"y"}
+    statuses = [member.status for member in list_members(path)]
+    assert statuses == ["folder", *["special"] * 4, "image"]
 
 
-def test_folders_and_links_of_a_zip_are_left_out(tmp_path: Path) -> None:
+def test_folders_and_links_of_a_zip_are_named_but_not_read(tmp_path: Path) -> None:
     path = tmp_path / "data.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.mkdir("pets")
@@ -77,6 +81,29 @@ def test_folders_and_links_of_a_zip_are_left_out(tmp_path: Path) -> None:
         archive.writestr(link, "/etc/passwd")
         archive.writestr("pets/a.png", b"y")
     assert everything(path) == {"pets/a.png": b"y"}
+    statuses = [member.status for member in list_members(path)]
+    assert statuses == ["folder", "special", "image"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_is_known_by_its_content_where_its_ending_says_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    photo = encode(noise(64, 64), "JPEG")
+    members = {"a/IMG_1": photo, "a/b.tmp": encode(noise(8, 8)), "a/c.txt": b"no", "a/d": b""}
+    members |= {"a/e.png": b"text", "a/f.2024": b"\xff\xd8"}
+    path = write_archive(tmp_path / f"data.{kind}", members)
+    found = {member.name: member.status for member in list_members(path)}
+    assert [name for name, status in found.items() if status == "image"] == [
+        "a/IMG_1", "a/b.tmp", "a/e.png",
+    ]  # fmt: skip
+
+
+def test_readme_packed_by_an_unknown_method_is_no_image(tmp_path: Path) -> None:
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("readme", b"words")
+    assert [member.status for member in list_members(path)] == ["no image"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -96,35 +123,12 @@ def test_name_that_stands_twice_is_refused(tmp_path: Path, kind: str) -> None:
         list_members(write_archive(tmp_path / f"data.{kind}", members))
 
 
-def test_names_are_composed_and_without_needless_parts() -> None:
-    decomposed = unicodedata.normalize("NFD", "./Zürich//é.png")
-    assert clean_name(decomposed) == "Zürich/é.png"
-
-
 def test_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data.tar"
     with tarfile.open(path, "w", encoding="latin1", format=tarfile.GNU_FORMAT) as archive:
         archive.addfile(tarfile.TarInfo("caf\xe9.png"))
     with pytest.raises(UserError, match="not UTF-8: rename"):
         list_members(path)
-
-
-@pytest.mark.parametrize(
-    "name", ["a\nb.png", "a\rb.png", "pets\x00/a.png", "\x1b[31m.png", "\x85.png"]
-)
-def test_name_with_a_control_character_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="holds a control character: rename"):
-        clean_name(name)
-
-
-def test_icon_that_macos_puts_into_folders_is_hidden() -> None:
-    assert is_hidden(clean_name("pets/Icon\r"))
-
-
-def test_hidden_is_a_matter_of_whole_parts() -> None:
-    assert is_hidden(".a/b.png")
-    assert is_hidden("a/__MACOSX/b.png")
-    assert not is_hidden("a.b/c__MACOSX/d.png")
 
 
 @pytest.mark.parametrize("kind", KINDS)

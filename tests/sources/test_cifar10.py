@@ -42,7 +42,7 @@ def test_images_lie_in_folders_of_split_and_class(tmp_path: Path) -> None:
     ]
     assert sum(name.startswith("test/") for name in names) == 9
     contents = list(read_members(path, lambda _: True))
-    assert [Member(name, len(content)) for name, content in contents] == members
+    assert [Member(name, len(content), "image") for name, content in contents] == members
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_stage_writes_the_data_its_description_and_the_time(
     ]
     assert json.loads(Path("results/download/timing.json").read_bytes())["seconds"] > 0
     assert capsys.readouterr().out == (
-        "download: data/raw/digits.zip holds the images of digits, 0.4 MB\n"
+        "download: data/raw/digits.zip holds the images of digits, 0.4 MB\ndownload: 1,797 images\n"
     )
 
 

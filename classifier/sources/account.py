@@ -1,0 +1,40 @@
+"""Say in one line what became of every file of a source."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from classifier.sources.names import ending
+from classifier.sources.tables import SeenFile
+
+_MOST_KINDS = 8  # of files that a line names
+
+
+def describe_files(files: Sequence[SeenFile]) -> str:
+    """Return a line such as `412 images; not used: 20 .mov, 3 hidden, 1 .txt`."""
+    kinds = Counter(_kind(file) for file in files)
+    images = kinds.pop("image", 0)
+    line = f"{images:,} image{'' if images == 1 else 's'}"
+    return f"{line}; not used: {_listed(kinds)}" if kinds else line
+
+
+def _kind(file: SeenFile) -> str:
+    """Return what a file is counted as: its ending if it is no image, otherwise its status."""
+    if file.status == "no image":
+        return ending(file.path) or "without ending"
+    return f"{file.status} ({file.reason})" if file.reason else file.status
+
+
+def _listed(kinds: Counter[str]) -> str:
+    # The most frequent first; equal numbers by name, so that the line is always the same.
+    ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{count:,} {kind}" for kind, count in ordered[:_MOST_KINDS]]
+    if rest := sum(count for _, count in ordered[_MOST_KINDS:]):
+        shown.append(f"{rest:,} more")
+    return ", ".join(shown)
+
+
+def first_names(names: Iterable[str], most: int = 3) -> str:
+    """Return the first of some names for a sentence, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
+    return f"{', '.join(listed[:most])}{more}"
