@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
         except UserError as error:
             failed.append(file)
             print(f"FAILED  {file}: {error}")
-    for file, speed in measure_in_turn(predictors, golden.images).items():
+    for file, speed in measure_in_turn(predictors, golden.inputs.images).items():
         print(f"here    {file}: latency {speed.milliseconds_p50:.2f} ms for one image")
     if failed:
         raise UserError(

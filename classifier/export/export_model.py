@@ -45,13 +45,13 @@ def export_model(
         content = search.chosen.content
         exported.append(reference.compare(INT8_NAME, INT8_FILE, content, run_onnx(content)))
         print(exported[-1], flush=True)
-    chosen = choose_golden(reference.expected)
-    golden = reference.images(reference.dataset.rows("test")[chosen])
+    golden_rows = reference.dataset.rows("test")[choose_golden(reference.expected)]
+    golden = reference.dataset.images[golden_rows]
     write_export_folder(models / "export", reference.bundle.spec, exported, golden, travelling)
     write_csv(results / "formats.csv", formats_table(exported))
     write_csv(results / "int8_attempts.csv", attempts_table(search))
     write_json(results / "metrics.json", export_metrics(exported))
-    return measure_latencies(reference, exported, golden)
+    return measure_latencies(reference, exported, reference.images(golden_rows))
 
 
 def export_formats(reference: Reference, params: ExportParams) -> list[Exported]:

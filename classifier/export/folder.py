@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,21 +10,30 @@ from classifier.core.errors import UserError
 from classifier.core.files import json_bytes, write_bytes
 from classifier.export.export_report import Exported
 from classifier.export.formats import INT8_NAME
-from classifier.inference.golden import EXPECTED, IMAGES, golden_content
+from classifier.inference.golden import (
+    EXPECTED,
+    IMAGES,
+    TTA_IMAGES,
+    GoldenInputs,
+    golden_content,
+)
 from classifier.inference.manifest import MANIFEST, Entry, describe, manifest_content
 from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy, parse_travelling
-from classifier.processing.softmax import DECISION, probabilities
+from classifier.processing.images import center_crop
+from classifier.processing.softmax import DECISION
 from classifier.processing.spec import DESCRIPTION, BundleSpec
+from classifier.processing.views import named_view
 
 # Of a probability. Float kernels differ in rounding; those of eight bits round each layer.
 _TOLERANCE, _INT8_TOLERANCE = 0.001, 0.1
 
 
 class Travelling(NamedTuple):
-    """Files that decide an answer besides the network, by name, and the decision in them."""
+    """Files that decide an answer besides the network, by name, and what is in them."""
 
     files: dict[str, bytes]
     decision: Decision
+    policy: TtaPolicy
 
 
 def read_travelling(models: Path) -> Travelling:
@@ -37,9 +46,9 @@ def read_travelling(models: Path) -> Travelling:
     decision, policy = models / DECISION, models / TTA_POLICY
     contents = _read(decision, "evaluate"), _read(policy, "tta_evaluate")
     parsed = parse_travelling(contents[0], Decision, str(decision), "evaluate")
-    parse_travelling(contents[1], TtaPolicy, str(policy), "tta_evaluate")
+    parsed_policy = parse_travelling(contents[1], TtaPolicy, str(policy), "tta_evaluate")
     files = {DESCRIPTION: description, DECISION: contents[0], TTA_POLICY: contents[1]}
-    return Travelling(files, parsed)
+    return Travelling(files, parsed, parsed_policy)
 
 
 def _read(path: Path, stage: str) -> bytes:
@@ -64,17 +73,18 @@ def write_export_folder(
         folder: `models/export`.
         spec: of the trained model.
         exported: the files, and how to run them.
-        golden: golden images, uint8 `(n, input_size, input_size, 3)`.
+        golden: golden images, uint8 `(n, S, S, 3)`.
         travelling: from `read_travelling`.
     """
-    buffer = io.BytesIO()
-    np.save(buffer, golden, allow_pickle=False)
+    inputs = _golden_inputs(golden, spec, travelling)
+    answers = {one.file: inputs.answers(one.predict) for one in exported}
     others = travelling.files | {
-        IMAGES: buffer.getvalue(),
-        EXPECTED: json_bytes(_golden_answers(exported, golden, spec, travelling.decision)),
+        IMAGES: _npy(inputs.images),
+        TTA_IMAGES: _npy(inputs.tta_images),
+        EXPECTED: json_bytes(golden_content(inputs, answers)),
     }
     entries = {one.file: _entry(one, spec) for one in exported}
-    formats = {IMAGES: "NumPy array"}
+    formats: dict[str, str] = dict.fromkeys((IMAGES, TTA_IMAGES), "NumPy array")
     entries |= {
         file: describe(content, formats.get(file, "JSON")) for file, content in others.items()
     }
@@ -88,11 +98,24 @@ def write_export_folder(
         write_bytes(folder / name, content)
 
 
-def _golden_answers(
-    exported: list[Exported], images: np.ndarray, spec: BundleSpec, decision: Decision
-) -> dict[str, Any]:
-    given = {one.file: probabilities(one.predict(images), spec.temperature) for one in exported}
-    return golden_content(spec.classes, spec.temperature, given, decision.reject_below)
+def _golden_inputs(stored: np.ndarray, spec: BundleSpec, travelling: Travelling) -> GoldenInputs:
+    rows = np.arange(len(stored))
+    policy = travelling.policy
+    views = [named_view(name, spec.stored_size, spec.input_size) for name in policy.views]
+    return GoldenInputs(
+        center_crop(stored, spec.input_size),
+        np.stack([view(stored, rows) for view in views]),
+        classes=spec.classes,
+        temperature=spec.temperature,
+        merge=policy.merge,
+        reject_below=travelling.decision.reject_below,
+    )
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _entry(one: Exported, spec: BundleSpec) -> Entry:

@@ -75,7 +75,7 @@ def prepare(
             f"{file} gives other answers here than where it was made: {error} Do not use it on "
             "this machine."
         ) from None
-    batch_size = useful_batch_size(model.predictor, golden.images)
+    batch_size = useful_batch_size(model.predictor, golden.inputs.images)
     threads = worker_count()
     print(
         f"{file} (model {model.version}): {found}; {threads} threads, "

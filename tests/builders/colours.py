@@ -13,12 +13,19 @@ from PIL import Image
 
 from builders.images import encode
 from classifier.core.files import json_bytes, write_bytes, write_json
-from classifier.inference.golden import EXPECTED, IMAGES, golden_content
+from classifier.inference.golden import (
+    EXPECTED,
+    IMAGES,
+    TTA_IMAGES,
+    GoldenInputs,
+    golden_content,
+)
 from classifier.inference.manifest import MANIFEST, describe, manifest_content
 from classifier.inference.onnx_runtime import INPUT, INT8_FILE, ONNX_FILE, OUTPUT, load_onnx
 from classifier.processing.decision import TTA_POLICY
-from classifier.processing.softmax import DECISION, Merge, probabilities
+from classifier.processing.softmax import DECISION, Merge
 from classifier.processing.spec import DESCRIPTION, BundleSpec
+from classifier.processing.views import named_view
 
 CLASSES = ["red", "green", "blue"]
 IMAGE_SIZE, CROP = 16, 12
@@ -57,31 +64,34 @@ def write_models(
     folder: Path,
     *,
     golden_error: float = 0.0,
+    golden_tta_error: float = 0.0,
     reject_below: float | None = None,
     views: Sequence[str] = ("identity", "flip"),
     merge: Merge = "probabilities",
 ) -> Path:
     """Write what the pipeline leaves in `models` of such a model, but for the weights.
 
-    golden_error: added to the expected probability of the first class.
+    golden_error: added to the expected probability of the first class; golden_tta_error likewise,
+    to that with test-time augmentation.
     """
     contents = {ONNX_FILE: colours_onnx(), INT8_FILE: colours_onnx(factor=0.101)}
-    images = np.stack([np.full((CROP, CROP, 3), 20, np.uint8)] * 3)
+    images = np.stack([np.full((IMAGE_SIZE, IMAGE_SIZE, 3), 20, np.uint8)] * 3)
     images[np.arange(3), :, :, np.arange(3)] = 200
-    answers = {
-        file: probabilities(load_onnx(content, 1)(images), SPEC.temperature)
-        for file, content in contents.items()
-    }
-    for given in answers.values():
+    shown = [named_view(name, IMAGE_SIZE, CROP)(images, np.arange(3)) for name in views]
+    inputs = GoldenInputs(
+        images[:, :CROP, :CROP], np.stack(shown), CLASSES, SPEC.temperature, merge, reject_below
+    )
+    answers = {file: inputs.answers(load_onnx(content, 1)) for file, content in contents.items()}
+    for given, with_tta in answers.values():
         given[:, 0] += golden_error
-    buffer = io.BytesIO()
-    np.save(buffer, images)
+        with_tta[:, 0] += golden_tta_error
     others = {
         DESCRIPTION: json_bytes(SPEC.model_dump(mode="json")),
         DECISION: json_bytes({"reject_below": reject_below}),
         TTA_POLICY: json_bytes({"views": list(views), "merge": merge}),
-        IMAGES: buffer.getvalue(),
-        EXPECTED: json_bytes(golden_content(CLASSES, SPEC.temperature, answers, reject_below)),
+        IMAGES: npy(inputs.images),
+        TTA_IMAGES: npy(inputs.tta_images),
+        EXPECTED: json_bytes(golden_content(inputs, answers)),
     }
     entries = {
         file: describe(content, "onnx", tolerance=0.001) for file, content in contents.items()
@@ -92,6 +102,13 @@ def write_models(
     for name in (DESCRIPTION, DECISION, TTA_POLICY):
         write_bytes(folder / name, others[name])
     return folder
+
+
+def npy(array: np.ndarray) -> bytes:
+    """The array as a file of NumPy."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array))
+    return buffer.getvalue()
 
 
 def image_of(colour: str, side: int = 20, kind: str = "PNG") -> bytes:

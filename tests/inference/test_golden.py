@@ -1,6 +1,19 @@
-import numpy as np
+from pathlib import Path
 
-from classifier.inference.golden import Golden, choose_golden, golden_content
+import numpy as np
+import pytest
+from builders.colours import write_models
+
+from classifier.core.errors import UserError
+from classifier.inference.golden import (
+    Golden,
+    GoldenInputs,
+    Replay,
+    choose_golden,
+    golden_content,
+    read_golden,
+)
+from classifier.inference.onnx_runtime import load_exported
 
 
 def test_chosen_images_reach_from_the_least_to_the_most_confident() -> None:
@@ -14,44 +27,56 @@ def test_few_images_are_all_chosen_once() -> None:
     assert sorted(choose_golden(np.zeros((3, 2), np.float32), 8)) == [0, 1, 2]
 
 
-def golden(expected: list[float], tolerance: float, reject_below: float | None = None) -> Golden:
-    """What is expected of one image by `model`, of the classes a and b."""
-    given = np.array([expected])
-    content = golden_content(["a", "b"], 1.0, {"model": given}, reject_below)
+def two_classes(reject_below: float | None = None) -> GoldenInputs:
     images = np.zeros((1, 2, 2, 3), np.uint8)
-    labels = content["labels"]
-    return Golden(
-        images, ["a", "b"], 1.0, reject_below, {"model": given}, labels, {"model": tolerance}
-    )
+    return GoldenInputs(images, images[None], ["a", "b"], 1.0, "probabilities", reject_below)
+
+
+def compare(
+    expected: list[float],
+    given: list[float],
+    tolerance: float = 0.1,
+    reject_below: float | None = None,
+) -> Replay:
+    golden = Golden(two_classes(reject_below), {}, {"model": tolerance})
+    return golden.compare("model", np.array([given]), np.array([expected]))
 
 
 def test_answers_within_the_tolerance_pass() -> None:
-    sure = golden([0.7, 0.3], 0.1)
-    assert sure.compare("model", np.array([[0.65, 0.35]])).passed
-    replay = sure.compare("model", np.array([[0.55, 0.45]]))
+    assert compare([0.7, 0.3], [0.65, 0.35]).passed
+    replay = compare([0.7, 0.3], [0.55, 0.45])
     assert not replay.passed
     assert replay.other_labels == 0
 
 
 def test_another_class_fails_unless_both_are_as_good_as_equal() -> None:
-    other = np.array([[0.49, 0.51]])
-    assert golden([0.56, 0.44], 0.1).compare("model", other).other_labels == 1
-    assert golden([0.52, 0.48], 0.1).compare("model", other).passed
+    assert compare([0.56, 0.44], [0.49, 0.51]).other_labels == 1
+    assert compare([0.52, 0.48], [0.49, 0.51]).passed
 
 
 def test_unknown_is_a_label_like_any_other() -> None:
-    below, above = np.array([[0.75, 0.25]]), np.array([[0.85, 0.15]])
-    assert golden([0.7, 0.3], 0.1, 0.82).compare("model", below).passed
-    assert golden([0.7, 0.3], 0.2, 0.82).labels == {"model": ["unknown"]}
-    assert golden([0.95, 0.05], 0.11, 0.82).compare("model", above).passed
-    assert golden([0.95, 0.05], 0.12, 0.82).compare("model", below).other_labels == 1
+    below, above = [0.75, 0.25], [0.85, 0.15]
+    assert compare([0.7, 0.3], below, 0.1, 0.82).passed
+    assert compare([0.95, 0.05], above, 0.11, 0.82).passed
+    assert compare([0.95, 0.05], below, 0.12, 0.82).other_labels == 1
 
 
 def test_a_confidence_close_to_the_threshold_may_fall_on_either_side() -> None:
-    close = golden([0.85, 0.15], 0.1, 0.82)
-    assert close.labels == {"model": ["a"]}
-    assert close.compare("model", np.array([[0.80, 0.20]])).passed
+    assert compare([0.85, 0.15], [0.80, 0.20], 0.1, 0.82).passed
 
 
 def test_what_is_no_number_fails() -> None:
-    assert not golden([0.0, 1.0], 0.1).compare("model", np.array([[np.nan, 1]])).passed
+    assert not compare([0.0, 1.0], [np.nan, 1]).passed
+
+
+def test_written_labels_are_those_of_the_decision() -> None:
+    given = np.array([[0.7, 0.3]])
+    content = golden_content(two_classes(0.82), {"model": (given, given)})
+    assert content["labels"] == {"model": ["unknown"]}
+
+
+def test_views_of_test_time_augmentation_are_replayed_too(tmp_path: Path) -> None:
+    folder = write_models(tmp_path, golden_tta_error=0.01) / "export"
+    model = load_exported(folder, "model.onnx")
+    with pytest.raises(UserError, match=r"largest difference of a probability 0\.01"):
+        read_golden(folder).replay("model.onnx", model)

@@ -46,6 +46,7 @@ def test_stage_writes_a_file_for_each_format_and_the_description(exported: Path)
         "decision.json",
         "golden.json",
         "golden.npy",
+        "golden_tta.npy",
         "manifest.json",
         "model.int8.onnx",
         "model.json",
@@ -158,8 +159,8 @@ def test_golden_images_are_of_the_test_split_with_each_file_s_answers(exported: 
     dataset = load_dataset(exported / "data/split")
     known = {image.tobytes() for image in dataset.images[dataset.rows("test")]}
     assert {image.tobytes() for image in images} <= known
-    assert list(golden["probabilities"]) == FILES
-    for answers in golden["probabilities"].values():
+    assert list(golden["probabilities"]) == list(golden["tta_probabilities"]) == FILES
+    for answers in [*golden["probabilities"].values(), *golden["tta_probabilities"].values()]:
         assert np.shape(answers) == (8, 3)
         np.testing.assert_allclose(np.sum(answers, axis=1), 1, atol=1e-5)
 
