@@ -65,9 +65,11 @@ def _cell(value: object) -> object:
 
 
 def predictions_table(answers: Answers, reject_below: float | None = None) -> pd.DataFrame:
-    """Return a row for each image: `path, actual, predicted, confidence`.
+    """Return a row for each image: `path, actual, predicted, confidence, content`.
 
-    With reject_below also `answer`: the predicted class, or `unknown` under that confidence.
+    The content, the first 16 digits of the file's SHA-256, tells `classifier compare` which images
+    two runs have in common. With reject_below also `answer`: the predicted class, or `unknown`
+    under that confidence.
     """
     names = np.array(answers.dataset.classes, dtype=object)
     table = pd.DataFrame(
@@ -76,6 +78,7 @@ def predictions_table(answers: Answers, reject_below: float | None = None) -> pd
             "actual": names[answers.labels],
             "predicted": names[answers.predicted],
             "confidence": answers.confidence,
+            "content": answers.dataset.manifest["sha256"].str[:16].to_numpy()[answers.rows],
         }
     )
     if reject_below is None:

@@ -30,7 +30,8 @@ from classifier.processing.images import Preprocessing
 
 def make_dataset(classes: list[str], labels: list[int], splits: list[str]) -> Dataset:
     paths = [f"images/{i}.png" for i in range(len(labels))]
-    manifest = pd.DataFrame({"path": paths, "label": labels, "split": splits})
+    digests = [f"{i:064x}"[::-1] for i in range(len(labels))]
+    manifest = pd.DataFrame({"path": paths, "label": labels, "split": splits, "sha256": digests})
     images = np.zeros((len(labels), 2, 2, 3), np.uint8)
     return Dataset(images, manifest, classes, Preprocessing(2, "crop"))
 
@@ -53,11 +54,12 @@ def answers() -> Answers:
 
 def test_predictions_name_the_image_and_both_classes(answers: Answers):
     table = predictions_table(answers)
-    assert list(table.columns) == ["path", "actual", "predicted", "confidence"]
+    assert list(table.columns) == ["path", "actual", "predicted", "confidence", "content"]
     assert table["path"].tolist() == [f"images/{i}.png" for i in range(5, 11)]
     assert table["actual"].tolist() == ["a", "a", "a", "b, or so", "b, or so", "ç"]
     assert table["predicted"].tolist() == ["a", "b, or so", "b, or so", "b, or so", "a", "ç"]
     assert table["confidence"].tolist() == pytest.approx([0.8] * 6)
+    assert table["content"].tolist() == [f"{i:016x}"[::-1] for i in range(5, 11)]
 
 
 def test_answers_below_a_confidence_are_unknown(answers: Answers):

@@ -70,7 +70,7 @@ def test_fault_of_the_user_is_one_sentence_and_status_1(tmp_path: Path) -> None:
     assert process.stdout == ""
     assert process.stderr == (
         "error: pets/cat/bad.png cannot be used: it is no image in a known format (JPEG, PNG, "
-        "WEBP, BMP, GIF, TIFF, PPM). Remove it, or set split.on_bad_image to skip.\n"
+        "WEBP, BMP, GIF, TIFF, PPM, AVIF, HEIF). Remove it, or set split.on_bad_image to skip.\n"
     )
 
 
