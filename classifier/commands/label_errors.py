@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> None:
     write_csv(RESULTS / "label_errors.csv", table)
     write_png(draw_label_errors(dataset, table), RESULTS / "label_errors.png")
     print(
-        f"of {len(dataset.images)} labels, {len(table)} are in doubt, and {table['sure'].sum()} of "
-        "them probably wrong: results/label_errors.csv, the first in results/label_errors.png"
+        f"of {len(dataset.images)} labels, {len(table)} are in doubt, and "
+        f"{table['likely_error'].sum()} of them probably wrong: "
+        "results/label_errors.csv, the first in results/label_errors.png"
     )

@@ -21,7 +21,7 @@ from classifier.evaluation.calibration_report import (
     coverage_table,
     reliability_figure,
 )
-from classifier.evaluation.galleries import confident_mistakes, doubtful_hits
+from classifier.evaluation.galleries import confident_mistakes, least_confident_correct
 from classifier.evaluation.params import EvaluateParams
 from classifier.metrics.calibration import Reliability, reliability, risk_coverage_curve
 from classifier.metrics.classification import balanced_accuracy, cross_entropy, top_accuracy
@@ -111,7 +111,7 @@ def evaluate(
     write_evaluation(evaluation, answers, table, params, results)
     write_confidence_charts(raw, answers, params, results)
     write_png(confident_mistakes(answers, bundle), results / "confident_mistakes.png")
-    write_png(doubtful_hits(answers, bundle), results / "doubtful_hits.png")
+    write_png(least_confident_correct(answers, bundle), results / "least_confident_correct.png")
     write_json(decision, Decision(reject_below=params.reject_below).model_dump())
     return evaluation
 

@@ -32,7 +32,7 @@ def confident_mistakes(answers: Answers, bundle: Bundle) -> Figure:
     return sheet(answers, wrong[order][:IMAGES], bundle, "no mistake")
 
 
-def doubtful_hits(answers: Answers, bundle: Bundle) -> Figure:
+def least_confident_correct(answers: Answers, bundle: Bundle) -> Figure:
     """Draw the correct answers with the lowest confidence; see `sheet`."""
     right = np.flatnonzero(answers.right)
     order = np.argsort(answers.confidence[right], kind="stable")

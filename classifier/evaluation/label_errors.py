@@ -99,10 +99,10 @@ def rank_label_errors(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray
 def label_errors_table(dataset: Dataset, given: np.ndarray) -> pd.DataFrame:
     """Return a row for each label in doubt, the largest margin first.
 
-    Columns `path, split, class, confidence, suggested, suggested_confidence, sure`; `sure` means
-    that the label is probably wrong, see `rank_label_errors`.
+    Columns `path, split, class, confidence, suggested, suggested_confidence, likely_error`;
+    `likely_error` means that the label is probably wrong, see `rank_label_errors`.
     """
-    rows, sure = rank_label_errors(given, dataset.labels)
+    rows, likely = rank_label_errors(given, dataset.labels)
     suggested = given[rows].argmax(axis=1)
     names = np.array(dataset.classes, dtype=object)
     manifest = dataset.manifest.iloc[rows]
@@ -114,7 +114,7 @@ def label_errors_table(dataset: Dataset, given: np.ndarray) -> pd.DataFrame:
             "confidence": given[rows, dataset.labels[rows]].round(4),
             "suggested": names[suggested],
             "suggested_confidence": given[rows, suggested].round(4),
-            "sure": sure,
+            "likely_error": likely,
         }
     )
 

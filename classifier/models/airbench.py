@@ -16,7 +16,7 @@ _SCALE = 0.108
 _SMALLEST_VARIANCE = 5e-4
 
 
-class WhitenedNet(nn.Module):
+class AirbenchNet(nn.Module):
     """Images normalised to `(N, 3, H, W)`, H and W of at least 16 → `(N, features)`."""
 
     features = _WIDTHS[-1]

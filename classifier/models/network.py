@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from classifier.core.config import Params
 from classifier.core.errors import UserError
-from classifier.models.airbench import WhitenedNet
+from classifier.models.airbench import AirbenchNet
 from classifier.models.compact_cnn import CompactNet
 from classifier.models.stored_backbone import stored_backbone
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 # Our own networks, which need no torchvision.
-OWN = {"compact": CompactNet, "whitened": WhitenedNet}
+OWN = {"compact": CompactNet, "airbench": AirbenchNet}
 _PATCH_PIXELS = 5000 * 32 * 32
 
 
@@ -43,6 +43,8 @@ class ModelParams(Params):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
+        if self.backbone == "whitened":
+            raise ValueError("train.model.backbone: whitened is now airbench.")
         if self.backbone in OWN and (self.weights is not None or self.stem == "small"):
             raise ValueError(
                 f"train.model.backbone: {self.backbone} has no pretrained weights and is made for "
@@ -176,7 +178,7 @@ def learn_from_images(model: Classifier, images: np.ndarray, rows: np.ndarray) -
 
     images: uint8 `(N, S, S, 3)`; a part of `rows` is used.
     """
-    if isinstance(model.backbone, WhitenedNet):
+    if isinstance(model.backbone, AirbenchNet):
         wanted = max(1, _PATCH_PIXELS // images[0, :, :, 0].size)
         step = -(-len(rows) // wanted)
         chosen = torch.from_numpy(images[rows[::step]]).to(model.mean.device)

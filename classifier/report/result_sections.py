@@ -120,7 +120,7 @@ def galleries_section() -> Section:
                 "The most confident mistakes: often the label is wrong or ambiguous.",
             ),
             embedded_figure(
-                "evaluate/doubtful_hits.png",
+                "evaluate/least_confident_correct.png",
                 "The correct predictions with the lowest confidence, with heat maps.",
                 "The least confident correct predictions.",
             ),

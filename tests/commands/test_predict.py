@@ -24,7 +24,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Run:
-    """Runs the program in this process; keeps its status and what it told on standard error."""
+    """Runs the program in this process; keeps its status and what it wrote to standard error."""
 
     status: int | str | None = None
     errors = ""

@@ -13,7 +13,7 @@ from classifier.commands import gallery
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import Answers
-from classifier.evaluation.galleries import IMAGES, confident_mistakes, doubtful_hits
+from classifier.evaluation.galleries import IMAGES, confident_mistakes, least_confident_correct
 from classifier.evaluation.grad_cam import NO_PLACES
 from classifier.models.bundle import Bundle, load_bundle
 from classifier.plotting.figures import write_png
@@ -64,7 +64,10 @@ def test_mistakes_come_with_the_most_confident_first(bundle: Bundle):
 
 
 def test_hits_come_with_the_least_confident_first(bundle: Bundle):
-    assert shown(doubtful_hits(GIVEN, bundle)) == [(3, "a long n…a class 80%"), (1, "a 90%")]
+    assert shown(least_confident_correct(GIVEN, bundle)) == [
+        (3, "a long n…a class 80%"),
+        (1, "a 90%"),
+    ]
 
 
 def test_beside_each_image_stands_what_speaks_for_the_predicted_class(bundle: Bundle):

@@ -28,8 +28,8 @@ FROZEN = {"backbone": "mobilenet_v2", "weights": "IMAGENET1K_V1", "freeze": "bac
 
 @pytest.mark.parametrize(
     ("side", "model"),
-    [(8, {}), (32, {"backbone": "whitened"}), (64, FROZEN)],
-    ids=["compact", "whitened", "frozen"],
+    [(8, {}), (32, {"backbone": "airbench"}), (64, FROZEN)],
+    ids=["compact", "airbench", "frozen"],
 )
 def test_maps_lie_between_0_and_1_and_are_the_same_every_time(
     tmp_path: Path, side: int, model: dict

@@ -15,13 +15,13 @@ def test_wrong_labels_come_first_and_only_confident_ones_are_sure() -> None:
     given = np.array(
         [[0.9, 0.1, 0.0], [0.8, 0.1, 0.1], [0.1, 0.9, 0.0], [0.0, 0.2, 0.8], [0.45, 0.4, 0.15]]
     )
-    rows, sure = rank_label_errors(given, np.array([0, 1, 1, 2, 1]))
+    rows, likely = rank_label_errors(given, np.array([0, 1, 1, 2, 1]))
     assert rows.tolist() == [1, 4]
     # On average, images of the first class are given it with 0.9.
-    assert sure.tolist() == [False, False]
-    rows, sure = rank_label_errors(given, np.array([0, 1, 1, 2, 0]))
+    assert likely.tolist() == [False, False]
+    rows, likely = rank_label_errors(given, np.array([0, 1, 1, 2, 0]))
     assert rows.tolist() == [1]
-    assert sure.tolist() == [True]
+    assert likely.tolist() == [True]
 
 
 def test_duplicates_are_never_on_both_sides(tmp_path: Path) -> None:

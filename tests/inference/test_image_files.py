@@ -56,7 +56,7 @@ def test_archive_gives_its_images_without_being_extracted(tmp_path: Path, kind: 
 
 
 def problems(path: Path) -> str:
-    """What is told of a path between two that are sound."""
+    """The problem named for a path between two good ones."""
     first, *middle, last = read_images([Path("first.png"), path, Path("last.png")])
     assert (first.content, last.content) == (Path("first.png"), Path("last.png"))
     assert isinstance(middle[-1].content, UserError)

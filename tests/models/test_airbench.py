@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from classifier.models.airbench import WhitenedNet
+from classifier.models.airbench import AirbenchNet
 
 
-def network() -> WhitenedNet:
+def network() -> AirbenchNet:
     torch.manual_seed(0)
-    return WhitenedNet()
+    return AirbenchNet()
 
 
 def images(side: int = 16) -> Tensor:
@@ -84,7 +84,7 @@ def test_first_layer_and_scales_of_batch_norm_are_not_trained() -> None:
 @pytest.mark.parametrize("side", [16, 17, 24, 32, 33])
 def test_images_of_any_size_from_16_give_the_features(side: int) -> None:
     features = network().eval()(torch.zeros(2, 3, side, side))
-    assert features.shape == (2, WhitenedNet.features)
+    assert features.shape == (2, AirbenchNet.features)
 
 
 def test_features_depend_on_every_quarter_of_the_image() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import normalize
 
 from classifier.core.errors import UserError
-from classifier.models.airbench import WhitenedNet
+from classifier.models.airbench import AirbenchNet
 from classifier.models.network import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -83,7 +83,7 @@ def test_bytes_and_floats_give_the_same_logits() -> None:
     ("backbone", "input_size"),
     [
         ("compact", 8),
-        ("whitened", 32),
+        ("airbench", 32),
         ("resnet18", 32),
         ("resnet50", 32),
         ("vgg16", 32),
@@ -220,7 +220,7 @@ def test_small_stem_is_refused_where_it_does_not_fit(backbone: str) -> None:
     ("backbone", "input_size"),
     [
         ("compact", 2),
-        ("whitened", 8),
+        ("airbench", 8),
         ("alexnet", 16),
         ("inception_v3", 32),
         ("vit_b_32", 100),
@@ -253,12 +253,12 @@ def test_own_networks_need_no_torchvision(backbone: str, monkeypatch: pytest.Mon
 
 
 def test_network_learns_its_first_layer_from_the_images_named() -> None:
-    model, expected = build(backbone="whitened"), build(backbone="whitened")
+    model, expected = build(backbone="airbench"), build(backbone="airbench")
     images, rows = noise(12, 16), np.array([1, 2, 5, 8])
     before = {name: value.clone() for name, value in model.state_dict().items()}
     learn_from_images(model, images.numpy(), rows)
     assert moved(model, before) == {"backbone.whiten.weight"}
-    assert isinstance(expected.backbone, WhitenedNet)
+    assert isinstance(expected.backbone, AirbenchNet)
     expected.backbone.learn_patches(expected.normalize(images[rows]))
     assert not moved(model, expected.state_dict())
 
@@ -275,9 +275,10 @@ def test_other_networks_learn_nothing_before_training(backbone: str) -> None:
     ("changes", "said"),
     [
         ({"backbone": "compact", "weights": PRETRAINED}, "weights: null"),
-        ({"backbone": "whitened", "weights": PRETRAINED}, "weights: null"),
+        ({"backbone": "whitened"}, "whitened is now airbench"),
+        ({"backbone": "airbench", "weights": PRETRAINED}, "weights: null"),
         ({"backbone": "compact", "stem": "small"}, "stem: standard"),
-        ({"backbone": "whitened", "stem": "small"}, "stem: standard"),
+        ({"backbone": "airbench", "stem": "small"}, "stem: standard"),
         ({"freeze": "backbone"}, "freeze: none"),
         ({"backbone": "resnet18", "freeze": "layer1"}, "set train.model.weights"),
         (

@@ -12,7 +12,7 @@ SAVED = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 
 
 @pytest.mark.parametrize("kind", SAVED)
-def test_format_is_told_from_the_first_bytes(kind: str) -> None:
+def test_format_is_recognised_by_the_first_bytes(kind: str) -> None:
     assert sniff(encode(noise(9, 7), kind)[:SNIFF_BYTES]) == kind
 
 

@@ -304,7 +304,7 @@ def test_other_checksums_are_refused(text: str) -> None:
         parse_checksum(text)
 
 
-def test_addresses_and_paths_are_told_apart() -> None:
+def test_addresses_and_paths_are_distinguished() -> None:
     assert is_web_address("HTTPS://host/a.zip")
     assert not is_web_address("file:///a.zip")
     assert local_path("file:///a%20b/c.zip") == local_path("file://localhost/a%20b/c.zip")

@@ -29,7 +29,7 @@ def test_further_columns_come_as_text_into_the_manifest(tmp_path: Path) -> None:
     assert manifest["patient"].tolist() == [f"{i:03d}" for i in range(20)]
 
 
-def test_given_and_open_splits_are_told_apart(tmp_path: Path) -> None:
+def test_given_and_open_splits_are_distinguished(tmp_path: Path) -> None:
     rows = [LabelledImage("a.png", "cat", "test", ("7",)), LabelledImage("b.png", "cat", "", ("",))]
     write_labels(tmp_path / LABELS, rows, ["patient"])
     images, columns = raw_images.read_labels(tmp_path)

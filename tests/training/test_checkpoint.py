@@ -7,16 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders.library import copy_library, edit, edited
 from builders.tiny import tiny_batches, tiny_fit, tiny_params, weights_of, write_split
 from torch import Tensor, nn
 
-from classifier.core import code
-from classifier.core.code import import_closure
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.training.batches import Batch
-from classifier.training.checkpoint import TRAINING, CheckpointFolder, run_key
 from classifier.training.loop import Batches
 from classifier.training.params import TrainParams
 
@@ -221,114 +217,3 @@ def test_damaged_state_is_passed_over_for_the_one_before(
     resumed, entered = train(dataset, params)
     assert entered[0] == (2, 2)
     assert resumed == uninterrupted
-
-
-STATE: dict[str, Any] = {"weight": torch.tensor([1.5]), "row": [{"a": 1}], "text": "b"}
-
-
-def test_newest_state_comes_back_as_it_was(own_cache: Path) -> None:
-    states = CheckpointFolder("run")
-    states.save(9, 7, {"old": 1})
-    states.save(10, 0, STATE)
-    loaded = CheckpointFolder("run").load()
-    assert loaded is not None
-    assert torch.equal(loaded.pop("weight"), STATE["weight"])
-    assert loaded == {"row": [{"a": 1}], "text": "b"}
-    assert [path.parent for path in own_cache.rglob("*.state")] == [own_cache / "resume/run"] * 2
-
-
-def test_no_more_than_two_states_are_kept(own_cache: Path) -> None:
-    states = CheckpointFolder("run")
-    for step in range(5):
-        states.save(1, step, {"step": step})
-    assert len(list((own_cache / "resume/run").iterdir())) == 2
-    assert states.load() == {"step": 4}
-
-
-@pytest.mark.parametrize("damage", [b"", b"short", bytes(5000)])
-def test_state_whose_bytes_are_not_what_was_written_is_not_used(
-    own_cache: Path, damage: bytes
-) -> None:
-    states = CheckpointFolder("run")
-    states.save(1, 1, {"step": 1})
-    next(own_cache.rglob("*.state")).write_bytes(damage)
-    assert states.load() is None
-
-
-def test_state_of_another_run_is_not_used() -> None:
-    CheckpointFolder("other").save(1, 1, STATE)
-    assert CheckpointFolder("run").load() is None
-
-
-def test_cleared_states_leave_nothing(own_cache: Path) -> None:
-    CheckpointFolder("other").save(1, 1, STATE)
-    states = CheckpointFolder("run")
-    states.save(1, 1, STATE)
-    states.clear()
-    assert states.load() is None
-    assert [path.name for path in (own_cache / "resume").iterdir()] == ["other"]
-
-
-WEIGHTS = {"layer.weight": torch.ones(2)}
-
-
-def test_key_repeats_itself_and_needs_no_states(tmp_path: Path, dataset: Dataset) -> None:
-    key = run_key({"a": 1, "b": {"c": 2.5}}, tmp_path / "split", WEIGHTS, CPU)
-    assert key == run_key({"b": {"c": 2.5}, "a": 1}, tmp_path / "split", WEIGHTS, CPU)
-    CheckpointFolder(key).clear()
-
-
-def test_key_changes_with_params_weights_data_and_code(
-    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, library = tmp_path / "split", copy_library(tmp_path / "copy")
-    monkeypatch.setattr(code, "ROOT", library)
-    keys = [run_key({"lr": rate}, folder, WEIGHTS, CPU) for rate in (0.1, 0.2)]
-    keys.append(run_key({"lr": 0.1}, folder, {"layer.weight": torch.zeros(2)}, CPU))
-    edit(library / "classifier/data/augment.py")
-    keys.append(run_key({"lr": 0.1}, folder, WEIGHTS, CPU))
-    (folder / "classes.json").write_text("[]")
-    keys.append(run_key({"lr": 0.1}, folder, WEIGHTS, CPU))
-    assert len(set(keys)) == 5
-
-
-def test_key_changes_with_every_file_that_training_imports_and_with_no_other(
-    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library = copy_library(tmp_path / "copy")
-    monkeypatch.setattr(code, "ROOT", library)
-
-    def key() -> str:
-        return run_key({"lr": 0.1}, tmp_path / "split", WEIGHTS, CPU)
-
-    closure = import_closure(TRAINING)
-    assert {"classifier/training/loop.py", "classifier/core/random.py"} <= {*closure}
-    before = key()
-    for name in closure:
-        with edited(library / name):
-            assert key() != before, name
-    for name in ("serving/app.py", "commands/predict.py", "evaluation/compare.py"):
-        with edited(library / "classifier" / name):
-            assert key() == before, name
-
-
-def test_key_stays_where_batches_are_divided_otherwise(
-    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = run_key({"lr": 0.1, "grad_accumulation_steps": 1}, tmp_path / "split", WEIGHTS, CPU)
-    threads = torch.get_num_threads()
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
-    assert key == run_key(
-        {"lr": 0.1, "grad_accumulation_steps": 2}, tmp_path / "split", WEIGHTS, CPU
-    )
-
-
-def test_damaged_states_do_not_stand_in_the_way_of_new_ones(own_cache: Path) -> None:
-    states = CheckpointFolder("run")
-    for step in (1, 2):
-        states.save(5, step, STATE)
-    for path in (own_cache / "resume/run").glob("*.state"):
-        path.write_bytes(b"damaged")
-    assert states.load() is None
-    states.save(1, 1, STATE)
-    assert states.load() is not None

@@ -68,7 +68,7 @@ def test_decay_pulls_at_weights_and_not_at_biases_and_batch_norm(name: str) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("backbone", ["compact", "whitened"])
+@pytest.mark.parametrize("backbone", ["compact", "airbench"])
 def test_every_weight_that_is_not_frozen_is_in_one_optimiser_once(name: str, backbone: str) -> None:
     model = tiny_model(tiny_params(model={"backbone": backbone}).model, input_size=16)
     optimised = [

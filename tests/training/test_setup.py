@@ -1,4 +1,4 @@
-"""A backbone that cannot work is told before training."""
+"""A backbone that cannot work is refused before training."""
 
 from pathlib import Path
 
