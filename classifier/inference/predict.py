@@ -11,7 +11,7 @@ with OpenVINO, `runtime="torch"` the trained weights.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,7 @@ from classifier.inference.manifest import MANIFEST, read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Predictor, load_exported
 from classifier.inference.openvino_runtime import load_openvino
 from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy, parse_travelling
-from classifier.processing.images import MAX_PIXELS, read_image
+from classifier.processing.images import read_image
 from classifier.processing.softmax import DECISION, UNKNOWN, Merge, merge_views
 from classifier.processing.spec import DESCRIPTION, BundleSpec
 from classifier.processing.views import CENTRE, View, named_view
@@ -120,9 +120,16 @@ class Model:
         content = Path(image) if isinstance(image, str) else image
         return self.answers(self.decode(content)[np.newaxis])[0]
 
-    def decode(self, content: Path | bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """Decode an image as training stored them: uint8 `(S, S, 3)`; raise as `predict` does."""
-        return read_image(content, self.spec.preprocessing, max_pixels).pixels
+    def decode(self, content: Path | bytes, max_pixels: int | None = None) -> np.ndarray:
+        """Decode an image as training stored them: uint8 `(S, S, 3)`; raise as `predict` does.
+
+        Args:
+            content: path or bytes of the file.
+            max_pixels: a limit below that of the model.
+        """
+        preprocessing = self.spec.preprocessing
+        limit = min(max_pixels or preprocessing.max_pixels, preprocessing.max_pixels)
+        return read_image(content, replace(preprocessing, max_pixels=limit)).pixels
 
     def answers(self, images: np.ndarray) -> list[Answer]:
         """Return the answers for decoded images, uint8 `(N, S, S, 3)`."""

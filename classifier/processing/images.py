@@ -1,21 +1,33 @@
 """From the bytes of an image file to pixels: one function for training and for serving."""
 
-import io
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from classifier.core.errors import UserError
-from classifier.processing.formats import FORMATS, sniff
+from classifier.processing.decoder_warnings import collect_warnings, note
+from classifier.processing.decoders import open_image, orientation, without_damaged_chunks
+from classifier.processing.wide_values import (
+    FULL_RANGE,
+    EightBit,
+    grey_to_eight_bits,
+    is_wide_colour,
+    is_wide_grey,
+    largest_colour,
+    white_level_of,
+)
 
 Resize = Literal["crop", "pad", "stretch"]
 Box = tuple[float, float, float, float]
 
 # About 256 MiB of RGB: a small file may promise any size, and decoding it must not fill the memory.
 MAX_PIXELS = 89_000_000
+# Of a file: more than any image of so many pixels needs.
+MAX_BYTES = 1 << 29
 
 # How to turn what is stored into what was seen, by EXIF orientation (1 needs nothing).
 _UPRIGHT = {
@@ -37,10 +49,14 @@ class Preprocessing:
         stored_size: side of the square in pixels.
         resize: `crop` scales the short side and keeps the centre, `pad` scales the long side and
             fills up with black, `stretch` scales each side by itself.
+        white_level: the value that becomes white (255) in grey images of more than 8 bits a value.
+        max_pixels: of a file; larger ones are refused before they are decoded.
     """
 
     stored_size: int
     resize: Resize
+    white_level: float = FULL_RANGE
+    max_pixels: int = MAX_PIXELS
 
 
 class DecodedImage(NamedTuple):
@@ -51,41 +67,41 @@ class DecodedImage(NamedTuple):
         width: of the upright original, in pixels.
         height: of the upright original, in pixels.
         mode: how the file stores colours, by Pillow's names, such as `RGB`, `L` (grey) or `CMYK`.
+        largest: the largest value in the file, where it has more than 8 bits a value; 0 elsewhere.
+        warnings: what the decoder complained about, though it gave pixels.
     """
 
     pixels: np.ndarray
     width: int
     height: int
     mode: str
+    largest: int = 0
+    warnings: tuple[str, ...] = ()
 
 
-def read_image(
-    content: bytes | Path, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
-) -> DecodedImage:
-    """Decode an image, turn it upright (EXIF), make it RGB, and scale it to a square.
+def read_image(content: bytes | Path, preprocessing: Preprocessing) -> DecodedImage:
+    """Decode an image, turn it upright, make it RGB, and scale it to a square.
 
-    Transparent parts become white. 16-bit values are divided by 256; for 32-bit integers and
-    floats see `_eight_bits`. Of an animation, the first frame counts. A square RGB image of
+    Transparent parts become white. For values of more than 8 bits see `wide_values`. Of an
+    animation, the first frame counts, of a HEIF file its primary image. A square RGB image of
     `stored_size` keeps its pixels as they are.
 
     Raises:
         UserError: with the reason, but not the file's name, where `content` is in none of FORMATS,
-            has more than `max_pixels` pixels, or is damaged.
+            has more than `preprocessing.max_pixels` pixels, is damaged, or is no regular file.
         OSError: where a path cannot be read.
     """
-    data = content.read_bytes() if isinstance(content, Path) else content
-    try:
-        with _open(data) as image:
-            _check_size(image, max_pixels)
-            return _decode(image, preprocessing)
-    except UserError:
-        raise
-    except Image.DecompressionBombError:
-        raise UserError(f"it has more than {max_pixels:,} pixels, the limit.") from None
-    # On damaged files, decoders raise errors of a dozen classes, struct.error and IndexError too.
-    except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise UserError(f"it is damaged or cut short ({reason}).") from error
+    data = _read_file(content) if isinstance(content, Path) else content
+    with collect_warnings() as warnings:
+        try:
+            image = _read(data, preprocessing)
+        except UserError as error:
+            repaired = without_damaged_chunks(data)
+            if repaired == data:
+                raise
+            image = _read(repaired, preprocessing)
+            note(f"text or other data beside the pixels is left out ({error})")
+    return image._replace(warnings=tuple(warnings))
 
 
 def center_window(size: int, input_size: int) -> slice:
@@ -116,33 +132,30 @@ def without_padding(image: DecodedImage, preprocessing: Preprocessing) -> np.nda
     return image.pixels[center_window(size, height), center_window(size, width)]
 
 
-def _open(data: bytes) -> Image.Image:
-    """Open an image file, whose pixels are not decoded yet."""
-    kind = sniff(data)
-    if kind is None:
-        raise UserError(f"it is no image in a known format ({', '.join(FORMATS)}).")
-    if kind == "HEIF":
-        return _open_heif(data)
-    try:
-        return Image.open(io.BytesIO(data), formats=(kind,))
-    except Image.UnidentifiedImageError:
-        raise UserError(
-            f"it is damaged or cut short (no {kind} header that can be read)."
-        ) from None
+def _read_file(path: Path) -> bytes:
+    status = path.stat()
+    # A pipe or a device may have no end.
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise UserError("it is no regular file, but a pipe, a socket or a device.")
+    if status.st_size > MAX_BYTES:
+        raise UserError(f"it has {status.st_size:,} bytes; {MAX_BYTES:,} is the limit.")
+    return path.read_bytes()
 
 
-def _open_heif(data: bytes) -> Image.Image:
-    """Open a HEIC or HEIF file, as phones write them; raise UserError without the reader."""
+def _read(data: bytes, preprocessing: Preprocessing) -> DecodedImage:
     try:
-        # Most people have no such files, and importing it takes longer than a small image.
-        from pillow_heif import HeifImageFile  # noqa: PLC0415
-    except ImportError:
-        raise UserError(
-            "HEIC and HEIF files need the package pillow-heif: install it "
-            "(`pip install pillow-heif`), or convert the image to JPEG."
-        ) from None
-    # The class itself, since registering it with Pillow would change what other programs read.
-    return HeifImageFile(io.BytesIO(data))
+        with open_image(data) as image:
+            _check_size(image, preprocessing.max_pixels)
+            return _decode(image, preprocessing)
+    except UserError:
+        raise
+    except Image.DecompressionBombError:
+        limit = f"{preprocessing.max_pixels:,}"
+        raise UserError(f"it has more than {limit} pixels, the limit.") from None
+    # On damaged files, decoders raise errors of a dozen classes, struct.error and IndexError too.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise UserError(f"it is damaged or cut short ({reason}).") from error
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
@@ -158,20 +171,21 @@ def _decode(image: Image.Image, preprocessing: Preprocessing) -> DecodedImage:
     (width, height), mode = image.size, image.mode
     size, box = _geometry(width, height, preprocessing)
     # A JPEG decoder can leave out detail: cheaper, and invisible from twice the size upwards.
-    drafted = image.draft(None, (2 * size[0], 2 * size[1]))
+    # Of a HEIF file, `draft` would take a thumbnail instead, which may show something else.
+    drafted = image.draft(None, (2 * size[0], 2 * size[1])) if image.format != "HEIF" else None
     if drafted is not None:
         scale = width / drafted[1][2]
         box = (box[0] / scale, box[1] / scale, box[2] / scale, box[3] / scale)
-    image.load()
+    rgb, largest = _to_rgb(image, preprocessing.white_level)
     # Asked for only now, since loading a TIFF file turns it upright and drops the tag.
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    small = _to_rgb(image).resize(size, Image.Resampling.BILINEAR, box)
-    if orientation in _UPRIGHT:
-        small = small.transpose(_UPRIGHT[orientation])
-    if orientation in (5, 6, 7, 8):
+    turned = orientation(image)
+    small = rgb.resize(size, Image.Resampling.BILINEAR, box)
+    if turned in _UPRIGHT:
+        small = small.transpose(_UPRIGHT[turned])
+    if turned in (5, 6, 7, 8):
         width, height = height, width
     pixels = np.array(_fill_up(small, preprocessing.stored_size))
-    return DecodedImage(pixels, width, height, mode)
+    return DecodedImage(pixels, width, height, mode, largest)
 
 
 def _geometry(width: int, height: int, preprocessing: Preprocessing) -> tuple[tuple[int, int], Box]:
@@ -198,24 +212,15 @@ def _fill_up(image: Image.Image, size: int) -> Image.Image:
     return square
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+def _to_rgb(image: Image.Image, white_level: float) -> EightBit:
+    """Decode the pixels; return them as RGB, and the largest of values wider than 8 bits."""
+    level, wide_colour = white_level_of(image, white_level), is_wide_colour(image)
+    image.load()
+    if is_wide_grey(image):
+        grey, largest = grey_to_eight_bits(image, level)
+        return EightBit(grey.convert("RGB"), largest)
+    largest = largest_colour(image, white_level) if wide_colour else 0
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bits(grey: np.ndarray) -> np.ndarray:
-    """Convert wide grey values `(H, W)` to uint8, by rules that depend on the file's type.
-
-    Integers are taken as 16-bit values, which is what files of such images hold, even where
-    they are stored in 32. Floats range over 0..1 unless one is greater, then over 0..255.
-    """
-    if np.issubdtype(grey.dtype, np.integer):
-        return (np.clip(grey, 0, 65535) // 256).astype(np.uint8)
-    grey = np.nan_to_num(grey, nan=0.0)
-    if grey.max() <= 1:
-        grey = grey * 255
-    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return EightBit(image.convert("RGB"), largest)

@@ -17,6 +17,8 @@ class BundleSpec(BaseModel):
         classes: names of the classes, in the order of the logits.
         stored_size: side of the images that the split stage stores, in pixels.
         resize: see `Preprocessing`.
+        white_level: see `Preprocessing`.
+        max_pixels: see `Preprocessing`.
         input_size: side of the model input, in pixels.
         mean: of each channel, in 0..255.
         std: of each channel, in 0..255.
@@ -30,6 +32,8 @@ class BundleSpec(BaseModel):
     classes: list[str]
     stored_size: int
     resize: Resize
+    white_level: float
+    max_pixels: int
     input_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -39,4 +43,4 @@ class BundleSpec(BaseModel):
     @property
     def preprocessing(self) -> Preprocessing:
         """How an image file becomes a stored square."""
-        return Preprocessing(self.stored_size, self.resize)
+        return Preprocessing(self.stored_size, self.resize, self.white_level, self.max_pixels)

@@ -89,6 +89,8 @@ def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
         classes=dataset.classes,
         stored_size=stored_size,
         resize=dataset.preprocessing.resize,
+        white_level=dataset.preprocessing.white_level,
+        max_pixels=dataset.preprocessing.max_pixels,
         input_size=input_size,
         mean=mean,
         std=std,

@@ -56,6 +56,8 @@ def save_model(folder: Path, dataset: Dataset, augment: dict) -> None:
         classes=dataset.classes,
         stored_size=SIZE,
         resize="crop",
+        white_level=65535,
+        max_pixels=89_000_000,
         input_size=CROP,
         mean=(125.0, 125.0, 125.0),
         std=(60.0, 60.0, 60.0),

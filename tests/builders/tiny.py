@@ -202,6 +202,8 @@ def tiny_bundle(
         classes=CLASSES,
         stored_size=stored_size,
         resize="crop",
+        white_level=65535,
+        max_pixels=89_000_000,
         input_size=input_size,
         mean=(120.0, 110.0, 100.0),
         std=(60.0, 61.0, 62.0),

@@ -124,33 +124,6 @@ def test_cmyk_becomes_rgb() -> None:
     assert abs(pixels.astype(int) - (255, 0, 0)).max() <= 4
 
 
-WIDE = [[0, 255, 256, 511], [4096, 32768, 65279, 65535]]
-
-
-@pytest.mark.parametrize(
-    ("grey", "kind"),
-    [
-        *((np.array(WIDE, np.uint16), kind) for kind in ("PNG", "TIFF", "PPM")),
-        (np.array([[-5, *WIDE[0][1:]], [*WIDE[1][:3], 9999999]], np.int32), "TIFF"),
-    ],
-)
-def test_sixteen_bit_values_are_scaled_not_clipped(grey: np.ndarray, kind: str) -> None:
-    content = encode(np.kron(grey, np.ones((4, 2), grey.dtype)), kind)
-    image = read_image(content, CROP_8)
-    expected = [[0, 0, 1, 1], [16, 128, 254, 255]]
-    np.testing.assert_array_equal(image.pixels[::4, ::2, 0], expected)
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [([0.0, 0.5, 1.0, np.nan], [0, 128, 255, 0]), ([-3.0, 0.5, 100.4, 999.0], [0, 0, 100, 255])],
-)
-def test_floats_range_to_one_or_to_255(values: list[float], expected: list[int]) -> None:
-    grey = np.repeat(np.array([values], np.float32), 4, axis=0)
-    image = read_image(encode(grey, "TIFF"), Preprocessing(4, "crop"))
-    np.testing.assert_array_equal(image.pixels[0, :, 1], expected)
-
-
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_first_frame_of_an_animation_counts(kind: str) -> None:
     frames = [flat(color, "RGB") for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
@@ -184,7 +157,9 @@ def test_large_jpeg_is_scaled_by_its_decoder(monkeypatch: pytest.MonkeyPatch) ->
     smooth = np.stack([rows / 4, columns / 6, (rows + columns) / 9], axis=-1).astype(np.uint8)
     sizes = []
     to_rgb = images._to_rgb
-    monkeypatch.setattr(images, "_to_rgb", lambda image: sizes.append(image.size) or to_rgb(image))
+    monkeypatch.setattr(
+        images, "_to_rgb", lambda *args: sizes.append(args[0].size) or to_rgb(*args)
+    )
     for resize in RESIZES:
         fast, exact = (
             read_image(encode(smooth, kind), Preprocessing(50, resize)) for kind in ("JPEG", "PNG")
@@ -209,7 +184,6 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">L", 13) + chunk + end + data
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [9_434, 10_000, 20_000, 2_000_000])
 def test_too_many_pixels_are_refused_by_the_header(side: int) -> None:
     with pytest.raises(UserError, match=f"{MAX_PIXELS:,}"):

@@ -1,0 +1,112 @@
+"""Convert images of more than 8 bits a value to 8 bits, by the white level."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, TiffTags
+
+from classifier.core.errors import UserError
+from classifier.processing.decoder_warnings import note
+
+FULL_RANGE = 65535.0
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+assert TiffTags.lookup(_PHOTOMETRIC).name == "PhotometricInterpretation"
+
+
+class EightBit(NamedTuple):
+    """An image of 8 bits a value, and the largest value that the file holds; 0 if not wide."""
+
+    image: Image.Image
+    largest: int
+
+
+def white_level_of(image: Image.Image, white_level: float) -> float:
+    """Return the value that means white in a wide grey image; call it before `image.load()`.
+
+    Some files say it themselves, and Pillow or libheif scales their values.
+    """
+    codec, rawmode = _tile(image)
+    if image.format == "HEIF" or (image.format == "PPM" and codec.startswith("ppm")):
+        return FULL_RANGE
+    return 4095.0 if rawmode == "I;12" else white_level
+
+
+def is_wide_colour(image: Image.Image) -> bool:
+    """Return whether the file has 16 bits a colour; call it before `image.load()`."""
+    return not is_wide_grey(image) and ";16" in _tile(image)[1]
+
+
+def is_wide_grey(image: Image.Image) -> bool:
+    """Return whether the image is grey with more than 8 bits a value."""
+    return image.mode == "F" or image.mode.startswith("I")
+
+
+def grey_to_eight_bits(image: Image.Image, white_level: float) -> EightBit:
+    """Convert a loaded wide grey image: `value * 255 / white_level`, rounded and clipped.
+
+    32-bit integers up to 255 are 8-bit values in a large box. Floats range over 0..1 unless one
+    is greater, then over 0..255.
+    """
+    grey = np.asarray(image)
+    if image.mode == "F":
+        return EightBit(Image.fromarray(_floats(grey)), 0)
+    largest = int(grey.max())
+    if largest <= 255 and grey.dtype.itemsize == 4 and _is_32_bit(image):
+        return EightBit(Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)), 0)
+    if grey.dtype.kind == "u" and grey.dtype.itemsize == 2:
+        pixels = _scaled(np.arange(65536), white_level)[grey]  # a table needs less memory
+    else:
+        pixels = _scaled(grey, white_level)
+    if image.format == "TIFF" and _tiff_tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
+        pixels = 255 - pixels  # Pillow inverts such files of 8 bits only
+    return EightBit(Image.fromarray(pixels), max(largest, 0))
+
+
+def largest_colour(image: Image.Image, white_level: float) -> int:
+    """Return about the largest value of a loaded image with 16 bits a colour.
+
+    Pillow keeps the upper 8 bits alone, which is right for the full range.
+
+    Raises:
+        UserError: The white level says that the values fill fewer bits.
+    """
+    if white_level < FULL_RANGE:
+        raise UserError(
+            "it has 16 bits a colour, of which only the upper 8 are read, so with "
+            f"split.white_level {white_level:g} it would be nearly black: save it with 8 bits."
+        )
+    bands = zip(image.getbands(), np.atleast_2d(image.getextrema()), strict=True)
+    return int(max(high for band, (_, high) in bands if band != "A")) * 256 + 255
+
+
+def _scaled(values: np.ndarray, white_level: float) -> np.ndarray:
+    scaled = values.astype(np.float32) * np.float32(255 / white_level)
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def _floats(grey: np.ndarray) -> np.ndarray:
+    grey = np.nan_to_num(grey, nan=0.0)
+    largest = grey.max()
+    if largest <= 1:
+        grey = grey * 255
+    elif largest > 255:
+        note(f"its floating-point values reach {largest:g}; all above 255 are white")
+    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+
+
+def _is_32_bit(image: Image.Image) -> bool:
+    return image.format == "TIFF" and _tiff_tag(image, 258) == (32,)
+
+
+def _tiff_tag(image: Image.Image, tag: int) -> object:
+    return getattr(image, "tag_v2", {}).get(tag)
+
+
+def _tile(image: Image.Image) -> tuple[str, str]:
+    """Return the names of the decoder and of the stored layout; empty where there are none."""
+    tile = getattr(image, "tile", [])
+    if not tile:
+        return "", ""
+    arguments = tile[0].args
+    rawmode = arguments if isinstance(arguments, str) else (arguments or ("",))[0]
+    return tile[0].codec_name, str(rawmode)
