@@ -11,6 +11,10 @@ from classifier.splitting.image_measures import brightness_and_contrast
 from classifier.splitting.params import CheckParams
 from classifier.splitting.split import SplitResult
 
+# White levels of images of 8, 10, 12, 14 and 16 bits.
+WHITE_LEVELS = (255, 1023, 4095, 16383, 65535)
+_MOST_NAMED = 5
+
 
 class Check(NamedTuple):
     """The result of one check.
@@ -28,8 +32,17 @@ class Check(NamedTuple):
     worst: str
 
 
-def check_images(dataset: Dataset, result: SplitResult, params: CheckParams) -> list[Check]:
-    """Run all checks; `cases` is 0 if nothing is wrong."""
+def check_images(
+    dataset: Dataset, result: SplitResult, odd: list[tuple[str, str]], params: CheckParams
+) -> list[Check]:
+    """Run all checks; `cases` is 0 if nothing is wrong.
+
+    Args:
+        dataset: The data set.
+        result: Of the split.
+        odd: See `odd_images.odd_images`.
+        params: The limits.
+    """
     images = result.duplicates.images
     contradicting = [
         images[pair.first].path
@@ -41,6 +54,9 @@ def check_images(dataset: Dataset, result: SplitResult, params: CheckParams) -> 
     return [
         _listed("cannot be read", [path for path, _ in result.problems]),
         *_check_files(dataset, result, params),
+        *_check_white_level(dataset.preprocessing.white_level, result),
+        _listed("decoder warnings", _paths(result.complaints)),
+        _all_named("unlike the other images of the class", _paths(odd)),
         _listed("near-duplicates with different labels", contradicting),
         _listed("duplicates of a training image in val or test", leaked),
         *_check_classes(dataset, params),
@@ -88,6 +104,21 @@ def _check_files(dataset: Dataset, result: SplitResult, params: CheckParams) -> 
     ]
 
 
+def _check_white_level(white_level: float, result: SplitResult) -> list[Check]:
+    """Compare the white level with the largest value of all images of more than 8 bits a value."""
+    limit, largest = f"white_level {white_level:g}", int(result.largest.max(initial=0))
+    wide = int((result.largest > 0).sum())
+    level = next((level for level in WHITE_LEVELS if level >= largest), largest)
+    advice = f"largest value {largest}: set split.white_level to {level}"
+    dark = 0 < largest < white_level / 8
+    bright = int((result.largest > white_level).sum())
+    dark_cases = wide if dark else 0
+    return [
+        Check("wide images that become nearly black", limit, dark_cases, advice if dark else ""),
+        Check("images brighter than white", limit, bright, advice if bright else ""),
+    ]
+
+
 def _check_classes(dataset: Dataset, params: CheckParams) -> list[Check]:
     classes, tests = dataset.classes, dataset.class_counts("test")
     sizes = np.bincount(dataset.labels, minlength=len(classes))
@@ -110,6 +141,17 @@ def _above(name: str, limit: str, badness: np.ndarray, most: float, names: list[
     """Count where `badness`, `(n,)`, is above `most`; `names` belong to its values."""
     cases = int((badness > most).sum())
     return Check(name, limit, cases, names[int(badness.argmax())] if cases else "")
+
+
+def _paths(warnings: list[tuple[str, str]]) -> list[str]:
+    """Return each path once."""
+    return list(dict.fromkeys(path for path, _ in warnings))
+
+
+def _all_named(name: str, cases: list[str]) -> Check:
+    """Count the cases; name more than one of them, since none is the worst."""
+    named = ", ".join(cases[:_MOST_NAMED]) + (", …" if len(cases) > _MOST_NAMED else "")
+    return Check(name, "", len(cases), named)
 
 
 def _listed(name: str, cases: list[str]) -> Check:

@@ -16,6 +16,7 @@ _FACTS = [
     ("width", np.int32),  # 0 means not read
     ("height", np.int32),
     ("mode", "U8"),
+    ("largest", np.int64),  # see `DecodedImage`
     ("sha256", np.uint8, 32),  # of the file
     ("pixels", np.uint8, 16),  # digest of the stored pixels
     ("thumbnail", np.uint8, (SIDE, SIDE)),
@@ -28,13 +29,15 @@ class ImageTable:
 
     Attributes:
         images: Sorted by path.
-        facts: Structured array `(n,)` of width, height, mode, sha256, pixels, thumbnail, group.
+        facts: Structured array `(n,)` of width, height, mode, largest, sha256, pixels, thumbnail,
+            group.
     """
 
     def __init__(self, images: list[RawImage], file: BinaryIO, stored_size: int) -> None:
         self.images = images
         self.facts = np.zeros(len(images), _FACTS)
         self._stored = ImagesFile(file, len(images), stored_size)
+        self._warnings: dict[str, tuple[str, ...]] = {}  # by path; most images have none
 
     def store(
         self, decoded: Iterable[Decoded], on_bad_image: Literal["error", "skip"]
@@ -75,6 +78,14 @@ class ImageTable:
         self.images, self.facts = chosen, self.facts[kept]
         return small
 
+    def complaints(self) -> list[tuple[str, str]]:
+        """Return path and warning of each image of which its decoder complained, by path."""
+        return [
+            (image.path, warning)
+            for image in self.images
+            for warning in self._warnings.get(image.path, ())
+        ]
+
     def read_pixels(self, rows: Sequence[int]) -> np.ndarray:
         """Return the stored pixels of these rows: uint8 `(len(rows), S, S, 3)`."""
         size = self._stored.size
@@ -87,11 +98,14 @@ class ImageTable:
         image = item.image
         assert image is not None
         self._stored.write(row, image.pixels)
+        if image.warnings:
+            self._warnings[item.path] = image.warnings
         digest = hashlib.blake2b(image.pixels.tobytes(), digest_size=16).digest()
         for name, value in (
             ("width", image.width),
             ("height", image.height),
             ("mode", image.mode),
+            ("largest", image.largest),
             ("sha256", np.frombuffer(item.sha256, np.uint8)),
             ("pixels", np.frombuffer(digest, np.uint8)),
             ("thumbnail", item.thumbnail),

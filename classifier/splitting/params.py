@@ -61,6 +61,8 @@ class SplitParams(Params):
     resize: Resize
     min_images_per_class: int = Field(ge=3)  # one for each split
     exclude_classes: list[str]
+    white_level: float = Field(gt=0, allow_inf_nan=False)
+    max_pixels: int = Field(ge=1, le=178_000_000)  # Pillow itself refuses more
     on_bad_image: Literal["error", "skip"]
     duplicates: Literal["group", "drop", "keep"]
     duplicate_similarity: float | None = Field(ge=0.5, le=1)

@@ -15,8 +15,12 @@ from classifier.splitting.image_measures import (
     measures_table,
     modes_table,
 )
+from classifier.splitting.odd_images import odd_images
 from classifier.splitting.params import CheckParams, SplitParams
 from classifier.splitting.split import SplitResult
+
+# Number of warnings of decoders that are printed.
+_MOST_COMPLAINTS = 5
 
 
 def write_results(
@@ -25,10 +29,13 @@ def write_results(
     """Write metrics.json and the tables to `folder`; return the data checks."""
     counts = class_counts(dataset)
     measures = measure_images(dataset, result.thumbnails)
-    checks = check_images(dataset, result, params)
+    odd = odd_images(dataset, result.modes, result.thumbnails)
+    checks = check_images(dataset, result, odd, params)
+    warnings = sorted([*result.complaints, *odd])
     write_json(folder / "metrics.json", split_metrics(dataset, result, counts))
     for name, table in (
         ("class_counts", counts),
+        ("image_warnings", pd.DataFrame(warnings, columns=["path", "warning"])),
         ("problems", pd.DataFrame(result.problems, columns=["path", "reason"])),
         ("duplicates", duplicates_table(dataset, result.duplicates)),
         ("checks", checks_table(checks)),
@@ -66,4 +73,11 @@ def describe_split(dataset: Dataset, result: SplitResult, params: SplitParams) -
         lines.append(
             f"dropped classes with fewer than {params.min_images_per_class} images: {sizes}"
         )
-    return [*lines, *describe_duplicates(dataset, result.duplicates)]
+    return [*lines, *describe_duplicates(dataset, result.duplicates), *_complaints(result)]
+
+
+def _complaints(result: SplitResult) -> list[str]:
+    """Return a line for each of the first warnings of decoders, and how many more there are."""
+    lines = [f"{path}: {warning}" for path, warning in result.complaints[:_MOST_COMPLAINTS]]
+    more = len(result.complaints) - len(lines)
+    return [*lines, *([f"{more} more in results/split/image_warnings.csv"] if more else [])]

@@ -40,6 +40,8 @@ class SplitResult(NamedTuple):
         duplicates: All of them, also images that were dropped as duplicates.
         modes: Colour mode of each image, str `(N,)`.
         thumbnails: uint8 `(N, SIDE, SIDE)`.
+        largest: Largest value of each image of more than 8 bits a value, int64 `(N,)`; 0 elsewhere.
+        complaints: Path and warning of the decoder, sorted by path.
     """
 
     problems: list[tuple[str, str]]
@@ -47,6 +49,8 @@ class SplitResult(NamedTuple):
     duplicates: Duplicates
     modes: np.ndarray
     thumbnails: np.ndarray
+    largest: np.ndarray
+    complaints: list[tuple[str, str]]
 
 
 def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
@@ -69,7 +73,9 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
     found = without_excluded(labelled, excluded)
     images, dropped = without_small(found, params.min_images_per_class)
     check_class_sizes(images, params)  # raises errors before the slow decoding
-    preprocessing = Preprocessing(params.stored_size, params.resize)
+    preprocessing = Preprocessing(
+        params.stored_size, params.resize, params.white_level, params.max_pixels
+    )
     (output / "manifest.csv").unlink(
         missing_ok=True
     )  # written last: with it the data set is complete
@@ -88,7 +94,16 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
     splits = assign(table.images, keys, params, groups)
     write_json(output / "preprocessing.json", asdict(preprocessing))
     _write_tables(output, table.images, splits, table.facts, columns)
-    return SplitResult(problems, dropped, duplicates, table.facts["mode"], table.facts["thumbnail"])
+    facts = table.facts
+    return SplitResult(
+        problems=problems,
+        dropped=dropped,
+        duplicates=duplicates,
+        modes=facts["mode"],
+        thumbnails=facts["thumbnail"],
+        largest=facts["largest"],
+        complaints=table.complaints(),
+    )
 
 
 def _find_duplicates(table: ImageTable, similarity: float | None) -> Duplicates:

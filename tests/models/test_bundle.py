@@ -61,6 +61,8 @@ def test_description_says_all_that_prediction_needs(tmp_path: Path) -> None:
         "classes",
         "stored_size",
         "resize",
+        "white_level",
+        "max_pixels",
         "input_size",
         "mean",
         "std",

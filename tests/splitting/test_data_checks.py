@@ -35,13 +35,14 @@ def a_dataset(**columns: Any) -> Dataset:
 def a_result(**changes: Any) -> SplitResult:
     thumbnails = np.random.default_rng(0).integers(0, 256, (6, 32, 32), dtype=np.uint8)
     nothing = Duplicates([], [], np.zeros(6, np.int64))
-    good = SplitResult([], {}, nothing, np.array(["RGB"] * 4 + ["L"] * 2), thumbnails)
+    modes, zeros = np.array(["RGB"] * 4 + ["L"] * 2), np.zeros(6, np.int64)
+    good = SplitResult([], {}, nothing, modes, thumbnails, zeros, [])
     return good._replace(**changes)
 
 
 def found(dataset: Dataset, result: SplitResult, **limits: Any) -> dict[str, tuple[int, str]]:
     """Cases and the worst of them, of the checks that found something."""
-    checks = check_images(dataset, result, CheckParams.model_validate(LIMITS | limits))
+    checks = check_images(dataset, result, [], CheckParams.model_validate(LIMITS | limits))
     return {check.name: (check.cases, check.worst) for check in checks if check.cases}
 
 
@@ -77,6 +78,35 @@ def test_blank_images_are_found() -> None:
     assert found(a_dataset(), result) == {"blank": (1, "3.png")}
 
 
+@pytest.mark.parametrize(
+    ("largest", "level"),
+    [(200, 255), (255, 255), (256, 1023), (4080, 4095), (8191, 16383)],
+)
+def test_wide_images_that_are_all_dark_are_named_with_the_level_to_set(
+    largest: int, level: int
+) -> None:
+    result = a_result(largest=np.array([0, 0, 100, largest, 7, 0]))
+    cases, worst = found(a_dataset(), result)["wide images that become nearly black"]
+    assert cases == 3
+    assert worst == f"largest value {largest}: set split.white_level to {level}"
+
+
+def test_one_bright_image_shows_that_the_white_level_is_right() -> None:
+    assert found(a_dataset(), a_result(largest=np.array([3, 9, 100, 8192, 7, 0]))) == {}
+
+
+def test_images_beyond_the_white_level_are_named() -> None:
+    result = a_result(largest=np.array([0, 70_000, 65_535, 80_000, 7, 0]))
+    assert found(a_dataset(), result)["images brighter than white"] == (
+        2, "largest value 80000: set split.white_level to 80000",
+    )  # fmt: skip
+
+
+def test_complaints_of_decoders_are_counted() -> None:
+    complaints = [("2.png", "its EXIF data cannot be read"), ("3.png", "its text is damaged")]
+    assert found(a_dataset(), a_result(complaints=complaints)) == {"decoder warnings": (2, "2.png")}
+
+
 def test_imbalance_names_the_smallest_class() -> None:
     dataset = a_dataset(label=[0, 1, 1, 1, 1, 1])
     name = "classes up to 5.0 times smaller than the largest"
@@ -96,7 +126,7 @@ def test_unreadable_and_contradicting_images_are_found() -> None:
 
 def test_table_says_which_checks_are_good() -> None:
     params = CheckParams.model_validate(LIMITS)
-    table = checks_table(check_images(a_dataset(width=10), a_result(), params))
+    table = checks_table(check_images(a_dataset(width=10), a_result(), [], params))
     warned = table[table["verdict"] == "warning"]
     assert warned["check"].tolist() == ["too small", "too long"]
     assert warned["cases"].tolist() == [6, 6]
@@ -105,11 +135,11 @@ def test_table_says_which_checks_are_good() -> None:
 
 def test_warnings_fail_where_asked() -> None:
     params = CheckParams.model_validate(LIMITS)
-    checks = check_images(a_dataset(width=10), a_result(), params)
+    checks = check_images(a_dataset(width=10), a_result(), [], params)
     lines = ["too small: 6 (min_side 20, 0.png)", "too long: 6 (max_aspect_ratio 4, 0.png)"]
     assert describe_warnings(checks, params) == lines
     strict = CheckParams.model_validate(LIMITS | {"on_warning": "fail"})
     with pytest.raises(UserError, match=r"too small: 6 .+ set split\.checks\.on_warning: warn"):
         describe_warnings(checks, strict)
-    good = check_images(a_dataset(), a_result(), strict)
+    good = check_images(a_dataset(), a_result(), [], strict)
     assert describe_warnings(good, strict) == []

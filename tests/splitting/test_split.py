@@ -58,7 +58,9 @@ def test_files_are_as_the_contract_says(tmp_path: Path) -> None:
         "classes.json", "duplicate_images.npy", "images.npy", "manifest.csv", "preprocessing.json",
     ]  # fmt: skip
     assert json.loads(files["classes.json"]) == ["Zürich, eel", "black cat", "dog"]
-    assert json.loads(files["preprocessing.json"]) == {"stored_size": 8, "resize": "pad"}
+    assert json.loads(files["preprocessing.json"]) == {
+        "stored_size": 8, "resize": "pad", "white_level": 65535, "max_pixels": 89_000_000,
+    }  # fmt: skip
     with (tmp_path / "split/manifest.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.reader(file))) == 1 + len(PETS)
     assert b"\r" not in files["manifest.csv"]

@@ -60,7 +60,8 @@ def test_report_is_the_same_every_time(report: Path, tmp_path: Path) -> None:
     files = sorted(path.name for path in report.iterdir())
     assert files == [
         "checks.csv", "class_counts.csv", "duplicates.csv", "image_histograms.csv",
-        "image_measures.csv", "image_modes.csv", "metrics.json", "problems.csv",
+        "image_measures.csv", "image_modes.csv", "image_warnings.csv", "metrics.json",
+        "problems.csv",
     ]  # fmt: skip
     for name in files:
         assert (report / name).read_bytes() == (tmp_path / name).read_bytes()

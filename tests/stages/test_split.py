@@ -48,6 +48,7 @@ def test_stage_writes_the_data_set_and_its_report(
         "image_histograms.csv",
         "image_measures.csv",
         "image_modes.csv",
+        "image_warnings.csv",
         "metrics.json",
         "problems.csv",
         "timing.json",
