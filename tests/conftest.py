@@ -1,8 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 from builders.clones import Clone
 from hypothesis import settings
+
+from classifier.core.cache import locked
 
 # How long an example takes says more about what else the machine does.
 settings.register_profile("untimed", deadline=None)
@@ -19,10 +22,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="session")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone in which the pipeline has run; tests that use it belong to the group `origin`."""
-    folder = tmp_path_factory.mktemp("origin")
-    clone = Clone.of_work_tree(folder / "project", folder / "cache")
-    clone.begin_anew(epochs=1)
-    clone.dvc("repro")
-    clone.commit("as run")
-    return clone
+    """A clone in which the pipeline has run, one for all workers; tests change copies of it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "origin"
+    with locked(folder.with_suffix(".lock")):
+        if (folder / "done").exists():
+            return Clone(folder / "project", folder / "cache")
+        clone = Clone.of_work_tree(folder / "project", folder / "cache")
+        clone.begin_anew(epochs=1)
+        clone.dvc("repro")
+        clone.commit("as run")
+        (folder / "done").touch()
+        return clone

@@ -36,25 +36,23 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clones(tmp_path_factory: pytest.TempPathFactory, audit: Path) -> tuple[Clone, Clone]:
-    """Two clones in folders of different depth, in which the pipeline has run.
+def clones(
+    tmp_path_factory: pytest.TempPathFactory, audit: Path, origin: Clone
+) -> tuple[Clone, Clone]:
+    """Two clones in folders of different depth, in one of which the pipeline has run.
 
-    What surrounds the second one differs in all that must not matter.
+    The other is a copy of `origin`. What surrounds the run differs in all that must not matter.
     """
     folder, cache = (tmp_path_factory.mktemp(name) for name in ("clones", "caches"))
     style = folder / "matplotlibrc"
     style.write_text("lines.linewidth: 9\nfont.size: 30\nsavefig.dpi: 20\n", "utf-8")
     around = {"MATPLOTLIBRC": str(style), **AROUND, **audit_variables(audit)}
-    second = Clone.of_work_tree(folder / "second" / "and deeper", cache / "second")
-    made = (
-        Clone.of_work_tree(folder / "first", cache / "first"),
-        replace(second, variables=around),
-    )
-    for clone in made:
-        clone.begin_anew(epochs=2)
-        clone.dvc("repro")
-        clone.commit("as run")
-    return made
+    found = Clone.of_work_tree(folder / "second" / "and deeper", cache / "second")
+    second = replace(found, variables=around)
+    second.begin_anew(epochs=1)
+    second.dvc("repro")
+    second.commit("as run")
+    return origin.copied(folder / "first"), second
 
 
 @in_clones
