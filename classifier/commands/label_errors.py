@@ -6,19 +6,28 @@
 import argparse
 from pathlib import Path
 
+from classifier.commands.label_studio_options import add_label_studio_options, write_label_studio
+from classifier.commands.option_types import positive
+
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 
 
 def main(arguments: list[str]) -> None:
     """Search all three splits for label errors; write a table and a sheet of images."""
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="classifier label-errors",
         description="List the images whose label is probably wrong (confident learning).",
         epilog="Writes results/label_errors.csv and results/label_errors.png.",
-    ).parse_args(arguments)
+    )
+    parser.add_argument(
+        "--count", type=positive, metavar="N", help="number of images to list (default: all)"
+    )
+    add_label_studio_options(parser)
+    options = parser.parse_args(arguments)
     # PyTorch and scikit-learn are slow to import, which --help need not wait for.
     from classifier.core.files import write_csv  # noqa: PLC0415
     from classifier.evaluation.label_errors import draw_label_errors, find_label_errors  # noqa: PLC0415
+    from classifier.evaluation.label_studio import Suggestion  # noqa: PLC0415
     from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
     from classifier.models.prediction import load_trained  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415
@@ -26,10 +35,15 @@ def main(arguments: list[str]) -> None:
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     table = find_label_errors(bundle, dataset)
-    write_csv(RESULTS / "label_errors.csv", table)
-    write_png(draw_label_errors(dataset, table), RESULTS / "label_errors.png")
+    listed = table.head(options.count or len(table))
+    write_csv(RESULTS / "label_errors.csv", listed)
+    write_png(draw_label_errors(dataset, listed), RESULTS / "label_errors.png")
     print(
         f"of {len(dataset.images)} labels, {len(table)} are in doubt, and "
         f"{table['likely_error'].sum()} of them probably wrong: "
         "results/label_errors.csv, the first in results/label_errors.png"
     )
+    suggestions = map(
+        Suggestion, listed["path"], listed["suggested"], listed["suggested_confidence"]
+    )
+    write_label_studio(options, RESULTS / "label_errors.json", suggestions, dataset.classes)

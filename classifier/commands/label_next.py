@@ -6,8 +6,10 @@
 import argparse
 from pathlib import Path
 
+from classifier.commands.label_studio_options import add_label_studio_options, write_label_studio
+from classifier.commands.option_types import positive
+
 MODELS, RESULTS = Path("models"), Path("results")
-CHOSEN = 60
 
 
 def main(arguments: list[str]) -> None:
@@ -18,7 +20,12 @@ def main(arguments: list[str]) -> None:
         epilog="Writes results/label_next.csv and results/label_next.png.",
     )
     parser.add_argument("folder", type=Path, help="folder of images without labels")
-    folder: Path = parser.parse_args(arguments).folder
+    parser.add_argument(
+        "--count", type=positive, default=60, metavar="N", help="number of images to choose"
+    )
+    add_label_studio_options(parser)
+    options = parser.parse_args(arguments)
+    folder: Path = options.folder
     # PyTorch is slow to import, which --help need not wait for.
     from classifier.core.files import write_csv  # noqa: PLC0415
     from classifier.evaluation.label_next import (  # noqa: PLC0415
@@ -27,6 +34,7 @@ def main(arguments: list[str]) -> None:
         look_at,
         ranking,
     )
+    from classifier.evaluation.label_studio import Suggestion  # noqa: PLC0415
     from classifier.models.bundle import load_bundle  # noqa: PLC0415
     from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415
@@ -34,10 +42,14 @@ def main(arguments: list[str]) -> None:
     make_deterministic()
     bundle = load_bundle(MODELS, choose_device())
     pool = look_at(folder, bundle)
-    order = choose(pool.features, pool.given, CHOSEN)
-    write_csv(RESULTS / "label_next.csv", ranking(pool, folder, bundle.spec.classes, order))
+    order = choose(pool.features, pool.given, options.count)
+    table = ranking(pool, folder, bundle.spec.classes, order)
+    write_csv(RESULTS / "label_next.csv", table)
     write_png(draw_chosen(pool, bundle, order), RESULTS / "label_next.png")
     print(
         f"label these {len(order)} of {len(pool.paths)} images next: results/label_next.csv, the "
         "first in results/label_next.png"
     )
+    suggestions = map(Suggestion, table["path"], table["predicted"], table["confidence"])
+    tasks = RESULTS / "label_next.json"
+    write_label_studio(options, tasks, suggestions, bundle.spec.classes)

@@ -32,7 +32,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def json_bytes(content: dict[str, Any]) -> bytes:
+def json_bytes(content: dict[str, Any] | list[dict[str, Any]]) -> bytes:
     """Return `content` as indented UTF-8 JSON.
 
     Raises:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,9 @@ def test_program_finds_labels_that_were_exchanged(
     label_errors.main([])
     assert contents(Path("results")) == first
     assert f"of 60 labels, {len(table)} are in doubt" in capsys.readouterr().out
+    label_errors.main(["--count", "3", "--label-studio"])
+    assert set(pd.read_csv("results/label_errors.csv")["path"]) == set(manifest["path"][wrong])
+    assert len(json.loads(Path("results/label_errors.json").read_text("utf-8"))) == 3
 
 
 def test_class_that_cannot_be_held_out_is_refused(tmp_path: Path) -> None:

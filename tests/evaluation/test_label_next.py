@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,23 @@ def test_program_ranks_the_images_of_a_folder(
     first = contents(Path("results"))
     label_next.main(["pool"])
     assert contents(Path("results")) == first
+
+
+def test_tasks_for_label_studio_are_the_chosen_images_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_pool(Path("pool"))
+    tiny_bundle(tmp_path / "models")
+    label_next.main(["pool", "--count", "3", "--label-studio", "--path-prefix", "pool"])
+    table = pd.read_csv("results/label_next.csv")
+    tasks = json.loads(Path("results/label_next.json").read_text("utf-8"))
+    assert len(table) == 3
+    assert [task["data"]["image"] for task in tasks] == [
+        f"/data/local-files/?d=pool/{path}" for path in table["path"]
+    ]
+    assert Path("results/label_next.xml").read_text("utf-8").count("<Choice ") == 3
+    assert "3 tasks for Label Studio" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
