@@ -13,18 +13,22 @@ import yaml
 from classifier.core.config import RENAMED, ParamsLoader
 from classifier.core.errors import UserError
 
+# Knobs whose value may be a mapping, which is set as a whole.
+MAPPINGS = frozenset({"download.splits", "download.labels"})
+
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return values by full name: `{"train": {"epochs": 5}}` becomes `{"train.epochs": 5}`.
 
-    Only mappings are taken apart, lists are values.
+    Only mappings are taken apart, lists are values, and so are the knobs in MAPPINGS.
     """
     values: dict[str, Any] = {}
     for key, value in content.items():
-        if isinstance(value, Mapping):
-            values |= flatten(value, f"{prefix}{key}.")
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and name not in MAPPINGS:
+            values |= flatten(value, f"{name}.")
         else:
-            values[f"{prefix}{key}"] = value
+            values[name] = value
     return values
 
 

@@ -1,7 +1,7 @@
 """Get the images of any source as one file in data/raw/, with the label of each image."""
 
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -25,7 +25,9 @@ from classifier.sources.fetch import (
     parse_checksum,
 )
 from classifier.sources.folders import list_folder, read_images
-from classifier.sources.layout import locate_images
+from classifier.sources.ignore import ignore_files
+from classifier.sources.layout import label_by_folders
+from classifier.sources.names import ignored_by
 from classifier.sources.params import DownloadParams
 from classifier.sources.tables import FILES, LABELS, SeenFile, write_files, write_labels
 
@@ -40,12 +42,15 @@ class Found(NamedTuple):
     Attributes:
         name: Of the file that will hold the images.
         files: Every file of the source, sorted by path.
-        store: Writes the file that holds the images to a path.
+        folders: Names of its folders, as far as the source lists them.
+        store: Writes the file that holds the images to a path; takes the files, too, whose status
+            says which are images.
     """
 
     name: str
     files: list[SeenFile]
-    store: Callable[[Path], None]
+    folders: list[str]
+    store: Callable[[Path, list[SeenFile]], None]
 
 
 class Acquired(NamedTuple):
@@ -67,11 +72,19 @@ def acquire(params: DownloadParams, folder: Path) -> Acquired:
             each image.
     """
     found = _find(params)
-    labels = locate_images(_names_of_images(found, params))
+    files, folders = ignore_files(found.files, found.folders, params.ignore)
+    _check_images(files, params)
+    labels = label_by_folders(files, folders, params)
+    files = [
+        file._replace(status="unlabelled", reason=labels.kept_out[file.path])
+        if file.path in labels.kept_out
+        else file
+        for file in files
+    ]
     file = folder / found.name
-    found.store(file)
-    write_labels(folder / LABELS, labels)
-    write_files(folder / FILES, found.files)
+    found.store(file, files)
+    write_labels(folder / LABELS, labels.images, labels.columns)
+    write_files(folder / FILES, files)
     description = {
         "source": params.source,
         "url": _address(params)[0],
@@ -83,7 +96,7 @@ def acquire(params: DownloadParams, folder: Path) -> Acquired:
     for other in folder.iterdir():  # files of a run with other params
         if other.name not in (file.name, LABELS, FILES, DESCRIPTION):
             other.unlink()
-    return Acquired(file, [describe_files(found.files)])
+    return Acquired(file, [describe_files(files), *labels.lines])
 
 
 def _find(params: DownloadParams) -> Found:
@@ -91,7 +104,7 @@ def _find(params: DownloadParams) -> Found:
     if params.source == "digits":
         images = list(_digits())
         files = [SeenFile(name, len(content), "image") for name, content in images]
-        return Found("digits.zip", files, lambda path: write_zip(path, images))
+        return Found("digits.zip", files, [], lambda path, _: write_zip(path, images))
     if params.source == "folder":
         assert params.url is not None
         folder = local_path(params.url)
@@ -99,7 +112,8 @@ def _find(params: DownloadParams) -> Found:
         return Found(
             "images.zip",
             listing.files,
-            lambda path: write_zip(path, read_images(folder, listing)),
+            listing.folders,
+            lambda path, files: write_zip(path, read_images(folder, files, listing.renamed)),
         )
     url, checksum = _address(params)
     assert url is not None
@@ -107,25 +121,26 @@ def _find(params: DownloadParams) -> Found:
     if is_web_address(url):
         assert expected is not None
         kept = download(url, expected, cache_folder("downloads"))
-        return Found(_base_name(url), _list(params, kept), lambda path: link_or_copy(kept, path))
+        return Found(
+            _base_name(url), *_list(params, kept), lambda path, _: link_or_copy(kept, path)
+        )
     local = local_path(url)
     check_file(local, expected)
     return Found(
-        _base_name(url), _list(params, local), lambda path: copy_file(local, path, expected)
+        _base_name(url), *_list(params, local), lambda path, _: copy_file(local, path, expected)
     )
 
 
-def _names_of_images(found: Found, params: DownloadParams) -> list[str]:
-    """Return the names; raise UserError if there are none, or if an image is too large to read."""
-    images = [file for file in found.files if file.status == "image"]
-    if not images:
+def _check_images(files: Sequence[SeenFile], params: DownloadParams) -> None:
+    """Raise UserError if there are no images, or if one is too large to read."""
+    if not any(file.status == "image" for file in files):
         raise UserError(f"no images lie in {params.url}: correct download.url.")
-    if large := next((file for file in images if file.size > MAX_WANTED), None):
+    large = (file for file in files if file.status == "image" and file.size > MAX_WANTED)
+    if large := next(large, None):
         raise UserError(
             f"{params.url} holds {large.path} of {large.size:,} bytes; {MAX_WANTED:,} is the "
             "limit: remove it."
         )
-    return [file.path for file in images]
 
 
 def _address(params: DownloadParams) -> tuple[str | None, str | None]:
@@ -135,10 +150,17 @@ def _address(params: DownloadParams) -> tuple[str | None, str | None]:
     return params.url, params.checksum
 
 
-def _list(params: DownloadParams, archive: Path) -> list[SeenFile]:
-    """Return the files in an archive, sorted by path."""
+def _list(params: DownloadParams, archive: Path) -> tuple[list[SeenFile], list[str]]:
+    """Return the files in an archive, sorted by path, and the names of its folders."""
     reader = cifar10.list_members if params.source == "cifar10" else list_members
-    return sorted(SeenFile(*member) for member in reader(archive) if member.status != "folder")
+    members = reader(archive)
+    files = sorted(SeenFile(*member) for member in members if member.status != "folder")
+    folders = [
+        member.name
+        for member in members
+        if member.status == "folder" and not ignored_by(member.name)
+    ]
+    return files, folders
 
 
 def _base_name(url: str) -> str:

@@ -33,7 +33,7 @@ _BROKEN = (
 # small archive may unpack to any size.
 MAX_WANTED = 1 << 29
 _MAX_HEADER = 1 << 20
-_WHOLE = -1  # instead of a number of bytes
+_WHOLE = -1  # instead of a number of bytes, as in `read`
 _FILES = ("image", "no image")  # the entries whose content may be read
 _HEADERS = (
     tarfile.XHDTYPE,
@@ -198,7 +198,7 @@ def _walk_tar(
                     _check_size(path, member)
                 file = archive.extractfile(info)
                 assert file is not None
-                content = file.read(None if length == _WHOLE else length)
+                content = file.read(length)
             yield member, content
         # `tarfile` takes a cut between two members for the end; a whole archive has an empty
         # block there. Reading on makes the decompressor check its sum.

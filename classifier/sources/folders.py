@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,15 +70,17 @@ def list_folder(folder: Path) -> FolderListing:
     return listing
 
 
-def read_images(folder: Path, listing: FolderListing) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each image, sorted by name.
+def read_images(
+    folder: Path, files: Sequence[SeenFile], renamed: Mapping[str, str]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each image among `files`; `renamed` as in `FolderListing`.
 
     Raises:
         UserError: A file has changed since it was listed, or changes while it is read.
     """
-    images = [file for file in listing.files if file.status == "image"]
+    images = [file for file in files if file.status == "image"]
     for file in tqdm(images, folder.name, unit="images", disable=None):
-        yield file.path, _read(folder / listing.renamed.get(file.path, file.path), file.size)
+        yield file.path, _read(folder / renamed.get(file.path, file.path), file.size)
 
 
 def _entries(folder: Path) -> Iterator[tuple["os.DirEntry[str]", str]]:

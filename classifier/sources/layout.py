@@ -1,81 +1,249 @@
 """Read the class and the split of each image from the folders that it lies in."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
-from classifier.sources.tables import LabelledImage, SplitName
+from classifier.sources.class_names import check_classes, describe_classes, listed
+from classifier.sources.labels import Labels, describe_splits
+from classifier.sources.params import DownloadParams
+from classifier.sources.split_folders import (
+    Parts,
+    SplitFolders,
+    by_given_names,
+    by_usual_names,
+)
+from classifier.sources.tables import LabelledImage, SeenFile
 
-_SPLIT_FOLDERS: dict[str, SplitName] = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
-
-
-class Place(NamedTuple):
-    """What a folder says about its images: their class and their split (empty: none)."""
-
-    class_name: str
-    split: SplitName
+_ORDINALS = {1: "first", 2: "second", 3: "third", -1: "innermost"}
 
 
-def locate_images(paths: Sequence[str]) -> list[LabelledImage]:
-    """Return the class and the split of each image, in the order of `paths`, which are sorted.
+class _Folders(NamedTuple):
+    """The folders of the images.
 
-    The class is the name of the folder that holds the image. Folders that contain all images are
-    skipped; if `train`, `val` (or `valid`, `validation`) and `test` come next, in upper or lower
-    case, they are splits.
+    Attributes:
+        root: Names of the folders that hold all images.
+        counts: Number of images of each folder, by its names below the root.
+    """
+
+    root: Parts
+    counts: dict[Parts, int]
+
+
+def label_by_folders(
+    files: Sequence[SeenFile], folders: Sequence[str], params: DownloadParams
+) -> Labels:
+    """Return the labels of the images among `files` that their folders say.
+
+    Folders that contain all images are skipped, and so are those that name a split. The first
+    folder below these is the class; where another reading is as good, `download.class_level`
+    decides.
+
+    Args:
+        files: Sorted by path.
+        folders: All folders of the source, also empty ones.
+        params: Section `download`.
 
     Raises:
-        UserError: An image is in no folder, or not in a split's folder as the others are.
+        UserError: The folders do not say the class of each image, or can be read in several ways.
     """
-    folders = Counter(path.rpartition("/")[0] for path in paths)
-    if "" in folders:
-        loose = next(path for path in paths if "/" not in path)
-        raise UserError(f"{loose} lies in no folder: put each image in the folder of its class.")
-    places = _read_folders(sorted(folders), paths)
-    return [LabelledImage(path, *places[path.rpartition("/")[0]]) for path in paths]
+    found = _count(files)
+    tops = sorted(found.counts)
+    if (given := params.split_folders()) is not None:
+        splits = by_given_names(tops, given, found.root)
+    else:
+        splits = by_usual_names(tops, classes_may_be_called_so=params.class_level is not None)
+    rests = _without_shared({parts: folder.rest for parts, folder in splits.folders.items()})
+    counts = {parts: found.counts[parts] for parts in rests}
+    level = params.class_level or _only_level(rests, counts)
+    classes = _classes_at(level, rests)
+    totals = _total(classes, counts)
+    check_classes(totals)
+    _check_number(totals)
+    _check_empty(files, folders, found.root, classes, rests, level)
+    places = {"/".join((*found.root, *parts)): parts for parts in found.counts}
+    images: list[LabelledImage] = []
+    kept_out: dict[str, str] = {}
+    for file in files:
+        if file.status != "image":
+            continue
+        parts = places[file.path.rpartition("/")[0]]
+        if parts in classes:
+            split = splits.folders[parts].split
+            images.append(LabelledImage(file.path, classes[parts], split))
+        else:
+            kept_out[file.path] = splits.unlabelled[parts]
+    origin = f"from the {_ORDINALS.get(level, f'level {level}')} folder"
+    lines = [
+        describe_classes(totals, origin),
+        *_describe_unlabelled(splits, found.counts),
+        *describe_splits(images, splits.names),
+    ]
+    return Labels(images, [], kept_out, lines)
 
 
-def _read_folders(folders: Sequence[str], paths: Sequence[str]) -> dict[str, Place]:
-    """Return what each folder says; a million images lie in far fewer folders."""
-    split_parts = [folder.split("/") for folder in folders]
-    depth = 0
-    while split_parts and all(
-        len(parts) > depth + 1 and parts[depth] == split_parts[0][depth] for parts in split_parts
+def _count(files: Sequence[SeenFile]) -> _Folders:
+    """Count the images of each folder; raise UserError if an image lies beside the folders."""
+    names = Counter(file.path.rpartition("/")[0] for file in files if file.status == "image")
+    parts = sorted(tuple(name.split("/")) if name else () for name in names)
+    first, last = parts[0], parts[-1]
+    shared = 0
+    while shared < min(len(first), len(last)) and first[shared] == last[shared]:
+        shared += 1
+    if first == last and first:
+        shared -= 1  # the only folder is a class
+    root = first[:shared]
+    if root in parts:
+        where = "/".join(root)
+        loose = next(
+            file.path
+            for file in files
+            if file.status == "image" and file.path.rpartition("/")[0] == where
+        )
+        raise UserError(
+            f"{loose} lies in no folder of a class: put each image in the folder of its class, "
+            "give the classes by download.labels or download.pattern, or name what is to be left "
+            "out in download.ignore."
+        )
+    return _Folders(root, {each[shared:]: names["/".join(each)] for each in parts})
+
+
+def _without_shared(rests: Mapping[Parts, Parts]) -> dict[Parts, Parts]:
+    """Return the names without the first ones that all have, as in `train/images/cat`."""
+    remaining = dict(rests)
+    if empty := next((parts for parts, rest in rests.items() if not rest), None):
+        raise UserError(
+            f"images lie in {'/'.join(empty)}/ itself, which is a split: put each in the folder "
+            "of its class."
+        )
+    while (
+        all(len(rest) > 1 for rest in remaining.values())
+        and len({rest[0] for rest in remaining.values()}) == 1
     ):
-        depth += 1
-    places = {
-        folder: Place(parts[-1], _split_of(parts[depth:]))
-        for folder, parts in zip(folders, split_parts, strict=True)
-    }
-    if any(place.split for place in places.values()):
-        _check_splits(places, paths)
-    return places
+        remaining = {parts: rest[1:] for parts, rest in remaining.items()}
+    return remaining
 
 
-def _split_of(parts: Sequence[str]) -> SplitName:
-    """Return the split that these folders begin with; the last of them is the class."""
-    return _SPLIT_FOLDERS.get(parts[0].lower(), "") if len(parts) > 1 else ""
+def _classes_at(level: int, rests: Mapping[Parts, Parts]) -> dict[Parts, str]:
+    """Return the class of each folder; raise UserError where it lies less deep than `level`."""
+    place = level - 1 if level > 0 else level
+    for parts, rest in rests.items():
+        if not -len(rest) <= place < len(rest):
+            raise UserError(
+                f"download.class_level is {level}, but the images in {'/'.join(parts)}/ lie only "
+                f"{len(rest)} deep: choose another level, or -1 for the innermost folder."
+            )
+    return {parts: rest[place] for parts, rest in rests.items()}
 
 
-def _check_splits(places: dict[str, Place], paths: Sequence[str]) -> None:
-    def first(has_split: bool) -> str | None:
-        return next(
-            (path for path in paths if bool(places[path.rpartition("/")[0]].split) == has_split),
-            None,
-        )
+def _total(classes: Mapping[Parts, str], counts: Mapping[Parts, int]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for parts, name in classes.items():
+        totals[name] += counts[parts]
+    return totals
 
-    if (outside := first(False)) is not None:
+
+def _only_level(rests: Mapping[Parts, Parts], counts: Mapping[Parts, int]) -> int:
+    """Return the level of the classes, 1; raise UserError if another reading is as good."""
+    depths = {len(rest) for rest in rests.values()}
+    deeper = [*range(2, min(depths) + 1), *([-1] if len(depths) > 1 else [])]
+    first = _classes_at(1, rests)
+    readings = {1: first}
+    for level in deeper:
+        classes = _classes_at(level, rests)
+        together = {(first[parts], name) for parts, name in classes.items()}
+        names = set(classes.values())
+        # One class is no reading, and one inner folder in each outer folder says the same twice.
+        if len(names) > 1 and not len(names) == len(together) == len(set(first.values())):
+            readings[level] = classes
+    if len(readings) == 1:
+        return 1
+    told = " or ".join(
+        f"{len(set(classes.values()))} classes by the {_ORDINALS.get(level, f'level {level}')} "
+        f"folder ({listed(_total(classes, counts), 5)})"
+        for level, classes in readings.items()
+    )
+    choice = " or ".join(map(str, readings))
+    raise UserError(
+        f"the folders can be read in several ways, as {told}: set download.class_level to {choice}"
+        f"{_splits_question(rests)}."
+    )
+
+
+def _splits_question(rests: Mapping[Parts, Parts]) -> str:
+    """Return the question whether the outer folders are splits; empty if they cannot be."""
+    inner: dict[str, set[str]] = {}
+    for rest in rests.values():
+        inner.setdefault(rest[0], set()).update(rest[1:2])
+    if not 2 <= len(inner) <= 3 or not set.intersection(*inner.values()):
+        return ""
+    names = sorted(inner)
+    example = ", ".join(
+        f"{split}: {name}" for split, name in zip(("train", "test", "val"), names, strict=False)
+    )
+    shown = " and ".join(f"{name}/" for name in names)
+    return f"; or, if {shown} are splits, name them in download.splits: {{{example}}}"
+
+
+def _check_number(totals: Mapping[str, int]) -> None:
+    if len(totals) == 1:
+        ((name, count),) = totals.items()
         raise UserError(
-            f"{outside} is in no folder of a split and a class, as {first(True)} is: put all "
-            "images below train/, val/ or test/, each in the folder of its class, or none of them."
+            f"all images ({count:,}) are of one class, {name}: put each class in a folder of its "
+            "own, or give the classes by download.labels or download.pattern."
         )
-    if all(place.split != "train" for place in places.values()):
+
+
+def _check_empty(
+    files: Sequence[SeenFile],
+    folders: Sequence[str],
+    root: Parts,
+    classes: Mapping[Parts, str],
+    rests: Mapping[Parts, Parts],
+    level: int,
+) -> None:
+    """Raise UserError if a folder that lies beside those of the classes holds no image."""
+    known = set(classes.values())
+    place = level - 1 if level > 0 else level
+    parents: set[Parts] = set()
+    full: set[Parts] = set()  # every folder that holds an image, however deep
+    for parts, rest in rests.items():
+        if parts[len(parts) - len(rest) :] != rest:  # a split lies below the class
+            continue
+        depth = len(root) + len(parts) - len(rest) + (place if place >= 0 else len(rest) + place)
+        whole = (*root, *parts)
+        parents.add(whole[:depth])
+        full.update(whole[: length + 1] for length in range(len(whole)))
+    below = Counter(
+        file.path.rpartition("/")[0] for file in files if file.status in ("image", "no image")
+    )
+    around = {folder for name in {*folders, *below} for folder in _with_parents(name)}
+    for name in sorted(around):
+        parts = tuple(name.split("/"))
+        if parts in full or parts[:-1] not in parents or parts[-1] in known:
+            continue
+        others = sum(
+            count for folder, count in below.items() if f"{folder}/".startswith(f"{name}/")
+        )
+        holds = f"{others:,} files, none of them an image" if others else "nothing"
         raise UserError(
-            "there are folders val/ or test/, but no folder train/: put the training images there."
+            f"the folder {name}/ lies beside those of the classes, but holds {holds}: add images, "
+            "or remove it or name it in download.ignore."
         )
+
+
+def _with_parents(name: str) -> list[str]:
+    """Return the name of a folder and of those around it, without the outermost, the empty one."""
+    parts = name.split("/") if name else []
+    return ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
+def _describe_unlabelled(splits: SplitFolders, counts: Mapping[Parts, int]) -> list[str]:
+    totals: Counter[str] = Counter()
+    for parts, reason in splits.unlabelled.items():
+        totals[reason] += counts[parts]
+    return [
+        f"{count:,} images take no part: {reason}; `classifier predict` can answer them later"
+        for reason, count in sorted(totals.items())
+    ]

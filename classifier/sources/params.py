@@ -7,6 +7,11 @@ from pydantic import Field, field_validator, model_validator
 
 from classifier.core.config import Params
 from classifier.sources.fetch import is_web_address, local_path, parse_checksum
+from classifier.sources.tables import SplitName
+
+_Splits = dict[Literal["train", "val", "test"], str | list[str]]
+# Knobs that say how to read images of your own, and their values for other sources.
+_LAYOUT = {"class_level": None, "splits": None, "ignore": []}
 
 
 class DownloadParams(Params):
@@ -16,11 +21,17 @@ class DownloadParams(Params):
         source: Kind of the data.
         url: An http, https or file address, or a path, relative to the project's folder.
         checksum: `sha256:…` or `md5:…` of the file at url.
+        class_level: Which folder is the class: 1 for the first, -1 for the innermost.
+        splits: Names or paths of the folders of each split.
+        ignore: Patterns of files and folders to leave out.
         watch: A path that DVC watches: the stage runs again when its content changes.
     """
 
     source: Literal["digits", "cifar10", "archive", "folder"]
     url: str | None = Field(min_length=1)
+    class_level: int | None
+    splits: _Splits | None
+    ignore: list[str]
     checksum: str | None
     watch: str = Field(min_length=1)
 
@@ -33,6 +44,20 @@ class DownloadParams(Params):
             raise ValueError(f"{url!r} is no http, https or file address, and no path.")
         _refuse_tilde(str(local_path(url)))
         return url
+
+    @field_validator("class_level")
+    @classmethod
+    def _not_zero(cls, level: int | None) -> int | None:
+        if level == 0:
+            raise ValueError("levels begin with 1 for the first folder, or -1 for the innermost.")
+        return level
+
+    @field_validator("splits")
+    @classmethod
+    def _with_training_images(cls, splits: _Splits | None) -> _Splits | None:
+        if splits is not None and "train" not in splits:
+            raise ValueError(f"{splits!r} names no folder of training images (train).")
+        return splits
 
     @field_validator("checksum")
     @classmethod
@@ -48,6 +73,8 @@ class DownloadParams(Params):
     @model_validator(mode="after")
     def _consistent(self) -> "DownloadParams":
         url, checksum = self.url, self.checksum
+        if self.source in ("digits", "cifar10"):
+            self._check_layout()
         if self.source == "digits":
             if url is not None or checksum is not None:
                 raise ValueError(
@@ -77,6 +104,23 @@ class DownloadParams(Params):
                 "that a change is noticed."
             )
         return self
+
+    def split_folders(self) -> dict[SplitName, list[str]] | None:
+        """Return the names of the folders of each split."""
+        if self.splits is None:
+            return None
+        return {
+            split: [names] if isinstance(names, str) else names
+            for split, names in self.splits.items()
+        }
+
+    def _check_layout(self) -> None:
+        for name, value in _LAYOUT.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"download.{name} is for images of your own: set it to "
+                    f"{'[]' if value == [] else 'null'} for the source {self.source}."
+                )
 
     def _check_folder(self, url: str) -> None:
         if is_web_address(url):

@@ -169,9 +169,9 @@ def _(stack: ExitStack) -> None:
     members(PETS | {"a.png": IMAGE})
 
 
-@case("split", "one class")
+@case("download", "one class")
 def _(stack: ExitStack) -> None:
-    raw(class_folders({"cat": 5}))
+    members(class_folders({"cat": 5}))
 
 
 @case("split", "one image in each class")
@@ -194,6 +194,39 @@ def _(stack: ExitStack) -> None:
 def _(stack: ExitStack) -> None:
     raw(PETS)
     split_params(exclude_classes=["bird"])
+
+
+@case("download", "folders that can be read in two ways")
+def _(stack: ExitStack) -> None:
+    years = {"2021": 2, "2022": 2}
+    members(class_folders(years, prefix="cat/") | class_folders(years, prefix="dog/"))
+
+
+@case("download", "classes that differ only in capital letters")
+def _(stack: ExitStack) -> None:
+    members(class_folders({"cat": 2, "Cat": 3}))
+
+
+@case("download", "a class named `unknown`")
+def _(stack: ExitStack) -> None:
+    members(class_folders({"cat": 2, "unknown": 3}))
+
+
+@case("download", "a folder beside the classes that holds no image")
+def _(stack: ExitStack) -> None:
+    members(PETS | {"emu/film.mov": b"x"})
+
+
+@case("download", "splits without folders of classes")
+def _(stack: ExitStack) -> None:
+    members({"train/a.png": IMAGE, "test/a.png": IMAGE})
+
+
+@case("download", "`download.ignore` names what is not there")
+def _(stack: ExitStack) -> None:
+    members(PETS)
+    section = download_section(source="archive", url="data.zip", watch="data.zip", ignore=["emu"])
+    write_params(download=section)
 
 
 # Images

@@ -6,7 +6,10 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import yaml
+
 from builders.bad_input import Case, add_case, write_params
+from builders.sources import download_section
 from builders.tiny import tiny_bundle, write_project
 
 CASES: dict[str, Case] = {}
@@ -79,7 +82,7 @@ def text(content: str) -> Callable[[ExitStack], None]:
     return prepare
 
 
-DIGITS = "download:\n  source: digits\n  url: null\n  checksum: null\n  watch: data/.gitignore\n"
+DIGITS = yaml.safe_dump({"download": download_section()}, sort_keys=False)
 for name, content in {
     "params.yaml: empty": "",
     "params.yaml: a list": "- download\n- split\n",

@@ -169,7 +169,7 @@ def test_error_in_the_layout_writes_nothing_and_downloads_once(tmp_path: Path) -
         checksum = f"sha256:{sha256_of(archive)}"
         params = download_params(source="archive", url=server.address, checksum=checksum)
         for _ in range(2):
-            with pytest.raises(UserError, match=r"loose\.png lies in no folder"):
+            with pytest.raises(UserError, match=r"loose\.png lies in no folder of a class"):
                 acquire(params, tmp_path / "raw")
     assert len(server.asked) == 1
     assert not (tmp_path / "raw").exists()

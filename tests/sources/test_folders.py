@@ -29,7 +29,7 @@ def test_what_is_an_image_is_decided_by_content_where_the_ending_says_nothing(
         "cat/c.mp4": "no image",
         "cat/d.png": "image",
     }
-    images = dict(read_images(tmp_path, list_folder(tmp_path)))
+    images = dict(read_images(tmp_path, list_folder(tmp_path).files, {}))
     assert images == {name: files[name] for name in ("cat/IMG_1", "cat/b.tmp", "cat/d.png")}
 
 
@@ -84,13 +84,13 @@ def test_file_that_changes_while_it_is_read_is_a_sentence(tmp_path: Path) -> Non
     listing = list_folder(tmp_path)
     with (tmp_path / "cat/b.jpg").open("ab") as file:
         file.write(b"more")
-    images = read_images(tmp_path, listing)
+    images = read_images(tmp_path, listing.files, listing.renamed)
     assert next(images) == ("cat/a.jpg", PHOTO)
     with pytest.raises(UserError, match=r"b\.jpg changes while it is read: wait until it is"):
         next(images)
     (tmp_path / "cat/b.jpg").unlink()
     with pytest.raises(UserError, match=r"b\.jpg has gone while the images were read"):
-        list(read_images(tmp_path, listing))
+        list(read_images(tmp_path, listing.files, listing.renamed))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

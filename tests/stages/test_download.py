@@ -36,7 +36,11 @@ def test_stage_writes_the_data_its_description_and_the_time(
     ]
     assert json.loads(Path("results/download/timing.json").read_bytes())["seconds"] > 0
     assert capsys.readouterr().out == (
-        "download: data/raw/digits.zip holds the images of digits, 0.4 MB\ndownload: 1,797 images\n"
+        "download: data/raw/digits.zip holds the images of digits, 0.4 MB\n"
+        "download: 1,797 images\n"
+        "download: 10 classes: 0 178, 1 182, 2 177, 3 183, 4 181, 5 182, 6 181, 7 179, 8 174, "
+        "9 180 (from the first folder)\n"
+        "download: the data gives no splits: train, val and test are drawn\n"
     )
 
 
@@ -47,7 +51,7 @@ def test_projects_in_different_folders_write_the_same_bytes(
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        write_archive(tmp_path / name / "pets.tar.xz", class_folders({"cat": 1}))
+        write_archive(tmp_path / name / "pets.tar.xz", class_folders({"cat": 1, "dog": 1}))
         write_params(tmp_path / name, source="archive", url="pets.tar.xz", watch="pets.tar.xz")
         main()
         results.append({path.name: path.read_bytes() for path in Path("data/raw").iterdir()})

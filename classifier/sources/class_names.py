@@ -1,0 +1,45 @@
+"""Check the names of the classes, and say which classes there are."""
+
+import unicodedata
+from collections.abc import Mapping
+
+from classifier.core.errors import UserError
+from classifier.processing.softmax import UNKNOWN
+
+_MOST_CLASSES = 10  # that a line names
+
+
+def check_classes(counts: Mapping[str, int]) -> None:
+    """Raise UserError where two classes can hardly be told apart, or one cannot be answered.
+
+    Args:
+        counts: Number of images of each class.
+    """
+    if UNKNOWN in counts:
+        raise UserError(
+            f"a class is called {UNKNOWN}, and so is the answer for an image of no class: rename "
+            f"the class, or leave its {counts[UNKNOWN]:,} images out by download.ignore."
+        )
+    if "" in counts:
+        raise UserError(f"the class of {counts['']:,} images has an empty name: give it a name.")
+    alike: dict[str, str] = {}
+    for name in sorted(counts):
+        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        if (other := alike.setdefault(key, name)) != name:
+            raise UserError(
+                f"the classes {other!r} ({counts[other]:,} images) and {name!r} "
+                f"({counts[name]:,} images) differ only in capital letters, spaces or their form "
+                "in Unicode: give both one name."
+            )
+
+
+def describe_classes(counts: Mapping[str, int], origin: str) -> str:
+    """Return a line such as `2 classes: cat 10, dog 12 (from the first folder)`."""
+    return f"{len(counts):,} class{'es' if len(counts) != 1 else ''}: {listed(counts)} ({origin})"
+
+
+def listed(counts: Mapping[str, int], most: int = _MOST_CLASSES) -> str:
+    """Return the classes with their numbers of images, sorted by name, at most `most` of them."""
+    shown = [f"{name} {counts[name]:,}" for name in sorted(counts)[:most]]
+    more = [f"and {len(counts) - most:,} more"] if len(counts) > most else []
+    return ", ".join(shown + more)
