@@ -76,6 +76,11 @@ class Dataset:
         """Return the number of images of each class in `split`: int64 `(classes,)`."""
         return np.bincount(self.labels[self.rows(split)], minlength=len(self.classes))
 
+    def missing_classes(self, split: Split) -> list[str]:
+        """Return the names of the classes without images in `split`."""
+        counts = self.class_counts(split)
+        return [name for name, count in zip(self.classes, counts, strict=True) if count == 0]
+
 
 def load_dataset(folder: Path) -> Dataset:
     """Open what the split stage wrote to `folder`.

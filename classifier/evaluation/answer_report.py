@@ -100,12 +100,12 @@ def per_class_table(answers: Answers) -> pd.DataFrame:
 
     Columns `class, precision, precision_low, precision_high, recall, recall_low, recall_high, f1`,
     where low and high are of a 95% confidence interval, and the numbers of images in `train, val,
-    test`.
+    test`. The measures of a class without test images are NaN.
     """
     dataset, counts = answers.dataset, _counts(answers)
     scores = class_scores(answers.predicted, answers.labels, len(dataset.classes))
     precision, recall = (wilson(np.diag(counts), counts.sum(axis=axis)) for axis in (0, 1))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "class": dataset.classes,
             "precision": scores.precision,
@@ -118,6 +118,9 @@ def per_class_table(answers: Answers) -> pd.DataFrame:
             **{split: dataset.class_counts(split) for split in SPLITS},
         }
     )
+    measures = table.columns[1 : -len(SPLITS)]
+    table.loc[counts.sum(axis=1) == 0, measures] = math.nan
+    return table
 
 
 def confused_pairs_table(answers: Answers, limit: int) -> pd.DataFrame:

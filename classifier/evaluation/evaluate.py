@@ -46,6 +46,7 @@ class Evaluation(NamedTuple):
         confused_pairs: see `confused_pairs_table`.
         images: number of test images.
         images_per_second: speed of the prediction.
+        missing: names of the classes without test images.
     """
 
     measures: dict[str, float]
@@ -53,6 +54,7 @@ class Evaluation(NamedTuple):
     confused_pairs: pd.DataFrame
     images: int
     images_per_second: float
+    missing: list[str]
 
     def lines(self) -> list[str]:
         """Describe the most important measures, in lines for the console."""
@@ -65,6 +67,11 @@ class Evaluation(NamedTuple):
             f"{values['ece']:.4f}, log loss from {values['log_loss_uncalibrated']:.4f} to "
             f"{values['log_loss']:.4f}",
         ]
+        if self.missing:
+            lines.append(
+                f"no test images of {', '.join(self.missing)}: their measures are left out, and "
+                "macro F1 is the mean of the other classes"
+            )
         if "leaked_share" in values:
             lines.append(
                 f"accuracy {values['accuracy_without_leaks']:.4f} without the "
@@ -107,6 +114,7 @@ def evaluate(
         confused_pairs_table(answers, params.confused_pairs),
         len(rows),
         len(rows) / seconds,
+        dataset.missing_classes("test"),
     )
     write_evaluation(evaluation, answers, table, params, results)
     write_confidence_charts(raw, answers, params, results)

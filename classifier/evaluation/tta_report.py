@@ -52,7 +52,7 @@ def compare_classes(before: Answers, after: Answers) -> pd.DataFrame:
     table, labels = per_class_table(after), after.labels
     scores = class_scores(before.predicted, labels, len(table))
     return table.assign(
-        before=scores.recall,
+        before=table["recall"].where(table["recall"].isna(), scores.recall),
         after=table["recall"],
         corrected=np.bincount(labels[~before.right & after.right], minlength=len(table)),
         regressed=np.bincount(labels[before.right & ~after.right], minlength=len(table)),

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import (
-    balanced_accuracy_score,
     confusion_matrix,
     log_loss,
     precision_recall_fscore_support,
+    recall_score,
 )
 
 
@@ -34,8 +34,9 @@ def top_accuracy(probabilities: np.ndarray, labels: np.ndarray, best: int) -> fl
 
 
 def balanced_accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean recall of the classes. predicted, labels: int `(n,)`."""
-    return float(balanced_accuracy_score(labels, predicted))
+    """Return the mean recall of the classes in `labels`. predicted, labels: int `(n,)`."""
+    present = np.unique(labels)
+    return float(recall_score(labels, predicted, labels=present, average="macro"))
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -59,9 +59,11 @@ class PairedGain:
 def bootstrap(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Interval]:
     """Return intervals of `accuracy`, `balanced_accuracy` and `macro_f1`, without randomness.
 
-    predicted, labels: int `(n,)`, n > 0. Bias-corrected and accelerated (BCa) percentiles: Efron
-    and Tibshirani, "An introduction to the bootstrap", 1993, chapter 14. Plain percentiles are too
-    narrow on the side of the mistakes where there are few, as there should be.
+    predicted, labels: int `(n,)`, n > 0. Classes without images count in no mean.
+
+    Bias-corrected and accelerated (BCa) percentiles: Efron and Tibshirani, "An introduction to the
+    bootstrap", 1993, chapter 14. Plain percentiles are too narrow on the side of the mistakes where
+    there are few, as there should be.
 
     Images are resampled within each class: the split stage fixed the class sizes, and otherwise
     rare classes would be missing from resamples, which lowers macro F1. Resampling images of a
@@ -75,12 +77,13 @@ def bootstrap(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[s
     sizes = np.maximum(support + found, 1)
 
     def f1(hits: np.ndarray, taken: np.ndarray) -> np.ndarray:
-        return (2 * hits / np.maximum(support + taken, 1)).mean(axis=-1)
+        scores = 2 * hits / np.maximum(support + taken, 1)
+        return scores[..., there].mean(axis=-1)
 
     # What an image of a class (row) adds to the measure when it is taken for another (column).
     diagonal = np.eye(classes)
     of_recall = diagonal / (np.maximum(support, 1) * there.sum())[:, None]
-    of_f1 = (diagonal * (2 / sizes)[:, None] - 2 * own / sizes**2) / classes
+    of_f1 = (diagonal * (2 / sizes)[:, None] - 2 * own / sizes**2) / there.sum()
     drawn_recall = (hits[:, there] / support[there]).mean(axis=1)
     parts = {
         "accuracy": (own.sum() / len(labels), hits.sum(axis=1) / len(labels), diagonal),

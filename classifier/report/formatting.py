@@ -31,7 +31,9 @@ def fraction(value: str | float) -> str:
 
 
 def with_interval(row: Row, name: str) -> str:
-    """Format a column of `per_class.csv` with two decimals and its interval."""
+    """Format a column of `per_class.csv` with two decimals and its interval; empty stays empty."""
+    if row[name] == "":
+        return ""
     value, low, high = (float(row[f"{name}{part}"]) for part in ("", "_low", "_high"))
     return f"{value:.2f} ({low:.2f} to {high:.2f})"
 

@@ -85,7 +85,7 @@ def classes_section(run: RunResults) -> Section:
             row["test"],
             with_interval(row, "precision"),
             with_interval(row, "recall"),
-            f"{float(row['f1']):.2f}",
+            f"{float(row['f1']):.2f}" if row["f1"] else "",
         ]
         for row in run.per_class
     ]

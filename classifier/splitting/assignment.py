@@ -19,10 +19,7 @@ from classifier.splitting.raw_images import RawImage
 
 # The order in which the splits are filled.
 _FILLED: tuple[Split, ...] = ("test", "val", "train")
-_REMEDY = (
-    "raise split.min_images_per_class, name them in split.exclude_classes, or change "
-    "split.fractions; where duplicates hold a class together, see split.duplicates."
-)
+_NAMED = 10
 
 
 def assign(
@@ -46,7 +43,7 @@ def assign(
             where that leaves too few single images, sizes differ by more than one.
 
     Raises:
-        UserError: A class would be missing in a split.
+        UserError: A class would be missing in a split, and `allow_missing_classes` is false.
     """
     splits: list[Split] = [image.predefined_split or "train" for image in images]
     names = [image.class_name for image in images]
@@ -58,12 +55,15 @@ def assign(
     for unit, place in zip(units, places, strict=True):
         for row in unit:
             splits[row] = drawn[place]
-    _check_presence(Counter(zip(names, splits, strict=True)))
+    if not params.allow_missing_classes:
+        _check_presence(Counter(zip(names, splits, strict=True)), drawn)
     return splits
 
 
 def check_class_sizes(images: Sequence[RawImage], params: SplitParams) -> None:
     """Raise the error that `assign` would raise without groups; needs no content, so is fast."""
+    if params.allow_missing_classes:
+        return
     drawn = _drawn(images)
     fractions = params.fractions.by_split()
     given = Counter((image.class_name, image.predefined_split or "train") for image in images)
@@ -74,7 +74,17 @@ def check_class_sizes(images: Sequence[RawImage], params: SplitParams) -> None:
             continue
         sizes = apportion(size, [fractions[part] for part in drawn])
         counts.update({(name, part): of for part, of in zip(drawn, sizes, strict=True)})
-    _check_presence(counts)
+    _check_presence(counts, drawn)
+
+
+def without_untrained(images: list[RawImage]) -> tuple[list[RawImage], dict[str, int]]:
+    """Return the images of classes that can be trained, and the size of each other class.
+
+    Those are the classes of which the data gives val or test images alone.
+    """
+    trained = {image.class_name for image in images if image.predefined_split in (None, "train")}
+    sizes = Counter(image.class_name for image in images if image.class_name not in trained)
+    return [image for image in images if image.class_name in trained], dict(sorted(sizes.items()))
 
 
 def _drawn(images: Iterable[RawImage]) -> list[Split]:
@@ -156,15 +166,45 @@ def _roomiest(
     return max(parts, key=free_share)
 
 
-def _check_presence(counts: Mapping[tuple[str, Split], int]) -> None:
-    """Raise UserError if a class has no images in a split. counts: by class and split."""
+def _check_presence(counts: Mapping[tuple[str, Split], int], drawn: Sequence[Split]) -> None:
+    """Raise UserError if a class has no images in a split.
+
+    Args:
+        counts: Number of images by class and split.
+        drawn: The splits that are drawn; the data gives the others.
+    """
     classes = sorted({name for name, _ in counts})
     sizes = {name: {split: counts.get((name, split), 0) for split in SPLITS} for name in classes}
-    lacking = [name for name in classes if 0 in sizes[name].values()]
-    if lacking:
-        listed = "; ".join(
-            f"{name}: {', '.join(f'{split} {size}' for split, size in sizes[name].items())}"
-            for name in lacking[:10]
+    lacking = {name: of for name, of in sizes.items() if 0 in of.values()}
+    if not lacking:
+        return
+    listed = [
+        f"{name}: {', '.join(f'{split} {size}' for split, size in of.items())}"
+        for name, of in lacking.items()
+    ]
+    additions = []
+    for name, of in lacking.items():
+        # What is drawn is lacking too, where there is no image to draw it from.
+        to_draw = any(of[split] for split in drawn)
+        needed = [split for split in SPLITS if of[split] == 0 and split not in drawn]
+        needed = needed if to_draw else ["train"]
+        additions += [f"images of {name} to {split}" for split in needed]
+    if additions:
+        remedy = (
+            f"add {_shortened(additions, ', ')}; or name these classes in split.exclude_classes; "
+            "or set split.allow_missing_classes: true, which goes on without them in that split."
         )
-        more = f"; and {len(lacking) - 10} more" if len(lacking) > 10 else ""
-        raise UserError(f"these classes are not in every split ({listed}{more}): {_REMEDY}")
+    else:
+        remedy = (
+            "raise split.min_images_per_class, name them in split.exclude_classes, change "
+            "split.fractions, or set split.allow_missing_classes: true; where duplicates hold a "
+            "class together, see split.duplicates."
+        )
+    raise UserError(f"these classes are not in every split ({_shortened(listed, '; ')}): {remedy}")
+
+
+def _shortened(parts: Sequence[str], separator: str) -> str:
+    """Join the first _NAMED parts, and say how many more there are."""
+    more = len(parts) - _NAMED
+    end = f"{separator}and {more} more" if more > 0 else ""
+    return separator.join(parts[:_NAMED]) + end

@@ -73,6 +73,12 @@ def describe_split(dataset: Dataset, result: SplitResult, params: SplitParams) -
         lines.append(
             f"dropped classes with fewer than {params.min_images_per_class} images: {sizes}"
         )
+    if result.untrained:
+        sizes = ", ".join(f"{name} {size}" for name, size in result.untrained.items())
+        lines.append(f"dropped classes without training images: {sizes}")
+    for name in ("val", "test"):
+        if lacking := dataset.missing_classes(name):
+            lines.append(f"no {name} images of {', '.join(lacking)}: their measures are left out")
     return [*lines, *describe_duplicates(dataset, result.duplicates), *_complaints(result)]
 
 

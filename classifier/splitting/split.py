@@ -13,7 +13,7 @@ import numpy as np
 from classifier.core.files import replacing, write_bytes, write_json
 from classifier.data.dataset import Split
 from classifier.processing.images import Preprocessing
-from classifier.splitting.assignment import assign, check_class_sizes
+from classifier.splitting.assignment import assign, check_class_sizes, without_untrained
 from classifier.splitting.decoding import decode_all, open_raw
 from classifier.splitting.duplicates import (
     MAX_SHOWN_PAIRS,
@@ -37,6 +37,7 @@ class SplitResult(NamedTuple):
     Attributes:
         problems: Path and reason of each image that could not be read, sorted by path.
         dropped: Sizes of the classes that are too small, by name.
+        untrained: Sizes of the classes that were left out for having no training image.
         duplicates: All of them, also images that were dropped as duplicates.
         modes: Colour mode of each image, str `(N,)`.
         thumbnails: uint8 `(N, SIDE, SIDE)`.
@@ -46,6 +47,7 @@ class SplitResult(NamedTuple):
 
     problems: list[tuple[str, str]]
     dropped: dict[str, int]
+    untrained: dict[str, int]
     duplicates: Duplicates
     modes: np.ndarray
     thumbnails: np.ndarray
@@ -71,7 +73,8 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
     excluded = [unicodedata.normalize("NFC", name) for name in params.exclude_classes]
     labelled, columns = read_labels(raw)
     found = without_excluded(labelled, excluded)
-    images, dropped = without_small(found, params.min_images_per_class)
+    images, untrained = without_untrained(found) if params.allow_missing_classes else (found, {})
+    images, dropped = without_small(images, params.min_images_per_class)
     check_class_sizes(images, params)  # raises errors before the slow decoding
     preprocessing = Preprocessing(
         params.stored_size, params.resize, params.white_level, params.max_pixels
@@ -98,6 +101,7 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
     return SplitResult(
         problems=problems,
         dropped=dropped,
+        untrained=untrained,
         duplicates=duplicates,
         modes=facts["mode"],
         thumbnails=facts["thumbnail"],

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from builders.tiny import tiny_params
+from builders.tiny import ROOT, tiny_params
+from classifier.core.config import read_params
 from classifier.data.dataset import Dataset, load_dataset
 from classifier.models.bundle import save_bundle
 from classifier.models.network import Classifier, build_classifier
@@ -88,8 +89,15 @@ def fit_head(model: Classifier, dataset: Dataset) -> None:
     linear.bias.copy_(-centre @ weights)
 
 
-EVALUATE = {"batch_size": 7, "calibration_bins": 10, "reject_below": None, "confused_pairs": 4}
-TTA = {
+# What differs from params.yaml.
+_SECTIONS = read_params(ROOT / "params.yaml")
+EVALUATE = _SECTIONS["evaluate"] | {
+    "batch_size": 7,
+    "calibration_bins": 10,
+    "reject_below": None,
+    "confused_pairs": 4,
+}
+TTA = _SECTIONS["tta_evaluate"] | {
     "batch_size": 7,
     "views": ["identity", "flip", "scale_1.2"],
     "random_views": 2,

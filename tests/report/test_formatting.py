@@ -5,6 +5,7 @@ from classifier.report.formatting import (
     fraction,
     knobs_that_are_on,
     measure_name,
+    with_interval,
 )
 
 
@@ -34,6 +35,7 @@ def test_measures_have_names_in_words(name: str, words: str):
 def test_an_empty_cell_stays_empty():
     assert fraction("") == ""
     assert fraction("0.5") == "0.5000"
+    assert with_interval({"recall": "", "recall_low": "", "recall_high": ""}, "recall") == ""
 
 
 def test_classes_with_few_test_images_come_with_the_fewest_first():

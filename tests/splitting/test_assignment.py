@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import SPLITS, Split
-from classifier.splitting.assignment import assign, check_class_sizes
+from classifier.splitting.assignment import assign, check_class_sizes, without_untrained
 from classifier.splitting.raw_images import (
     RawImage,
     without_excluded,
@@ -189,9 +189,29 @@ def test_class_that_is_not_in_every_split_is_refused() -> None:
     assert "(eel: train 2, val 0, test 1)" in str(caught.value)
     for key in ("split.min_images_per_class", "split.exclude_classes", "split.fractions"):
         assert key in str(caught.value)
-    given = images_of({"cat": 9, "dog": 9}, "train") + images_of({"cat": 9}, "test")
-    with pytest.raises(UserError, match=r"\(dog: train 8, val 1, test 0\)"):
-        draw(sorted(given))
+    assert "add images" not in str(caught.value)
+
+
+GIVEN = sorted(images_of({"cat": 9, "dog": 9}, "train") + images_of({"cat": 9, "eel": 5}, "test"))
+
+
+def test_class_that_a_given_split_lacks_is_refused_with_what_to_add_where() -> None:
+    with pytest.raises(UserError) as caught:
+        draw(GIVEN)
+    assert "(dog: train 8, val 1, test 0; eel: train 0, val 0, test 5)" in str(caught.value)
+    assert "add images of dog to test, images of eel to train; or name" in str(caught.value)
+    assert "split.allow_missing_classes: true" in str(caught.value)
+
+
+def test_missing_classes_are_allowed_where_asked() -> None:
+    trained, untrained = without_untrained(GIVEN)
+    assert untrained == {"eel": 5}
+    splits = draw(trained, allow_missing_classes=True)
+    assert counts_of(trained, splits) == {
+        ("cat", "train"): 8, ("cat", "val"): 1, ("cat", "test"): 9,
+        ("dog", "train"): 8, ("dog", "val"): 1,
+    }  # fmt: skip
+    check_class_sizes(GIVEN, split_params(allow_missing_classes=True))
 
 
 def test_of_many_classes_that_are_too_small_ten_are_named() -> None:

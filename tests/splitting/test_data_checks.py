@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders.splits import LIMITS
+from builders.tiny import tiny_result
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
@@ -34,10 +35,8 @@ def a_dataset(**columns: Any) -> Dataset:
 
 def a_result(**changes: Any) -> SplitResult:
     thumbnails = np.random.default_rng(0).integers(0, 256, (6, 32, 32), dtype=np.uint8)
-    nothing = Duplicates([], [], np.zeros(6, np.int64))
-    modes, zeros = np.array(["RGB"] * 4 + ["L"] * 2), np.zeros(6, np.int64)
-    good = SplitResult([], {}, nothing, modes, thumbnails, zeros, [])
-    return good._replace(**changes)
+    modes = np.array(["RGB"] * 4 + ["L"] * 2)
+    return tiny_result(6)._replace(modes=modes, thumbnails=thumbnails)._replace(**changes)
 
 
 def found(dataset: Dataset, result: SplitResult, **limits: Any) -> dict[str, tuple[int, str]]:

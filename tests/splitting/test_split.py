@@ -15,6 +15,7 @@ from builders.splits import split_params, split_up
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset, load_dataset
 from classifier.processing.images import read_image
+from classifier.splitting.results import describe_split
 from classifier.splitting.split import split
 
 PETS = class_folders({"black cat": 12, "dog": 20, "Zürich, eel": 10}, prefix="pets/")
@@ -109,6 +110,23 @@ def test_folders_of_splits_are_honoured(tmp_path: Path) -> None:
     }
     in_test = manifest["path"].str.startswith("data/test/")
     assert (in_test == (manifest["split"] == "test")).all()
+
+
+def test_class_without_training_images_is_left_out_where_that_is_allowed(tmp_path: Path) -> None:
+    members = class_folders({"cat": 16, "dog": 8, "owl": 8}, prefix="train/")
+    members |= class_folders({"cat": 2, "dog": 3, "eel": 4}, prefix="test/")
+    raw = write_raw(tmp_path / "raw", members)
+    with pytest.raises(UserError, match="add images of eel to train, images of owl to test"):
+        split(raw, tmp_path / "split", split_params())
+    params = split_params(allow_missing_classes=True)
+    result = split(raw, tmp_path / "split", params)
+    dataset = load_dataset(tmp_path / "split")
+    assert result.untrained == {"eel": 4}
+    assert dataset.classes == ["cat", "dog", "owl"]
+    assert dataset.missing_classes("test") == ["owl"]
+    lines = describe_split(dataset, result, params)
+    assert "dropped classes without training images: eel 4" in lines
+    assert "no test images of owl: their measures are left out" in lines
 
 
 def test_cifar10_keeps_its_test_batch(tmp_path: Path) -> None:
@@ -260,6 +278,7 @@ PEAK_OF = """
 import resource, sys
 from pathlib import Path
 from builders.splits import split_params
+from classifier.splitting.results import describe_split
 from classifier.splitting.split import split
 params = split_params(stored_size=256, duplicates="keep")
 for name in ("few", "many"):

@@ -234,3 +234,22 @@ def test_accuracy_without_leaks_leaves_out_images_with_duplicates_in_training(
     assert value["accuracy_without_leaks"] == pytest.approx(right, abs=1e-6)
     assert value["leaked_share"] == pytest.approx(7 / len(predictions), abs=1e-6)
     assert "of the test images that have duplicates in training" in capsys.readouterr().out
+
+
+def test_class_without_test_images_is_left_out_of_the_measures_and_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = Path("data/split/manifest.csv")
+    manifest = pd.read_csv(path, dtype={"class": str})
+    manifest.loc[(manifest["class"] == "7") & (manifest["split"] != "train"), "split"] = "train"
+    manifest.to_csv(path, index=False)
+    evaluate.main()
+    classes = read_csv("per_class.csv").set_index("class")
+    assert classes.loc["7"].drop(["train", "val", "test"]).isna().all()
+    assert classes.loc["7", "test"] == 0
+    assert measures()["value"]["macro_f1"] == pytest.approx(classes["f1"].mean(), abs=1e-6)
+    value, low, high = measures().loc["macro_f1"]
+    assert low < value < high
+    recalls = classes["recall"].drop("7").mean()
+    assert measures()["value"]["balanced_accuracy"] == pytest.approx(recalls, abs=1e-6)
+    assert "no test images of 7: their measures are left out" in capsys.readouterr().out
