@@ -31,7 +31,7 @@ from load_client import Load, load
 from classifier.core.errors import UserError
 from classifier.core.processes import run_program
 from classifier.inference.batch import BATCH_SIZE, worker_count
-from classifier.inference.image_files import expand_names, read_images
+from classifier.inference.image_files import find_images, read_images
 from classifier.inference.predict import Model, load_model
 
 FLASK_PORT, SERVE_PORT = 5017, 8017
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--runtime", choices=("onnx", "openvino"), default="onnx")
     options = parser.parse_args()
     models = options.project / "models"
-    found = itertools.islice(read_images(expand_names([options.photos], [])), options.images)
+    found = itertools.islice(read_images(find_images([options.photos])), options.images)
     files = [
         one.content.read_bytes() if isinstance(one.content, Path) else one.content
         for one in found

@@ -1,7 +1,6 @@
 """Options that choose a model and what decides its answers, the same in predict and serve."""
 
 import argparse
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,8 +39,6 @@ def open_model(options: argparse.Namespace) -> Model:
     Raises:
         UserError: As `load_model`.
     """
-    # Pillow's warnings name no file; errors of an image are printed with its name.
-    warnings.filterwarnings("ignore", module="PIL")
     return load_model(
         options.models,
         runtime=options.runtime,

@@ -3,8 +3,9 @@
     classifier predict photo.jpg holiday/ 'scans/*.png' more.zip
     find . -name '*.jpg' | classifier predict - --json
 
-Prints a line for each image as a table, as JSON objects or as CSV. Files that cannot be read are
-named on standard error, and the exit status is then 1.
+Prints a line for each image as a table, as JSON objects or as CSV. Standard error names the images
+that cannot be read, and the exit status is then 1. For folders, patterns and archives it also says
+in one line how many images were used, and which files were not.
 """
 
 import argparse
@@ -12,16 +13,19 @@ import csv
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from classifier.commands.model_options import add_model_options, open_model
 from classifier.core.errors import UserError
 from classifier.inference.batch import Outcome, classify_all
-from classifier.inference.image_files import count_images, expand_names, read_images
+from classifier.inference.image_files import Search, find_images, read_images
 from classifier.inference.predict import Answer, Model
 from classifier.processing.softmax import UNKNOWN
+from classifier.sources.account import describe_files
+from classifier.sources.tables import SeenFile
 
 # Maximum number of images that --plot draws.
 _MOST_DRAWN = 12
@@ -35,16 +39,17 @@ def main(arguments: list[str]) -> None:
     """Classify the images that are named and print what they are."""
     options = _parser().parse_args(arguments)
     model = open_model(options)
-    paths = expand_names(options.images, sys.stdin)
-    count = count_images(paths)
-    outcomes = classify_all(model, read_images(paths), count=count)
+    search = find_images(options.images, sys.stdin)
+    outcomes = _with_bar(classify_all(model, read_images(search), count=search.count), search.count)
     try:
-        drawn, failed = _write_all(_with_bar(outcomes, count), _writer(model, options), options)
+        drawn, used, failed = _write_all(outcomes, _writer(model, options), options)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader, such as `head`, has ended; Python must not flush the remaining output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if search.several:
+        print(_account(search, used, failed), file=sys.stderr)
     if options.plot is not None:
         _plot(drawn, options.plot, options.top_k)
     if failed:
@@ -53,25 +58,47 @@ def main(arguments: list[str]) -> None:
 
 def _write_all(
     outcomes: Iterable[Outcome], write: Writer, options: argparse.Namespace
-) -> tuple[list[Outcome], int]:
-    """Write every outcome; return those to draw and the number of failures."""
+) -> tuple[list[Outcome], int, int]:
+    """Write every outcome; return those to draw, and the numbers of answers and of failures."""
     drawn: list[Outcome] = []
-    failed = 0
+    used = failed = 0
     for outcome in outcomes:
         if outcome.answer is None:
             failed += 1
-            print(f"error: {outcome.name}: {outcome.problem}", file=sys.stderr)
+            print(f"error: {escape_name(outcome.name)}: {outcome.problem}", file=sys.stderr)
             continue
+        used += 1
+        for warning in outcome.warnings:
+            print(f"warning: {escape_name(outcome.name)}: {warning}", file=sys.stderr)
         write(outcome.name, outcome.answer)
         if options.plot is not None and len(drawn) < _MOST_DRAWN:
             drawn.append(outcome)
-    return drawn, failed
+    return drawn, used, failed
 
 
-def _with_bar(outcomes: Iterator[Outcome], count: int | None) -> Iterator[Outcome]:
+def _account(search: Search, used: int, failed: int) -> str:
+    """Return a line such as `used 412 images; not used: 20 .txt, 3 hidden`."""
+    answered = [SeenFile("", 0, "image")] * used
+    unreadable = [SeenFile("", 0, "unreadable")] * failed
+    return f"used {describe_files([*answered, *search.not_used, *unreadable])}"
+
+
+def escape_name(name: str) -> str:
+    r"""Return a name with control characters written as in Python, such as `\n` and `\x1b`.
+
+    A name may hold line breaks, sequences that steer a terminal, and bytes that are no text.
+    """
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        else character
+        for character in name
+    )
+
+
+def _with_bar(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
     """Add a progress bar on standard error if it does not mix with other output."""
-    few = count is not None and count < _MANY
-    if few or sys.stdout.isatty() or not sys.stderr.isatty():
+    if count < _MANY or sys.stdout.isatty() or not sys.stderr.isatty():
         return outcomes
     from tqdm import tqdm  # noqa: PLC0415 (of use only here)
 
@@ -98,7 +125,9 @@ def _json_line(name: str, answer: Answer, top_k: int) -> str:
             for one in answer.top(top_k)
         ],
     }
-    return json.dumps(content, ensure_ascii=False)
+    text = json.dumps(content, ensure_ascii=False)
+    # A name of bytes that are no UTF-8 holds lone surrogates, which only an escape can carry.
+    return text if text.isprintable() else json.dumps(content)
 
 
 def _csv_writer(file: TextIO, top_k: int) -> Writer:
@@ -114,7 +143,9 @@ def _csv_writer(file: TextIO, top_k: int) -> Writer:
             for value in (other.label, f"{other.probability:.6f}")
         ]
         index = "" if answer.index is None else answer.index
-        rows.writerow([name, answer.label, index, f"{answer.probability:.6f}", *others])
+        rows.writerow(
+            [escape_name(name), answer.label, index, f"{answer.probability:.6f}", *others]
+        )
 
     return write
 
@@ -123,7 +154,7 @@ def _table_line(name: str, answer: Answer, top_k: int, width: int) -> str:
     shown = [(answer.label, answer.probability)]
     shown += [(other.label, other.probability) for other in answer.top(top_k)[1:]]
     cells = [f"{probability:6.1%} {label:<{width}}" for label, probability in shown]
-    return f"{'  '.join(cells)}  {name}"
+    return f"{'  '.join(cells)}  {escape_name(name)}"
 
 
 def _rounded(probability: float) -> float:
@@ -140,9 +171,21 @@ def _plot(outcomes: list[Outcome], path: Path, top_k: int) -> None:
     write_png(answer_figure(outcomes, max(top_k, 5)), path)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that says how to name a file that begins with a dash."""
+
+    def error(self, message: str) -> NoReturn:
+        dashed = [name for name in sys.argv[1:] if name.startswith("-") and os.path.lexists(name)]
+        hint = f"; for the file {dashed[0]} write ./{dashed[0]}" if dashed else ""
+        super().error(f"{message}{hint}")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="classifier predict", description="Classify image files with the trained model."
+    parser = _Parser(
+        prog="classifier predict",
+        description="Classify image files with the trained model.",
+        epilog="In the table and in CSV, control characters of a name are escaped, so that an "
+        "image is a line; JSON has the exact name.",
     )
     add = parser.add_argument
     add(
@@ -150,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="IMAGE",
         help="a file, a folder, a quoted pattern ('scans/**/*.png'), a zip or tar archive, "
-        "or - for paths on standard input, one a line",
+        "or - for paths on standard input, one a line or separated by NUL characters",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON object a line")

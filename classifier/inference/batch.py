@@ -16,6 +16,7 @@ import numpy as np
 from classifier.core.errors import UserError, describe_os_error
 from classifier.inference.image_files import Found
 from classifier.inference.predict import Answer, Model
+from classifier.processing.images import DecodedImage
 
 BATCH_SIZE = 16
 
@@ -28,12 +29,14 @@ class Outcome(NamedTuple):
         answer: of the model; None with a problem.
         pixels: the decoded image, uint8 `(S, S, 3)`; None with a problem.
         problem: why there is no answer, in words.
+        warnings: what the decoder complained about, though it gave pixels.
     """
 
     name: str
     answer: Answer | None
     pixels: np.ndarray | None
     problem: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def worker_count() -> int:
@@ -84,22 +87,22 @@ def _batches(images: Iterator[Found], size: int) -> Iterator[list[Found]]:
 
 def _classify_batch(model: Model, batch: list[Found]) -> list[Outcome]:
     decoded = [_decode(model, found) for found in batch]
-    good = [pixels for pixels in decoded if not isinstance(pixels, str)]
+    good = [image.pixels for image in decoded if not isinstance(image, str)]
     answers = iter(model.answers(np.stack(good)) if good else [])
     return [
-        Outcome(found.name, None, None, pixels)
-        if isinstance(pixels, str)
-        else Outcome(found.name, next(answers), pixels)
-        for found, pixels in zip(batch, decoded, strict=True)
+        Outcome(found.name, None, None, image)
+        if isinstance(image, str)
+        else Outcome(found.name, next(answers), image.pixels, warnings=image.warnings)
+        for found, image in zip(batch, decoded, strict=True)
     ]
 
 
-def _decode(model: Model, found: Found) -> np.ndarray | str:
-    """Return the image's pixels, or why there are none."""
+def _decode(model: Model, found: Found) -> DecodedImage | str:
+    """Return the decoded image, or why there is none."""
     if isinstance(found.content, UserError):
         return str(found.content)
     try:
-        return model.decode(found.content)
+        return model.read(found.content)
     except UserError as error:
         return str(error)
     except OSError as error:

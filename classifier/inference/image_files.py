@@ -2,14 +2,16 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from classifier.core.errors import UserError
-from classifier.processing.formats import IMAGE_SUFFIXES
+from classifier.core.errors import UserError, describe_os_error
+from classifier.processing.formats import IMAGE_SUFFIXES, SNIFF_BYTES, is_image
 from classifier.sources.archives import list_members, read_members
-from classifier.sources.names import ignored_by
+from classifier.sources.names import ending, ignored_by
+from classifier.sources.tables import SeenFile
 
 STANDARD_INPUT = "-"
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".xz", ".txz"})
@@ -22,86 +24,171 @@ class Found(NamedTuple):
     content: Path | bytes | UserError
 
 
-def expand_names(names: Iterable[str], standard_input: Iterable[str]) -> list[Path]:
-    """Return the files that are meant, with folders and patterns replaced by their files, sorted.
+class ArchivedImages(NamedTuple):
+    """An archive, and the names of the images in it."""
 
-    A pattern such as `photos/**/*.jpg` is used where no file has that name. The name `-` stands
-    for the lines of `standard_input`, each a path. Missing files stay, to be reported later.
+    path: Path
+    names: frozenset[str]
+
+
+class Search:
+    """What was found by the names that a user gave.
+
+    Attributes:
+        sources: Images, in their order; an archive stands for all of its images.
+        not_used: Every other file that was seen in a folder, by a pattern or in an archive.
+        several: Whether a name stands for more than one file, so that `not_used` says something.
     """
-    paths: list[Path] = []
+
+    def __init__(self) -> None:
+        self.sources: list[Found | ArchivedImages] = []
+        self.not_used: list[SeenFile] = []
+        self.several = False
+
+    @property
+    def count(self) -> int:
+        """The number of images, with those that cannot be read."""
+        archives = [one for one in self.sources if isinstance(one, ArchivedImages)]
+        return len(self.sources) - len(archives) + sum(len(one.names) for one in archives)
+
+
+def find_images(names: Iterable[str], standard_input: Iterable[str] = ()) -> Search:
+    """Find the images that are meant.
+
+    A folder stands for the images below it, sorted, an archive for those in it, and a pattern such
+    as `photos/**/*.jpg` for what matches it, where no file has that name. The name `-` stands for
+    the paths in `standard_input`: one a line, or separated by NUL characters if there is one.
+
+    What a user names is an image, and is reported later if it is none. Elsewhere the ending of a
+    file decides, or its content where that says nothing.
+    """
+    search = Search()
     for name in names:
         if name == STANDARD_INPUT:
-            paths += [Path(line) for text in standard_input if (line := text.rstrip("\r\n"))]
+            for path in _paths(standard_input):
+                _add(search, path)
         elif glob.has_magic(name) and not os.path.lexists(name):
-            matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path has no absolute patterns)
-            paths += [file for match in matches for file in _files(Path(match))] or [Path(name)]
+            _add_pattern(search, name)
         else:
-            paths += _files(Path(name))
-    return paths
+            _add(search, Path(name))
+    return search
 
 
-def count_images(paths: Iterable[Path]) -> int | None:
-    """Count the images that `read_images` will find; None where that takes reading all of it."""
-    count = 0
-    for path in paths:
-        if not _is_archive(path):
-            count += 1
-        elif path.suffix.lower() == ".zip":
-            try:
-                count += sum(
-                    _is_image(member.name) and member.status == "image"
-                    for member in list_members(path)
-                )
-            except (UserError, OSError):
-                count += 1
-        else:
-            return None
-    return count
-
-
-def read_images(paths: Iterable[Path]) -> Iterator[Found]:
+def read_images(search: Search) -> Iterator[Found]:
     """Yield the images in their order; archives are not extracted.
 
     What cannot be read is yielded too, with the reason.
     """
-    for path in paths:
-        if path.is_dir():
-            yield Found(str(path), UserError("no image files lie in this folder."))
-        elif not _is_archive(path):
-            yield Found(str(path), path)
-        else:
-            yield from _members(path)
+    for source in search.sources:
+        if isinstance(source, Found):
+            yield source
+            continue
+        try:
+            for name, content in read_members(source.path, source.names.__contains__):
+                yield Found(f"{source.path}/{name}", content)
+        except UserError as error:
+            yield Found(str(source.path), error)
 
 
-def _members(path: Path) -> Iterator[Found]:
-    empty = True
-    try:
-        for name, content in read_members(path, _is_image):
-            empty = False
-            yield Found(f"{path}/{name}", content)
-    except UserError as error:
-        yield Found(str(path), error)
+def _paths(standard_input: Iterable[str]) -> list[Path]:
+    text = "".join(standard_input)
+    if "\0" in text:  # as `find -print0` writes names, which may hold line breaks
+        return [Path(name) for name in text.split("\0") if name]
+    lines = (line.rstrip("\r") for line in text.split("\n"))
+    return [Path(line) for line in lines if line]
+
+
+def _add(search: Search, path: Path) -> None:
+    """Add what a user has named."""
+    if path.is_dir():
+        _add_folder(search, path)
+    elif path.suffix.lower() in ARCHIVE_SUFFIXES and path.is_file():
+        _add_archive(search, path)
     else:
-        if empty:
-            yield Found(str(path), UserError("no image files lie in this archive."))
+        search.sources.append(Found(str(path), path))
 
 
-def _files(path: Path) -> list[Path]:
-    """Return the image files below a folder; the path itself where there are none."""
-    if not path.is_dir():
-        return [path]
-    files = [
-        Path(parent, name)
-        for parent, _, names in os.walk(path)
-        for name in names
-        if _is_image(name) and not ignored_by(Path(parent, name).relative_to(path).as_posix())
+def _add_pattern(search: Search, pattern: str) -> None:
+    matched = Search()
+    matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (Path has no absolute patterns)
+    for match in map(Path, matches):
+        if match.is_dir() or match.suffix.lower() in ARCHIVE_SUFFIXES:
+            _add(matched, match)
+        else:
+            _add_seen(matched, match, match.name)
+    search.several = True
+    # Once each: `photos/**` matches a folder and the files in it.
+    search.sources += dict.fromkeys(matched.sources)
+    search.not_used += dict.fromkeys(matched.not_used)
+    if not matches:
+        search.sources.append(Found(pattern, Path(pattern)))
+    elif not matched.sources:
+        _add_problem(search, pattern, "no image files match this pattern.")
+
+
+def _add_folder(search: Search, folder: Path) -> None:
+    """Add every file below the folder, as an image or as not used."""
+    before = len(search.sources)
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=_problem_adder(search)):
+        files += [Path(parent, name) for name in names]
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        search.not_used += [
+            SeenFile(str(Path(parent, name)), 0, "special", "a link to a folder") for name in links
+        ]
+    for path in sorted(files):
+        _add_seen(search, path, path.relative_to(folder).as_posix())
+    search.several = True
+    if len(search.sources) == before:
+        _add_problem(search, str(folder), "no image files lie in this folder.")
+
+
+def _add_archive(search: Search, path: Path) -> None:
+    search.several = True
+    try:
+        members = list_members(path)
+    except UserError as error:
+        search.sources.append(Found(str(path), error))
+        return
+    names = frozenset(member.name for member in members if member.status == "image")
+    search.not_used += [
+        SeenFile(f"{path}/{member.name}", member.size, member.status)
+        for member in members
+        if member.status not in ("image", "folder")
     ]
-    return sorted(files) or [path]
+    if names:
+        search.sources.append(ArchivedImages(path, names))
+    else:
+        _add_problem(search, str(path), "no image files lie in this archive.")
 
 
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+def _add_seen(search: Search, path: Path, name: str) -> None:
+    """Add a file as an image, or as not used by a rule; `name` is below the folder."""
+    status = ignored_by(name) or _status(path)
+    if status == "image":
+        search.sources.append(Found(str(path), path))
+    else:
+        search.not_used.append(SeenFile(str(path), 0, status))
 
 
-def _is_archive(path: Path) -> bool:
-    return path.suffix.lower() in ARCHIVE_SUFFIXES and path.is_file()
+def _status(path: Path) -> str:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return "special"
+        if ending(path.name) in IMAGE_SUFFIXES:
+            return "image"
+        with path.open("rb") as file:
+            return "image" if is_image(path.name, file.read(SNIFF_BYTES)) else "no image"
+    except OSError:
+        return "image"  # which is reported when it is read
+
+
+def _problem_adder(search: Search) -> Callable[[OSError], None]:
+    def add(error: OSError) -> None:
+        _add_problem(search, str(error.filename), f"{error.strerror or describe_os_error(error)}.")
+
+    return add
+
+
+def _add_problem(search: Search, name: str, reason: str) -> None:
+    search.sources.append(Found(name, UserError(reason)))

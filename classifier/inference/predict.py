@@ -10,27 +10,29 @@ This runs the exported ONNX file and does not import PyTorch. `runtime="openvino
 with OpenVINO, `runtime="torch"` the trained weights.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, overload
 
 import numpy as np
 from pydantic import ValidationError
 
 from classifier.core.errors import UserError
+from classifier.inference.image_inputs import ImageInput, decode_input
 from classifier.inference.manifest import MANIFEST, read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Predictor, load_exported
 from classifier.inference.openvino_runtime import load_openvino
 from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy, parse_travelling
-from classifier.processing.images import read_image
+from classifier.processing.images import DecodedImage, read_image
 from classifier.processing.softmax import DECISION, UNKNOWN, Merge, merge_views
 from classifier.processing.spec import DESCRIPTION, BundleSpec
 from classifier.processing.views import CENTRE, View, named_view
 
 Runtime = Literal["onnx", "openvino", "torch"]
 EXPORT = "export"
+_AT_ONCE = 16  # images of a list in memory
 
 
 @dataclass(frozen=True)
@@ -110,18 +112,41 @@ class Model:
     merge: Merge
     reject_below: float
 
-    def predict(self, image: str | Path | bytes) -> Answer:
-        """Return the answer for an image: its file's path, or the bytes of the file.
+    @overload
+    def predict(self, image: ImageInput) -> Answer: ...
+
+    @overload
+    def predict(self, image: Sequence[ImageInput]) -> list[Answer]: ...
+
+    def predict(self, image: ImageInput | Sequence[ImageInput]) -> Answer | list[Answer]:
+        """Return the answer for an image, or the answers for a list of images.
+
+        Args:
+            image: a path, the bytes of a file, a file that is open in binary mode, a PIL image, an
+                array of uint8, `(H, W, 3)` in RGB or `(H, W)` in grey; or a list of these.
 
         Raises:
             UserError: where it is no image that can be read.
             OSError: where there is no file.
         """
-        content = Path(image) if isinstance(image, str) else image
-        return self.answers(self.decode(content)[np.newaxis])[0]
+        if isinstance(image, list | tuple):
+            return list(self._predict_all(image))
+        pixels = decode_input(cast("ImageInput", image), self.spec.preprocessing).pixels
+        return self.answers(pixels[np.newaxis])[0]
 
-    def decode(self, content: Path | bytes, max_pixels: int | None = None) -> np.ndarray:
-        """Decode an image as training stored them: uint8 `(S, S, 3)`; raise as `predict` does.
+    def _predict_all(self, images: Sequence[ImageInput]) -> Iterator[Answer]:
+        """Yield the answers for images, a few of which are in memory at once."""
+        for first in range(0, len(images), _AT_ONCE):
+            pixels: list[np.ndarray] = []
+            for number, image in enumerate(images[first : first + _AT_ONCE], start=first):
+                try:
+                    pixels.append(decode_input(image, self.spec.preprocessing).pixels)
+                except UserError as error:
+                    raise UserError(f"image {number} of the list: {error}") from error
+            yield from self.answers(np.stack(pixels))
+
+    def read(self, content: Path | bytes, max_pixels: int | None = None) -> DecodedImage:
+        """Decode an image as training stored them; raise as `predict` does.
 
         Args:
             content: path or bytes of the file.
@@ -129,7 +154,11 @@ class Model:
         """
         preprocessing = self.spec.preprocessing
         limit = min(max_pixels or preprocessing.max_pixels, preprocessing.max_pixels)
-        return read_image(content, replace(preprocessing, max_pixels=limit)).pixels
+        return read_image(content, replace(preprocessing, max_pixels=limit))
+
+    def decode(self, content: Path | bytes, max_pixels: int | None = None) -> np.ndarray:
+        """Return the pixels that `read` decodes: uint8 `(S, S, 3)`."""
+        return self.read(content, max_pixels).pixels
 
     def answers(self, images: np.ndarray) -> list[Answer]:
         """Return the answers for decoded images, uint8 `(N, S, S, 3)`."""
@@ -167,6 +196,7 @@ def load_model(
             the one beside it.
     """
     folder = Path(folder)
+    _check_folder(folder)
     if runtime == "torch":
         # PyTorch is heavy, and of use only here.
         from classifier.inference.torch_runtime import load_weights  # noqa: PLC0415
@@ -187,6 +217,20 @@ def load_model(
         policy = parse_travelling(read(TTA_POLICY), TtaPolicy, TTA_POLICY, "tta_evaluate")
     views = [named_view(name, spec.stored_size, spec.input_size) for name in policy.views]
     return Model(spec, predictor, version, views, policy.merge, reject_below or 0.0)
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    if folder.exists():
+        raise UserError(f"{folder} is no folder: give the folder of the model, such as models.")
+    if folder.is_absolute():
+        raise UserError(f"there is no folder {folder}: correct the path of the model.")
+    raise UserError(
+        f"there is no folder {folder} in {Path.cwd()}, where you are: go to the folder of the "
+        "project, or give the whole path of its models; in a new clone, run `dvc pull`, or "
+        "`dvc repro`."
+    )
 
 
 def export_folder(folder: Path) -> Path:

@@ -1,6 +1,8 @@
 """From the bytes of an image file to pixels: one function for training and for serving."""
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -104,6 +106,17 @@ def read_image(content: bytes | Path, preprocessing: Preprocessing) -> DecodedIm
     return image._replace(warnings=tuple(warnings))
 
 
+def prepare_image(image: Image.Image, preprocessing: Preprocessing) -> DecodedImage:
+    """Prepare an image that Pillow has opened as `read_image` prepares a file; raise as it does.
+
+    Its EXIF orientation counts, as in a file. A JPEG image is decoded in full, and not to the size
+    that is needed, so its pixels may differ a little from those of the file.
+    """
+    with collect_warnings() as warnings, _plain_errors(preprocessing.max_pixels):
+        decoded = _decode(image, preprocessing, fast=False)
+    return decoded._replace(warnings=tuple(warnings))
+
+
 def center_window(size: int, input_size: int) -> slice:
     """Return the middle `input_size` of `size` pixels; an unequal margin is smaller in front."""
     assert 0 < input_size <= size
@@ -143,15 +156,19 @@ def _read_file(path: Path) -> bytes:
 
 
 def _read(data: bytes, preprocessing: Preprocessing) -> DecodedImage:
+    with _plain_errors(preprocessing.max_pixels), open_image(data) as image:
+        return _decode(image, preprocessing, fast=True)
+
+
+@contextmanager
+def _plain_errors(max_pixels: int) -> Iterator[None]:
+    """Turn whatever decoders raise into a UserError."""
     try:
-        with open_image(data) as image:
-            _check_size(image, preprocessing.max_pixels)
-            return _decode(image, preprocessing)
+        yield
     except UserError:
         raise
     except Image.DecompressionBombError:
-        limit = f"{preprocessing.max_pixels:,}"
-        raise UserError(f"it has more than {limit} pixels, the limit.") from None
+        raise UserError(f"it has more than {max_pixels:,} pixels, the limit.") from None
     # On damaged files, decoders raise errors of a dozen classes, struct.error and IndexError too.
     except Exception as error:
         reason = str(error) or type(error).__name__
@@ -167,12 +184,14 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
         raise UserError("it has no pixels.")
 
 
-def _decode(image: Image.Image, preprocessing: Preprocessing) -> DecodedImage:
+def _decode(image: Image.Image, preprocessing: Preprocessing, *, fast: bool) -> DecodedImage:
+    _check_size(image, preprocessing.max_pixels)
     (width, height), mode = image.size, image.mode
     size, box = _geometry(width, height, preprocessing)
     # A JPEG decoder can leave out detail: cheaper, and invisible from twice the size upwards.
     # Of a HEIF file, `draft` would take a thumbnail instead, which may show something else.
-    drafted = image.draft(None, (2 * size[0], 2 * size[1])) if image.format != "HEIF" else None
+    fast = fast and image.format != "HEIF"
+    drafted = image.draft(None, (2 * size[0], 2 * size[1])) if fast else None
     if drafted is not None:
         scale = width / drafted[1][2]
         box = (box[0] / scale, box[1] / scale, box[2] / scale, box[3] / scale)

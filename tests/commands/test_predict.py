@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from builders.colours import CLASSES, image_of, write_images, write_models
+from builders.images import write_archive
 from PIL import Image
+from pillow_heif import from_pillow
 
 from classifier.commands.main import run as run_classifier
 
@@ -150,6 +152,98 @@ def program(folder: Path, *arguments: str, text: str = "") -> subprocess.Complet
     )
 
 
+def test_folder_is_accounted_for_on_standard_error(run: Run, tmp_path: Path) -> None:
+    write_images(tmp_path)
+    for name in ("notes.txt", "more/list.txt", "film.mov", ".DS_Store", ".cache/x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no image")
+    (tmp_path / "photo").write_bytes(image_of("red", kind="JPEG"))  # has no ending
+    os.mkfifo(tmp_path / "pipe.png")
+    assert len(run(str(tmp_path)).splitlines()) == 4
+    assert run.status == 0
+    assert run.errors == (
+        "used 4 images; not used: 2 .txt, 1 .mov, 1 hidden, 1 special, 1 system\n"
+    )
+
+
+def test_archive_is_accounted_for_and_its_damaged_image_named(run: Run, tmp_path: Path) -> None:
+    members = {"a.png": image_of("red"), "b.png": b"x", "c.txt": b"", "__MACOSX/._a.png": b""}
+    path = write_archive(tmp_path / "some.zip", members)
+    assert len(run(str(path), "--json").splitlines()) == 1
+    assert run.status == 1
+    error, account = run.errors.splitlines()
+    assert error.startswith(f"error: {path}/b.png: it is no image")
+    assert account == "used 1 image; not used: 1 .txt, 1 system, 1 unreadable"
+
+
+def test_one_image_needs_no_account(run: Run) -> None:
+    run("photos/a-red.png")
+    assert run.errors == ""
+
+
+def test_photo_of_a_phone_is_answered(run: Run, tmp_path: Path) -> None:
+    image = from_pillow(Image.open(io.BytesIO(image_of("blue"))))
+    image.save(tmp_path / "IMG_0001.HEIC", quality=90)
+    (tmp_path / "b.avif").write_bytes(image_of("green", kind="AVIF"))
+    lines = run(str(tmp_path)).splitlines()
+    assert [line.split()[1] for line in lines] == ["blue", "green"]
+
+
+HOSTILE = ["-dash.png", "100%d %s.png", "new\nline.png", "\x1b[31mred.png", "[a].png", "--json"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_stay_one_line_and_are_exact_in_json(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, project: Path
+) -> None:
+    (tmp_path / name).write_bytes(image_of("red"))
+    monkeypatch.chdir(tmp_path)
+    models = ("--models", str(project / "models"))
+    for form in ((), ("--csv",)):
+        *_, line = run(*models, *form, "--", name).splitlines()
+        shown = name.replace("\n", "\\n").replace("\x1b", "\\x1b")
+        assert shown in line
+        assert run.status == 0
+    assert json.loads(run(*models, "--json", "--", name))["path"] == name
+    assert json.loads(run(*models, "--json", "."))["path"] == name
+
+
+def test_name_that_is_no_text_is_exact_in_json(project: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    (tmp_path / name).write_bytes(image_of("red"))
+    for form in ((), ("--csv",)):
+        done = program(project, str(tmp_path), *form)
+        assert (done.returncode, done.stderr) == (0, "used 1 image\n")
+        assert r"caf\udce9.png" in done.stdout
+    done = program(project, str(tmp_path), "--json")
+    assert os.fsencode(json.loads(done.stdout)["path"]) == os.fsencode(tmp_path / name)
+
+
+def test_unknown_option_that_is_a_file_says_how_to_name_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "-photo.png").write_bytes(image_of("red"))
+    monkeypatch.chdir(tmp_path)
+    run("-photo.png")
+    assert run.status == 2
+    assert "for the file -photo.png write ./-photo.png" in run.errors
+
+
+def test_names_from_find_print0_may_hold_line_breaks(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "a\nb.png").write_bytes(image_of("red"))
+    done = program(project, "-", "--json", text=f"{tmp_path}/a\nb.png\0photos/a-red.png\0")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
+
+
+def test_complaint_of_a_decoder_comes_with_the_name(run: Run, tmp_path: Path) -> None:
+    content = image_of("red")
+    chunk = b"\0\0\0\x03tEXtx\0y" + b"\0\0\0\0"  # with a wrong checksum
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+    run(str(tmp_path / "a.png"))
+    assert run.status == 0
+    assert run.errors.startswith(f"warning: {tmp_path}/a.png: text or other data beside")
+
+
 def test_paths_come_from_standard_input(project: Path) -> None:
     done = program(project, "-", "--csv", text="photos/more/c-blue.webp\nphotos/a-red.png\n")
     assert (done.returncode, done.stderr) == (0, "")
@@ -159,7 +253,7 @@ def test_paths_come_from_standard_input(project: Path) -> None:
 def test_missing_model_is_one_sentence(tmp_path: Path) -> None:
     done = program(tmp_path, "a.png")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: models/export/manifest.json is missing: run the export")
+    assert done.stderr.startswith(f"error: there is no folder models in {tmp_path}, where you are")
     assert done.stderr.count("\n") == 1
 
 

@@ -74,9 +74,9 @@ def test_few_images_are_shared_out_among_the_threads(model: Model) -> None:
     class Watched(Model):
         """Waits for another thread to decode at the same time."""
 
-        def decode(self, content, max_pixels=0):  # type: ignore[no-untyped-def]
+        def read(self, content, max_pixels=None):  # type: ignore[no-untyped-def]
             meeting.wait()
-            return model.decode(content)
+            return model.read(content)
 
     watched = Watched(**vars(model))
     assert len(list(classify_all(watched, images(2), count=2, workers=2))) == 2

@@ -190,7 +190,9 @@ def test_weights_run_with_the_decision_beside_them(tmp_path: Path) -> None:
 
 
 def test_damaged_and_missing_files_are_reported_with_what_to_do(tmp_path: Path) -> None:
-    assert "run the export stage" in refusal(tmp_path / "nothing")
+    assert "there is no folder" in refusal(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    assert "run the export stage" in refusal(tmp_path / "empty")
     folder = write_models(tmp_path)
     (folder / "export/tta.json").unlink()
     assert "tta.json is missing, but manifest.json names it" in refusal(folder, tta=True)
@@ -200,6 +202,14 @@ def test_damaged_and_missing_files_are_reported_with_what_to_do(tmp_path: Path) 
     del manifest["files"][INT8_FILE]
     (folder / "export/manifest.json").write_text(json.dumps(manifest))
     assert "use the float model" in refusal(folder, int8=True)
+
+
+def test_model_of_another_folder_is_not_found_and_the_working_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sentence = refusal(Path("models"))
+    assert f"there is no folder models in {tmp_path}, where you are" in sentence
 
 
 def test_onnx_path_imports_nothing_heavy(models: Path) -> None:
