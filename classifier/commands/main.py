@@ -22,6 +22,7 @@ COMMANDS = {
     "gallery": "draw the test images of a class with heat maps, mistakes first",
     "label-errors": "list images whose label is probably wrong",
     "label-next": "choose the unlabelled images that are most useful to label",
+    "review": "review doubtful labels on a local page; decisions go to data/corrections.csv",
     "robustness": "measure the accuracy under adversarial attacks",
     "lr-find": "suggest a learning rate from a range test",
     "sweep": "search hyperparameters; every trial becomes a DVC experiment",

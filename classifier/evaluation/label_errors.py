@@ -35,10 +35,16 @@ def find_label_errors(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
     Raises:
         UserError: where a class has too few images for cross-validation.
     """
+    features = label_features(bundle, dataset)
+    return label_errors_table(dataset, held_out_probabilities(features, dataset))
+
+
+def label_features(bundle: Bundle, dataset: Dataset) -> np.ndarray:
+    """Return the features of the centre of every image: float32 `(N, features)`."""
     centre = named_view(CENTRE, bundle.spec.stored_size, bundle.spec.input_size)
     rows = np.arange(len(dataset.images))
     (features,) = FeatureExtractor(bundle.model).features(dataset.images, rows, [centre])
-    return label_errors_table(dataset, held_out_probabilities(features, dataset))
+    return features
 
 
 def held_out_probabilities(features: np.ndarray, dataset: Dataset) -> np.ndarray:

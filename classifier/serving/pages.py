@@ -14,11 +14,16 @@ _HERE = Path(__file__).parent
 
 def add_pages(app: FastAPI) -> None:
     """Serve the page at `/` and the description of the API at `/docs`."""
-    for path, file in (("/", "page.html"), ("/docs", "docs.html")):
-        content = (_HERE / file).read_text("utf-8")
-        headers = {"Content-Security-Policy": _page_policy(content)}
-        response = HTMLResponse(content, headers=headers)
-        app.add_api_route(path, _always(response), include_in_schema=False)
+    add_page(app, "/", "page.html")
+    add_page(app, "/docs", "docs.html")
+
+
+def add_page(app: FastAPI, path: str, file: str) -> None:
+    """Serve a page of this folder at `path`, with a policy that admits its own script alone."""
+    content = (_HERE / file).read_text("utf-8")
+    headers = {"Content-Security-Policy": _page_policy(content)}
+    response = HTMLResponse(content, headers=headers)
+    app.add_api_route(path, _always(response), include_in_schema=False)
 
 
 def _always(response: Response) -> Any:

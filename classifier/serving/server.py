@@ -29,13 +29,18 @@ _SHUTDOWN_SECONDS = 100
 
 
 def listen(served: Served, host: str, port: int) -> None:
+    """Serve a model, see `serve_on`."""
+    serve_on(server_config(served), host, port)
+
+
+def serve_on(config: uvicorn.Config, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C; port 0 takes a free one. Raises OSError if it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listener:
         print(f"Serving on {address(listener)} (stop with Ctrl-C)", flush=True)
         # uvicorn finishes what it has accepted, and then sends itself the signal again.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        uvicorn.Server(server_config(served)).run(sockets=[listener])
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def server_config(served: Served) -> uvicorn.Config:

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,16 @@ def served(
     )
 
 
-@contextmanager
-def running(what: Served) -> Iterator[str]:
+def running(what: Served) -> AbstractContextManager[str]:
     """Serve on a free port; gives the address, such as `http://127.0.0.1:4711`."""
+    return running_as(server_config(what))
+
+
+@contextmanager
+def running_as(config: uvicorn.Config) -> Iterator[str]:
+    """As `running`, whatever is served."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(server_config(what))
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

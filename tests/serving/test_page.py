@@ -1,24 +1,23 @@
 """The page in a real browser: headless Chromium, driven by Playwright."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from builders.browser import launched, needs_chromium, opened_page
 from builders.colours import image_of, write_models
 from builders.serving import running, served
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 KEY = "a-key-of-24-characters!!"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to test with")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +33,8 @@ def url(models: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, url: str) -> Iterator[Page]:
-    """The page, which must not complain to the console, nor ask anybody but the server."""
-    page = browser.new_page(viewport={"width": 1000, "height": 800})
-    complaints: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(url)
-    yield page
-    # The browser itself writes down every answer that is a refusal.
-    assert [text for text in complaints if "status of" not in text] == []
-    assert [address for address in asked if not address.startswith((url, "blob:"))] == []
-    page.close()
+    with opened_page(browser, url) as page:
+        yield page
 
 
 def file(name: str, content: bytes) -> dict[str, object]:

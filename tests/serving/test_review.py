@@ -1,0 +1,181 @@
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from builders.browser import launched, needs_chromium, opened_page
+from builders.serving import running_as
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from classifier.serving.review import Review, ReviewCase, Shown, review_config
+from classifier.sources.corrections import Correction, read_corrections, write_corrections
+
+CLASSES = ["cat", "dog", "a class with quite a long name"]
+EARLIER = Correction("old.png", "cat", "by hand")
+
+
+def make_review(folder: Path) -> Review:
+    """Three cases of a data set of five images."""
+    images = np.random.default_rng(0).integers(0, 255, (5, 8, 8, 3), np.uint8)
+    shown = [Shown(row=row, path=f"cat/{row}.png", label="cat", split="test") for row in range(5)]
+    cases = {
+        row: ReviewCase(
+            **shown[row].model_dump(),
+            reason="The label is cat; the model says dog with 93%.",
+            suggested="dog",
+            confidence=0.93,
+            similar=[shown[4], shown[3]],
+        )
+        for row in range(3)
+    }
+    write_corrections(folder / "corrections.csv", [EARLIER])
+    return Review(
+        CLASSES,
+        cases,
+        lambda row: images[row],
+        lambda row: 255 - images[row],
+        folder / "corrections.csv",
+    )
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with running_as(review_config(make_review(tmp_path))) as url:
+        yield url
+
+
+def decide(url: str, row: int, action: str, **more: Any) -> httpx.Response:
+    return httpx.post(f"{url}/decisions", json={"row": row, "action": action, **more})
+
+
+def test_decisions_are_appended_to_the_file_with_their_reason(url: str, tmp_path: Path) -> None:
+    for row, action, more in (
+        (0, "keep", {}),
+        (1, "relabel", {"label": "dog"}),
+        (2, "exclude", {}),
+    ):
+        assert decide(url, row, action, **more).status_code == 200
+    reason = "in review; the model said dog (93%)"
+    assert read_corrections(tmp_path / "corrections.csv") == [
+        EARLIER,
+        Correction("cat/0.png", "cat", f"keep {reason}"),
+        Correction("cat/1.png", "dog", f"relabel {reason}"),
+        Correction("cat/2.png", "exclude", f"exclude {reason}"),
+    ]
+
+
+def test_undo_takes_back_the_last_decision_of_this_session_alone(url: str, tmp_path: Path) -> None:
+    decide(url, 0, "keep")
+    decide(url, 1, "exclude")
+    for path in ("cat/1.png", "cat/0.png"):
+        assert httpx.delete(f"{url}/decisions/last").json() == {"path": path}
+    refused = httpx.delete(f"{url}/decisions/last")
+    assert (refused.status_code, refused.json()) == (
+        409,
+        {"error": "There is no decision to undo."},
+    )
+    assert read_corrections(tmp_path / "corrections.csv") == [EARLIER]
+
+
+@pytest.mark.parametrize(
+    ("row", "decision", "status"),
+    [
+        (9, {"action": "keep"}, 404),
+        (0, {"action": "relabel", "label": "owl"}, 422),
+        (0, {"action": "relabel"}, 422),
+        (0, {"action": "erase"}, 422),
+    ],
+)
+def test_what_is_no_decision_is_refused_and_nothing_written(
+    url: str, tmp_path: Path, row: int, decision: dict[str, Any], status: int
+) -> None:
+    assert decide(url, row, **decision).status_code == status
+    assert read_corrections(tmp_path / "corrections.csv") == [EARLIER]
+
+
+def test_page_under_another_host_name_gets_nothing(url: str) -> None:
+    answer = httpx.get(f"{url}/cases", headers={"Host": "evil.example"})
+    assert answer.status_code == 400
+
+
+def test_decision_of_a_form_on_another_site_is_refused(url: str, tmp_path: Path) -> None:
+    body = '{"row": 0, "action": "exclude"}'
+    answer = httpx.post(f"{url}/decisions", content=body, headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 422
+    assert read_corrections(tmp_path / "corrections.csv") == [EARLIER]
+
+
+def test_small_images_are_enlarged_without_blur(url: str) -> None:
+    shown = Image.open(io.BytesIO(httpx.get(f"{url}/images/4").content))
+    assert shown.size == (224, 224)
+    assert len(shown.convert("RGB").getcolors(100) or []) == 64
+    assert httpx.get(f"{url}/images/5").status_code == 404
+    assert httpx.get(f"{url}/heat-maps/4").status_code == 404
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    with opened_page(browser, url) as page:
+        expect(page.locator("#path")).to_have_text("cat/0.png")
+        yield page
+
+
+@needs_chromium
+def test_keyboard_alone_decides_undoes_and_comes_to_the_end(page: Page, tmp_path: Path) -> None:
+    progress, path = page.locator("#progress"), page.locator("#path")
+    expect(path).to_have_text("cat/0.png")
+    page.screenshot(path=tmp_path / "review.png", full_page=True)
+    page.keyboard.press("k")
+    expect(path).to_have_text("cat/1.png")
+    page.keyboard.press("x")
+    expect(path).to_have_text("cat/2.png")
+    page.keyboard.press("u")
+    expect(path).to_have_text("cat/1.png")
+    page.keyboard.press("s")
+    expect(path).to_have_text("cat/2.png")
+    page.keyboard.press("ArrowRight")
+    expect(path).to_have_text("cat/2.png")
+    page.keyboard.press("s")
+    expect(progress).to_contain_text("3 decided, nothing is left. Run dvc repro")
+    decided = read_corrections(tmp_path / "corrections.csv")[1:]
+    assert [(one.path, one.class_name) for one in decided] == [
+        ("cat/0.png", "cat"),
+        ("cat/1.png", "dog"),
+        ("cat/2.png", "dog"),
+    ]
+
+
+@needs_chromium
+def test_another_class_is_chosen_from_all_of_them(page: Page, tmp_path: Path) -> None:
+    page.keyboard.press("c")
+    expect(page.locator("#other")).to_be_focused()
+    page.locator("#other").select_option(CLASSES[2])
+    page.locator("#relabel").click()
+    expect(page.locator("#path")).to_have_text("cat/1.png")
+    assert read_corrections(tmp_path / "corrections.csv")[-1].class_name == CLASSES[2]
+
+
+@needs_chromium
+def test_heat_map_is_shown_and_hidden(page: Page) -> None:
+    image = page.locator("#image")
+    for pressed, source in (("true", "heat-maps/0"), ("false", "images/0")):
+        page.keyboard.press("h")
+        expect(page.locator("#heat")).to_have_attribute("aria-pressed", pressed)
+        expect(image).to_have_attribute("src", source)
+
+
+@needs_chromium
+def test_similar_images_stand_beside_with_their_labels(page: Page) -> None:
+    similar = page.locator("#similar li")
+    expect(similar).to_have_count(2)
+    expect(similar.nth(0)).to_contain_text("cat, test: cat/4.png")
