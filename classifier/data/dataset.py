@@ -67,7 +67,7 @@ class Dataset:
         return chosen
 
     def leaked(self, split: Split) -> np.ndarray:
-        """Return which images of `split` have a near-duplicate in train: bool `(n,)`."""
+        """Return which images of `split` have a near-duplicate or their group in train: bool."""
         groups = self.manifest["group"].to_numpy(np.int64)
         shown = np.unique(groups[self.rows("train")])
         return np.isin(groups[self.rows(split)], shown[shown > 0])

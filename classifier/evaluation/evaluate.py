@@ -75,7 +75,8 @@ class Evaluation(NamedTuple):
         if "leaked_share" in values:
             lines.append(
                 f"accuracy {values['accuracy_without_leaks']:.4f} without the "
-                f"{values['leaked_share']:.1%} of the test images that have duplicates in training"
+                f"{values['leaked_share']:.1%} of the test images that have a duplicate or their "
+                "group in training"
             )
         if "coverage" in values:
             accuracy = values.get("answered_accuracy")

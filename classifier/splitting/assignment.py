@@ -62,8 +62,12 @@ def assign(
 
 def check_class_sizes(images: Sequence[RawImage], params: SplitParams) -> None:
     """Raise the error that `assign` would raise without groups; needs no content, so is fast."""
-    if params.allow_missing_classes:
-        return
+    if not params.allow_missing_classes:
+        _check_presence(expected_sizes(images, params), _drawn(images))
+
+
+def expected_sizes(images: Sequence[RawImage], params: SplitParams) -> Counter[tuple[str, Split]]:
+    """Return the number of images of each class and split that `assign` gives without groups."""
     drawn = _drawn(images)
     fractions = params.fractions.by_split()
     given = Counter((image.class_name, image.predefined_split or "train") for image in images)
@@ -74,7 +78,7 @@ def check_class_sizes(images: Sequence[RawImage], params: SplitParams) -> None:
             continue
         sizes = apportion(size, [fractions[part] for part in drawn])
         counts.update({(name, part): of for part, of in zip(drawn, sizes, strict=True)})
-    _check_presence(counts, drawn)
+    return counts
 
 
 def without_untrained(images: list[RawImage]) -> tuple[list[RawImage], dict[str, int]]:
@@ -197,8 +201,8 @@ def _check_presence(counts: Mapping[tuple[str, Split], int], drawn: Sequence[Spl
     else:
         remedy = (
             "raise split.min_images_per_class, name them in split.exclude_classes, change "
-            "split.fractions, or set split.allow_missing_classes: true; where duplicates hold a "
-            "class together, see split.duplicates."
+            "split.fractions, or set split.allow_missing_classes: true; where duplicates or "
+            "groups hold a class together, see split.duplicates and split.group_by."
         )
     raise UserError(f"these classes are not in every split ({_shortened(listed, '; ')}): {remedy}")
 

@@ -1,5 +1,7 @@
 """Write duplicates as a table and as lines for the terminal."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from classifier.data.dataset import Dataset
@@ -57,11 +59,21 @@ def describe_duplicates(dataset: Dataset, found: Duplicates) -> list[str]:
             f"duplicates: {contradictions} pairs have different labels; see "
             "results/split/duplicates.csv"
         )
+    return lines
+
+
+def describe_leaks(dataset: Dataset, group_by: Sequence[str]) -> list[str]:
+    """Return a line for each split of which images have a duplicate or their group in train.
+
+    group_by: the columns that make groups, see `split.group_by`.
+    """
+    relation = "a duplicate or an image of the same group" if group_by else "a duplicate"
+    lines = []
     for split in ("val", "test"):
         leaked = dataset.leaked(split)
         if leaked.any():
             lines.append(
                 f"duplicates: {leaked.sum()} of {len(leaked)} {split} images "
-                f"({leaked.mean():.1%}) have a duplicate in train"
+                f"({leaked.mean():.1%}) have {relation} in train"
             )
     return lines

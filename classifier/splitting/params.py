@@ -63,6 +63,7 @@ class SplitParams(Params):
     exclude_classes: list[str]
     white_level: float = Field(gt=0, allow_inf_nan=False)
     max_pixels: int = Field(ge=1, le=178_000_000)  # Pillow itself refuses more
+    group_by: list[str]
     allow_missing_classes: bool
     on_bad_image: Literal["error", "skip"]
     duplicates: Literal["group", "drop", "keep"]

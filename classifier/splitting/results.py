@@ -8,7 +8,11 @@ from classifier.core.files import write_csv, write_json
 from classifier.data.dataset import SPLITS, Dataset
 from classifier.splitting.class_counts import class_counts
 from classifier.splitting.data_checks import Check, check_images, checks_table
-from classifier.splitting.duplicate_table import describe_duplicates, duplicates_table
+from classifier.splitting.duplicate_table import (
+    describe_duplicates,
+    describe_leaks,
+    duplicates_table,
+)
 from classifier.splitting.image_measures import (
     histograms_table,
     measure_images,
@@ -79,7 +83,42 @@ def describe_split(dataset: Dataset, result: SplitResult, params: SplitParams) -
     for name in ("val", "test"):
         if lacking := dataset.missing_classes(name):
             lines.append(f"no {name} images of {', '.join(lacking)}: their measures are left out")
-    return [*lines, *describe_duplicates(dataset, result.duplicates), *_complaints(result)]
+    lines += describe_groups(dataset, result, params)
+    lines += describe_duplicates(dataset, result.duplicates)
+    return [*lines, *describe_leaks(dataset, params.group_by), *_complaints(result)]
+
+
+def describe_groups(dataset: Dataset, result: SplitResult, params: SplitParams) -> list[str]:
+    """Return lines on groups, for the terminal: how many, and how far they change the fractions."""
+    lines = []
+    if params.group_by:
+        groups = dataset.manifest["group"]
+        joined = "" if params.duplicates == "drop" else ", joined with duplicates"
+        lines.append(
+            f"{groups.max()} groups by {', '.join(params.group_by)}{joined}; {(groups == 0).sum()} "
+            "images are in none"
+        )
+    counts = {split: dataset.class_counts(split) for split in SPLITS}
+    off = {
+        (name, split): int(counts[split][label]) - result.expected.get((name, split), 0)
+        for split in SPLITS
+        for label, name in enumerate(dataset.classes)
+    }
+    worst = max(off, key=lambda key: abs(off[key]))
+    if off[worst]:
+        images = len(dataset.images)
+        shares = ", ".join(
+            f"{split} {counts[split].sum() / images:.1%} instead of "
+            f"{sum(result.expected.get((name, split), 0) for name in dataset.classes) / images:.1%}"
+            for split in SPLITS
+        )
+        name, split = worst
+        size = result.expected.get(worst, 0)
+        lines.append(
+            f"groups change the fractions: {shares}; most in {name}, {split}: {size + off[worst]} "
+            f"images instead of {size}"
+        )
+    return lines
 
 
 def _complaints(result: SplitResult) -> list[str]:

@@ -3,7 +3,7 @@
 import csv
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -13,17 +13,22 @@ import numpy as np
 from classifier.core.files import replacing, write_bytes, write_json
 from classifier.data.dataset import Split
 from classifier.processing.images import Preprocessing
-from classifier.splitting.assignment import assign, check_class_sizes, without_untrained
+from classifier.splitting.assignment import (
+    assign,
+    check_class_sizes,
+    expected_sizes,
+    without_untrained,
+)
 from classifier.splitting.decoding import decode_all, open_raw
 from classifier.splitting.duplicates import (
     MAX_SHOWN_PAIRS,
     Duplicates,
     find_pairs,
     group_pairs,
-    number_groups,
     redundant,
     sort_for_people,
 )
+from classifier.splitting.groups import check_columns, column_groups, join_groups
 from classifier.splitting.image_table import ImageTable
 from classifier.splitting.params import SplitParams
 from classifier.splitting.raw_images import RawImage, read_labels, without_excluded, without_small
@@ -42,6 +47,7 @@ class SplitResult(NamedTuple):
         modes: Colour mode of each image, str `(N,)`.
         thumbnails: uint8 `(N, SIDE, SIDE)`.
         largest: Largest value of each image of more than 8 bits a value, int64 `(N,)`; 0 elsewhere.
+        expected: Number of images of each class and split if there were no groups.
         complaints: Path and warning of the decoder, sorted by path.
     """
 
@@ -52,6 +58,7 @@ class SplitResult(NamedTuple):
     modes: np.ndarray
     thumbnails: np.ndarray
     largest: np.ndarray
+    expected: Mapping[tuple[str, Split], int]
     complaints: list[tuple[str, str]]
 
 
@@ -72,6 +79,7 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
     file = open_raw(raw)
     excluded = [unicodedata.normalize("NFC", name) for name in params.exclude_classes]
     labelled, columns = read_labels(raw)
+    check_columns(params.group_by, columns)
     found = without_excluded(labelled, excluded)
     images, untrained = without_untrained(found) if params.allow_missing_classes else (found, {})
     images, dropped = without_small(images, params.min_images_per_class)
@@ -91,10 +99,10 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
         dropped |= table.keep_readable(params.min_images_per_class)
         duplicates = _find_duplicates(table, params.duplicate_similarity)
         _write_duplicate_images(output / "duplicate_images.npy", table, duplicates)
-        dropped |= _mark_groups(table, duplicates, params)
-    groups = table.facts["group"] if params.duplicates == "group" else None
+        dropped |= _drop_redundant(table, duplicates, params)
+    together = _mark_groups(table, [columns.index(name) for name in params.group_by], params)
     keys = [digest.tobytes() for digest in table.facts["sha256"]]
-    splits = assign(table.images, keys, params, groups)
+    splits = assign(table.images, keys, params, together)
     write_json(output / "preprocessing.json", asdict(preprocessing))
     _write_tables(output, table.images, splits, table.facts, columns)
     facts = table.facts
@@ -106,6 +114,7 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
         modes=facts["mode"],
         thumbnails=facts["thumbnail"],
         largest=facts["largest"],
+        expected=expected_sizes(table.images, params),
         complaints=table.complaints(),
     )
 
@@ -129,19 +138,35 @@ def _write_duplicate_images(path: Path, table: ImageTable, duplicates: Duplicate
         np.save(file, pixels.reshape(len(pairs), 2, *pixels.shape[1:]))
 
 
-def _mark_groups(table: ImageTable, duplicates: Duplicates, params: SplitParams) -> dict[str, int]:
+def _drop_redundant(
+    table: ImageTable, duplicates: Duplicates, params: SplitParams
+) -> dict[str, int]:
     """Set the group of each image; drop redundant images if `split.duplicates` is `drop`.
 
     Returns the sizes of the classes that are then too small, and are dropped.
     """
     table.facts["group"] = duplicates.groups
-    dropped: dict[str, int] = {}
-    if params.duplicates == "drop":
-        extra = redundant(table.images, duplicates.groups)
-        remaining = np.setdiff1d(np.arange(len(table.images)), extra)
-        dropped = table.keep(remaining, params.min_images_per_class)
-    table.facts["group"] = number_groups(table.facts["group"])
-    return dropped
+    if params.duplicates != "drop":
+        return {}
+    extra = redundant(table.images, duplicates.groups)
+    remaining = np.setdiff1d(np.arange(len(table.images)), extra)
+    return table.keep(remaining, params.min_images_per_class)
+
+
+def _mark_groups(table: ImageTable, group_by: Sequence[int], params: SplitParams) -> np.ndarray:
+    """Join the groups of duplicates with those of columns; return who must be in one split.
+
+    The manifest has the joined groups. With `duplicates: keep`, copies may be in different splits.
+
+    Args:
+        table: Its groups are those of duplicates; they become the joined ones.
+        group_by: Places of the columns of `split.group_by`.
+        params: Section `split`.
+    """
+    size, copies = len(table.images), table.facts["group"].copy()
+    own = [column_groups(table.images, place) for place in group_by]
+    table.facts["group"] = join_groups([copies, *own], size)
+    return join_groups(own, size) if params.duplicates == "keep" else table.facts["group"]
 
 
 def _write_tables(

@@ -1,11 +1,13 @@
 """Section `split` for small data, and splitting an archive of a few members."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from builders.images import write_raw
 from classifier.core.config import read_params, validate_section
 from classifier.data.dataset import Dataset, load_dataset
+from classifier.sources import tables
 from classifier.splitting.params import SplitParams
 from classifier.splitting.split import split
 
@@ -51,3 +53,13 @@ def split_up(folder: Path, members: dict[str, bytes], **changes: Any) -> Dataset
     """Split an archive of these members, and open the result."""
     split(write_raw(folder / "raw", members), folder / "split", split_params(**changes))
     return load_dataset(folder / "split")
+
+
+def add_column(raw: Path, name: str, value_of: Callable[[str], str]) -> None:
+    """Add a further column to labels.csv, its value a function of the path."""
+    columns = tables.read_columns(raw / tables.LABELS)
+    images = [
+        image._replace(columns=(*image.columns, value_of(image.path)))
+        for image in tables.read_labels(raw / tables.LABELS)
+    ]
+    tables.write_labels(raw / tables.LABELS, images, [*columns, name])

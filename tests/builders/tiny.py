@@ -118,7 +118,7 @@ def tiny_result(images: int, problems: Sequence[tuple[str, str]] = ()) -> SplitR
     nothing = Duplicates([], [], np.empty(0, np.int64))
     thumbnails = np.zeros((images, SIDE, SIDE), np.uint8)
     modes, zeros = np.full(images, "RGB"), np.zeros(images, np.int64)
-    return SplitResult(list(problems), {}, {}, nothing, modes, thumbnails, zeros, [])
+    return SplitResult(list(problems), {}, {}, nothing, modes, thumbnails, zeros, {}, [])
 
 
 def tiny_model(params: ModelParams | None = None, *, input_size: int = IMAGE_SIZE) -> Classifier:

@@ -3,7 +3,11 @@ import pandas as pd
 
 from classifier.data.dataset import Dataset
 from classifier.processing.images import Preprocessing
-from classifier.splitting.duplicate_table import describe_duplicates, duplicates_table
+from classifier.splitting.duplicate_table import (
+    describe_duplicates,
+    describe_leaks,
+    duplicates_table,
+)
 from classifier.splitting.duplicates import Duplicates, Pair
 from classifier.splitting.raw_images import RawImage
 
@@ -49,5 +53,12 @@ def test_what_matters_is_said_in_lines() -> None:
     assert describe_duplicates(dataset(), found_of(PAIRS)) == [
         "duplicates: 2 equal and 1 near-duplicate pairs in 1 groups",
         "duplicates: 1 pairs have different labels; see results/split/duplicates.csv",
-        "duplicates: 2 of 3 test images (66.7%) have a duplicate in train",
     ]
+
+
+def test_leaks_are_counted_whatever_joins_the_images() -> None:
+    assert describe_leaks(dataset(), []) == [
+        "duplicates: 2 of 3 test images (66.7%) have a duplicate in train"
+    ]
+    (line,) = describe_leaks(dataset(), ["patient"])
+    assert line.endswith("have a duplicate or an image of the same group in train")

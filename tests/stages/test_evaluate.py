@@ -233,7 +233,10 @@ def test_accuracy_without_leaks_leaves_out_images_with_duplicates_in_training(
     right = (rest["actual"] == rest["predicted"]).mean()
     assert value["accuracy_without_leaks"] == pytest.approx(right, abs=1e-6)
     assert value["leaked_share"] == pytest.approx(7 / len(predictions), abs=1e-6)
-    assert "of the test images that have duplicates in training" in capsys.readouterr().out
+    assert (
+        "of the test images that have a duplicate or their group in training"
+        in capsys.readouterr().out
+    )
 
 
 def test_class_without_test_images_is_left_out_of_the_measures_and_named(
