@@ -79,8 +79,8 @@ def class_gallery(bundle: Bundle, dataset: Dataset, name: str) -> ClassGallery:
 def sheet(answers: Answers, places: np.ndarray, bundle: Bundle, otherwise: str) -> Figure:
     """Draw images, each beside its heat map, where the network allows one.
 
-    A caption gives the true class, the predicted one if it is another, and the confidence. The
-    heat map shows the regions that support the predicted class.
+    A caption gives the true class, the predicted one if it is another, and the confidence; the
+    file's name stands below. The heat map shows the regions that support the predicted class.
 
     Args:
         answers: of the model.
@@ -95,14 +95,18 @@ def sheet(answers: Answers, places: np.ndarray, bundle: Bundle, otherwise: str) 
     images, rows = answers.dataset.images, answers.rows[places]
     shown = np.ascontiguousarray(center_crop(images[rows], bundle.spec.input_size))
     captions = [_caption(answers, place) for place in places]
+    files = answers.dataset.manifest["path"].iloc[rows].tolist()
     heat = heat_maps(bundle, shown, answers.predicted[places])
     if heat is None:
         note = NO_PLACES.format(backbone=bundle.spec.backbone)
-        return image_sheet(list(shown), captions, _COLUMNS, note)
+        return image_sheet(list(shown), captions, _COLUMNS, files=files, note=note)
     names = [answers.dataset.classes[label] for label in answers.predicted[places]]
     pairs = np.stack([shown, blend(shown, heat)], axis=1).reshape(-1, *shown.shape[1:])
-    told = zip(captions, (f"for {shorten(name, 18)}" for name in names), strict=True)
-    return image_sheet(list(pairs), [caption for both in told for caption in both], _COLUMNS)
+    heated = (f"for {shorten(name, 18)}" for name in names)
+    both = [caption for pair in zip(captions, heated, strict=True) for caption in pair]
+    return image_sheet(
+        list(pairs), both, _COLUMNS, files=[name for file in files for name in (file, "")]
+    )
 
 
 def _caption(answers: Answers, place: int) -> str:

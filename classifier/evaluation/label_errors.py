@@ -139,4 +139,5 @@ def draw_label_errors(dataset: Dataset, table: pd.DataFrame) -> Figure:
             zip(shown["class"], shown["suggested"], strict=True), 1
         )
     ]
-    return image_sheet([dataset.images[place] for place in places], captions, _COLUMNS)
+    images = [dataset.images[place] for place in places]
+    return image_sheet(images, captions, _COLUMNS, files=shown["path"].tolist())

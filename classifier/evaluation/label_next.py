@@ -133,4 +133,4 @@ def draw_chosen(pool: Unlabelled, bundle: Bundle, order: np.ndarray) -> Figure:
         f"{shorten(spec.classes[given.argmax()], 16)} {given.max():.0%}"
         for given in pool.given[shown]
     ]
-    return image_sheet(images, captions, _COLUMNS)
+    return image_sheet(images, captions, _COLUMNS, files=[pool.paths[i].name for i in shown])

@@ -42,7 +42,12 @@ def draw_image(axes: Axes, image: np.ndarray, caption: str) -> None:
 
 
 def image_sheet(
-    images: Sequence[np.ndarray], captions: Sequence[str], columns: int, note: str = ""
+    images: Sequence[np.ndarray],
+    captions: Sequence[str],
+    columns: int,
+    *,
+    files: Sequence[str] = (),
+    note: str = "",
 ) -> Figure:
     """Return a sheet of images with captions, row by row, and a note at the bottom.
 
@@ -50,20 +55,26 @@ def image_sheet(
         images: Each uint8 `(H, W, 3)`.
         captions: One for each image.
         columns: Images in a row.
+        files: Path of each image, whose last part is written below it; empty for none.
         note: A line of text; empty for none.
     """
     rows = -(-len(images) // columns)
     below = 0.25 if note else 0.0
-    height = 1.75 * rows + below
+    height = (1.9 if files else 1.75) * rows + below
     figure = new_figure(1.5 * columns, height)
     # All cells have the same size, so the slow constrained layout is not needed.
     figure.set_layout_engine(None)
     bottom = (0.035 + below) / height
-    figure.subplots_adjust(0.01, bottom, 0.99, 1 - 0.25 / height, wspace=0.06, hspace=0.2)
+    bottom += 0.15 / height if files else 0.0
+    gap = 0.31 if files else 0.2
+    figure.subplots_adjust(0.01, bottom, 0.99, 1 - 0.25 / height, wspace=0.06, hspace=gap)
     figure.text(0.01, 0.07 / height, note, fontsize=8)
-    grid = figure.subplots(rows, columns, squeeze=False).flat
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid[len(images) :]:
         axes.set_axis_off()
     for axes, image, caption in zip(grid, images, captions, strict=False):
         draw_image(axes, image, caption)
+    for axes, path in zip(grid, files, strict=False):
+        name = shorten(path.rpartition("/")[2], 26).replace("$", r"\$")
+        axes.text(0.5, -0.03, name, transform=axes.transAxes, fontsize=6, ha="center", va="top")
     return figure

@@ -23,7 +23,8 @@ from classifier.processing.images import Preprocessing
 def answers(confidence: list[float], predicted: list[int], labels: list[int]) -> Answers:
     """Of two classes; image i is of the grey i."""
     images = np.arange(len(labels), dtype=np.uint8)[:, None, None, None] * np.ones((1, 6, 6, 3))
-    manifest = pd.DataFrame({"label": labels, "split": "test"})
+    paths = [f"a/{number}.png" for number in range(len(labels))]
+    manifest = pd.DataFrame({"path": paths, "label": labels, "split": "test"})
     dataset = Dataset(
         images.astype(np.uint8), manifest, ["a", "a long name of a class"], Preprocessing(6, "crop")
     )
@@ -103,3 +104,9 @@ def test_the_sheet_of_a_class_is_drawn_on_demand(tmp_path: Path, monkeypatch, ca
         assert image.width > 500
     with pytest.raises(UserError, match="no class 'dog'; the classes are ape, great, bée, Cat, 7"):
         gallery.main(["dog"])
+
+
+def test_every_image_stands_above_the_name_of_its_file(bundle: Bundle) -> None:
+    drawn = [axes for axes in confident_mistakes(GIVEN, bundle).axes if axes.images]
+    names = [axes.texts[0].get_text() for axes in drawn[::2]]
+    assert names == [f"{number}.png" for number in (4, 2, 0)]
