@@ -1,12 +1,20 @@
 """Say in one line what became of every file of a source."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from classifier.sources.names import ending
 from classifier.sources.tables import SeenFile
 
 _MOST_KINDS = 8  # of files that a line names
+# What a line says for a status, where that is not the status itself.
+_TOLD = {
+    "no row": "without row",
+    "no label": "without label",
+    "two labels": "with two labels",
+    "no file": "rows without file",
+    "ambiguous": "rows that fit several files",
+}
 
 
 def describe_files(files: Sequence[SeenFile]) -> str:
@@ -21,7 +29,9 @@ def _kind(file: SeenFile) -> str:
     """Return what a file is counted as: its ending if it is no image, otherwise its status."""
     if file.status == "no image":
         return ending(file.path) or "without ending"
-    return f"{file.status} ({file.reason})" if file.reason else file.status
+    if file.status == "special":
+        return f"special ({file.reason})" if file.reason else "special"
+    return _TOLD.get(file.status, file.status)
 
 
 def _listed(kinds: Counter[str]) -> str:
@@ -31,10 +41,3 @@ def _listed(kinds: Counter[str]) -> str:
     if rest := sum(count for _, count in ordered[_MOST_KINDS:]):
         shown.append(f"{rest:,} more")
     return ", ".join(shown)
-
-
-def first_names(names: Iterable[str], most: int = 3) -> str:
-    """Return the first of some names for a sentence, and how many more there are."""
-    listed = list(names)
-    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
-    return f"{', '.join(listed[:most])}{more}"

@@ -14,7 +14,7 @@ from classifier.core.errors import UserError
 from classifier.core.files import sha256_of, write_json
 from classifier.sources import cifar10
 from classifier.sources.account import describe_files
-from classifier.sources.archives import MAX_WANTED, list_members, write_zip
+from classifier.sources.archives import MAX_WANTED, list_members, read_members, write_zip
 from classifier.sources.fetch import (
     check_file,
     copy_file,
@@ -24,8 +24,11 @@ from classifier.sources.fetch import (
     local_path,
     parse_checksum,
 )
-from classifier.sources.folders import list_folder, read_images
+from classifier.sources.folders import list_folder, read_file, read_images
 from classifier.sources.ignore import ignore_files
+from classifier.sources.label_pattern import label_by_pattern
+from classifier.sources.label_table import label_by_table
+from classifier.sources.labels import Labels
 from classifier.sources.layout import label_by_folders
 from classifier.sources.names import ignored_by
 from classifier.sources.params import DownloadParams
@@ -43,6 +46,7 @@ class Found(NamedTuple):
         name: Of the file that will hold the images.
         files: Every file of the source, sorted by path.
         folders: Names of its folders, as far as the source lists them.
+        read: Returns the content of one file; None if there is no such file.
         store: Writes the file that holds the images to a path; takes the files, too, whose status
             says which are images.
     """
@@ -50,6 +54,7 @@ class Found(NamedTuple):
     name: str
     files: list[SeenFile]
     folders: list[str]
+    read: Callable[[str], bytes | None]
     store: Callable[[Path, list[SeenFile]], None]
 
 
@@ -74,13 +79,8 @@ def acquire(params: DownloadParams, folder: Path) -> Acquired:
     found = _find(params)
     files, folders = ignore_files(found.files, found.folders, params.ignore)
     _check_images(files, params)
-    labels = label_by_folders(files, folders, params)
-    files = [
-        file._replace(status="unlabelled", reason=labels.kept_out[file.path])
-        if file.path in labels.kept_out
-        else file
-        for file in files
-    ]
+    labels = _label(files, folders, found.read, params)
+    files = _account(files, labels)
     file = folder / found.name
     found.store(file, files)
     write_labels(folder / LABELS, labels.images, labels.columns)
@@ -104,7 +104,9 @@ def _find(params: DownloadParams) -> Found:
     if params.source == "digits":
         images = list(_digits())
         files = [SeenFile(name, len(content), "image") for name, content in images]
-        return Found("digits.zip", files, [], lambda path, _: write_zip(path, images))
+        return Found(
+            "digits.zip", files, [], dict(images).get, lambda path, _: write_zip(path, images)
+        )
     if params.source == "folder":
         assert params.url is not None
         folder = local_path(params.url)
@@ -113,6 +115,7 @@ def _find(params: DownloadParams) -> Found:
             "images.zip",
             listing.files,
             listing.folders,
+            lambda name: read_file(folder, name, listing.renamed),
             lambda path, files: write_zip(path, read_images(folder, files, listing.renamed)),
         )
     url, checksum = _address(params)
@@ -120,15 +123,46 @@ def _find(params: DownloadParams) -> Found:
     expected = None if checksum is None else parse_checksum(checksum)
     if is_web_address(url):
         assert expected is not None
-        kept = download(url, expected, cache_folder("downloads"))
-        return Found(
-            _base_name(url), *_list(params, kept), lambda path, _: link_or_copy(kept, path)
-        )
-    local = local_path(url)
-    check_file(local, expected)
-    return Found(
-        _base_name(url), *_list(params, local), lambda path, _: copy_file(local, path, expected)
-    )
+        archive = download(url, expected, cache_folder("downloads"))
+    else:
+        archive = local_path(url)
+        check_file(archive, expected)
+    files, folders = _list(params, archive)
+
+    def read(name: str) -> bytes | None:
+        return next((content for _, content in read_members(archive, name.__eq__)), None)
+
+    def store(path: Path, _: list[SeenFile]) -> None:
+        if is_web_address(url):
+            link_or_copy(archive, path)
+        else:
+            copy_file(archive, path, expected)
+
+    return Found(_base_name(url), files, folders, read, store)
+
+
+def _label(
+    files: Sequence[SeenFile],
+    folders: Sequence[str],
+    read: Callable[[str], bytes | None],
+    params: DownloadParams,
+) -> Labels:
+    if params.labels is not None:
+        return label_by_table(files, read, params)
+    if params.pattern is not None:
+        return label_by_pattern(files, params)
+    return label_by_folders(files, folders, params)
+
+
+def _account(files: Sequence[SeenFile], labels: Labels) -> list[SeenFile]:
+    """Return all rows of files.csv, sorted by path: the files, and rows of a table without file."""
+    known = [
+        file._replace(status=kept.status, reason=kept.reason)
+        if (kept := labels.kept_out.get(file.path))
+        else file
+        for file in files
+    ]
+    return sorted(known + labels.no_files) if labels.no_files else known
 
 
 def _check_images(files: Sequence[SeenFile], params: DownloadParams) -> None:

@@ -20,8 +20,10 @@ def check_classes(counts: Mapping[str, int]) -> None:
             f"a class is called {UNKNOWN}, and so is the answer for an image of no class: rename "
             f"the class, or leave its {counts[UNKNOWN]:,} images out by download.ignore."
         )
-    if "" in counts:
-        raise UserError(f"the class of {counts['']:,} images has an empty name: give it a name.")
+    if strange := [name for name in counts if "/" in name or not name.isprintable()]:
+        raise UserError(
+            f"the class {strange[0]!r} has a slash or a control character in its name: rename it."
+        )
     alike: dict[str, str] = {}
     for name in sorted(counts):
         key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -83,6 +83,12 @@ def read_images(
         yield file.path, _read(folder / renamed.get(file.path, file.path), file.size)
 
 
+def read_file(folder: Path, name: str, renamed: Mapping[str, str]) -> bytes | None:
+    """Return the content of one file; None if there is no such file."""
+    path = folder / renamed.get(name, name)
+    return path.read_bytes() if path.is_file() else None
+
+
 def _entries(folder: Path) -> Iterator[tuple["os.DirEntry[str]", str]]:
     """Yield every entry below `folder` with its name relative to it."""
     waiting = [""]

@@ -1,13 +1,26 @@
 """The labels of the images of a source, and what is said about them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
-from classifier.sources.tables import LabelledImage, SplitName
+from classifier.sources.class_names import check_classes, describe_classes
+from classifier.sources.split_names import read_split_name, splits_of_names
+from classifier.sources.tables import LabelledImage, SeenFile, SplitName
 
 _SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+# Columns of labels.csv and manifest.csv that have a meaning of their own.
+_OWN_COLUMNS = frozenset(
+    {"path", "class", "label", "split", "width", "height", "sha256", "group", "origin"}
+)
+
+
+class KeptOut(NamedTuple):
+    """Why an image takes no part: a status of files.csv, and its reason."""
+
+    status: str
+    reason: str
 
 
 class Labels(NamedTuple):
@@ -16,32 +29,50 @@ class Labels(NamedTuple):
     Attributes:
         images: The images that take part, sorted by path.
         columns: Names of their further columns.
-        kept_out: Path of each image that takes no part, and the reason.
+        kept_out: Why each image that takes no part does not, by its path.
+        no_files: Rows of a table for which there is no file.
         lines: What to say on the console.
     """
 
     images: list[LabelledImage]
     columns: list[str]
-    kept_out: dict[str, str]
+    kept_out: dict[str, KeptOut]
+    no_files: list[SeenFile]
     lines: list[str]
 
 
-def describe_splits(images: Sequence[LabelledImage], names: Mapping[str, SplitName]) -> list[str]:
-    """Return lines that say which splits the data gives and which are drawn.
+def describe_labels(
+    images: Sequence[LabelledImage], origin: str, names: Mapping[str, SplitName]
+) -> list[str]:
+    """Check the classes and return lines that name them and the splits.
 
     Args:
-        images: With the split that the data gives.
+        images: That take part.
+        origin: What says the classes, such as `from the first folder`.
         names: The split of each folder or value that gives one.
 
     Raises:
-        UserError: The data gives val or test, but no training images.
+        UserError: The classes cannot be told apart, or there is only one.
     """
+    counts = Counter(image.class_name for image in images)
+    check_classes(counts)
+    if len(counts) < 2:
+        found = f"of one class, {next(iter(counts))}" if counts else "without a class"
+        raise UserError(
+            f"all images ({len(images):,}) are {found} ({origin}): put each class in a folder of "
+            "its own, or give the classes by download.labels or download.pattern."
+        )
+    return [describe_classes(counts, origin), *_describe_splits(images, names)]
+
+
+def _describe_splits(images: Sequence[LabelledImage], names: Mapping[str, SplitName]) -> list[str]:
+    """Return lines that say which splits the data gives and which are drawn."""
     counts = Counter(image.split for image in images)
     given = [split for split in _SPLITS if counts[split]]
     missing = [split for split in _SPLITS if not counts[split]]
     if not given:
         return ["the data gives no splits: train, val and test are drawn"]
-    if "train" in missing:
+    if "train" in missing and not counts[""]:
         raise UserError(
             f"the data gives {' and '.join(given)}, but no training images: add a folder train/, "
             "or name it in download.splits."
@@ -51,6 +82,86 @@ def describe_splits(images: Sequence[LabelledImage], names: Mapping[str, SplitNa
         for split in given
     )
     lines = [f"splits: {told}"]
-    if missing:
-        lines.append(f"the data gives no {' or '.join(missing)}: drawn from train")
+    drawn = [split for split in missing if split != "train"]
+    if drawn:
+        lines.append(f"the data gives no {' or '.join(drawn)}: drawn from train")
+    if counts[""]:
+        lines.append(f"{counts['']:,} images have no split: counted as train")
     return lines
+
+
+def split_of_value(value: str, source: str) -> SplitName:
+    """Return the split that a value means; empty for none.
+
+    Raises:
+        UserError: The value means no split; `source` says where it comes from.
+    """
+    split, others = read_split_name(value)
+    if value.strip() and (not split or others):
+        raise UserError(
+            f"{source} has the split {value!r}: write train, val or test, or leave it empty for "
+            "an image whose split is to be drawn."
+        )
+    return split
+
+
+def splits_of_tops(paths: Iterable[str]) -> dict[str, SplitName]:
+    """Return the splits that the outermost folders name, below what all share; none if not all do.
+
+    Returns:
+        The split of each such folder, by its path with a slash behind it.
+    """
+    folders = {path.rpartition("/")[0] for path in paths}
+    parts = sorted(tuple(folder.split("/")) for folder in folders)
+    first, last = parts[0], parts[-1]
+    shared = 0
+    while shared < min(len(first), len(last)) and first[shared] == last[shared]:
+        shared += 1
+    if any(len(each) <= shared for each in parts):
+        return {}
+    tops = {each[shared] for each in parts}
+    names = splits_of_names(tops)
+    if set(names) != tops:
+        return {}
+    return {"/".join((*first[:shared], name, "")): split for name, split in names.items()}
+
+
+def further_columns(names: Sequence[str]) -> list[str]:
+    """Return the names under which further columns are written: none of our own, none twice."""
+    written: list[str] = []
+    for name in names:
+        chosen = f"data_{name}" if name in _OWN_COLUMNS or not name else name
+        while chosen in written:
+            chosen = f"{chosen}_"
+        written.append(chosen)
+    return written
+
+
+def describe_columns(columns: Sequence[str], group: str | None) -> list[str]:
+    """Return the line about further columns; `group` is that of what belongs together."""
+    if not columns:
+        return []
+    line = f"further columns: {', '.join(columns)}"
+    hint = f"; name {group} in split.group_by to keep what belongs together in one split"
+    return [line + hint if group else line]
+
+
+def check_rows(problems: Mapping[str, Sequence[str]], on_bad_row: str, source: str) -> None:
+    """Raise UserError for problems of rows, unless they are to be skipped.
+
+    Args:
+        problems: Names of rows or files by what is wrong with them.
+        on_bad_row: The knob of this name.
+        source: What says the labels.
+    """
+    told = [
+        f"{len(names):,} {problem} (the first: {names[0]})"
+        for problem, names in problems.items()
+        if names
+    ]
+    if told and on_bad_row == "error":
+        raise UserError(
+            f"{source} and the images do not fit: {', '.join(told)}; correct them, name files in "
+            "download.ignore, or set download.on_bad_row to skip, which leaves them out and lists "
+            "them in data/raw/files.csv."
+        )

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
-from classifier.sources.class_names import check_classes, describe_classes, listed
-from classifier.sources.labels import Labels, describe_splits
+from classifier.sources.class_names import listed
+from classifier.sources.labels import KeptOut, Labels, describe_labels
 from classifier.sources.params import DownloadParams
 from classifier.sources.split_folders import (
     Parts,
@@ -58,13 +58,9 @@ def label_by_folders(
     counts = {parts: found.counts[parts] for parts in rests}
     level = params.class_level or _only_level(rests, counts)
     classes = _classes_at(level, rests)
-    totals = _total(classes, counts)
-    check_classes(totals)
-    _check_number(totals)
-    _check_empty(files, folders, found.root, classes, rests, level)
     places = {"/".join((*found.root, *parts)): parts for parts in found.counts}
     images: list[LabelledImage] = []
-    kept_out: dict[str, str] = {}
+    kept_out: dict[str, KeptOut] = {}
     for file in files:
         if file.status != "image":
             continue
@@ -73,14 +69,12 @@ def label_by_folders(
             split = splits.folders[parts].split
             images.append(LabelledImage(file.path, classes[parts], split))
         else:
-            kept_out[file.path] = splits.unlabelled[parts]
+            kept_out[file.path] = KeptOut("unlabelled", splits.unlabelled[parts])
     origin = f"from the {_ORDINALS.get(level, f'level {level}')} folder"
-    lines = [
-        describe_classes(totals, origin),
-        *_describe_unlabelled(splits, found.counts),
-        *describe_splits(images, splits.names),
-    ]
-    return Labels(images, [], kept_out, lines)
+    lines = describe_labels(images, origin, splits.names)
+    _check_empty(files, folders, found.root, classes, rests, level)
+    lines += _describe_unlabelled(splits, found.counts)
+    return Labels(images, [], kept_out, [], lines)
 
 
 def _count(files: Sequence[SeenFile]) -> _Folders:
@@ -184,15 +178,6 @@ def _splits_question(rests: Mapping[Parts, Parts]) -> str:
     )
     shown = " and ".join(f"{name}/" for name in names)
     return f"; or, if {shown} are splits, name them in download.splits: {{{example}}}"
-
-
-def _check_number(totals: Mapping[str, int]) -> None:
-    if len(totals) == 1:
-        ((name, count),) = totals.items()
-        raise UserError(
-            f"all images ({count:,}) are of one class, {name}: put each class in a folder of its "
-            "own, or give the classes by download.labels or download.pattern."
-        )
 
 
 def _check_empty(

@@ -1,17 +1,54 @@
 """Define the section `download` of params.yaml."""
 
 import os
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from classifier.core.config import Params
 from classifier.sources.fetch import is_web_address, local_path, parse_checksum
+from classifier.sources.table_files import is_watched
 from classifier.sources.tables import SplitName
 
 _Splits = dict[Literal["train", "val", "test"], str | list[str]]
+
+
+class TableParams(Params):
+    """Tables of labels.
+
+    Attributes:
+        file: Name of the table, or of one table for each split: a path, or a file of the source.
+        path: Column of the images' names, with or without folder and ending.
+        class_name: Column of the classes.
+        one_hot: Columns of which exactly one is 1; its name is the class.
+        split: Column of the splits.
+        group: Column of what belongs together, such as a patient.
+    """
+
+    file: str | dict[Literal["train", "val", "test"], str]
+    path: str
+    class_name: str | None = Field(None, alias="class")
+    one_hot: list[str] | None = Field(None, min_length=2)
+    split: str | None = None
+    group: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source_of_classes(self) -> "TableParams":
+        if (self.class_name is None) == (self.one_hot is None):
+            raise ValueError("download.labels needs one of the two: class, or one_hot.")
+        if self.split is not None and not isinstance(self.file, str):
+            raise ValueError(
+                "download.labels names a table for each split and a column of splits: give one of "
+                "the two."
+            )
+        return self
+
+
 # Knobs that say how to read images of your own, and their values for other sources.
-_LAYOUT = {"class_level": None, "splits": None, "ignore": []}
+_LAYOUT = {
+    "labels": None, "pattern": None, "class_level": None, "splits": None, "ignore": [],
+}  # fmt: skip
 
 
 class DownloadParams(Params):
@@ -21,17 +58,23 @@ class DownloadParams(Params):
         source: Kind of the data.
         url: An http, https or file address, or a path, relative to the project's folder.
         checksum: `sha256:…` or `md5:…` of the file at url.
+        labels: Tables that say the label of each image.
+        pattern: Regular expression that finds the label of each image in its path.
         class_level: Which folder is the class: 1 for the first, -1 for the innermost.
         splits: Names or paths of the folders of each split.
         ignore: Patterns of files and folders to leave out.
+        on_bad_row: What to do where labels and images do not fit.
         watch: A path that DVC watches: the stage runs again when its content changes.
     """
 
     source: Literal["digits", "cifar10", "archive", "folder"]
     url: str | None = Field(min_length=1)
+    labels: TableParams | None
+    pattern: str | None
     class_level: int | None
     splits: _Splits | None
     ignore: list[str]
+    on_bad_row: Literal["error", "skip"]
     checksum: str | None
     watch: str = Field(min_length=1)
 
@@ -44,6 +87,19 @@ class DownloadParams(Params):
             raise ValueError(f"{url!r} is no http, https or file address, and no path.")
         _refuse_tilde(str(local_path(url)))
         return url
+
+    @field_validator("pattern")
+    @classmethod
+    def _with_a_class(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}.") from None
+        if "class" not in groups:
+            raise ValueError(f"{pattern!r} has no group (?P<class>…), which finds the class.")
+        return pattern
 
     @field_validator("class_level")
     @classmethod
@@ -75,6 +131,7 @@ class DownloadParams(Params):
         url, checksum = self.url, self.checksum
         if self.source in ("digits", "cifar10"):
             self._check_layout()
+        self._check_labels()
         if self.source == "digits":
             if url is not None or checksum is not None:
                 raise ValueError(
@@ -122,12 +179,25 @@ class DownloadParams(Params):
                     f"{'[]' if value == [] else 'null'} for the source {self.source}."
                 )
 
+    def _check_labels(self) -> None:
+        given = [name for name in ("labels", "pattern") if getattr(self, name) is not None]
+        if len(given) == 2:
+            raise ValueError(
+                "download.labels and download.pattern both say the classes: set one to null."
+            )
+        for name in ("class_level", "splits"):
+            if given and getattr(self, name) is not None:
+                raise ValueError(
+                    f"download.{name} is about folders, but download.{given[0]} says the labels: "
+                    "set one of the two to null."
+                )
+
     def _check_folder(self, url: str) -> None:
         if is_web_address(url):
             raise ValueError("a folder is named by its path: set download.url to one.")
         if self.checksum is not None:
             raise ValueError("a folder has no checksum: set download.checksum to null.")
-        if not self._watches(url):
+        if not is_watched(str(local_path(url)), self.watch):
             raise ValueError(
                 f"a folder must be watched: set download.watch to {str(local_path(url))!r} too, "
                 "so that a change is noticed."

@@ -22,7 +22,8 @@ def download_params(**changes: Any) -> DownloadParams:
 
 def local_params(source: str, path: Path | str, **changes: Any) -> DownloadParams:
     """Params for a folder or an archive at this path."""
-    return download_params(source=source, url=str(path), watch=str(path), **changes)
+    place = {"source": source, "url": str(path), "watch": str(path)}
+    return download_params(**place | changes)
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:

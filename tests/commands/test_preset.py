@@ -96,6 +96,16 @@ def test_values_are_set_in_the_same_call_and_changes_are_printed(
     assert "train.seed" not in printed
 
 
+def test_a_mapping_is_set_as_a_whole_and_gone_with_the_next_preset() -> None:
+    table = "{file: labels.csv, path: id, class: breed}"
+    main(["photos", "download.url=photos", f"download.labels={table}"])
+    section = read_params(Path("params.yaml"))["download"]
+    assert section["labels"] == {"file": "labels.csv", "path": "id", "class": "breed"}
+    main(["photos", "download.url=photos", "download.splits={train: a, test: b}"])
+    section = read_params(Path("params.yaml"))["download"]
+    assert (section["labels"], section["splits"]) == (None, {"train": "a", "test": "b"})
+
+
 def test_a_tilde_becomes_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     main(["photos", "download.url=~/photos"])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifier.core.errors import UserError
-from classifier.sources.labels import Labels
+from classifier.sources.labels import KeptOut, Labels
 from classifier.sources.layout import label_by_folders
 from classifier.sources.tables import SeenFile
 
@@ -131,7 +131,8 @@ def test_named_splits_are_taken_wherever_they_lie() -> None:
 def test_images_outside_the_named_splits_take_no_part() -> None:
     paths = [f"{part}/{name}" for part in ("a", "b", "old") for name in BOTH]
     labels = read(*paths, splits={"train": "a", "test": "b"})
-    assert labels.kept_out == {f"old/{name}": "download.splits does not name old/" for name in BOTH}
+    reason = KeptOut("unlabelled", "download.splits does not name old/")
+    assert labels.kept_out == {f"old/{name}": reason for name in BOTH}
     assert len(labels.images) == 4
 
 
@@ -156,7 +157,7 @@ def test_wrong_names_of_splits_are_refused(splits: dict[str, Any], sentence: str
 )  # fmt: skip
 def test_images_of_a_competition_without_labels_take_no_part(flat: str, top: str) -> None:
     labels = read(*(f"train/{name}" for name in BOTH), flat)
-    assert labels.kept_out == {flat: f"{top}/ has no folders of classes"}
+    assert labels.kept_out == {flat: KeptOut("unlabelled", f"{top}/ has no folders of classes")}
     assert {image.split for image in labels.images} == {"train"}
     assert any("`classifier predict` can answer them later" in line for line in labels.lines)
     assert "the data gives no val or test: drawn from train" in labels.lines

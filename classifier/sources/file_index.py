@@ -1,0 +1,62 @@
+"""Find the file that a row of a table means by its name, with or without folder and ending."""
+
+import posixpath
+import unicodedata
+from collections.abc import Sequence
+
+from classifier.sources.split_names import read_split_name
+
+
+class FileIndex:
+    """The paths of all images, found by the end of their names.
+
+    Args:
+        paths: Of the images.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+        # Most names are there once; a list for each would take much memory.
+        self._places: dict[str, int | list[int]] = {}
+        for place, path in enumerate(paths):
+            key = posixpath.splitext(posixpath.basename(path))[0]
+            before = self._places.get(key)
+            if before is None:
+                self._places[key] = place
+            elif isinstance(before, int):
+                self._places[key] = [before, place]
+            else:
+                before.append(place)
+
+    def find(self, name: str, split: str) -> list[int]:
+        """Return the places in `paths` of the images that `name` may mean, mostly one.
+
+        `name` is a path, or the end of one from a folder on; it may lack the ending. A whole path
+        means that image alone; otherwise, of several, those in a folder of `split` are meant.
+        """
+        wanted = unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
+        wanted = "/".join(part for part in wanted.split("/") if part not in ("", "."))
+        base = posixpath.basename(wanted)
+        keys = {base, posixpath.splitext(base)[0]}
+        places = sorted({place for key in keys for place in self._at(key)})
+        found = [place for place in places if _is_end(wanted, self._paths[place])]
+        exact = [place for place in found if self._paths[place] == wanted]
+        if len(found) < 2 or exact:
+            return exact or found
+        in_split = [place for place in found if split and _lies_in(self._paths[place], split)]
+        return in_split or found
+
+    def _at(self, key: str) -> list[int]:
+        places = self._places.get(key, [])
+        return [places] if isinstance(places, int) else places
+
+
+def _is_end(wanted: str, path: str) -> bool:
+    return any(
+        whole == wanted or whole.endswith(f"/{wanted}")
+        for whole in (path, posixpath.splitext(path)[0])
+    )
+
+
+def _lies_in(path: str, split: str) -> bool:
+    return any(read_split_name(folder)[0] == split for folder in path.split("/")[:-1])

@@ -1,0 +1,62 @@
+"""Take the labels of images from their paths by a regular expression."""
+
+import re
+from collections.abc import Sequence
+
+from classifier.sources.label_table import clean_class, with_splits_of_folders
+from classifier.sources.labels import (
+    KeptOut,
+    Labels,
+    check_rows,
+    describe_columns,
+    describe_labels,
+    further_columns,
+    split_of_value,
+)
+from classifier.sources.params import DownloadParams
+from classifier.sources.tables import LabelledImage, SeenFile, SplitName
+
+
+def label_by_pattern(files: Sequence[SeenFile], params: DownloadParams) -> Labels:
+    """Return the labels of the images among `files` that download.pattern finds in their paths.
+
+    The group `class` is the class, `split` the split; other groups become columns. Without a group
+    `split`, folders that name splits are honoured.
+
+    Args:
+        files: Sorted by path.
+        params: Section `download`.
+
+    Raises:
+        UserError: A path does not fit and `on_bad_row` is `error`.
+    """
+    assert params.pattern is not None
+    search = re.compile(params.pattern).search
+    groups = re.compile(params.pattern).groupindex
+    columns = [name for name in groups if name not in ("class", "split")]
+    images: list[LabelledImage] = []
+    kept_out: dict[str, KeptOut] = {}
+    names: dict[str, SplitName] = {}
+    for file in files:
+        if file.status != "image":
+            continue
+        match = search(file.path)
+        class_name = clean_class(match["class"] or "") if match else ""
+        if match is None or not class_name:
+            kept_out[file.path] = KeptOut("no label", "its path does not fit download.pattern")
+            continue
+        value = (match["split"] or "") if "split" in groups else ""
+        split = split_of_value(value, f"the path {file.path}")
+        if split:
+            names[value] = split
+        values = tuple(match[name] or "" for name in columns)
+        images.append(LabelledImage(file.path, class_name, split, values))
+    problems = {"paths that do not fit": list(kept_out)}
+    check_rows(problems, params.on_bad_row, "download.pattern")
+    if not names:
+        images, names = with_splits_of_folders(images)
+    lines = describe_labels(images, "from download.pattern", names)
+    written = further_columns(columns)
+    group = written[columns.index("group")] if "group" in columns else None
+    lines += describe_columns(written, group)
+    return Labels(images, written, kept_out, [], lines)

@@ -1,0 +1,116 @@
+"""Find and read tables of labels: CSV, TSV and Parquet files."""
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from classifier.core.errors import UserError
+from classifier.sources.names import ending
+
+_SEPARATORS = (",", ";", "\t", "|")
+_PARQUET = (".parquet", ".pq")
+
+
+class Table(NamedTuple):
+    """A table, whose values are all text.
+
+    Attributes:
+        name: Of its file, as download.labels has it.
+        columns: Names of the columns.
+        rows: Reads the rows one by one; each has a value for each column.
+    """
+
+    name: str
+    columns: list[str]
+    rows: Callable[[], Iterator[Sequence[str]]]
+
+
+def read_table(name: str, content: bytes, path_column: str) -> Table:
+    """Return the table in a file; `path_column` is one that it must have.
+
+    Raises:
+        UserError: The file is no such table, or lacks the column.
+    """
+    table = _parquet(name, content) if ending(name) in _PARQUET else _text(name, content)
+    check_columns(table, [path_column])
+    return table
+
+
+def check_columns(table: Table, names: Sequence[str]) -> None:
+    """Raise UserError if the table lacks one of these columns or has one of them twice."""
+    for name in names:
+        if table.columns.count(name) != 1:
+            problem = "two columns" if name in table.columns else "no column"
+            raise UserError(
+                f"{table.name} has {problem} {name!r}, which download.labels names; its columns "
+                f"are {', '.join(table.columns[:20])}."
+            )
+
+
+def is_watched(file: str, watch: str) -> bool:
+    """Return whether a file is the path `watch` or lies in that folder."""
+    inside = os.path.relpath(Path(file).absolute(), Path(watch).absolute())
+    return inside == os.curdir or not inside.startswith(os.pardir)
+
+
+def _text(name: str, content: bytes) -> Table:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{name} is not UTF-8: save it as CSV in UTF-8.") from None
+    lines = text.splitlines()
+    if not lines:
+        raise UserError(f"{name} is empty: it needs a line of column names and a row an image.")
+    # The separator that makes the most columns of the first line.
+    separator = max(_SEPARATORS, key=lines[0].count)
+    columns = next(csv.reader([lines[0]], delimiter=separator))
+
+    def rows() -> Iterator[Sequence[str]]:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        try:
+            next(reader)
+            for row in reader:
+                if len(row) != len(columns) and row:
+                    raise UserError(
+                        f"{name}, line {reader.line_num}, has {len(row)} values for "
+                        f"{len(columns)} columns: correct the line."
+                    )
+                if row:
+                    yield row
+        except csv.Error as error:
+            raise UserError(f"{name}, line {reader.line_num}: {error}; correct it.") from None
+
+    return Table(name, [column.strip() for column in columns], rows)
+
+
+def _parquet(name: str, content: bytes) -> Table:
+    try:
+        import pyarrow  # noqa: PLC0415 (an extra)
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise UserError(
+            f"{name} is a Parquet file, which needs one more package: `pip install pyarrow`, or "
+            "save the table as CSV."
+        ) from None
+    try:
+        file = parquet.ParquetFile(pyarrow.BufferReader(content))
+    except pyarrow.ArrowException as error:
+        raise UserError(f"{name} is no Parquet file ({error}): write it again.") from None
+
+    def rows() -> Iterator[Sequence[str]]:
+        for batch in file.iter_batches():
+            values = [column.to_pylist() for column in batch.columns]
+            yield from ([_as_text(value) for value in row] for row in zip(*values, strict=True))
+
+    return Table(name, list(file.schema_arrow.names), rows)
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():  # as a column of numbers with gaps has them
+        return str(int(value))
+    return str(value)

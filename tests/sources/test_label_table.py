@@ -1,0 +1,233 @@
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from builders.sources import download_params, local_params, write_files
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from classifier.core.errors import UserError
+from classifier.sources.label_table import label_by_table
+from classifier.sources.labels import KeptOut, Labels
+from classifier.sources.tables import SeenFile
+
+IMAGES = ("a/001.png", "a/002.png", "b/003.png", "b/004.png")
+TABLE = {"file": "t.csv", "path": "id", "class": "kind"}
+
+
+def label(
+    table: str | bytes, images: tuple[str, ...] = IMAGES, name: str = "t.csv", **changes: Any
+) -> Labels:
+    """The labels of these images by a table of this content within their folder."""
+    files = [SeenFile(path, 1, "image") for path in sorted(images)]
+    content = table.encode() if isinstance(table, str) else table
+    section = {"labels": TABLE | {"file": name}} | changes
+    params = local_params("folder", "pets", **section)
+    return label_by_table(files, {name: content}.get, params)
+
+
+def classes(labels: Labels) -> dict[str, str]:
+    return {image.path: image.class_name for image in labels.images}
+
+
+ALL = dict(zip(IMAGES, ("cat", "dog", "cat", "dog"), strict=True))
+
+
+@pytest.mark.parametrize("form", ["a/001.png", "001.png", "001", "a/001", "./a/001.png", "a\\001"])
+def test_names_may_lack_folder_and_ending(form: str) -> None:
+    names = [path if form == "a/001.png" else named(path, form) for path in IMAGES]
+    rows = "".join(f"{name},{kind}\n" for name, kind in zip(names, ALL.values(), strict=True))
+    assert classes(label(f"id,kind\n{rows}")) == ALL
+
+
+def named(path: str, form: str) -> str:
+    """The name of an image in the form in which `form` has that of a/001.png."""
+    folder, name = path.split("/")
+    return form.replace("a", folder, 1).replace("001", name[:3])
+
+
+def test_names_may_begin_above_or_below_the_root_of_the_images() -> None:
+    rows = "".join(f"{path},{kind}\n" for path, kind in ALL.items())
+    images = tuple(f"deep/er/{path}" for path in IMAGES)
+    assert list(classes(label(f"id,kind\n{rows}", images)).values()) == list(ALL.values())
+
+
+@given(st.dictionaries(
+    st.text("ab.-_ 1é", min_size=1, max_size=6).filter(lambda name: name.strip(" .")),
+    st.sampled_from(["cat", "dog"]), min_size=4,
+))  # fmt: skip
+def test_every_row_finds_its_own_file(kinds: dict[str, str]) -> None:
+    kinds = {f"x{name}x": kind for name, kind in kinds.items()} | {"1": "cat", "2": "dog"}
+    rows = "".join(f"{name}.jpg,{kind}\n" for name, kind in kinds.items())
+    labels = label(f"id,kind\n{rows}", tuple(f"{name}.jpg" for name in kinds))
+    assert classes(labels) == {f"{name}.jpg": kind for name, kind in kinds.items()}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_separators_and_byte_order_marks_of_spreadsheets_are_known(
+    separator: str, encoding: str
+) -> None:
+    rows = "\r\n".join(separator.join((path, kind)) for path, kind in ALL.items())
+    content = f"id{separator}kind\r\n{rows}\r\n\r\n".encode(encoding)
+    assert classes(label(content)) == ALL
+
+
+def parquet_of(**columns: list[Any]) -> bytes:
+    buffer = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), buffer)
+    return buffer.getvalue()
+
+
+def test_parquet_is_read_as_text() -> None:
+    content = parquet_of(id=list(ALL), kind=list(ALL.values()), age=[1, None, 3, 4])
+    labels = label(content, name="t.parquet")
+    assert classes(labels) == ALL
+    assert [image.columns for image in labels.images] == [("1",), ("",), ("3",), ("4",)]
+
+
+def test_parquet_without_its_reader_names_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match="`pip install pyarrow`, or save the table as CSV"):
+        label(b"PAR1", name="t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "sentence"),
+    [
+        (b"no parquet", "t.parquet", r"t\.parquet is no Parquet file"),
+        (b"\xff\xfe", "t.csv", r"t\.csv is not UTF-8: save it"),
+        (b"", "t.csv", r"t\.csv is empty"),
+        (b"id,breed\n", "t.csv", "no column 'kind', which .+; its columns are id, breed"),
+        (b"id,kind,kind\n", "t.csv", "two columns 'kind'"),
+        (b"id,kind\n1,cat,dog\n", "t.csv", "line 2, has 3 values for 2 columns"),
+    ],
+)
+def test_damaged_tables_are_a_sentence(content: bytes, name: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        label(content, name=name)
+
+
+def test_table_that_is_nowhere_is_a_sentence() -> None:
+    with pytest.raises(UserError, match=r"there is no table x\.csv, neither by this path nor with"):
+        label("", labels=TABLE | {"file": "x.csv"})
+
+
+BAD = "id,kind\n001,cat\n002,dog\n002,cat\n003,\n009,cat\n001,cat\n"  # 004 has no row
+
+
+def test_what_does_not_fit_is_counted_with_an_example() -> None:
+    with pytest.raises(UserError) as caught:
+        label(BAD)
+    assert str(caught.value) == (
+        "t.csv and the images do not fit: 1 rows without file (the first: 009), 1 images without "
+        "row (the first: b/004.png), 1 images without label (the first: b/003.png), 1 images with "
+        "two labels (the first: a/002.png); correct them, name files in download.ignore, or set "
+        "download.on_bad_row to skip, which leaves them out and lists them in data/raw/files.csv."
+    )
+
+
+def test_what_does_not_fit_is_left_out_and_named() -> None:
+    images = (*IMAGES, "b/010.png")
+    labels = label(f"{BAD}010,dog\n", images, on_bad_row="skip")
+    assert classes(labels) == {"a/001.png": "cat", "b/010.png": "dog"}
+    assert labels.kept_out == {
+        "a/002.png": KeptOut("two labels", "cat and dog"),
+        "b/003.png": KeptOut("no label", ""),
+        "b/004.png": KeptOut("no row", ""),
+    }
+    assert labels.no_files == [SeenFile("009", 0, "no file")]
+
+
+def test_name_that_fits_two_files_is_ambiguous_unless_it_is_the_whole_path() -> None:
+    images = ("1.png", "a/1.png", "a/2.png", "b/2.png")
+    rows = "id,kind\n1.png,cat\na/1.png,dog\n2,cat\n"
+    labels = label(rows, images, on_bad_row="skip")
+    assert classes(labels) == {"1.png": "cat", "a/1.png": "dog"}
+    assert labels.no_files == [SeenFile("2", 0, "ambiguous", "fits a/2.png and b/2.png")]
+
+
+def test_a_table_for_each_split_tells_equal_names_apart() -> None:
+    images = ("test/1.png", "test/2.png", "train/1.png", "train/2.png")
+    tables = {"tr.csv": b"id,kind\n1,cat\n2,dog\n", "te.csv": b"id,kind\n1,dog\n2,cat\n"}
+    files = [SeenFile(path, 1, "image") for path in images]
+    section = TABLE | {"file": {"train": "tr.csv", "test": "te.csv"}}
+    labels = label_by_table(files, tables.get, local_params("folder", "pets", labels=section))
+    assert [(image.path, image.class_name, image.split) for image in labels.images] == [
+        ("test/1.png", "dog", "test"),
+        ("test/2.png", "cat", "test"),
+        ("train/1.png", "cat", "train"),
+        ("train/2.png", "dog", "train"),
+    ]
+    assert "splits: train 2 (tr.csv), test 2 (te.csv)" in labels.lines
+
+
+def test_column_of_splits_is_read_in_its_usual_words() -> None:
+    rows = "id,kind,part\n001,cat,Training\n002,dog,train\n003,cat,VALID\n004,dog,\n"
+    labels = label(rows, labels=TABLE | {"split": "part"})
+    assert [image.split for image in labels.images] == ["train", "train", "val", ""]
+    assert "1 images have no split: counted as train" in labels.lines
+    with pytest.raises(UserError, match=r"column part of t\.csv has the split 'fold 1': write"):
+        label(rows.replace("VALID", "fold 1"), labels=TABLE | {"split": "part"})
+
+
+def test_folders_name_the_splits_where_the_table_does_not() -> None:
+    images = ("x/test/1.png", "x/test/2.png", "x/train/3.png", "x/train/4.png")
+    labels = label("id,kind\n1,cat\n2,dog\n3,cat\n4,dog\n", images)
+    assert [image.split for image in labels.images] == ["test", "test", "train", "train"]
+    assert "splits: train 2 (x/train/), test 2 (x/test/)" in labels.lines
+
+
+@pytest.mark.parametrize(("row", "status"), [("0,0", "no label"), ("1,1", "no label")])
+def test_one_hot_row_needs_exactly_one(row: str, status: str) -> None:
+    section = {"file": "t.csv", "path": "id", "one_hot": ["cat", "dog"]}
+    table = f"id,cat,dog\n001,1.0,0.0\n002,False,True\n003,{row}\n004,1,0\n"
+    labels = label(table, labels=section, on_bad_row="skip")
+    assert classes(labels) == {"a/001.png": "cat", "a/002.png": "dog", "b/004.png": "cat"}
+    assert labels.kept_out["b/003.png"].status == status
+
+
+def test_further_columns_never_hide_our_own() -> None:
+    rows = "".join(f"{path},{kind},1,2,3\n" for path, kind in ALL.items())
+    labels = label(f"id,kind,width,camera,group\n{rows}")
+    assert labels.columns == ["data_width", "camera", "data_group"]
+    assert {image.columns for image in labels.images} == {("1", "2", "3")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"labels": {"file": "t.csv", "path": "id"}}, "needs one of the two: class, or one_hot"),
+        ({"labels": TABLE | {"one_hot": ["a", "b"]}}, "needs one of the two"),
+        ({"labels": TABLE | {"klass": "x"}}, r"download\.labels\.klass is unknown"),
+        ({"labels": TABLE, "pattern": "(?P<class>x)"}, "both say the classes"),
+        ({"labels": TABLE, "class_level": 1}, r"download\.class_level is about folders"),
+        ({"labels": TABLE | {"file": {"train": "a"}, "split": "s"}}, "give one of the two"),
+    ],
+)
+def test_contradictions_are_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        local_params("folder", "pets", **changes)
+    with pytest.raises(UserError, match=r"download\.labels is for images of your own"):
+        download_params(labels=TABLE)
+
+
+def test_table_that_nobody_watches_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{path},{kind}\n" for path, kind in ALL.items())
+    write_files(tmp_path, {"all/pets/x": b"", "all/t.csv": f"id,kind\n{rows}".encode()})
+    section = TABLE | {"file": "all/t.csv"}
+    files = [SeenFile(path, 1, "image") for path in IMAGES]
+    outside = local_params("folder", "all/pets", labels=section)
+    with pytest.raises(UserError, match=r"outside of download\.watch \(all/pets\), so that"):
+        label_by_table(files, {}.get, outside)
+    watched = local_params("folder", "all/pets", labels=section, watch="all")
+    assert classes(label_by_table(files, {}.get, watched)) == ALL
