@@ -222,11 +222,35 @@ def _(stack: ExitStack) -> None:
     members({"train/a.png": IMAGE, "test/a.png": IMAGE})
 
 
+def own_params(files: dict[str, bytes], **changes: Any) -> None:
+    """Bring an archive of these members by params with these changes."""
+    members(files)
+    section = download_section(source="archive", url="data.zip", watch="data.zip", **changes)
+    write_params(download=section)
+
+
+TABLE = {"file": "t.csv", "path": "id", "class": "kind"}
+
+
+@case("download", "a table of labels that does not fit the images")
+def _(stack: ExitStack) -> None:
+    own_params({"a.png": IMAGE, "b.png": IMAGE, "t.csv": b"id,kind\na,x\n9,y\n"}, labels=TABLE)
+
+
+@case("download", "a table of labels that nobody watches")
+def _(stack: ExitStack) -> None:
+    own_params({"a.png": IMAGE, "b.png": IMAGE}, labels=TABLE)
+    Path("t.csv").write_bytes(b"id,kind\na,x\nb,y\n")
+
+
+@case("download", "`download.pattern` does not fit a path")
+def _(stack: ExitStack) -> None:
+    own_params({"a1.png": IMAGE, "b.png": IMAGE}, pattern=r"(?P<class>[a-z])\d")
+
+
 @case("download", "`download.ignore` names what is not there")
 def _(stack: ExitStack) -> None:
-    members(PETS)
-    section = download_section(source="archive", url="data.zip", watch="data.zip", ignore=["emu"])
-    write_params(download=section)
+    own_params(PETS, ignore=["emu"])
 
 
 # Images
