@@ -20,7 +20,7 @@ def test_slower_function_is_found_slower_and_calls_take_turns() -> None:
     seconds = seconds_in_turn(both, np.zeros((1, 2, 2, 3), np.uint8), calls=2)
     assert called[:9] == ["slow"] * 3 + ["fast"] * 3 + ["slow"] * 3
     assert len(seconds["slow"]) == len(seconds["fast"]) == called.count("slow") * 2 / 3
-    assert np.median(seconds["slow"]) > np.median(seconds["fast"])
+    assert min(seconds["slow"]) >= 0.004
 
 
 def test_figures_are_of_one_image_and_of_batches() -> None:
