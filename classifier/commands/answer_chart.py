@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from classifier.inference.batch import Outcome
 from classifier.plotting.agg import Figure
 from classifier.plotting.figures import BLUE, GREY, draw_image, new_figure, shorten
+from classifier.plotting.fonts import drawable_names
 
 
 def answer_figure(outcomes: Sequence[Outcome], top_k: int) -> Figure:
@@ -18,7 +19,8 @@ def answer_figure(outcomes: Sequence[Outcome], top_k: int) -> Figure:
         assert outcome.pixels is not None
         draw_image(left, outcome.pixels, outcome.name.replace("\\", "/").rsplit("/", 1)[-1])
         best = answer.top(top_k)
-        names = [shorten(candidate.label, 24).replace("$", r"\$") for candidate in best]
+        drawn = drawable_names(answer.classes)
+        names = [shorten(drawn[candidate.index], 24).replace("$", r"\$") for candidate in best]
         values = [candidate.probability for candidate in best]
         bars = right.barh(range(len(best)), values, color=GREY if answer.rejected else BLUE)
         right.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=8)
@@ -27,5 +29,6 @@ def answer_figure(outcomes: Sequence[Outcome], top_k: int) -> Figure:
         right.set_xlim(0, 1.15)
         right.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=8)
         right.spines[["top", "right"]].set_visible(False)
-        right.set_title(answer.label.replace("$", r"\$"), fontsize=9)
+        title = answer.label if answer.index is None else drawn[answer.index]
+        right.set_title(title.replace("$", r"\$"), fontsize=9)
     return figure

@@ -14,6 +14,7 @@ from classifier.metrics.classification import class_scores, confusion_counts
 from classifier.metrics.intervals import Interval, wilson
 from classifier.plotting.agg import Axis, Figure, MaxNLocator, PowerNorm
 from classifier.plotting.figures import BLUE, GREEN, GREY, new_figure, shorten, write_png
+from classifier.plotting.fonts import drawable_names
 from classifier.processing.softmax import UNKNOWN
 
 DECIMALS = 6
@@ -157,7 +158,8 @@ def confusion_figure(answers: Answers) -> Figure:
     counts = counts[np.ix_(order, order)]
     numbered = len(counts) <= _MOST_NUMBERS
     cell = float(np.interp(len(counts), [2, 10, 40], [1.0, 0.55, 0.34])) if numbered else 0.15
-    names = [shorten(answers.dataset.classes[label], 28) for label in order]
+    classes = drawable_names(answers.dataset.classes)
+    names = [shorten(classes[label], 28) for label in order]
     side, margin = cell * min(len(counts), _MOST_NAMES), 0.08 * max(map(len, names))
     figure = new_figure(side + margin + 1.7, side + margin + 0.6)
     axes = figure.subplots()
@@ -203,7 +205,8 @@ def recall_figure(dataset: Dataset, recalls: dict[str, np.ndarray]) -> Figure:
     right.barh(places, counts[order], 0.8, color=GREEN)
     right.set_xlabel("training images")
     right.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    _name_ticks(left.yaxis, [shorten(dataset.classes[label], 28) for label in order])
+    classes = drawable_names(dataset.classes)
+    _name_ticks(left.yaxis, [shorten(classes[label], 28) for label in order])
     if len(recalls) > 1:
         figure.legend(loc="outside upper center", ncols=len(recalls))
     return figure

@@ -13,6 +13,7 @@ from classifier.models.bundle import Bundle
 from classifier.models.prediction import predict_split
 from classifier.plotting.agg import Figure
 from classifier.plotting.figures import image_sheet, new_figure, shorten
+from classifier.plotting.fonts import drawable_names
 from classifier.processing.images import center_crop
 from classifier.processing.softmax import probabilities
 
@@ -100,7 +101,8 @@ def sheet(answers: Answers, places: np.ndarray, bundle: Bundle, otherwise: str) 
     if heat is None:
         note = NO_PLACES.format(backbone=bundle.spec.backbone)
         return image_sheet(list(shown), captions, _COLUMNS, files=files, note=note)
-    names = [answers.dataset.classes[label] for label in answers.predicted[places]]
+    classes = drawable_names(answers.dataset.classes)
+    names = [classes[label] for label in answers.predicted[places]]
     pairs = np.stack([shown, blend(shown, heat)], axis=1).reshape(-1, *shown.shape[1:])
     heated = (f"for {shorten(name, 18)}" for name in names)
     both = [caption for pair in zip(captions, heated, strict=True) for caption in pair]
@@ -110,7 +112,7 @@ def sheet(answers: Answers, places: np.ndarray, bundle: Bundle, otherwise: str) 
 
 
 def _caption(answers: Answers, place: int) -> str:
-    classes, sure = answers.dataset.classes, f"{answers.confidence[place]:.0%}"
+    classes, sure = drawable_names(answers.dataset.classes), f"{answers.confidence[place]:.0%}"
     if answers.right[place]:
         return f"{shorten(classes[answers.labels[place]], 16)} {sure}"
     actual, predicted = (classes[of[place]] for of in (answers.labels, answers.predicted))

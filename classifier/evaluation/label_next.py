@@ -19,6 +19,7 @@ from classifier.core.random import stream
 from classifier.models.bundle import Bundle
 from classifier.plotting.agg import Figure
 from classifier.plotting.figures import image_sheet, shorten
+from classifier.plotting.fonts import drawable_names
 from classifier.processing.formats import IMAGE_SUFFIXES
 from classifier.processing.images import model_input
 from classifier.processing.softmax import probabilities
@@ -129,8 +130,8 @@ def draw_chosen(pool: Unlabelled, bundle: Bundle, order: np.ndarray) -> Figure:
     images = [
         model_input(pool.paths[place], spec.preprocessing, spec.input_size) for place in shown
     ]
+    names = drawable_names(spec.classes)
     captions = [
-        f"{shorten(spec.classes[given.argmax()], 16)} {given.max():.0%}"
-        for given in pool.given[shown]
+        f"{shorten(names[given.argmax()], 16)} {given.max():.0%}" for given in pool.given[shown]
     ]
     return image_sheet(images, captions, _COLUMNS, files=[pool.paths[i].name for i in shown])

@@ -7,6 +7,7 @@ import numpy as np
 
 from classifier.core.files import replacing
 from classifier.plotting.agg import Axes, Figure, FigureCanvasAgg
+from classifier.plotting.fonts import use_fallback_fonts
 
 BLUE, ORANGE, GREEN, GREY = "#2a6fb0", "#e07b28", "#3a923a", "#7f7f7f"
 
@@ -20,6 +21,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def write_png(figure: Figure, path: Path) -> None:
     """Write the figure as PNG; the same figure gives the same bytes."""
+    use_fallback_fonts(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 

@@ -6,6 +6,7 @@ import pandas as pd
 from classifier.data.dataset import SPLITS, Dataset
 from classifier.plotting.agg import Axes, Figure, MaxNLocator
 from classifier.plotting.figures import BLUE, GREEN, ORANGE, image_sheet, new_figure, shorten
+from classifier.plotting.fonts import drawable_names
 from classifier.report.run_results import Row
 
 _COLORS = {"train": BLUE, "val": ORANGE, "test": GREEN}
@@ -31,7 +32,8 @@ def draw_class_counts(counts: pd.DataFrame) -> Figure:
         if named and split == SPLITS[-1]:
             axes.bar_label(bars, [f"{total:,}" for total in counts["total"]], padding=3, fontsize=8)
     if named:
-        axes.set_yticks(places, [_label_of(name) for name in counts["class"]], fontsize=8)
+        names = drawable_names(counts["class"].tolist())
+        axes.set_yticks(places, [_label_of(name) for name in names], fontsize=8)
     else:
         axes.set_yticks([])
         axes.set_ylabel(f"{len(counts):,} classes")
@@ -55,7 +57,8 @@ def draw_samples(dataset: Dataset) -> Figure:
     for label in _spread(np.arange(classes), _LARGEST_SHEET):
         rows += _spread(train[dataset.labels[train] == label], each)
     images = [dataset.images[row] for row in rows]
-    captions = [dataset.classes[dataset.labels[row]] for row in rows]
+    names = drawable_names(dataset.classes)
+    captions = [names[dataset.labels[row]] for row in rows]
     return image_sheet(images, captions, columns=each * (8 // each))
 
 
@@ -89,25 +92,31 @@ def draw_image_measures(
     sizes = np.sort(counts["total"].to_numpy())[::-1]
     grid[5].stairs(sizes, np.arange(len(sizes) + 1) + 0.5, fill=True, color=GREEN)
     grid[5].xaxis.set_major_locator(MaxNLocator(integer=True))
-    largest = shorten(counts["class"].iloc[counts["total"].argmax()], 24).replace("$", r"\$")
+    names = drawable_names(counts["class"].tolist())
+    largest = shorten(names[counts["total"].argmax()], 24).replace("$", r"\$")
     _set_labels(grid[5], f"classes by size, the largest: {largest}")
     return figure
 
 
-def draw_duplicates(images: np.ndarray, pairs: list[Row]) -> Figure:
+def draw_duplicates(images: np.ndarray, pairs: list[Row], classes: list[str]) -> Figure:
     """Draw pairs of duplicates side by side, each image under its class and split.
 
-    images: of the first pairs, uint8 `(n, 2, S, S, 3)`. pairs: rows of duplicates.csv.
+    Args:
+        images: Of the first pairs, uint8 `(n, 2, S, S, 3)`.
+        pairs: Rows of duplicates.csv.
+        classes: Of the data set; a pair may also be of a class that was dropped.
     """
     if not len(images):
         figure = new_figure(4, 1)
         figure.text(0.5, 0.5, "no duplicates", ha="center", va="center")
         return figure
+    names = dict(zip(classes, drawable_names(classes), strict=True))
     captions = []
     for row in pairs[: len(images)]:
+        first, second = (names.get(row[key], row[key]) for key in ("class", "other_class"))
         similarity = f"{float(row['similarity']):.2f}"
-        captions.append(f"{shorten(row['class'], 10)} {row['split']} {similarity}")
-        captions.append(f"{shorten(row['other_class'], 10)} {row['other_split']}")
+        captions.append(f"{shorten(first, 10)} {row['split']} {similarity}")
+        captions.append(f"{shorten(second, 10)} {row['other_split']}")
     return image_sheet([image for pair in images for image in pair], captions, _PAIR_COLUMNS)
 
 

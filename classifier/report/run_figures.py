@@ -42,7 +42,9 @@ def _data_figures(dataset: Dataset) -> dict[str, Figure]:
         "class_counts": draw_class_counts(counts),
         "samples": draw_samples(dataset),
         "image_measures": draw_image_measures(histograms, modes, counts),
-        "duplicates": draw_duplicates(np.load(DATA / "duplicate_images.npy"), pairs),
+        "duplicates": draw_duplicates(
+            np.load(DATA / "duplicate_images.npy"), pairs, dataset.classes
+        ),
     }
 
 

@@ -91,10 +91,10 @@ def test_histograms_show_every_measure_the_modes_and_the_class_sizes() -> None:
 def test_duplicates_stand_side_by_side_under_class_and_split() -> None:
     images = np.stack([np.full((2, 4, 4, 3), value, np.uint8) for value in (10, 20)])
     row = {"class": "cat", "split": "train", "other_class": "$dog$", "other_split": "test"}
-    figure = draw_duplicates(images, [row | {"similarity": "0.8000"}] * 3)
+    figure = draw_duplicates(images, [row | {"similarity": "0.8000"}] * 3, ["cat"])
     assert titles(figure) == ["cat train 0.80", r"\$dog\$ test"] * 2
 
 
 def test_sheet_says_so_where_there_are_no_duplicates() -> None:
-    figure = draw_duplicates(np.empty((0, 2, 4, 4, 3), np.uint8), [])
+    figure = draw_duplicates(np.empty((0, 2, 4, 4, 3), np.uint8), [], [])
     assert [text.get_text() for text in figure.texts] == ["no duplicates"]
