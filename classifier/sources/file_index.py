@@ -19,7 +19,7 @@ class FileIndex:
         # Most names are there once; a list for each would take much memory.
         self._places: dict[str, int | list[int]] = {}
         for place, path in enumerate(paths):
-            key = posixpath.splitext(posixpath.basename(path))[0]
+            key = posixpath.splitext(path.rpartition("/")[2])[0]
             before = self._places.get(key)
             if before is None:
                 self._places[key] = place
@@ -34,15 +34,20 @@ class FileIndex:
         `name` is a path, or the end of one from a folder on; it may lack the ending. A whole path
         means that image alone; otherwise, of several, those in a folder of `split` are meant.
         """
-        wanted = unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
-        wanted = "/".join(part for part in wanted.split("/") if part not in ("", "."))
-        base = posixpath.basename(wanted)
-        keys = {base, posixpath.splitext(base)[0]}
-        places = sorted({place for key in keys for place in self._at(key)})
+        wanted = name.strip().replace("\\", "/")
+        if not wanted.isascii():
+            wanted = unicodedata.normalize("NFC", wanted)
+        if "/" in wanted:
+            wanted = "/".join(part for part in wanted.split("/") if part not in ("", "."))
+        base = wanted.rpartition("/")[2]
+        stem = posixpath.splitext(base)[0]
+        places = self._at(base) if stem == base else sorted({*self._at(base), *self._at(stem)})
         found = [place for place in places if _is_end(wanted, self._paths[place])]
+        if len(found) < 2:
+            return found
         exact = [place for place in found if self._paths[place] == wanted]
-        if len(found) < 2 or exact:
-            return exact or found
+        if exact:
+            return exact
         in_split = [place for place in found if split and _lies_in(self._paths[place], split)]
         return in_split or found
 
@@ -52,10 +57,9 @@ class FileIndex:
 
 
 def _is_end(wanted: str, path: str) -> bool:
-    return any(
-        whole == wanted or whole.endswith(f"/{wanted}")
-        for whole in (path, posixpath.splitext(path)[0])
-    )
+    end = f"/{wanted}"
+    whole = f"/{path}"
+    return whole.endswith(end) or posixpath.splitext(whole)[0].endswith(end)
 
 
 def _lies_in(path: str, split: str) -> bool:

@@ -1,6 +1,7 @@
 """Take the labels of images from a table."""
 
 import os
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ class _Matches:
     """The rows of each image, collected row by row.
 
     Attributes:
-        rows: The first row of each image, by its place; None where there is none.
+        images: What the first row of each image says, by its place; None where there is none.
         conflicts: Classes of images of which rows say different ones, by place.
         no_files: Rows that fit no file.
         ambiguous: Rows that fit several.
@@ -48,7 +49,7 @@ class _Matches:
     def __init__(self, paths: Sequence[str]) -> None:
         self._index = FileIndex(paths)
         self._paths = paths
-        self.rows: list[_Row | None] = [None] * len(paths)
+        self.images: list[LabelledImage | None] = [None] * len(paths)
         self.conflicts: dict[int, set[str]] = {}
         self.no_files: list[SeenFile] = []
         self.ambiguous: list[SeenFile] = []
@@ -61,8 +62,9 @@ class _Matches:
         elif len(places) > 1:
             fits = " and ".join(self._paths[place] for place in places[:2])
             self.ambiguous.append(SeenFile(row.name, 0, "ambiguous", f"fits {fits}"))
-        elif (first := self.rows[places[0]]) is None:
-            self.rows[places[0]] = row
+        elif (first := self.images[places[0]]) is None:
+            path = self._paths[places[0]]
+            self.images[places[0]] = LabelledImage(path, row.class_name, row.split, row.columns)
         elif (first.class_name, first.split) != (row.class_name, row.split):
             told = self.conflicts.setdefault(places[0], {_told(first)})
             told.add(_told(row))
@@ -202,7 +204,9 @@ def _rows(
             hot = [name for number, name in one_hot if row[number].strip() in _TRUE]
             class_name = hot[0] if len(hot) == 1 else ""
         values = tuple("" if number is None else row[number] for number in further)
-        yield _Row(row[place[labels.path]], clean_class(class_name), given, values)
+        # A million rows share the few names of classes.
+        class_name = sys.intern(clean_class(class_name))
+        yield _Row(row[place[labels.path]], class_name, given, values)
 
 
 def clean_class(name: str) -> str:
@@ -210,7 +214,7 @@ def clean_class(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
-def _told(row: _Row) -> str:
+def _told(row: "_Row | LabelledImage") -> str:
     return f"{row.class_name or 'none'}{f' ({row.split})' if row.split else ''}"
 
 
@@ -221,15 +225,15 @@ def _decide(
     images: list[LabelledImage] = []
     kept_out: dict[str, KeptOut] = {}
     no_row, no_label = KeptOut("no row", ""), KeptOut("no label", "")
-    for place, (path, row) in enumerate(zip(paths, matches.rows, strict=True)):
-        if row is None:
+    for place, (path, image) in enumerate(zip(paths, matches.images, strict=True)):
+        if image is None:
             kept_out[path] = no_row
         elif told := matches.conflicts.get(place):
             kept_out[path] = KeptOut("two labels", " and ".join(sorted(told)))
-        elif not row.class_name:
+        elif not image.class_name:
             kept_out[path] = no_label
         else:
-            images.append(LabelledImage(path, row.class_name, row.split, row.columns))
+            images.append(image)
     return images, kept_out
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,33 +58,42 @@ def is_watched(file: str, watch: str) -> bool:
 
 
 def _text(name: str, content: bytes) -> Table:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"{name} is not UTF-8: save it as CSV in UTF-8.") from None
-    lines = text.splitlines()
-    if not lines:
+    # Decoded line by line: the text of a million rows takes much memory.
+    def lines() -> io.TextIOWrapper:
+        return io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
+
+    with _sentences(name):
+        first = lines().readline().rstrip("\r\n")
+    if not first:
         raise UserError(f"{name} is empty: it needs a line of column names and a row an image.")
     # The separator that makes the most columns of the first line.
-    separator = max(_SEPARATORS, key=lines[0].count)
-    columns = next(csv.reader([lines[0]], delimiter=separator))
+    separator = max(_SEPARATORS, key=first.count)
+    columns = next(csv.reader([first], delimiter=separator))
 
     def rows() -> Iterator[Sequence[str]]:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        try:
+        reader = csv.reader(lines(), delimiter=separator)
+        with _sentences(name):
             next(reader)
             for row in reader:
-                if len(row) != len(columns) and row:
+                if len(row) == len(columns):
+                    yield row
+                elif row:
                     raise UserError(
                         f"{name}, line {reader.line_num}, has {len(row)} values for "
                         f"{len(columns)} columns: correct the line."
                     )
-                if row:
-                    yield row
-        except csv.Error as error:
-            raise UserError(f"{name}, line {reader.line_num}: {error}; correct it.") from None
 
     return Table(name, [column.strip() for column in columns], rows)
+
+
+@contextmanager
+def _sentences(name: str) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise UserError(f"{name} is not UTF-8: save it as CSV in UTF-8.") from None
+    except csv.Error as error:
+        raise UserError(f"{name} is no CSV table ({error}): save it again.") from None
 
 
 def _parquet(name: str, content: bytes) -> Table:
