@@ -12,6 +12,7 @@ from classifier.core.stage import run_stage
 from classifier.core.timing import write_timing
 from classifier.sources.acquire import acquire
 from classifier.sources.params import DownloadParams
+from classifier.sources.presence import describe_untracked
 
 RAW = Path("data/raw")
 
@@ -23,7 +24,7 @@ def main() -> None:
     file, lines = acquire(params, RAW)
     size = file.stat().st_size
     print(f"download: {file} holds the images of {params.source}, {size / 1e6:.1f} MB")
-    for line in lines:
+    for line in [*lines, *describe_untracked(params)]:
         print(f"download: {line}")
     write_timing("download", started, megabytes=round(size / 1e6, 1))
 

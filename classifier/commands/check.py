@@ -18,7 +18,7 @@ from classifier.models.network import (
     check_input_size,
 )
 from classifier.sources.params import DownloadParams
-from classifier.sources.presence import check_present
+from classifier.sources.presence import check_present, describe_untracked
 from classifier.splitting.params import SplitParams
 from classifier.training.params import RuntimeParams, TrainParams
 
@@ -42,7 +42,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("files", type=Path, nargs="*", default=default, help="default: params.yaml")
     for path in parser.parse_args(arguments).files:
         check_params(path)
-        check_present(load_section("download", DownloadParams, path))
+        download = load_section("download", DownloadParams, path)
+        check_present(download)
+        for line in describe_untracked(download):
+            print(line)
 
 
 def check_params(path: Path) -> None:
