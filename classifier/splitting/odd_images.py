@@ -18,7 +18,7 @@ _MOST_ODD = 0.1
 _SMALL = 1 / 16
 # An image is nearly empty where this share of it has one grey value, give or take _SAME_GREY, and
 # the usual image of its class does not come near to it.
-_EMPTY, _USUALLY_EMPTY, _SAME_GREY = 0.8, 0.5, 4
+_EMPTY, _USUALLY_EMPTY, _SAME_GREY = 0.8, 0.5, 1
 
 
 def odd_images(
