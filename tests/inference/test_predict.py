@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -202,6 +203,19 @@ def test_damaged_and_missing_files_are_reported_with_what_to_do(tmp_path: Path) 
     del manifest["files"][INT8_FILE]
     (folder / "export/manifest.json").write_text(json.dumps(manifest))
     assert "use the float model" in refusal(folder, int8=True)
+
+
+def test_export_from_before_the_white_level_says_what_to_run(tmp_path: Path) -> None:
+    folder = write_models(tmp_path)
+    path, listed = folder / "export/model.json", folder / "export/manifest.json"
+    content = json.loads(path.read_text())
+    del content["white_level"]
+    path.write_text(json.dumps(content))
+    manifest = json.loads(listed.read_text())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest["files"]["model.json"] |= {"sha256": digest, "bytes": path.stat().st_size}
+    listed.write_text(json.dumps(manifest))
+    assert "another version of this program: run the export stage again" in refusal(folder)
 
 
 def test_model_of_another_folder_is_not_found_and_the_working_folder_is_named(

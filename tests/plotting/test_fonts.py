@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,12 @@ def families(figure: Figure) -> set[str]:
 
 
 @pytest.fixture
-def no_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine that has no font but Matplotlib's own."""
     monkeypatch.setattr(fonts, "_candidates", list)
     fonts._fallback.cache_clear()
     fonts._tell_once.cache_clear()
-    yield  # pyright: ignore[reportReturnType]
+    yield
     fonts._fallback.cache_clear()
     fonts._tell_once.cache_clear()
 

@@ -25,6 +25,7 @@ from classifier.processing.images import (
 
 RESIZES: tuple[Resize, ...] = ("crop", "pad", "stretch")
 CROP_8 = Preprocessing(8, "crop")
+PHONE = (Path(__file__).parent / "files/phone.heic").read_bytes()
 LOSSLESS = {"PNG": {}, "WEBP": {"lossless": True}, "BMP": {}, "TIFF": {}, "PPM": {}}
 
 
@@ -192,7 +193,7 @@ def test_too_many_pixels_are_refused_by_the_header(side: int) -> None:
         read_image(png_header(9_000, 9_000), CROP_8)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF"])
 def test_cut_file_is_refused_with_the_reason(kind: str) -> None:
     content = encode(noise(60, 40), kind)
     for length in (len(content) // 4, len(content) // 2, len(content) * 3 // 4):
@@ -218,9 +219,9 @@ def test_image_without_pixels_is_refused() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "PPM", "BMP"]), st.data())
+@given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "PPM", "BMP", "AVIF", "HEIF"]), st.data())
 def test_damage_gives_a_image_or_a_plain_reason(kind: str, data: st.DataObject) -> None:
-    content = bytearray(encode(noise(12, 9), kind))
+    content = bytearray(PHONE if kind == "HEIF" else encode(noise(12, 9), kind))
     places = st.integers(0, len(content) - 1)
     for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=4)):
         content[place] = value
