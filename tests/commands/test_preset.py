@@ -1,10 +1,12 @@
+import re
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from classifier.commands.preset import DEFAULT, main, preset_names, preset_values
+from classifier.commands.preset import DEFAULT, main, parse_values, preset_names, preset_values
 from classifier.core.config import read_params
 from classifier.core.errors import UserError
 from classifier.core.params_edit import flatten
@@ -104,6 +106,22 @@ def test_a_mapping_is_set_as_a_whole_and_gone_with_the_next_preset() -> None:
     main(["photos", "download.url=photos", "download.splits={train: a, test: b}"])
     section = read_params(Path("params.yaml"))["download"]
     assert (section["labels"], section["splits"]) == (None, {"train": "a", "test": "b"})
+
+
+def layouts() -> list[str]:
+    """The values to type of each row of the table of layouts in docs/data.md."""
+    text = (ROOT / "docs/data.md").read_text("utf-8").partition("## Layouts")[2]
+    rows = re.findall(r"^\| .+? \| (.+?) \| .+ \|$", text.partition("###")[0], re.M)
+    return [row for row in rows if "download." in row][1:]
+
+
+@pytest.mark.parametrize("row", layouts())
+def test_what_the_docs_say_to_type_for_a_layout_is_accepted(row: str) -> None:
+    words = [word for part in re.findall("`(.+?)`", row) for word in shlex.split(part)]
+    typed = [word for word in words if "=" in word]
+    main(["photos", "download.url=photos", *typed])
+    for name, value in parse_values(typed).items():
+        assert values()[name] == value
 
 
 def test_a_tilde_becomes_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
