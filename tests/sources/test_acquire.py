@@ -235,3 +235,38 @@ def test_folder_that_is_missing_or_holds_no_images_is_refused(tmp_path: Path) ->
     write_files(tmp_path / "empty", {"readme.txt": b"x"})
     with pytest.raises(UserError, match=r"no images lie in .+empty: correct download\.url"):
         acquire(local_params("folder", tmp_path / "empty"), tmp_path / "raw")
+
+
+def test_archive_may_hold_its_own_table(tmp_path: Path) -> None:
+    members = {"pets/a.png": b"x", "pets/b.png": b"y", "pets/t.csv": b"name;kind\nb;dog\na;cat\n"}
+    archive = write_archive(tmp_path / "pets.tar.gz", members)
+    table = {"file": "pets/t.csv", "path": "name", "class": "kind"}
+    acquired = acquire(local_params("archive", archive, labels=table), tmp_path / "raw")
+    assert acquired.lines[0] == "2 images; not used: 1 table"
+    labels = (tmp_path / "raw/labels.csv").read_text("utf-8").splitlines()
+    assert labels == ["path,class,split", "pets/a.png,cat,", "pets/b.png,dog,"]
+
+
+def test_empty_folder_of_an_archive_is_a_class_without_images(tmp_path: Path) -> None:
+    archive = tmp_path / "pets.zip"
+    write_archive(archive, class_folders({"cat": 1, "dog": 1}))
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.mkdir("emu")
+    with pytest.raises(UserError, match=r"the folder emu/ .+ holds nothing"):
+        acquire(local_params("archive", archive), tmp_path / "raw")
+    with pytest.raises(UserError, match=r"ignore names owl"):
+        acquire(local_params("archive", archive, ignore=["emu", "owl"]), tmp_path / "raw")
+    acquire(local_params("archive", archive, ignore=["emu"]), tmp_path / "raw")
+
+
+def test_images_that_take_no_part_are_listed_and_not_packed(tmp_path: Path) -> None:
+    files = {f"train/{name}": b"x" for name in PETS} | {"test/1.png": b"x", "old/2.png": b"x"}
+    write_files(tmp_path / "pets", files)
+    acquired = acquire(local_params("folder", tmp_path / "pets", ignore=["old"]), tmp_path / "raw")
+    with zipfile.ZipFile(acquired.file) as archive:
+        assert archive.namelist() == sorted(f"train/{name}" for name in PETS)
+    listed = (tmp_path / "raw/files.csv").read_text("utf-8").splitlines()
+    assert listed[1:3] == [
+        "old/2.png,1,ignored,",
+        "test/1.png,1,unlabelled,test/ has no folders of classes",
+    ]

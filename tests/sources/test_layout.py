@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from builders.sources import local_params
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifier.core.errors import UserError
@@ -226,6 +226,29 @@ def test_classes_are_found_below_any_shared_folders_and_splits(
         for i in range(2)
     ]
     assert places(*paths) == {(name, split) for name in classes for split in prefixes}
+
+
+FOLDERS = st.sampled_from(["train", "test", "Val", "x_train", "x_test", "cat", "dog", "a", "2021"])
+TREES = st.sets(
+    st.lists(FOLDERS, max_size=4).map("/".join).map(lambda folder: f"{folder}/1.png".lstrip("/")),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=500)
+@given(TREES, st.sampled_from([None, 1, 2, -1]), st.sampled_from([None, {"train": "a"}]))
+def test_each_image_has_a_label_or_a_reason_or_the_stage_stops(
+    paths: set[str], level: int | None, splits: dict[str, str] | None
+) -> None:
+    try:
+        labels = read(*paths, class_level=level, splits=splits)
+    except UserError:
+        return
+    assert sorted([*(image.path for image in labels.images), *labels.kept_out]) == sorted(paths)
+    for image in labels.images:
+        assert image.class_name in image.path.split("/")[:-1]
+    assert len({image.class_name for image in labels.images}) > 1
 
 
 # What cannot be
