@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from classifier.sources.names import ending
+from classifier.sources.names import counted, ending
 from classifier.sources.tables import SeenFile
 
 _MOST_KINDS = 8  # of files that a line names
@@ -21,7 +21,7 @@ def describe_files(files: Sequence[SeenFile]) -> str:
     """Return a line such as `412 images; not used: 20 .mov, 3 hidden, 1 .txt`."""
     kinds = Counter(_kind(file) for file in files)
     images = kinds.pop("image", 0)
-    line = f"{images:,} image{'' if images == 1 else 's'}"
+    line = counted(images, "image")
     return f"{line}; not used: {_listed(kinds)}" if kinds else line
 
 

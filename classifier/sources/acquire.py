@@ -168,7 +168,8 @@ def _account(files: Sequence[SeenFile], labels: Labels) -> list[SeenFile]:
 def _check_images(files: Sequence[SeenFile], params: DownloadParams) -> None:
     """Raise UserError if there are no images, or if one is too large to read."""
     if not any(file.status == "image" for file in files):
-        raise UserError(f"no images lie in {params.url}: correct download.url.")
+        remedy = "correct download.url" + (" or download.ignore" if params.ignore else "")
+        raise UserError(f"no images lie in {params.url}: {remedy}.")
     large = (file for file in files if file.status == "image" and file.size > MAX_WANTED)
     if large := next(large, None):
         raise UserError(

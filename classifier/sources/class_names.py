@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from classifier.core.errors import UserError
 from classifier.processing.softmax import UNKNOWN
+from classifier.sources.names import counted
 
 _MOST_CLASSES = 10  # that a line names
 
@@ -18,7 +19,7 @@ def check_classes(counts: Mapping[str, int]) -> None:
     if UNKNOWN in counts:
         raise UserError(
             f"a class is called {UNKNOWN}, and so is the answer for an image of no class: rename "
-            f"the class, or leave its {counts[UNKNOWN]:,} images out by download.ignore."
+            f"the class, or leave its {counted(counts[UNKNOWN], 'image')} out by download.ignore."
         )
     if strange := [name for name in counts if "/" in name or not name.isprintable()]:
         raise UserError(
@@ -29,9 +30,9 @@ def check_classes(counts: Mapping[str, int]) -> None:
         key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
         if (other := alike.setdefault(key, name)) != name:
             raise UserError(
-                f"the classes {other!r} ({counts[other]:,} images) and {name!r} "
-                f"({counts[name]:,} images) differ only in capital letters, spaces or their form "
-                "in Unicode: give both one name."
+                f"the classes {other!r} ({counted(counts[other], 'image')}) and {name!r} "
+                f"({counted(counts[name], 'image')}) differ only in capital letters, spaces or "
+                "their form in Unicode: give both one name."
             )
 
 

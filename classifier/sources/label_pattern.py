@@ -51,7 +51,7 @@ def label_by_pattern(files: Sequence[SeenFile], params: DownloadParams) -> Label
             names[value] = split
         values = tuple(match[name] or "" for name in columns)
         images.append(LabelledImage(file.path, class_name, split, values))
-    problems = {"paths that do not fit": list(kept_out)}
+    problems = {("path", "that it does not fit"): list(kept_out)}
     check_rows(problems, params.on_bad_row, "download.pattern")
     if not names:
         images, names = with_splits_of_folders(images)

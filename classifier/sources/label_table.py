@@ -127,8 +127,8 @@ def _open_tables(
     labels: TableParams, read: Callable[[str], bytes | None], params: DownloadParams
 ) -> Iterator[tuple[Table, SplitName]]:
     """Yield each table and the split that it is of (empty: not said)."""
-    files: dict[SplitName, str]
-    files = {"": labels.file} if isinstance(labels.file, str) else dict(labels.file)
+    files: Mapping[SplitName, str]
+    files = {"": labels.file} if isinstance(labels.file, str) else {**labels.file}
     for split, name in files.items():
         content = _content(name, read, params)
         table = read_table(name, content, labels.path)
@@ -244,11 +244,11 @@ def _check(
     for path, (status, _) in kept_out.items():
         by_status.setdefault(status, []).append(path)
     problems = {
-        "rows without file": [row.path for row in matches.no_files],
-        "rows that fit several files": [row.path for row in matches.ambiguous],
-        "images without row": by_status.get("no row", []),
-        "images without label": by_status.get("no label", []),
-        "images with two labels": by_status.get("two labels", []),
+        ("row", "without file"): [row.path for row in matches.no_files],
+        ("row", "for several files"): [row.path for row in matches.ambiguous],
+        ("image", "without row"): by_status.get("no row", []),
+        ("image", "without label"): by_status.get("no label", []),
+        ("image", "with two labels"): by_status.get("two labels", []),
     }
     check_rows(problems, params.on_bad_row, source)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from classifier.core.errors import UserError
 from classifier.sources.class_names import check_classes, describe_classes
+from classifier.sources.names import counted
 from classifier.sources.split_names import read_split_name, splits_of_names
 from classifier.sources.tables import LabelledImage, SeenFile, SplitName
 
@@ -86,7 +87,7 @@ def _describe_splits(images: Sequence[LabelledImage], names: Mapping[str, SplitN
     if drawn:
         lines.append(f"the data gives no {' or '.join(drawn)}: drawn from train")
     if counts[""]:
-        lines.append(f"{counts['']:,} images have no split: counted as train")
+        lines.append(f"{counted(counts[''], 'image')} without a split: counted as train")
     return lines
 
 
@@ -146,17 +147,19 @@ def describe_columns(columns: Sequence[str], group: str | None) -> list[str]:
     return [line + hint if group else line]
 
 
-def check_rows(problems: Mapping[str, Sequence[str]], on_bad_row: str, source: str) -> None:
+def check_rows(
+    problems: Mapping[tuple[str, str], Sequence[str]], on_bad_row: str, source: str
+) -> None:
     """Raise UserError for problems of rows, unless they are to be skipped.
 
     Args:
-        problems: Names of rows or files by what is wrong with them.
+        problems: Names by what they are of, such as a row, and what is wrong with it.
         on_bad_row: The knob of this name.
         source: What says the labels.
     """
     told = [
-        f"{len(names):,} {problem} (the first: {names[0]})"
-        for problem, names in problems.items()
+        f"{counted(len(names), noun)} {problem} (the first: {names[0]})"
+        for (noun, problem), names in problems.items()
         if names
     ]
     if told and on_bad_row == "error":

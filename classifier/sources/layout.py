@@ -7,6 +7,7 @@ from typing import NamedTuple
 from classifier.core.errors import UserError
 from classifier.sources.class_names import listed
 from classifier.sources.labels import KeptOut, Labels, describe_labels
+from classifier.sources.names import counted
 from classifier.sources.params import DownloadParams
 from classifier.sources.split_folders import (
     Parts,
@@ -53,7 +54,9 @@ def label_by_folders(
     if (given := params.split_folders()) is not None:
         splits = by_given_names(tops, given, found.root)
     else:
-        splits = by_usual_names(tops, classes_may_be_called_so=params.class_level is not None)
+        splits = by_usual_names(
+            tops, found.root, classes_may_be_called_so=params.class_level is not None
+        )
     rests = _without_shared({parts: folder.rest for parts, folder in splits.folders.items()})
     counts = {parts: found.counts[parts] for parts in rests}
     level = params.class_level or _only_level(rests, counts)
@@ -211,9 +214,9 @@ def _check_empty(
         others = sum(
             count for folder, count in below.items() if f"{folder}/".startswith(f"{name}/")
         )
-        holds = f"{others:,} files, none of them an image" if others else "nothing"
+        holds = f"{counted(others, 'file')} but no image" if others else "nothing"
         raise UserError(
-            f"the folder {name}/ lies beside those of the classes, but holds {holds}: add images, "
+            f"the folder {name}/ lies beside those of the classes, and holds {holds}: add images, "
             "or remove it or name it in download.ignore."
         )
 
@@ -229,6 +232,6 @@ def _describe_unlabelled(splits: SplitFolders, counts: Mapping[Parts, int]) -> l
     for parts, reason in splits.unlabelled.items():
         totals[reason] += counts[parts]
     return [
-        f"{count:,} images take no part: {reason}; `classifier predict` can answer them later"
+        f"{counted(count, 'image')} left out: {reason}; `classifier predict` can answer later"
         for reason, count in sorted(totals.items())
     ]

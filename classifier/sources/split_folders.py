@@ -34,8 +34,10 @@ class SplitFolders(NamedTuple):
     names: dict[str, SplitName]
 
 
-def by_usual_names(folders: Sequence[Parts], *, classes_may_be_called_so: bool) -> SplitFolders:
-    """Find the splits of `folders`, all below what they share, by the names that they mostly have.
+def by_usual_names(
+    folders: Sequence[Parts], root: Parts, *, classes_may_be_called_so: bool
+) -> SplitFolders:
+    """Find the splits of `folders`, which lie below `root`, by the names that they mostly have.
 
     Raises:
         UserError: Some folders are of splits and others are not, or what are called splits hold no
@@ -57,8 +59,8 @@ def by_usual_names(folders: Sequence[Parts], *, classes_may_be_called_so: bool) 
     found = SplitFolders({}, {}, names)
     for top, inside in tops.items():
         if top in names and top not in flat:
-            found.folders.update(_below_split(inside, names[top]))
-    _keep_out(found, tops, flat)
+            found.folders.update(_below_split(inside, names[top], root))
+    _keep_out(found, tops, flat, root)
     return found
 
 
@@ -84,7 +86,7 @@ def by_given_names(
         ]
         if len({split for split, _, _ in hits}) > 1:
             raise UserError(
-                f"download.splits puts the folder {'/'.join(parts)} into two splits: name each "
+                f"download.splits puts the folder {_shown(root, parts)} into two splits: name each "
                 "folder once."
             )
         if hits:
@@ -105,7 +107,9 @@ def by_given_names(
     return found
 
 
-def _keep_out(found: SplitFolders, tops: Mapping[str, list[Parts]], flat: set[str]) -> None:
+def _keep_out(
+    found: SplitFolders, tops: Mapping[str, list[Parts]], flat: set[str], root: Parts
+) -> None:
     """Add the folders without classes to `unlabelled`, such as the test images of a competition."""
     classes = {folder.rest[0] for folder in found.folders.values() if folder.split == "train"} or {
         folder.rest[0] for folder in found.folders.values()
@@ -125,10 +129,10 @@ def _keep_out(found: SplitFolders, tops: Mapping[str, list[Parts]], flat: set[st
         elif split is None or top in flat:
             example = next(iter(found.folders))
             raise UserError(
-                f"images in {'/'.join(inside[0])}/ are in no folder of a split and a class, as "
-                f"those in {'/'.join(example)}/ are: put all images below train/, val/ or test/, "
-                "each in the folder of its class, or none of them; or name the folders of the "
-                "splits in download.splits, or what is to be left out in download.ignore."
+                f"images in {_shown(root, inside[0])}/ are in no folder of a split and a class, as "
+                f"those in {_shown(root, example)}/ are: put all images below train/, val/ or "
+                "test/, each in the folder of its class, or none of them; or name the folders of "
+                "the splits in download.splits, or what is to be left out in download.ignore."
             )
 
 
@@ -145,7 +149,7 @@ def _is_flat(inside: Sequence[Parts]) -> bool:
     return all(len(parts) == 1 or parts[1:] == parts[:1] for parts in inside)
 
 
-def _below_split(inside: Sequence[Parts], split: SplitName) -> dict[Parts, Sorted]:
+def _below_split(inside: Sequence[Parts], split: SplitName, root: Parts) -> dict[Parts, Sorted]:
     """Return the folders of a split, without its name; some archives hold it twice."""
     depth = 1
     while (
@@ -156,7 +160,7 @@ def _below_split(inside: Sequence[Parts], split: SplitName) -> dict[Parts, Sorte
         depth += 1
     if loose := next((parts for parts in inside if len(parts) == depth), None):
         raise UserError(
-            f"images lie in {'/'.join(loose)}/ itself, beside the folders of the classes: move "
+            f"images lie in {_shown(root, loose)}/ itself, beside the folders of the classes: move "
             "them into the folder of their class, or name them in download.ignore."
         )
     return {parts: Sorted(split, parts[depth:]) for parts in inside}
@@ -177,6 +181,11 @@ def _inner_layer(folders: Sequence[Parts]) -> SplitFolders | None:
                 names,
             )
     return None
+
+
+def _shown(root: Parts, parts: Parts) -> str:
+    """Return the path of a folder below `root`."""
+    return "/".join((*root, *parts))
 
 
 def _find(parts: Parts, wanted: Parts) -> int | None:

@@ -31,9 +31,10 @@ def everything(path: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_and_contents_come_back_in_order(tmp_path: Path, kind: str) -> None:
     path = write_archive(tmp_path / f"data.{kind}", CONTENTS)
-    statuses = ["no image" if name == "readme.txt" else "image" for name in CONTENTS]
-    sizes = [len(data) for data in CONTENTS.values()]
-    assert list_members(path) == list(map(Member, CONTENTS, sizes, statuses))
+    assert list_members(path) == [
+        Member(name, len(data), "no image" if name == "readme.txt" else "image")
+        for name, data in CONTENTS.items()
+    ]
     assert list(read_members(path, lambda _: True)) == list(CONTENTS.items())
     chosen = {"readme.txt", "pets/black cat/a, b.png"}
     assert {name for name, _ in read_members(path, chosen.__contains__)} == chosen

@@ -27,7 +27,7 @@ def test_groups_become_class_split_and_columns() -> None:
 
 def test_paths_that_do_not_fit_are_named_and_counted() -> None:
     paths = ("cat.1.png", "dog.1.png", "x/logo.png")
-    with pytest.raises(UserError, match=r"1 paths that do not fit \(the first: x/logo\.png\)"):
+    with pytest.raises(UserError, match=r"1 path that it does not fit \(the first: x/logo\.png\)"):
         label(r"(?P<class>cat|dog)\.", *paths)
     labels = label(r"(?P<class>cat|dog)\.", *paths, on_bad_row="skip")
     reason = "its path does not fit download.pattern"

@@ -126,8 +126,8 @@ def test_what_does_not_fit_is_counted_with_an_example() -> None:
     with pytest.raises(UserError) as caught:
         label(BAD)
     assert str(caught.value) == (
-        "t.csv and the images do not fit: 1 rows without file (the first: 009), 1 images without "
-        "row (the first: b/004.png), 1 images without label (the first: b/003.png), 1 images with "
+        "t.csv and the images do not fit: 1 row without file (the first: 009), 1 image without "
+        "row (the first: b/004.png), 1 image without label (the first: b/003.png), 1 image with "
         "two labels (the first: a/002.png); correct them, name files in download.ignore, or set "
         "download.on_bad_row to skip, which leaves them out and lists them in data/raw/files.csv."
     )
@@ -172,7 +172,7 @@ def test_column_of_splits_is_read_in_its_usual_words() -> None:
     rows = "id,kind,part\n001,cat,Training\n002,dog,train\n003,cat,VALID\n004,dog,\n"
     labels = label(rows, labels=TABLE | {"split": "part"})
     assert [image.split for image in labels.images] == ["train", "train", "val", ""]
-    assert "1 images have no split: counted as train" in labels.lines
+    assert "1 image without a split: counted as train" in labels.lines
     with pytest.raises(UserError, match=r"column part of t\.csv has the split 'fold 1': write"):
         label(rows.replace("VALID", "fold 1"), labels=TABLE | {"split": "part"})
 

@@ -56,8 +56,8 @@ def test_training_set_and_test_set(tmp_path: Path) -> None:
         "2 classes: cats 2, dogs 2 (from the first folder)",
         "splits: train 2 (training_set), test 2 (test_set)",
         "the data gives no val: drawn from train",
-        "1 images take no part: single_prediction/ has no folders of classes; `classifier predict` "
-        "can answer them later",
+        "1 image left out: single_prediction/ has no folders of classes; `classifier predict` "
+        "can answer later",
     ]
     assert labels_of(tmp_path)["tecats.jpg"] == ("cats", "test")
 
@@ -102,8 +102,7 @@ def test_competition_whose_test_images_have_no_labels(tmp_path: Path) -> None:
         "2 classes: cat 3, dog 3 (from the first folder)",
         "splits: train 6 (train)",
         "the data gives no val or test: drawn from train",
-        "2 images take no part: test/ has no folders of classes; `classifier predict` can answer "
-        "them later",
+        "2 images left out: test/ has no folders of classes; `classifier predict` can answer later",
     ]
     assert statuses_of(tmp_path) == {"test/1.jpg": "unlabelled", "test/2.jpg": "unlabelled"}
 
@@ -112,7 +111,7 @@ def test_competition_with_a_table_of_the_training_images(tmp_path: Path) -> None
     files = photos("train/1.jpg", "train/2.jpg", "test/1.jpg")
     files |= {"train.csv": b"id,label\n1,cat\n2,dog\n"}
     labels = {"file": {"train": "train.csv"}, "path": "id", "class": "label"}
-    with pytest.raises(UserError, match=r"1 images without row \(the first: test/1\.jpg\)"):
+    with pytest.raises(UserError, match=r"1 image without row \(the first: test/1\.jpg\)"):
         brought(tmp_path, files, labels=labels)
     assert brought(tmp_path, files, labels=labels, on_bad_row="skip") == [
         "2 images; not used: 1 table, 1 without row",
