@@ -141,6 +141,8 @@ REQUEST_BODY = {
             "image/jpeg": _BINARY,
             "image/png": _BINARY,
             "image/webp": _BINARY,
+            "image/avif": _BINARY,
+            "image/heic": _BINARY,
             "application/octet-stream": _BINARY,
         },
     }

@@ -14,7 +14,9 @@ from builders.images import encode
 from builders.serving import served
 from fastapi.testclient import TestClient
 from PIL import Image
+from pillow_heif import from_pillow
 
+from classifier.core.errors import UserError
 from classifier.inference.predict import Model, load_model
 from classifier.serving.app import build_app
 from classifier.serving.schemas import BatchPredictResponse, ModelInfo, PredictResponse
@@ -57,6 +59,25 @@ def test_image_as_the_body_gives_the_same_answer(client: TestClient) -> None:
     for kind in ("image/png", "application/octet-stream", "Image/JPEG"):
         response = client.post("/predict", content=GREEN, headers={"content-type": kind})
         assert PredictResponse.model_validate(response.json()).label == "green"
+
+
+def test_photos_of_phones_are_answered(client: TestClient) -> None:
+    photo = io.BytesIO()
+    from_pillow(Image.open(io.BytesIO(RED))).save(photo, quality=90)
+    sent = (("heic", photo.getvalue(), "red"), ("avif", image_of("green", kind="AVIF"), "green"))
+    for kind, content, label in sent:
+        headers = {"content-type": f"image/{kind}"}
+        assert client.post("/predict", content=content, headers=headers).json()["label"] == label
+
+
+def test_limit_of_pixels_is_never_above_that_of_the_model(models: Path) -> None:
+    model = load_model(models)
+    spec = model.spec.model_copy(update={"max_pixels": 100})
+    low = dataclasses.replace(model, spec=spec)
+    with pytest.raises(UserError, match="20 x 20 pixels; 100 is the limit"):
+        low.decode(half_red(20), max_pixels=10_000)
+    with pytest.raises(UserError, match="50 is the limit"):
+        low.decode(half_red(8), max_pixels=50)
 
 
 def test_several_images_are_answered_in_order_bad_ones_among_them(client: TestClient) -> None:
