@@ -186,11 +186,13 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
 
 def _decode(image: Image.Image, preprocessing: Preprocessing, *, fast: bool) -> DecodedImage:
     _check_size(image, preprocessing.max_pixels)
+    if image.format == "HEIF":
+        # Only libheif's decoder knows the final size. Besides, `draft` would take a thumbnail.
+        image.load()
+        fast = False
     (width, height), mode = image.size, image.mode
     size, box = _geometry(width, height, preprocessing)
     # A JPEG decoder can leave out detail: cheaper, and invisible from twice the size upwards.
-    # Of a HEIF file, `draft` would take a thumbnail instead, which may show something else.
-    fast = fast and image.format != "HEIF"
     drafted = image.draft(None, (2 * size[0], 2 * size[1])) if fast else None
     if drafted is not None:
         scale = width / drafted[1][2]
