@@ -3,15 +3,16 @@
 import re
 from collections.abc import Sequence
 
-from classifier.sources.label_table import clean_class, with_splits_of_folders
 from classifier.sources.labels import (
     KeptOut,
     Labels,
     check_rows,
+    clean_class,
     describe_columns,
     describe_labels,
     further_columns,
     split_of_value,
+    with_splits_of_folders,
 )
 from classifier.sources.params import DownloadParams
 from classifier.sources.tables import LabelledImage, SeenFile, SplitName

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,11 +12,12 @@ from classifier.sources.labels import (
     KeptOut,
     Labels,
     check_rows,
+    clean_class,
     describe_columns,
     describe_labels,
     further_columns,
     split_of_value,
-    splits_of_tops,
+    with_splits_of_folders,
 )
 from classifier.sources.names import clean_name
 from classifier.sources.params import DownloadParams, TableParams
@@ -109,20 +109,6 @@ def label_by_table(
     return Labels(images, further_columns(columns), kept_out, no_files, lines)
 
 
-def with_splits_of_folders(
-    images: list[LabelledImage],
-) -> tuple[list[LabelledImage], dict[str, SplitName]]:
-    """Return the images with the splits that their outermost folders name, and these folders."""
-    tops = splits_of_tops(image.path for image in images) if images else {}
-    if not tops:
-        return images, {}
-    placed = [
-        image._replace(split=next(s for top, s in tops.items() if image.path.startswith(top)))
-        for image in images
-    ]
-    return placed, tops
-
-
 def _open_tables(
     labels: TableParams, read: Callable[[str], bytes | None], params: DownloadParams
 ) -> Iterator[tuple[Table, SplitName]]:
@@ -207,11 +193,6 @@ def _rows(
         # A million rows share the few names of classes.
         class_name = sys.intern(clean_class(class_name))
         yield _Row(row[place[labels.path]], class_name, given, values)
-
-
-def clean_class(name: str) -> str:
-    """Return the name of a class without spaces around it, in Unicode's composed form (NFC)."""
-    return unicodedata.normalize("NFC", name.strip())
 
 
 def _told(row: "_Row | LabelledImage") -> str:

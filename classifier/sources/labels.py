@@ -1,5 +1,6 @@
 """The labels of the images of a source, and what is said about them."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -106,7 +107,21 @@ def split_of_value(value: str, source: str) -> SplitName:
     return split
 
 
-def splits_of_tops(paths: Iterable[str]) -> dict[str, SplitName]:
+def with_splits_of_folders(
+    images: list[LabelledImage],
+) -> tuple[list[LabelledImage], dict[str, SplitName]]:
+    """Return the images with the splits that their outermost folders name, and these folders."""
+    tops = _splits_of_tops(image.path for image in images) if images else {}
+    if not tops:
+        return images, {}
+    placed = [
+        image._replace(split=next(s for top, s in tops.items() if image.path.startswith(top)))
+        for image in images
+    ]
+    return placed, tops
+
+
+def _splits_of_tops(paths: Iterable[str]) -> dict[str, SplitName]:
     """Return the splits that the outermost folders name, below what all share; none if not all do.
 
     Returns:
@@ -125,6 +140,11 @@ def splits_of_tops(paths: Iterable[str]) -> dict[str, SplitName]:
     if set(names) != tops:
         return {}
     return {"/".join((*first[:shared], name, "")): split for name, split in names.items()}
+
+
+def clean_class(name: str) -> str:
+    """Return the name of a class without spaces around it, in Unicode's composed form (NFC)."""
+    return unicodedata.normalize("NFC", name.strip())
 
 
 def further_columns(names: Sequence[str]) -> list[str]:
