@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from classifier.core.errors import UserError
 from classifier.processing.softmax import UNKNOWN
-from classifier.sources.names import counted
+from classifier.sources.names import counted, has_control_character
 
 _MOST_CLASSES = 10  # that a line names
 
@@ -21,7 +21,7 @@ def check_classes(counts: Mapping[str, int]) -> None:
             f"a class is called {UNKNOWN}, and so is the answer for an image of no class: rename "
             f"the class, or leave its {counted(counts[UNKNOWN], 'image')} out by download.ignore."
         )
-    if strange := [name for name in counts if "/" in name or not name.isprintable()]:
+    if strange := [name for name in counts if "/" in name or has_control_character(name)]:
         raise UserError(
             f"the class {strange[0]!r} has a slash or a control character in its name: rename it."
         )

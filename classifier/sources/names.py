@@ -32,14 +32,15 @@ def clean_name(name: str) -> str:
         name.encode()
     except UnicodeEncodeError:
         raise UserError(f"the name {name!r} is not UTF-8: rename the file.") from None
-    # A fast test first: only names with strange characters are looked at letter by letter.
-    if (
-        not name.isprintable()
-        and parts[-1:] != [_MACOS_ICON]
-        and any(unicodedata.category(character) == "Cc" for character in name)
-    ):
+    if has_control_character(name) and parts[-1:] != [_MACOS_ICON]:
         raise UserError(f"the name {name!r} holds a control character: rename the file.")
     return unicodedata.normalize("NFC", "/".join(parts))
+
+
+def has_control_character(name: str) -> bool:
+    """Return whether a name holds a line break or another character that moves the cursor."""
+    # A fast test first: only names with strange characters are looked at letter by letter.
+    return not name.isprintable() and any(unicodedata.category(letter) == "Cc" for letter in name)
 
 
 def ignored_by(name: str) -> Literal["hidden", "system", ""]:

@@ -185,8 +185,9 @@ def test_a_new_image_in_a_watched_folder_reruns_the_download(
     clones: tuple[Clone, Clone], tmp_path: Path
 ):
     clone, photos = clones[1], tmp_path / "photos"
-    (photos / "cat").mkdir(parents=True)
-    Image.new("RGB", (8, 8)).save(photos / "cat" / "first.png")
+    for name in ("cat", "dog"):
+        (photos / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(photos / name / "first.png")
     clone.set_params(source="folder", url=str(photos), watch=str(photos))
     clone.dvc("repro", "--single-item", "download")
     assert "up to date" in clone.dvc("status", "download")

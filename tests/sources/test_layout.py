@@ -285,6 +285,13 @@ def test_classes_that_look_alike_are_refused_with_their_numbers(one: str, other:
     assert f"{other!r} (1 image)" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["می\u200cخواهم", "👩\u200d🔬", "a\u00a0b", "日本\u3000語", "$x$", "50%"]
+)
+def test_classes_may_have_names_of_any_script(name: str) -> None:
+    assert places(f"{name}/1.png", "cat/1.png") == {(name, ""), ("cat", "")}
+
+
 def test_letters_that_only_look_alike_stay_apart() -> None:
     cyrillic = unicodedata.lookup("CYRILLIC SMALL LETTER A")
     assert len(places(f"c{cyrillic}t/1.png", "cat/1.png")) == 2
