@@ -286,7 +286,7 @@ def test_classes_that_look_alike_are_refused_with_their_numbers(one: str, other:
 
 
 @pytest.mark.parametrize(
-    "name", ["می\u200cخواهم", "👩\u200d🔬", "a\u00a0b", "日本\u3000語", "$x$", "50%"]
+    "name", ["a\u200cb", "👩\u200d🔬", "a\u00a0b", "日本\u3000語", "$x$", "50%"]
 )
 def test_classes_may_have_names_of_any_script(name: str) -> None:
     assert places(f"{name}/1.png", "cat/1.png") == {(name, ""), ("cat", "")}
