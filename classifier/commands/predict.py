@@ -21,11 +21,9 @@ from typing import NoReturn, TextIO
 from classifier.commands.model_options import add_model_options, open_model
 from classifier.core.errors import UserError
 from classifier.inference.batch import Outcome, classify_all
-from classifier.inference.image_files import Search, find_images, read_images
+from classifier.inference.image_files import describe_search, find_images, read_images
 from classifier.inference.predict import Answer, Model
 from classifier.processing.softmax import UNKNOWN
-from classifier.sources.account import describe_files
-from classifier.sources.tables import SeenFile
 
 # Maximum number of images that --plot draws.
 _MOST_DRAWN = 12
@@ -49,7 +47,7 @@ def main(arguments: list[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     if search.several:
-        print(_account(search, used, failed), file=sys.stderr)
+        print(describe_search(search, used, failed), file=sys.stderr)
     if options.plot is not None:
         _plot(drawn, options.plot, options.top_k)
     if failed:
@@ -74,13 +72,6 @@ def _write_all(
         if options.plot is not None and len(drawn) < _MOST_DRAWN:
             drawn.append(outcome)
     return drawn, used, failed
-
-
-def _account(search: Search, used: int, failed: int) -> str:
-    """Return a line such as `used 412 images; not used: 20 .txt, 3 hidden`."""
-    answered = [SeenFile("", 0, "image")] * used
-    unreadable = [SeenFile("", 0, "unreadable")] * failed
-    return f"used {describe_files([*answered, *search.not_used, *unreadable])}"
 
 
 def escape_name(name: str) -> str:

@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from classifier.core.errors import UserError
 from classifier.core.random import stream
+from classifier.inference.image_files import Found, describe_search, find_images
 from classifier.models.bundle import Bundle
 from classifier.plotting.agg import Figure
 from classifier.plotting.figures import image_sheet, shorten
 from classifier.plotting.fonts import drawable_names
-from classifier.processing.formats import IMAGE_SUFFIXES
 from classifier.processing.images import model_input
 from classifier.processing.softmax import probabilities
 
@@ -44,15 +44,18 @@ class Unlabelled(NamedTuple):
 
 
 def look_at(folder: Path, bundle: Bundle) -> Unlabelled:
-    """Read the images below `folder`, sorted by path; name those that cannot be read on stderr.
+    """Read the images below `folder`, sorted by path.
+
+    Standard error names those that cannot be read, and says how many files were not used.
 
     Raises:
         UserError: where there is no folder, or no image in it that can be read.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: name one that holds images.")
-    suffixed = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    files = sorted(path for path in suffixed if path.is_file())
+    search = find_images([str(folder)])
+    contents = [source.content for source in search.sources if isinstance(source, Found)]
+    files = [content for content in contents if isinstance(content, Path)]
     paths: list[Path] = []
     features, logits = [], []
     for start in tqdm(range(0, len(files), _BATCH), "images", leave=False, disable=None):
@@ -68,6 +71,7 @@ def look_at(folder: Path, bundle: Bundle) -> Unlabelled:
             logits.append(bundle.model.head(seen).float().cpu().numpy())
     if not paths:
         raise UserError(f"no images that can be read lie below {folder}: name another folder.")
+    print(describe_search(search, len(paths), len(files) - len(paths)), file=sys.stderr)
     given = probabilities(np.concatenate(logits), bundle.spec.temperature)
     return Unlabelled(paths, np.concatenate(features), given)
 

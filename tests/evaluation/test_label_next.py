@@ -30,6 +30,7 @@ def make_pool(folder: Path) -> None:
         (folder / f"deep/er/{i}.png").write_bytes(encode(noise(9, 8, i)))
     (folder / "bad.jpg").write_bytes(b"no image")
     (folder / "notes.txt").write_bytes(b"text")
+    (folder / ".hidden.png").write_bytes(encode(noise(9, 8)))
 
 
 def test_program_ranks_the_images_of_a_folder(
@@ -44,7 +45,9 @@ def test_program_ranks_the_images_of_a_folder(
     assert list(table.columns) == ["path", "predicted", "confidence", "margin"]
     assert table["margin"].between(0, 1).all()
     said = capsys.readouterr()
-    assert said.err.startswith("left out: pool/bad.jpg: it is no image")
+    left_out, account = said.err.splitlines()
+    assert left_out.startswith("left out: pool/bad.jpg: it is no image")
+    assert account == "used 8 images; not used: 1 .txt, 1 hidden, 1 unreadable"
     assert said.out.startswith("label these 8 of 8 images next")
     first = contents(Path("results"))
     label_next.main(["pool"])
