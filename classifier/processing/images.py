@@ -20,7 +20,7 @@ from classifier.processing.wide_values import (
     is_wide_colour,
     is_wide_grey,
     largest_colour,
-    white_level_of,
+    stated_white_level,
 )
 
 Resize = Literal["crop", "pad", "stretch"]
@@ -69,7 +69,7 @@ class DecodedImage(NamedTuple):
         width: of the upright original, in pixels.
         height: of the upright original, in pixels.
         mode: how the file stores colours, by Pillow's names, such as `RGB`, `L` (grey) or `CMYK`.
-        largest: the largest value in the file, where it has more than 8 bits a value; 0 elsewhere.
+        largest: the largest value in the file, where `white_level` says what is white; 0 elsewhere.
         warnings: what the decoder complained about, though it gave pixels.
     """
 
@@ -235,11 +235,11 @@ def _fill_up(image: Image.Image, size: int) -> Image.Image:
 
 def _to_rgb(image: Image.Image, white_level: float) -> EightBit:
     """Decode the pixels; return them as RGB, and the largest of values wider than 8 bits."""
-    level, wide_colour = white_level_of(image, white_level), is_wide_colour(image)
+    stated, wide_colour = stated_white_level(image), is_wide_colour(image)
     image.load()
     if is_wide_grey(image):
-        grey, largest = grey_to_eight_bits(image, level)
-        return EightBit(grey.convert("RGB"), largest)
+        grey, largest = grey_to_eight_bits(image, stated or white_level)
+        return EightBit(grey.convert("RGB"), 0 if stated else largest)
     largest = largest_colour(image, white_level) if wide_colour else 0
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")

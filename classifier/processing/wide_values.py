@@ -3,14 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, TiffTags
+from PIL import ExifTags, Image
 
 from classifier.core.errors import UserError
 from classifier.processing.decoder_warnings import note
 
-FULL_RANGE = 65535.0
-_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
-assert TiffTags.lookup(_PHOTOMETRIC).name == "PhotometricInterpretation"
+FULL_RANGE = 65535.0  # of 16 bits
+_WHITE_IS_ZERO = 0
 
 
 class EightBit(NamedTuple):
@@ -20,15 +19,16 @@ class EightBit(NamedTuple):
     largest: int
 
 
-def white_level_of(image: Image.Image, white_level: float) -> float:
-    """Return the value that means white in a wide grey image; call it before `image.load()`.
+def stated_white_level(image: Image.Image) -> float | None:
+    """Return the value that means white where the file says it, as few do.
 
-    Some files say it themselves, and Pillow or libheif scales their values.
+    Call it before `image.load()`, which forgets how the file stores its values.
     """
     codec, rawmode = _tile(image)
+    # libheif and Pillow scale the values of such files to the full range.
     if image.format == "HEIF" or (image.format == "PPM" and codec.startswith("ppm")):
         return FULL_RANGE
-    return 4095.0 if rawmode == "I;12" else white_level
+    return 4095.0 if rawmode == "I;12" else None
 
 
 def is_wide_colour(image: Image.Image) -> bool:
@@ -57,8 +57,9 @@ def grey_to_eight_bits(image: Image.Image, white_level: float) -> EightBit:
         pixels = _scaled(np.arange(65536), white_level)[grey]  # a table needs less memory
     else:
         pixels = _scaled(grey, white_level)
-    if image.format == "TIFF" and _tiff_tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
-        pixels = 255 - pixels  # Pillow inverts such files of 8 bits only
+    # Pillow inverts such files of 8 bits only.
+    if _tiff_tag(image, ExifTags.Base.PhotometricInterpretation) == _WHITE_IS_ZERO:
+        pixels = 255 - pixels
     return EightBit(Image.fromarray(pixels), max(largest, 0))
 
 
@@ -95,10 +96,11 @@ def _floats(grey: np.ndarray) -> np.ndarray:
 
 
 def _is_32_bit(image: Image.Image) -> bool:
-    return image.format == "TIFF" and _tiff_tag(image, 258) == (32,)
+    return _tiff_tag(image, ExifTags.Base.BitsPerSample) == (32,)
 
 
 def _tiff_tag(image: Image.Image, tag: int) -> object:
+    """Return the value of a tag of a TIFF file; None for other files."""
     return getattr(image, "tag_v2", {}).get(tag)
 
 

@@ -45,6 +45,18 @@ def png_of_16_bit_rgb(values: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
+def packed_tiff(values: np.ndarray) -> bytes:
+    """A TIFF file that stores two values `(8, 8)` of 12 bits in three bytes."""
+    bits = "".join(f"{value:012b}" for value in values.ravel())
+    strip = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    tags = {
+        256: 8, 257: 8, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: len(strip),
+    }  # fmt: skip
+    entries = b"".join(struct.pack("<2H2L", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
+    return b"II*\0" + struct.pack("<L", 8 + len(strip)) + strip + directory
+
+
 @pytest.mark.parametrize(
     ("grey", "kind", "options"),
     [
@@ -89,6 +101,13 @@ def test_grey_map_that_states_its_white_needs_no_level() -> None:
     rows = enlarged(np.array([[0, 1023, 2048, 4095]] * 2, ">u2"))
     image = decoded(b"P5 8 8 4095\n" + rows.tobytes(), 255)
     assert corners(image)[0] == [0, 64, 128, 255]
+    assert image.largest == 0
+
+
+def test_packed_values_of_12_bits_need_no_level() -> None:
+    image = decoded(packed_tiff(enlarged(np.array([[0, 1023, 2048, 4095]] * 2))))
+    assert corners(image)[0] == [0, 64, 128, 255]
+    assert image.largest == 0
 
 
 def test_file_whose_zero_is_white_is_inverted() -> None:
