@@ -23,6 +23,7 @@ from classifier.evaluation.calibration_report import (
 )
 from classifier.evaluation.galleries import confident_mistakes, least_confident_correct
 from classifier.evaluation.params import EvaluateParams
+from classifier.evaluation.slices import describe_worst, slices_table, worst_slice
 from classifier.metrics.calibration import Reliability, reliability, risk_coverage_curve
 from classifier.metrics.classification import balanced_accuracy, cross_entropy, top_accuracy
 from classifier.metrics.intervals import Interval, bootstrap
@@ -33,7 +34,7 @@ from classifier.processing.decision import Decision
 from classifier.processing.softmax import probabilities
 
 # Measures in metrics.json, a row of `dvc exp show`; the others are in measures.csv.
-METRICS = ("accuracy", "macro_f1", "ece")
+METRICS = ("accuracy", "macro_f1", "ece", "worst_slice_accuracy")
 PAIRS_PRINTED = 3
 
 
@@ -47,6 +48,7 @@ class Evaluation(NamedTuple):
         images: number of test images.
         images_per_second: speed of the prediction.
         missing: names of the classes without test images.
+        slices: see `slices_table`.
     """
 
     measures: dict[str, float]
@@ -55,6 +57,7 @@ class Evaluation(NamedTuple):
     images: int
     images_per_second: float
     missing: list[str]
+    slices: pd.DataFrame
 
     def lines(self) -> list[str]:
         """Describe the most important measures, in lines for the console."""
@@ -85,7 +88,7 @@ class Evaluation(NamedTuple):
         pairs = self.confused_pairs.head(PAIRS_PRINTED)
         for _, _, count, share, pair in pairs.itertuples(index=False, name=None):
             lines.append(f"  {pair}: {count} of its images, {share:.1%}")
-        return lines
+        return [*lines, describe_worst(self.slices)] if len(self.slices) else lines
 
 
 def evaluate(
@@ -109,6 +112,9 @@ def evaluate(
     table = per_class_table(answers)
     measures = measure(answers, table) | measure_confidence(raw, answers, params)
     measures |= measure_without_leaks(answers)
+    slices = slices_table(answers, params.slices)
+    if (worst := worst_slice(slices)) is not None:
+        measures["worst_slice_accuracy"] = float(worst["accuracy"])
     evaluation = Evaluation(
         measures,
         bootstrap(answers.predicted, answers.labels, len(table)),
@@ -116,6 +122,7 @@ def evaluate(
         len(rows),
         len(rows) / seconds,
         dataset.missing_classes("test"),
+        slices,
     )
     write_evaluation(evaluation, answers, table, params, results)
     write_confidence_charts(raw, answers, params, results)
@@ -139,6 +146,7 @@ def write_evaluation(
     write_report(results, answers, metrics, per_class, recalls, reject_below=params.reject_below)
     write_table(results / "measures.csv", measures_table(measures, evaluation.intervals))
     write_table(results / "confused_pairs.csv", evaluation.confused_pairs)
+    write_table(results / "slices.csv", evaluation.slices)
 
 
 def measure(answers: Answers, per_class: pd.DataFrame) -> dict[str, float]:

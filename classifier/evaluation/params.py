@@ -17,6 +17,7 @@ class EvaluateParams(Params):
     batch_size: int = Field(ge=1)
     calibration_bins: int = Field(ge=1)
     reject_below: float | None = Field(ge=0, le=1)
+    slices: list[str]
     confused_pairs: int = Field(ge=0)
 
 

@@ -31,7 +31,7 @@ def fraction(value: str | float) -> str:
 
 
 def with_interval(row: Row, name: str) -> str:
-    """Format a column of `per_class.csv` with two decimals and its interval; empty stays empty."""
+    """Format a column with two decimals and its interval; empty stays empty."""
     if row[name] == "":
         return ""
     value, low, high = (float(row[f"{name}{part}"]) for part in ("", "_low", "_high"))

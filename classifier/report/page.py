@@ -13,6 +13,7 @@ from classifier.report.result_sections import (
     exports_section,
     galleries_section,
     metrics_section,
+    slices_section,
     tta_section,
 )
 from classifier.report.run_results import RunResults
@@ -44,6 +45,7 @@ def report_page(run: RunResults) -> str:
             calibration_section(run),
             confusion_section(run),
             classes_section(run),
+            slices_section(run),
             galleries_section(),
             tta_section(run),
             exports_section(run),

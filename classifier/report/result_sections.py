@@ -5,6 +5,8 @@ from classifier.report.parts import Paragraph, Section, Table
 from classifier.report.run_results import Row, RunResults, embedded_figure
 from classifier.report.verdict import verdict_of
 
+_SLICES = 10  # that the page lists; results/evaluate/slices.csv has all
+
 
 def metrics_section(run: RunResults) -> Section:
     """List all measures of the test split with their intervals."""
@@ -99,6 +101,34 @@ def classes_section(run: RunResults) -> Section:
                 "Bars of each class's recall beside its number of training images; the table "
                 "has the numbers.",
             ),
+        ],
+    )
+
+
+def slices_section(run: RunResults) -> Section:
+    """List the slices of the test split with the lowest accuracy."""
+    if not run.slices:
+        return Section("Slices", [Paragraph("The test split is too small for slices.")])
+    rows = [
+        [
+            row["slice"],
+            row["images"],
+            with_interval(row, "accuracy"),
+            f"{float(row['gap']):+.3f}",
+            f"{float(row['adjusted_p_value']):.2g}",
+        ]
+        for row in run.slices[:_SLICES]
+    ]
+    headings = ["slice", "test images", "accuracy", "gap to the others", "p-value"]
+    note = (
+        "The p-values (Fisher's exact test) are corrected for the number of slices, "
+        f"{len(run.slices)}. A gap with a large one is explained by chance."
+    )
+    return Section(
+        "Slices",
+        [
+            Table("The lowest accuracies, with 95% intervals (Wilson)", headings, rows),
+            Paragraph(note),
         ],
     )
 

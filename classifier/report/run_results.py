@@ -45,6 +45,7 @@ class RunResults:
     measures: list[Row]
     per_class: list[Row]
     confused_pairs: list[Row]
+    slices: list[Row]
     views: list[Row]
     tta_per_class: list[Row]
     formats: list[Row]
@@ -109,6 +110,7 @@ def load_run() -> RunResults:
         measures=read_rows(RESULTS / "evaluate/measures.csv"),
         per_class=read_rows(RESULTS / "evaluate/per_class.csv"),
         confused_pairs=read_rows(RESULTS / "evaluate/confused_pairs.csv"),
+        slices=read_rows(RESULTS / "evaluate/slices.csv"),
         views=read_rows(RESULTS / "tta_evaluate/views.csv"),
         tta_per_class=read_rows(RESULTS / "tta_evaluate/per_class.csv"),
         formats=read_rows(RESULTS / "export/formats.csv"),

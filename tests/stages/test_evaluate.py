@@ -55,10 +55,11 @@ def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
         "per_class.png",
         "predictions.csv",
         "reliability.png",
+        "slices.csv",
         "timing.json",
     ]
     metrics = json.loads((RESULTS / "metrics.json").read_text())
-    assert list(metrics) == ["accuracy", "macro_f1", "ece"]
+    assert list(metrics) == ["accuracy", "macro_f1", "ece", "worst_slice_accuracy"]
     assert 0.3 < metrics["accuracy"] < measures()["value"]["top3_accuracy"] < 1
     assert json.loads((RESULTS / "timing.json").read_text())["images_per_second"] > 0
 
@@ -176,7 +177,8 @@ def test_accuracy_with_its_interval_and_the_most_confused_pairs_are_printed(proj
         f"temperature scaling: ECE from {before:.4f} to {after:.4f}, log loss from"
     )
     worst = read_csv("confused_pairs.csv").iloc[0]
-    assert len(others) == PAIRS_PRINTED
+    assert len(others) == PAIRS_PRINTED + 1
+    assert others[-1].startswith("lowest accuracy of ")
     assert f"{worst['actual']} taken for {worst['predicted']}: {worst['count']} of its" in others[0]
 
 

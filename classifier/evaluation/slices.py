@@ -1,0 +1,130 @@
+"""Slices: the accuracy on parts of the test split, such as the images of one camera.
+
+Differences from the other images are tested by Fisher's exact test, with the false discovery rate
+controlled over all slices (Benjamini and Hochberg, Journal of the Royal Statistical Society B 57
+(1995) 289-300): among many slices, some look bad by chance.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import false_discovery_control, fisher_exact
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import Dataset
+from classifier.evaluation.answers import Answers
+from classifier.metrics.intervals import wilson
+
+COLUMNS = ["slice", "images", "accuracy", "accuracy_low", "accuracy_high", "gap"]
+COLUMNS += ["p_value", "adjusted_p_value"]
+FEWEST = 10  # images of a slice that is listed
+SIGNIFICANT = 0.05
+_PARTS = 4  # slices of a measure, with equal numbers of images
+# Columns of the manifest that say nothing about what kind of image it is.
+_NO_SLICES = frozenset({"path", "class", "label", "split", "sha256", "group"})
+_MEASURES = ("bytes", "brightness", "contrast", "pixels", "aspect_ratio")
+_GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+def slices_table(answers: Answers, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a row for each slice of the test images, the lowest accuracy first.
+
+    Args:
+        answers: Of the model.
+        columns: Columns of the manifest whose values make slices (`evaluate.slices`); colour mode,
+            file size, number of pixels, aspect ratio, brightness and contrast are always added.
+
+    Returns:
+        COLUMNS: `gap` is the accuracy of the slice minus that of all other images; the p-values
+        are of that gap, before and after the correction for the number of slices.
+
+    Raises:
+        UserError: The manifest has no such column, or it makes no slices.
+    """
+    manifest = answers.dataset.manifest
+    known = [name for name in manifest.columns if name not in _NO_SLICES]
+    if unknown := [name for name in columns if name not in known]:
+        raise UserError(
+            f"evaluate.slices names {', '.join(unknown)}, which is no column of "
+            f"data/split/manifest.csv that makes slices; those are {', '.join(known)}."
+        )
+    rows = []
+    for name, inside in _slices(answers, columns):
+        right, others = answers.right[inside], answers.right[~inside]
+        if len(right) < FEWEST or len(others) < FEWEST:
+            continue
+        counts = [[of.sum(), (~of).sum()] for of in (right, others)]
+        p_value = float(fisher_exact(counts).pvalue)
+        gap = right.mean() - others.mean()
+        low, high = wilson(right.sum()[None], np.array([len(right)]))
+        rows.append((name, len(right), right.mean(), low[0], high[0], gap, p_value))
+    table = pd.DataFrame(rows, columns=COLUMNS[:-1])
+    adjusted = false_discovery_control(table["p_value"]) if rows else []
+    table = table.assign(adjusted_p_value=adjusted)
+    return table.sort_values(["accuracy", "slice"], kind="stable", ignore_index=True)
+
+
+def worst_slice(table: pd.DataFrame) -> pd.Series | None:
+    """Return the row with the lowest accuracy, of those that differ for certain if there are any.
+
+    None if there are no slices.
+    """
+    if table.empty:
+        return None
+    certain = table[(table["adjusted_p_value"] < SIGNIFICANT) & (table["gap"] < 0)]
+    return (table if certain.empty else certain).iloc[0]
+
+
+def describe_worst(table: pd.DataFrame) -> str:
+    """Return a line for the console; empty if there are no slices."""
+    worst = worst_slice(table)
+    if worst is None:
+        return ""
+    certain = worst["adjusted_p_value"] < SIGNIFICANT and worst["gap"] < 0
+    return (
+        f"lowest accuracy of {len(table)} slices: {worst['accuracy']:.4f} for {worst['slice']} "
+        f"({worst['images']} images, {worst['gap']:+.4f} to the others, "
+        + ("more than chance explains)" if certain else "which chance explains)")
+    )
+
+
+def _slices(answers: Answers, columns: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield name and images, bool `(n,)`, of each slice."""
+    manifest = answers.dataset.manifest.iloc[answers.rows]
+    categories = list(dict.fromkeys([*columns, *manifest.columns.intersection(["mode"])]))
+    for column in categories:
+        values = manifest[column].astype(str).to_numpy()
+        for value in sorted(set(values.tolist())):
+            yield f"{column} {value or 'empty'}", values == value
+    measures = _measures(answers.dataset, answers.rows)
+    for name in _MEASURES:
+        if name in measures and name not in columns:
+            yield from _quantiles(name, measures[name])
+
+
+def _quantiles(name: str, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield slices with about equal numbers of images, as far as equal values allow it."""
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, _PARTS + 1), method="nearest"))
+    parts = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(len(edges) - 2, 0))
+    for part in np.unique(parts):
+        inside = parts == part
+        if not inside.all():
+            low, high = values[inside].min(), values[inside].max()
+            yield f"{name} {low:.4g} to {high:.4g}", inside
+
+
+def _measures(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return measures of images by name, float64 `(n,)` each."""
+    manifest = dataset.manifest.iloc[rows]
+    width, height = (manifest[side].to_numpy(np.float64) for side in ("width", "height"))
+    grey = [dataset.read(rows[start : start + 64]) @ _GREY for start in range(0, len(rows), 64)]
+    measures = {
+        "brightness": np.concatenate([part.mean(axis=(1, 2)) for part in grey]),
+        "contrast": np.concatenate([part.std(axis=(1, 2)) for part in grey]),
+        "pixels": width * height,
+        "aspect_ratio": width / height,
+    }
+    if "bytes" in manifest:
+        measures["bytes"] = manifest["bytes"].to_numpy(np.float64)
+    return measures

@@ -1,0 +1,106 @@
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import Dataset
+from classifier.evaluation.answers import Answers
+from classifier.evaluation.slices import describe_worst, slices_table, worst_slice
+from classifier.processing.images import Preprocessing
+
+
+def make_answers(
+    right: np.ndarray, images: np.ndarray | None = None, **columns: list[Any]
+) -> Answers:
+    """Of two classes, with further columns of the manifest."""
+    count = len(right)
+    if images is None:
+        images = np.zeros((count, 2, 2, 3), np.uint8)
+    manifest = pd.DataFrame(
+        {"path": [f"{i}.png" for i in range(count)], "label": 0, "split": "test"}
+    ).assign(**{"width": 10, "height": 10, **columns})
+    dataset = Dataset(images, manifest, ["a", "b"], Preprocessing(2, "crop"))
+    given = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
+    return Answers(dataset, np.arange(count), given)
+
+
+def row(table: pd.DataFrame, name: str) -> pd.Series:
+    return table.set_index("slice").loc[name]
+
+
+def test_slice_of_a_column_has_its_accuracy_and_the_gap_to_all_other_images() -> None:
+    right = np.array([True] * 15 + [False] * 5 + [True] * 60)
+    cameras = ["old"] * 20 + ["new"] * 60
+    table = slices_table(make_answers(right, camera=cameras), ["camera"])
+    old = row(table, "camera old")
+    assert (old["images"], old["accuracy"], old["gap"]) == (20, 0.75, -0.25)
+    # By hand: all five mistakes among 20 of 80 images.
+    assert old["p_value"] == pytest.approx(15504 / 24040016)
+    assert old["accuracy_low"] < 0.75 < old["accuracy_high"]
+
+
+def test_dark_images_are_found_without_a_column() -> None:
+    brightness = np.repeat([10, 90, 150, 220], 25)
+    images = np.broadcast_to(brightness[:, None, None, None], (100, 2, 2, 3)).astype(np.uint8)
+    table = slices_table(make_answers(brightness > 10, images), [])
+    worst = worst_slice(table)
+    assert worst is not None
+    assert worst["slice"].startswith("brightness ")
+    assert (worst["images"], worst["accuracy"], worst["gap"]) == (25, 0, -1)
+    assert "more than chance explains" in describe_worst(table)
+
+
+def test_what_is_the_same_everywhere_makes_no_slice() -> None:
+    table = slices_table(make_answers(np.arange(40) % 4 > 0, camera=["one"] * 40), ["camera"])
+    assert table.empty
+    assert worst_slice(table) is None
+    assert describe_worst(table) == ""
+
+
+def test_slices_of_few_images_are_not_listed() -> None:
+    cameras = ["a"] * 30 + ["b"] * 9 + ["c"] * 10
+    table = slices_table(make_answers(np.arange(49) % 4 > 0, camera=cameras), ["camera"])
+    assert set(table["slice"]) == {"camera a", "camera c"}
+
+
+def test_certain_gap_is_worse_than_a_lower_accuracy_by_chance() -> None:
+    sizes = {"few": (5, 10), "many": (165, 300), "rest": (700, 1000)}
+    right = np.concatenate([np.arange(size) < good for good, size in sizes.values()])
+    cameras = [name for name, (_, size) in sizes.items() for _ in range(size)]
+    table = slices_table(make_answers(right, camera=cameras), ["camera"])
+    assert table["slice"].tolist() == ["camera few", "camera many", "camera rest"]
+    worst = worst_slice(table)
+    assert worst is not None
+    assert worst["slice"] == "camera many"
+
+
+def test_correction_makes_gaps_less_certain() -> None:
+    right = np.arange(400) % 5 > 0
+    table = slices_table(make_answers(right, camera=[str(i // 20) for i in range(400)]), ["camera"])
+    assert len(table) == 20
+    assert (table["adjusted_p_value"] >= table["p_value"]).all()
+    assert (table["adjusted_p_value"] <= 1).all()
+
+
+@pytest.mark.parametrize("name", ["colour", "class", "path", "group"])
+def test_column_that_makes_no_slices_is_refused_with_those_that_do(name: str) -> None:
+    with pytest.raises(UserError, match=f"names {name}, which is no column .* those are .*camera"):
+        slices_table(make_answers(np.ones(20, bool), camera=["a"] * 20), [name])
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10**6), count=st.integers(20, 120))
+def test_quarters_of_a_measure_hold_every_image_once(seed: int, count: int) -> None:
+    generator = np.random.default_rng(seed)
+    widths = generator.integers(1, 2000, count)
+    answers = make_answers(generator.random(count) > 0.3, width=widths.tolist(), height=1)
+    table = slices_table(answers, [])
+    listed = table[table["slice"].str.startswith("pixels ")]
+    smallest = count - int(listed["images"].sum())
+    assert 0 <= smallest < 40  # slices of few images are not listed
+    assert (listed["images"] <= count).all()
+    assert table["accuracy"].is_monotonic_increasing
