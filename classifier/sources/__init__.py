@@ -1,1 +1,1 @@
-"""From a URL, archive or folder to verified raw files."""
+"""From a URL, archive or folder to verified raw files with labels."""

@@ -13,7 +13,7 @@ _PREDICTION_WORDS = frozenset({"pred", "predict", "prediction", "unlabeled", "un
 Parts = tuple[str, ...]
 
 
-class Sorted(NamedTuple):
+class Placed(NamedTuple):
     """A folder without the names that say its split: what remains says its class."""
 
     split: SplitName
@@ -29,7 +29,7 @@ class SplitFolders(NamedTuple):
         names: The split of each folder that gives one, by its name.
     """
 
-    folders: dict[Parts, Sorted]
+    folders: dict[Parts, Placed]
     unlabelled: dict[Parts, str]
     names: dict[str, SplitName]
 
@@ -43,7 +43,7 @@ def by_usual_names(
         UserError: Some folders are of splits and others are not, or what are called splits hold no
             folders of classes (unless `classes_may_be_called_so`).
     """
-    none = SplitFolders({parts: Sorted("", parts) for parts in folders}, {}, {})
+    none = SplitFolders({parts: Placed("", parts) for parts in folders}, {}, {})
     names = splits_of_names({parts[0] for parts in folders})
     inner = _inner_layer(folders)
     if not names:
@@ -94,7 +94,7 @@ def by_given_names(
             length = len(name.strip("/").split("/"))
             found.names[name] = split
             before, after = whole[len(root) : place], whole[max(place + length, len(root)) :]
-            found.folders[parts] = Sorted(split, before + after)
+            found.folders[parts] = Placed(split, before + after)
         else:
             found.unlabelled[parts] = f"download.splits does not name {parts[0]}/"
     missing = [name for names in given.values() for name in names if name not in found.names]
@@ -149,7 +149,7 @@ def _is_flat(inside: Sequence[Parts]) -> bool:
     return all(len(parts) == 1 or parts[1:] == parts[:1] for parts in inside)
 
 
-def _below_split(inside: Sequence[Parts], split: SplitName, root: Parts) -> dict[Parts, Sorted]:
+def _below_split(inside: Sequence[Parts], split: SplitName, root: Parts) -> dict[Parts, Placed]:
     """Return the folders of a split, without its name; some archives hold it twice."""
     depth = 1
     while (
@@ -163,7 +163,7 @@ def _below_split(inside: Sequence[Parts], split: SplitName, root: Parts) -> dict
             f"images lie in {_shown(root, loose)}/ itself, beside the folders of the classes: move "
             "them into the folder of their class, or name them in download.ignore."
         )
-    return {parts: Sorted(split, parts[depth:]) for parts in inside}
+    return {parts: Placed(split, parts[depth:]) for parts in inside}
 
 
 def _inner_layer(folders: Sequence[Parts]) -> SplitFolders | None:
@@ -174,7 +174,7 @@ def _inner_layer(folders: Sequence[Parts]) -> SplitFolders | None:
         if set(names) == here and len(set(names.values())) > 1:
             return SplitFolders(
                 {
-                    parts: Sorted(names[parts[level]], parts[:level] + parts[level + 1 :])
+                    parts: Placed(names[parts[level]], parts[:level] + parts[level + 1 :])
                     for parts in folders
                 },
                 {},
