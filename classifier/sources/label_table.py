@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,9 +55,11 @@ class _Matches:
         self.no_files: list[SeenFile] = []
         self.ambiguous: list[SeenFile] = []
 
-    def add(self, row: _Row) -> None:
-        """Give a row to the image that it names."""
+    def add(self, row: _Row, shared: Callable[[], str]) -> None:
+        """Give a row to the image that it names; `shared` returns how all names begin."""
         places = self._index.find(row.name, row.split)
+        if not places and shared():
+            places = self._index.find(_slashes(row.name).removeprefix(shared()), row.split)
         if not places:
             self.no_files.append(SeenFile(row.name, 0, "no file"))
         elif len(places) > 1:
@@ -92,8 +95,10 @@ def label_by_table(
     columns = _further(tables, params.labels)
     names: dict[str, SplitName] = {}
     for table, split in tables:
+        # Asked for only where a name fits no file: it takes another pass over the table.
+        shared = cache(partial(_shared_folders, table, params.labels.path))
         for row in _rows(table, split, params.labels, columns, names):
-            matches.add(row)
+            matches.add(row, shared)
     source = " and ".join(table.name for table, _ in tables)
     images, kept_out = _decide(paths, matches)
     for file in files:
@@ -150,6 +155,33 @@ def check_watched(name: str, params: DownloadParams) -> None:
             f"the table {name} lies outside of download.watch ({params.watch}), so that a change "
             f"would not be noticed: {remedy}."
         )
+
+
+def _shared_folders(table: Table, path_column: str) -> str:
+    """Return the folders with which all names of a table begin, such as those of another machine.
+
+    Names are cut by no less: of `train/1.jpg` and `test/1.jpg`, neither may mean `1.jpg`.
+    """
+    place = table.columns.index(path_column)
+    names = (_slashes(row[place]) for row in table.rows())
+    first = last = next(names, "")
+    for name in names:
+        if name < first:
+            first = name
+        elif name > last:
+            last = name
+    shared = 0  # letters, up to and with the last slash that both begin with
+    for end, (one, other) in enumerate(zip(first, last, strict=False), start=1):
+        if one != other:
+            break
+        if one == "/":
+            shared = end
+    return first[:shared]
+
+
+def _slashes(name: str) -> str:
+    """Return a name with the separators of folders that Windows has made `/`."""
+    return name.strip().replace("\\", "/")
 
 
 def _is_table(path: str, name: str, params: DownloadParams) -> bool:

@@ -1,7 +1,8 @@
-"""Find and read tables of labels: CSV, TSV and Parquet files."""
+"""Find and read tables of labels: CSV, TSV, Parquet and JSON files."""
 
 import csv
 import io
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +36,12 @@ def read_table(name: str, content: bytes, path_column: str) -> Table:
     Raises:
         UserError: The file is no such table, or lacks the column.
     """
-    table = _parquet(name, content) if ending(name) in _PARQUET else _text(name, content)
+    if ending(name) in _PARQUET:
+        table = _parquet(name, content)
+    elif ending(name) == ".json":
+        table = _json(name, content)
+    else:
+        table = _text(name, content)
     check_columns(table, [path_column])
     return table
 
@@ -118,9 +124,27 @@ def _parquet(name: str, content: bytes) -> Table:
     return Table(name, list(file.schema_arrow.names), rows)
 
 
+def _json(name: str, content: bytes) -> Table:
+    """Return the table in a list of objects, such as Label Studio's export JSON-MIN."""
+    try:
+        listed = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{name} is no JSON file ({error}): write it again.") from None
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise UserError(f"{name} is no table: as JSON, it must be a list of objects, one an image.")
+    columns = list(dict.fromkeys(key for each in listed for key in each))
+
+    def rows() -> Iterator[Sequence[str]]:
+        return ([_as_text(each.get(column)) for column in columns] for each in listed)
+
+    return Table(name, columns, rows)
+
+
 def _as_text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():  # as a column of numbers with gaps has them
         return str(int(value))
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
     return str(value)

@@ -1,4 +1,5 @@
 import io
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,30 @@ def test_separators_and_byte_order_marks_of_spreadsheets_are_known(
     assert classes(label(content)) == ALL
 
 
+def test_json_of_label_studio_is_a_table() -> None:
+    listed = [
+        {"id": i, "image": f"/data/local/{path}", "choice": kind, "lead_time": 1.5}
+        for i, (path, kind) in enumerate(ALL.items())
+    ]
+    table = {"file": "t.json", "path": "image", "class": "choice"}
+    labels = label(json.dumps(listed), name="t.json", labels=table)
+    assert classes(labels) == ALL
+    assert labels.columns == ["id", "lead_time"]
+    assert labels.images[1].columns == ("1", "1.5")
+
+
+@pytest.mark.parametrize("shared", ["/home/me/photos/", "C:\\photos\\", "s3://bucket/x/", "x/"])
+def test_folders_that_all_names_share_may_be_those_of_another_machine(shared: str) -> None:
+    rows = "".join(f"{shared}{path},{kind}\n" for path, kind in ALL.items())
+    assert classes(label(f"id,kind\n{rows}")) == ALL
+
+
+def test_folders_that_names_do_not_share_are_not_cut_off() -> None:
+    rows = "id,kind\ntrain/1.png,cat\ntest/2.png,dog\n"
+    with pytest.raises(UserError, match=r"2 rows without file \(the first: train/1\.png\)"):
+        label(rows, ("1.png", "2.png"))
+
+
 def parquet_of(**columns: list[Any]) -> bytes:
     buffer = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), buffer)
@@ -104,6 +129,8 @@ def test_parquet_without_its_reader_names_what_to_install(
         (b"no parquet", "t.parquet", r"t\.parquet is no Parquet file"),
         (b"\xff\xfe", "t.csv", r"t\.csv is not UTF-8: save it"),
         (b"", "t.csv", r"t\.csv is empty"),
+        (b"{", "t.json", r"t\.json is no JSON file"),
+        (b'{"id": 1}', "t.json", "must be a list of objects"),
         (b"id,breed\n", "t.csv", "no column 'kind', which .+; its columns are id, breed"),
         (b"id,kind,kind\n", "t.csv", "two columns 'kind'"),
         (b"id,kind\n1,cat,dog\n", "t.csv", "line 2, has 3 values for 2 columns"),
