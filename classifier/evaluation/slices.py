@@ -55,7 +55,7 @@ def slices_table(answers: Answers, columns: Sequence[str]) -> pd.DataFrame:
         if len(right) < FEWEST or len(others) < FEWEST:
             continue
         counts = [[of.sum(), (~of).sum()] for of in (right, others)]
-        p_value = float(fisher_exact(counts).pvalue)
+        p_value = fisher_exact(counts).pvalue  # pyright: ignore[reportAttributeAccessIssue]
         gap = right.mean() - others.mean()
         low, high = wilson(right.sum()[None], np.array([len(right)]))
         rows.append((name, len(right), right.mean(), low[0], high[0], gap, p_value))
