@@ -3,9 +3,10 @@
 import csv
 import json
 import urllib.parse
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from classifier.core.errors import UserError
 from classifier.metrics.intervals import PairedGain
@@ -21,6 +22,14 @@ Json = dict[str, Any]
 Row = dict[str, str]
 
 
+class FileKind(NamedTuple):
+    """What became of a raw file: a status; of used files also the split and its origin."""
+
+    status: str
+    split: str
+    origin: str
+
+
 @dataclass(frozen=True)
 class RunResults:
     """Metrics, tables and descriptions that the stages before the report have written.
@@ -30,6 +39,7 @@ class RunResults:
         bundle: `model.json`.
         choice: `tta.json`, the chosen views.
         split, train, tta: `metrics.json` of the stages split, train and tta_evaluate.
+        files: Number of raw files of each kind in `results/split/files.csv`.
 
     The others are named after their files; `tta_` marks those of the stage tta_evaluate.
     """
@@ -40,6 +50,7 @@ class RunResults:
     split: Json
     train: Json
     tta: Json
+    files: Counter[FileKind]
     problems: list[Row]
     checks: list[Row]
     measures: list[Row]
@@ -62,6 +73,25 @@ class RunResults:
     def images(self) -> int:
         """Number of images in all splits."""
         return sum(self.split[name] for name in ("train", "val", "test"))
+
+    def size_of(self, split: str) -> str:
+        """Describe the number of images in a split, and whether the data gives it."""
+        origins = {kind.split: kind.origin for kind in self.files if kind.origin}
+        told = {"given": "given by the data", "drawn": "drawn at random"}
+        origin = told.get(origins.get(split, ""), "")
+        if split == "train" and set(origins.values()) == {"given", "drawn"}:
+            origin += ", without what was drawn from it"
+        return f"{self.split[split]:,} images{', ' if origin else ''}{origin}"
+
+    @property
+    def unused_files(self) -> str:
+        """Number of raw files that are not used, by status: `3 hidden, 1 unreadable`."""
+        counts: Counter[str] = Counter()
+        for kind, count in self.files.items():
+            if kind.status != "used":
+                counts[kind.status] += count
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{count:,} {status}" for status, count in ordered) or "none"
 
     @property
     def chosen_views(self) -> Row:
@@ -105,6 +135,7 @@ def load_run() -> RunResults:
         split=read_json(RESULTS / "split/metrics.json"),
         train=read_json(RESULTS / "train/metrics.json"),
         tta=read_json(RESULTS / "tta_evaluate/metrics.json"),
+        files=count_files(RESULTS / "split/files.csv"),
         problems=read_rows(RESULTS / "split/problems.csv"),
         checks=read_rows(RESULTS / "split/checks.csv"),
         measures=read_rows(RESULTS / "evaluate/measures.csv"),
@@ -145,6 +176,16 @@ def read_json(path: Path) -> Json:
 def read_rows(path: Path) -> list[Row]:
     """Read the rows of a CSV file with all cells as text: a class may be called `NA` or `007`."""
     return list(csv.DictReader(read_bytes(path).decode().splitlines(keepends=True)))
+
+
+def count_files(path: Path) -> Counter[FileKind]:
+    """Count the files in results/split/files.csv, row by row: there may be a million."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            return Counter(FileKind(row["status"], row["split"], row["origin"]) for row in rows)
+    except FileNotFoundError:
+        raise _missing(path) from None
 
 
 def read_bytes(path: Path) -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from classifier.core.files import write_csv, write_json
-from classifier.data.dataset import SPLITS, Dataset
+from classifier.data.dataset import SPLITS, Dataset, Split
 from classifier.splitting.class_counts import class_counts
 from classifier.splitting.data_checks import Check, check_images, checks_table
 from classifier.splitting.duplicate_table import (
@@ -70,8 +70,8 @@ def split_metrics(
 
 def describe_split(dataset: Dataset, result: SplitResult, params: SplitParams) -> list[str]:
     """Return lines for the terminal: numbers of images, dropped classes, duplicates."""
-    images, classes = len(dataset.images), len(dataset.classes)
-    lines = [f"{images:,} images of {classes} classes, {len(result.problems)} skipped"]
+    sizes = ", ".join(_describe_size(dataset, result, split) for split in SPLITS)
+    lines = [f"{len(dataset.classes)} classes; {sizes}", *result.relabelled.lines()]
     if result.dropped:
         sizes = ", ".join(f"{name} {size}" for name, size in result.dropped.items())
         lines.append(
@@ -86,6 +86,14 @@ def describe_split(dataset: Dataset, result: SplitResult, params: SplitParams) -
     lines += describe_groups(dataset, result, params)
     lines += describe_duplicates(dataset, result.duplicates)
     return [*lines, *describe_leaks(dataset, params.group_by), *_complaints(result)]
+
+
+def _describe_size(dataset: Dataset, result: SplitResult, split: Split) -> str:
+    """Return the number of images in `split`, and where they come from if the data gives splits."""
+    size = f"{split} {len(dataset.rows(split)):,}"
+    if not result.given or split == "train":
+        return size
+    return f"{size} (given)" if split in result.given else f"{size} (drawn from train)"
 
 
 def describe_groups(dataset: Dataset, result: SplitResult, params: SplitParams) -> list[str]:

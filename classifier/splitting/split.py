@@ -2,7 +2,6 @@
 
 import csv
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,12 +12,8 @@ import numpy as np
 from classifier.core.files import replacing, write_bytes, write_json
 from classifier.data.dataset import Split
 from classifier.processing.images import Preprocessing
-from classifier.splitting.assignment import (
-    assign,
-    check_class_sizes,
-    expected_sizes,
-    without_untrained,
-)
+from classifier.sources.corrections import Correction
+from classifier.splitting.assignment import assign, expected_sizes
 from classifier.splitting.decoding import decode_all, open_raw
 from classifier.splitting.duplicates import (
     MAX_SHOWN_PAIRS,
@@ -31,7 +26,9 @@ from classifier.splitting.duplicates import (
 from classifier.splitting.groups import check_columns, column_groups, join_groups
 from classifier.splitting.image_table import ImageTable
 from classifier.splitting.params import SplitParams
-from classifier.splitting.raw_images import RawImage, read_labels, without_excluded, without_small
+from classifier.splitting.raw_images import RawImage, read_labels
+from classifier.splitting.relabelling import Relabelled
+from classifier.splitting.selection import LeftOut, reasons, select_images, too_small
 
 MANIFEST = ("path", "class", "label", "split", "width", "height", "sha256", "group")
 
@@ -49,6 +46,9 @@ class SplitResult(NamedTuple):
         largest: Largest value of each image of more than 8 bits a value, int64 `(N,)`; 0 elsewhere.
         expected: Number of images of each class and split if there were no groups.
         complaints: Path and warning of the decoder, sorted by path.
+        relabelled: What data/corrections.csv has changed.
+        left_out: Why each image with a label that is not in the data set is not, by path.
+        given: The splits that the data gives; the others are drawn, from train if it is given.
     """
 
     problems: list[tuple[str, str]]
@@ -60,9 +60,14 @@ class SplitResult(NamedTuple):
     largest: np.ndarray
     expected: Mapping[tuple[str, Split], int]
     complaints: list[tuple[str, str]]
+    relabelled: Relabelled
+    left_out: dict[str, LeftOut]
+    given: set[Split]
 
 
-def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
+def split(
+    raw: Path, output: Path, params: SplitParams, corrections: Sequence[Correction] = ()
+) -> SplitResult:
     """Build the data set `output` (see `classifier.data.dataset`) from the files in `raw`.
 
     Rows are sorted by path, so that the seed and the fractions change the manifest's column
@@ -72,50 +77,52 @@ def split(raw: Path, output: Path, params: SplitParams) -> SplitResult:
         raw: Folder that `acquire` has written.
         output: Folder of the data set.
         params: Section `split`.
+        corrections: Of the labels.
 
     Raises:
         UserError: The images cannot be split, or one cannot be read and `on_bad_image` is `error`.
     """
     file = open_raw(raw)
-    excluded = [unicodedata.normalize("NFC", name) for name in params.exclude_classes]
     labelled, columns = read_labels(raw)
     check_columns(params.group_by, columns)
-    found = without_excluded(labelled, excluded)
-    images, untrained = without_untrained(found) if params.allow_missing_classes else (found, {})
-    images, dropped = without_small(images, params.min_images_per_class)
-    check_class_sizes(images, params)  # raises errors before the slow decoding
+    selected = select_images(labelled, corrections, file, params)
+    images = selected.images
     preprocessing = Preprocessing(
         params.stored_size, params.resize, params.white_level, params.max_pixels
     )
-    (output / "manifest.csv").unlink(
-        missing_ok=True
-    )  # written last: with it the data set is complete
+    # It is written last: with it the data set is complete.
+    (output / "manifest.csv").unlink(missing_ok=True)
     with replacing(output / "images.npy") as temporary, temporary.open("w+b") as opened:
         table = ImageTable(images, opened, params.stored_size)
         wanted = {image.path for image in images}
         members = file.reader.read_members(file.path, wanted.__contains__)
         decoded = decode_all(members, preprocessing, len(images))
         problems = table.store(decoded, params.on_bad_image)
-        dropped |= table.keep_readable(params.min_images_per_class)
+        dropped = selected.dropped | table.keep_readable(params.min_images_per_class)
         duplicates = _find_duplicates(table, params.duplicate_similarity)
         _write_duplicate_images(output / "duplicate_images.npy", table, duplicates)
-        dropped |= _drop_redundant(table, duplicates, params)
+        copies, small = _drop_redundant(table, duplicates, params)
     together = _mark_groups(table, [columns.index(name) for name in params.group_by], params)
     keys = [digest.tobytes() for digest in table.facts["sha256"]]
     splits = assign(table.images, keys, params, together)
     write_json(output / "preprocessing.json", asdict(preprocessing))
     _write_tables(output, table.images, splits, table.facts, columns)
+    left_out = selected.left_out | reasons(images, table.images, "dropped", too_small(params))
+    left_out |= {path: LeftOut("unreadable", reason) for path, reason in problems} | copies
     facts = table.facts
     return SplitResult(
         problems=problems,
-        dropped=dropped,
-        untrained=untrained,
+        dropped=dropped | small,
+        untrained=selected.untrained,
         duplicates=duplicates,
         modes=facts["mode"],
         thumbnails=facts["thumbnail"],
         largest=facts["largest"],
         expected=expected_sizes(table.images, params),
         complaints=table.complaints(),
+        relabelled=selected.relabelled,
+        left_out=left_out,
+        given={image.predefined_split for image in images if image.predefined_split},
     )
 
 
@@ -140,17 +147,22 @@ def _write_duplicate_images(path: Path, table: ImageTable, duplicates: Duplicate
 
 def _drop_redundant(
     table: ImageTable, duplicates: Duplicates, params: SplitParams
-) -> dict[str, int]:
+) -> tuple[dict[str, LeftOut], dict[str, int]]:
     """Set the group of each image; drop redundant images if `split.duplicates` is `drop`.
 
-    Returns the sizes of the classes that are then too small, and are dropped.
+    Returns:
+        The images that were dropped, by path, and the sizes of the classes that are then too small
+        and are dropped, by name.
     """
-    table.facts["group"] = duplicates.groups
+    images, groups = table.images, duplicates.groups
+    table.facts["group"] = groups
     if params.duplicates != "drop":
-        return {}
-    extra = redundant(table.images, duplicates.groups)
-    remaining = np.setdiff1d(np.arange(len(table.images)), extra)
-    return table.keep(remaining, params.min_images_per_class)
+        return {}, {}
+    extra = redundant(images, groups)
+    remaining = np.setdiff1d(np.arange(len(images)), extra)
+    kept = {groups[row]: images[row].path for row in remaining if groups[row]}
+    dropped = {images[row].path: LeftOut("duplicate", f"of {kept[groups[row]]}") for row in extra}
+    return dropped, table.keep(remaining, params.min_images_per_class)
 
 
 def _mark_groups(table: ImageTable, group_by: Sequence[int], params: SplitParams) -> np.ndarray:

@@ -28,6 +28,7 @@ from classifier.processing.softmax import DECISION
 from classifier.processing.spec import BundleSpec
 from classifier.splitting.duplicates import Duplicates
 from classifier.splitting.near_duplicates import SIDE
+from classifier.splitting.relabelling import Relabelled
 from classifier.splitting.split import SplitResult
 from classifier.training.batches import EpochSampler, ImageBatches, MicroBatches
 from classifier.training.checkpoint import CheckpointFolder
@@ -118,7 +119,10 @@ def tiny_result(images: int, problems: Sequence[tuple[str, str]] = ()) -> SplitR
     nothing = Duplicates([], [], np.empty(0, np.int64))
     thumbnails = np.zeros((images, SIDE, SIDE), np.uint8)
     modes, zeros = np.full(images, "RGB"), np.zeros(images, np.int64)
-    return SplitResult(list(problems), {}, {}, nothing, modes, thumbnails, zeros, {}, [])
+    same = Relabelled([], {}, {}, 0)
+    return SplitResult(
+        list(problems), {}, {}, nothing, modes, thumbnails, zeros, {}, [], same, {}, set()
+    )
 
 
 def tiny_model(params: ModelParams | None = None, *, input_size: int = IMAGE_SIZE) -> Classifier:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.report.run_results import public_address, read_rows
+from classifier.report.run_results import FileKind, count_files, public_address, read_rows
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,14 @@ def test_cells_are_text_whatever_they_look_like(tmp_path: Path):
     path = tmp_path / "a.csv"
     path.write_text('class,count\n007,1\nNA,2\n"a, or\nb",3\n', "utf-8")
     assert [row["class"] for row in read_rows(path)] == ["007", "NA", "a, or\nb"]
+
+
+def test_files_are_counted_by_what_became_of_them(tmp_path: Path):
+    path = tmp_path / "files.csv"
+    header = "path,bytes,status,split,origin,class,reason\n"
+    rows = 'a,1,used,test,given,cat,\n"b, ""c""",1,used,test,given,cat,"corrected\nfrom dog"\n'
+    path.write_text(f"{header}{rows}d,1,hidden,,,,\n", "utf-8")
+    assert count_files(path) == {
+        FileKind("used", "test", "given"): 2,
+        FileKind("hidden", "", ""): 1,
+    }

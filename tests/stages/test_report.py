@@ -18,6 +18,8 @@ from builders.tiny import tiny_result
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
+from classifier.sources.tables import FILES, SeenFile, write_files
+from classifier.splitting.files_account import write_account
 from classifier.splitting.params import CheckParams
 from classifier.splitting.results import write_results
 from stages import evaluate, report, tta_evaluate
@@ -42,6 +44,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         result = tiny_result(len(dataset.images), problems)
         limits = CheckParams.model_validate(LIMITS)
         write_results(Path("results/split"), dataset, result, limits)
+        seen = [SeenFile(path, 1, "image") for path in dataset.manifest["path"]]
+        write_files(folder / FILES, [*seen, SeenFile("~.txt", 1, "no image")])
+        write_account(Path("results/split/files.csv"), folder, dataset, result)
         evaluate.main()
         write_the_rest(folder)
         said: list[str] = []

@@ -45,6 +45,7 @@ def test_stage_writes_the_data_set_and_its_report(
         "checks.csv",
         "class_counts.csv",
         "duplicates.csv",
+        "files.csv",
         "image_histograms.csv",
         "image_measures.csv",
         "image_modes.csv",
@@ -57,7 +58,8 @@ def test_stage_writes_the_data_set_and_its_report(
     assert problems.startswith('path,reason\npets/cat/bad.png,"it is no image')
     assert len(load_dataset(Path("data/split")).images) == 32
     assert capsys.readouterr().out == (
-        "split: 32 images of 2 classes, 1 skipped\n"
+        "split: used 32 images; not used: 5 dropped, 1 unreadable\n"
+        "split: 2 classes; train 22, val 3, test 7\n"
         "split: dropped classes with fewer than 10 images: eel 5\n"
         "split: warning: cannot be read: 1 (pets/cat/bad.png)\n"
     )
@@ -93,3 +95,14 @@ def test_boats_keep_seven_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert dataset.classes == [
         "buoy", "cruise ship", "ferry boat", "gondola", "kayak", "paper boat", "sailboat",
     ]  # fmt: skip
+
+
+def test_stage_applies_the_corrections_of_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_raw(Path("data/raw"), PETS)
+    write_params(tmp_path)
+    Path("data/corrections.csv").write_text("path,class,reason\npets/cat/003.png,dog,it barks\n")
+    main()
+    assert "split: corrected pets/cat/003.png from cat to dog: it barks" in capsys.readouterr().out
