@@ -25,6 +25,7 @@ COMMANDS = {
     "review": "review doubtful labels on a local page; decisions go to data/corrections.csv",
     "robustness": "measure the accuracy under adversarial attacks",
     "lr-find": "suggest a learning rate from a range test",
+    "cross-validate": "test every image once, by a model that has not seen it",
     "sweep": "search hyperparameters; every trial becomes a DVC experiment",
     "push": "push data, models and the results of every run to the DVC remote",
     "preset": "merge a preset, such as photos, into params.yaml",

@@ -1,8 +1,9 @@
 """Features of a frozen backbone, computed once and kept in the cache folder.
 
 A frozen backbone in evaluation mode is a pure function, so its features are kept under a key of
-everything that they depend on: the images' pixels, the view, the weights, the number format, the
-code and the hardware. A later run with another head, and every evaluation, finds them there.
+everything that they depend on: the pixels of the whole data set, the view, the weights, the number
+format, the code and the hardware. A later run with another head or another split of the same
+images, and every evaluation, finds them there.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -48,23 +50,29 @@ class FeatureExtractor:
     ) -> list[np.ndarray]:
         """Return features of `images[rows]` seen through each view: float32 `(n, features)`.
 
-        images: uint8 `(N, S, S, 3)`. From the cache folder where they are there and whole.
+        images: uint8 `(N, S, S, 3)`. From the cache folder where they are there and whole; a file
+        there holds those of all images of a data set through a view, as far as they were computed.
         """
-        digest = _digest_images(images, rows)
+        digest = _digest_images(images)
         return [self._features(images, rows, view, digest) for view in views]
 
     def _features(
         self, images: np.ndarray, rows: np.ndarray, view: View, digest: str
     ) -> np.ndarray:
         path = cache_folder("features") / f"{self._key(digest, view)}.npy"
-        stored = read_checked(path)
-        if stored is not None:
-            return np.load(io.BytesIO(stored))
-        computed = self._compute(images, rows, view)
-        buffer = io.BytesIO()
-        np.save(buffer, computed)
-        write_checked(path, buffer.getvalue())
-        return computed
+        known, features = _read_features(path, len(images))
+        missing = rows[~known[rows]]
+        if len(missing):
+            computed = self._compute(images, missing, view)
+            if features is None:
+                features = np.zeros((len(images), computed.shape[1]), np.float32)
+            features[missing], known[missing] = computed, True
+            buffer = io.BytesIO()
+            np.save(buffer, known)
+            np.save(buffer, features)
+            write_checked(path, buffer.getvalue())
+        assert features is not None  # rows are never empty
+        return features[rows]
 
     def _key(self, digest: str, view: View) -> str:
         depends_on = {
@@ -119,9 +127,18 @@ def _for_inference(backbone: nn.Module, dtype: torch.dtype) -> nn.Module:
     return network.to(dtype).to(memory_format=torch.channels_last)
 
 
-def _digest_images(images: np.ndarray, rows: np.ndarray) -> str:
-    # The rows count too: what a random view shows of an image depends on its row.
-    digest = hashlib.sha256(f"{images.shape[1:]} {rows.tolist()}".encode())
-    for start in range(0, len(rows), 256):
-        digest.update(images[rows[start : start + 256]].data)
+def _read_features(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return which of `size` images the file knows, bool `(size,)`, and `(size, features)`."""
+    stored = read_checked(path)
+    if stored is None:
+        return np.zeros(size, bool), None
+    buffer = io.BytesIO(stored)
+    return np.load(buffer), np.load(buffer)
+
+
+def _digest_images(images: np.ndarray) -> str:
+    # The order counts too: what a random view shows of an image depends on its row.
+    digest = hashlib.sha256(f"{images.shape}".encode())
+    for start in range(0, len(images), 256):
+        digest.update(np.ascontiguousarray(images[start : start + 256]).data)
     return digest.hexdigest()

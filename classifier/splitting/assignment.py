@@ -50,6 +50,10 @@ def assign(
     pool = [row for row, split in enumerate(splits) if split == "train"]
     units = _ordered_units(pool, keys, params.seed, groups)
     drawn = _drawn(images)
+    if params.folds is not None:
+        _check_folds(drawn, params.folds)
+        units = _without_fold(units, names, splits, params.folds, params.fold)
+        drawn = drawn[1:]
     fractions = params.fractions.by_split()
     places = _fill(units, names, [fractions[split] for split in drawn])
     for unit, place in zip(units, places, strict=True):
@@ -76,9 +80,44 @@ def expected_sizes(images: Sequence[RawImage], params: SplitParams) -> Counter[t
         if split != "train":
             counts[name, split] += size
             continue
-        sizes = apportion(size, [fractions[part] for part in drawn])
-        counts.update({(name, part): of for part, of in zip(drawn, sizes, strict=True)})
+        parts, rest = drawn, size
+        if params.folds is not None:
+            _check_folds(drawn, params.folds)
+            counts[name, "test"] = apportion(size, [1] * params.folds)[params.fold]
+            parts, rest = drawn[1:], size - counts[name, "test"]
+        sizes = apportion(rest, [fractions[part] for part in parts])
+        counts.update({(name, part): of for part, of in zip(parts, sizes, strict=True)})
     return counts
+
+
+def _check_folds(drawn: Sequence[Split], folds: int) -> None:
+    """Raise UserError if the data gives its test or val images, which folds would draw again."""
+    if len(drawn) < len(_FILLED):
+        raise UserError(
+            f"split.folds is {folds}, but the data gives its own test or val images: set "
+            "split.folds: null, or bring the data without splits."
+        )
+
+
+def _without_fold(
+    units: Sequence[list[int]],
+    names: Sequence[str],
+    splits: list[Split],
+    folds: int,
+    fold: int,
+) -> list[list[int]]:
+    """Set the split of the images of a fold to test; return the other units.
+
+    The folds are equal parts of the order of the units. The others come in this order from the
+    next fold on, so that val, which is filled first, is another part for each fold.
+    """
+    fold_of = _fill(units, names, [1] * folds)
+    for unit, own in zip(units, fold_of, strict=True):
+        if own == fold:
+            for row in unit:
+                splits[row] = "test"
+    others = sorted(range(len(units)), key=lambda place: (fold_of[place] - fold - 1) % folds)
+    return [units[place] for place in others if fold_of[place] != fold]
 
 
 def without_untrained(images: list[RawImage]) -> tuple[list[RawImage], dict[str, int]]:

@@ -64,8 +64,17 @@ class SplitParams(Params):
     white_level: float = Field(gt=0, allow_inf_nan=False)
     max_pixels: int = Field(ge=1, le=178_000_000)  # Pillow itself refuses more
     group_by: list[str]
+    folds: int | None = Field(ge=2, le=100)
+    fold: int = Field(ge=0)
     allow_missing_classes: bool
     on_bad_image: Literal["error", "skip"]
     duplicates: Literal["group", "drop", "keep"]
     duplicate_similarity: float | None = Field(ge=0.5, le=1)
     checks: CheckParams
+
+    @model_validator(mode="after")
+    def _there_is_the_fold(self) -> "SplitParams":
+        if self.fold >= (self.folds or 1):
+            allowed = f"0 to {self.folds - 1}" if self.folds else "0, since split.folds is null"
+            raise ValueError(f"split.fold is {self.fold}: it must be {allowed}.")
+        return self

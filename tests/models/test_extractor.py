@@ -96,15 +96,38 @@ def test_the_cache_tells_apart_all_that_features_depend_on(dataset: Dataset, mod
     assert files() == 5
     FeatureExtractor(model, torch.bfloat16).features(images, rows, [IDENTITY])
     assert files() == 6
-    FeatureExtractor(model).features(images, rows[:4], [IDENTITY])
-    assert files() == 7
     images[2, 3, 3, 0] += 1
     FeatureExtractor(model).features(images, rows, [IDENTITY])
-    assert files() == 8
+    assert files() == 7
     with torch.no_grad():
         next(model.backbone.parameters()).add_(1)
     FeatureExtractor(model).features(images, rows, [IDENTITY])
-    assert files() == 9
+    assert files() == 8
+
+
+def test_another_split_of_the_images_finds_those_that_were_computed(
+    dataset: Dataset, model: Classifier, monkeypatch: pytest.MonkeyPatch
+):
+    augmented = random_view(
+        tiny_params().augment, stored_size=8, input_size=CROP, seed=0, number=0, size=60
+    )
+    first, second = np.arange(0, 40), np.array([59, 3, 41, 20, 7])
+    expected = FeatureExtractor(model).features(dataset.images, second, [IDENTITY, augmented])
+    for path in cache_folder("features").iterdir():
+        path.unlink()
+    FeatureExtractor(model).features(dataset.images, first, [IDENTITY, augmented])
+    computed: list[int] = []
+    compute = FeatureExtractor._compute
+    monkeypatch.setattr(
+        FeatureExtractor,
+        "_compute",
+        lambda self, images, rows, view: (
+            computed.extend(rows.tolist()) or compute(self, images, rows, view)
+        ),
+    )
+    found = FeatureExtractor(model).features(dataset.images, second, [IDENTITY, augmented])
+    assert computed == [59, 41, 59, 41]
+    assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""Test every image once, by a model that has not seen it.
+
+`classifier cross-validate --folds 5` writes results/cross_validate/.
+"""
+
+import argparse
+from pathlib import Path
+
+from classifier.core.errors import UserError
+
+RESULTS = Path("results/cross_validate")
+
+
+def main(arguments: list[str]) -> None:
+    """Train a model for each fold; write the pooled measures and predictions."""
+    parser = argparse.ArgumentParser(
+        prog="classifier cross-validate",
+        description="Train a model for each fold of data/split and pool their answers: accuracy, "
+        "macro F1 and per class over all images.",
+        epilog=f"Writes {RESULTS}/metrics.json, predictions.csv and per_class.csv.",
+    )
+    parser.add_argument("--folds", type=int, default=5, metavar="N", help="default: 5")
+    options = parser.parse_args(arguments)
+    if options.folds < 2:
+        raise UserError(f"--folds is {options.folds}: it must be 2 or more.")
+    # PyTorch and scikit-learn are slow to import, which --help need not wait for.
+    from classifier.sweep.cross_validation import (  # noqa: PLC0415
+        cross_validate,
+        write_cross_validation,
+    )
+
+    result = cross_validate(options.folds)
+    write_cross_validation(result, RESULTS)
+    print(result.line())
