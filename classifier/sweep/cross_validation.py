@@ -69,8 +69,8 @@ class CrossValidation(NamedTuple):
         return (
             f"accuracy {self.accuracy:.4f} on all {len(self.folds):,} images (95% "
             f"{self.intervals['accuracy']}), macro F1 {self.macro_f1:.4f} (95% "
-            f"{self.intervals['macro_f1']}), each by a model of {self.folds.max() + 1} that has "
-            "not seen the image"
+            f"{self.intervals['macro_f1']}), each answered by the one of {self.folds.max() + 1} "
+            "models that has not seen it"
         )
 
 
