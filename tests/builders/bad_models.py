@@ -10,7 +10,8 @@ import yaml
 
 from builders.bad_input import Case, add_case, write_params
 from builders.sources import download_section
-from builders.tiny import tiny_bundle, write_project
+from builders.tiny import ROOT, tiny_bundle, write_project
+from classifier.core.config import read_params
 
 CASES: dict[str, Case] = {}
 case = partial(add_case, CASES)
@@ -24,8 +25,7 @@ def trained(stage: str) -> None:
     write_project(Path())
     tiny_bundle(Path("models"))
     if stage == "evaluate":
-        section = {"batch_size": 9, "calibration_bins": 5, "reject_below": None}
-        write_params(evaluate=section | {"confused_pairs": 3})
+        write_params(evaluate=read_params(ROOT / "params.yaml")["evaluate"])
 
 
 @case("evaluate", "no model")
