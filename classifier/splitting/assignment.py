@@ -74,7 +74,9 @@ def expected_sizes(images: Sequence[RawImage], params: SplitParams) -> Counter[t
     """Return the number of images of each class and split that `assign` gives without groups."""
     drawn = _drawn(images)
     fractions = params.fractions.by_split()
-    given = Counter((image.class_name, image.predefined_split or "train") for image in images)
+    given: Counter[tuple[str, Split]] = Counter(
+        (image.class_name, image.predefined_split or "train") for image in images
+    )
     counts: Counter[tuple[str, Split]] = Counter()
     for (name, split), size in given.items():
         if split != "train":

@@ -98,33 +98,33 @@ def _describe_size(dataset: Dataset, result: SplitResult, split: Split) -> str:
 
 def describe_groups(dataset: Dataset, result: SplitResult, params: SplitParams) -> list[str]:
     """Return lines on groups, for the terminal: how many, and how far they change the fractions."""
-    lines = []
+    lines: list[str] = []
     if params.group_by:
         groups = dataset.manifest["group"]
-        joined = "" if params.duplicates == "drop" else ", joined with duplicates"
+        joined = ", joined with duplicates" if params.duplicates == "group" else ""
         lines.append(
             f"{groups.max()} groups by {', '.join(params.group_by)}{joined}; {(groups == 0).sum()} "
             "images are in none"
         )
-    counts = {split: dataset.class_counts(split) for split in SPLITS}
-    off = {
-        (name, split): int(counts[split][label]) - result.expected.get((name, split), 0)
-        for split in SPLITS
-        for label, name in enumerate(dataset.classes)
-    }
-    worst = max(off, key=lambda key: abs(off[key]))
-    if off[worst]:
-        images = len(dataset.images)
+    sizes = pd.DataFrame({split: dataset.class_counts(split) for split in SPLITS})
+    wanted = pd.DataFrame(
+        {
+            split: [result.expected.get((name, split), 0) for name in dataset.classes]
+            for split in SPLITS
+        }
+    )
+    off = (sizes - wanted).abs().to_numpy()
+    if off.any():
+        label, place = divmod(int(off.argmax()), len(SPLITS))
         shares = ", ".join(
-            f"{split} {counts[split].sum() / images:.1%} instead of "
-            f"{sum(result.expected.get((name, split), 0) for name in dataset.classes) / images:.1%}"
+            f"{split} {sizes[split].sum() / len(dataset.images):.1%} instead of "
+            f"{wanted[split].sum() / len(dataset.images):.1%}"
             for split in SPLITS
         )
-        name, split = worst
-        size = result.expected.get(worst, 0)
         lines.append(
-            f"groups change the fractions: {shares}; most in {name}, {split}: {size + off[worst]} "
-            f"images instead of {size}"
+            f"groups change the fractions: {shares}; most in {dataset.classes[label]}, "
+            f"{SPLITS[place]}: {sizes.iat[label, place]} images instead of "
+            f"{wanted.iat[label, place]}"
         )
     return lines
 
