@@ -1,1 +1,1 @@
-"""Hyperparameter search as DVC experiments."""
+"""Hyperparameter search as DVC experiments, and cross-validation."""
