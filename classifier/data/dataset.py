@@ -15,7 +15,7 @@ from classifier.processing.images import Preprocessing
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-_NUMBERS = ("label", "width", "height", "group")  # columns of the manifest
+_NUMBERS = ("label", "width", "height", "bytes", "group")  # columns of the manifest
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Dataset:
 
     Attributes:
         images: uint8 `(N, S, S, 3)`, memory-mapped, so that only the rows in use are in memory.
-        manifest: Columns `path, class, label, split, width, height, sha256, group`; near-duplicates
-            have the same group, other images have group 0. Then the data's own columns, such as
-            a patient, all of them text.
+        manifest: Columns `path, class, label, split, width, height, mode, bytes, sha256, group`;
+            near-duplicates have the same group, other images have group 0. Then the data's own
+            columns, such as a patient, all of them text.
         classes: Names of the classes; a label is an index into them.
         preprocessing: How image files were decoded and scaled.
     """

@@ -23,7 +23,6 @@ SIGNIFICANT = 0.05
 _PARTS = 4  # slices of a measure, with equal numbers of images
 # Columns of the manifest that say nothing about what kind of image it is.
 _NO_SLICES = frozenset({"path", "class", "label", "split", "sha256", "group"})
-_MEASURES = ("bytes", "brightness", "contrast", "pixels", "aspect_ratio")
 _GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
@@ -92,15 +91,13 @@ def describe_worst(table: pd.DataFrame) -> str:
 def _slices(answers: Answers, columns: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield name and images, bool `(n,)`, of each slice."""
     manifest = answers.dataset.manifest.iloc[answers.rows]
-    categories = list(dict.fromkeys([*columns, *manifest.columns.intersection(["mode"])]))
-    for column in categories:
+    for column in dict.fromkeys([*columns, "mode"]):
         values = manifest[column].astype(str).to_numpy()
         for value in sorted(set(values.tolist())):
             yield f"{column} {value or 'empty'}", values == value
-    measures = _measures(answers.dataset, answers.rows)
-    for name in _MEASURES:
-        if name in measures and name not in columns:
-            yield from _quantiles(name, measures[name])
+    for name, values in _measures(answers.dataset, answers.rows).items():
+        if name not in columns:
+            yield from _quantiles(name, values)
 
 
 def _quantiles(name: str, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -119,12 +116,10 @@ def _measures(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     manifest = dataset.manifest.iloc[rows]
     width, height = (manifest[side].to_numpy(np.float64) for side in ("width", "height"))
     grey = [dataset.read(rows[start : start + 64]) @ _GREY for start in range(0, len(rows), 64)]
-    measures = {
+    return {
+        "bytes": manifest["bytes"].to_numpy(np.float64),
         "brightness": np.concatenate([part.mean(axis=(1, 2)) for part in grey]),
         "contrast": np.concatenate([part.std(axis=(1, 2)) for part in grey]),
         "pixels": width * height,
         "aspect_ratio": width / height,
     }
-    if "bytes" in manifest:
-        measures["bytes"] = manifest["bytes"].to_numpy(np.float64)
-    return measures

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -25,6 +26,8 @@ from classifier.sources.params import DownloadParams, TableParams
 from classifier.sources.table_files import Table, check_columns, is_watched, read_table
 from classifier.sources.tables import LabelledImage, SeenFile, SplitName
 
+# Address of a local file in the exports of Label Studio, percent-encoded.
+_LOCAL_FILES = "/data/local-files/?d="
 _TRUE = frozenset({"1", "1.0", "true", "True", "TRUE"})
 
 
@@ -57,9 +60,10 @@ class _Matches:
 
     def add(self, row: _Row, shared: Callable[[], str]) -> None:
         """Give a row to the image that it names; `shared` returns how all names begin."""
-        places = self._index.find(row.name, row.split)
+        name = _as_path(row.name)
+        places = self._index.find(name, row.split)
         if not places and shared():
-            places = self._index.find(_slashes(row.name).removeprefix(shared()), row.split)
+            places = self._index.find(name.removeprefix(shared()), row.split)
         if not places:
             self.no_files.append(SeenFile(row.name, 0, "no file"))
         elif len(places) > 1:
@@ -163,7 +167,7 @@ def _shared_folders(table: Table, path_column: str) -> str:
     Names are cut by no less: of `train/1.jpg` and `test/1.jpg`, neither may mean `1.jpg`.
     """
     place = table.columns.index(path_column)
-    names = (_slashes(row[place]) for row in table.rows())
+    names = (_as_path(row[place]) for row in table.rows())
     first = last = next(names, "")
     for name in names:
         if name < first:
@@ -179,9 +183,12 @@ def _shared_folders(table: Table, path_column: str) -> str:
     return first[:shared]
 
 
-def _slashes(name: str) -> str:
-    """Return a name with the separators of folders that Windows has made `/`."""
-    return name.strip().replace("\\", "/")
+def _as_path(name: str) -> str:
+    """Return a name with `/` between folders, also of Windows and of Label Studio's addresses."""
+    path = name.strip().replace("\\", "/")
+    if _LOCAL_FILES in path:
+        path = urllib.parse.unquote(path.partition(_LOCAL_FILES)[2])
+    return path
 
 
 def _is_table(path: str, name: str, params: DownloadParams) -> bool:

@@ -14,7 +14,7 @@ from classifier.sources.tables import LabelledImage, SeenFile, SplitName
 _SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 # Columns of labels.csv and manifest.csv that have a meaning of their own.
 _OWN_COLUMNS = frozenset(
-    {"path", "class", "label", "split", "width", "height", "sha256", "group", "origin"}
+    {"path", "class", "label", "split", "width", "height", "mode", "bytes", "sha256", "group"}
 )
 
 

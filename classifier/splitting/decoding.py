@@ -38,6 +38,7 @@ class Decoded(NamedTuple):
     Attributes:
         path: Of the image in the raw data.
         sha256: Digest of the file.
+        size: Of the file, in bytes.
         image: None if it cannot be read.
         thumbnail: See `near_duplicates.grey_thumbnail`; None if the image cannot be read.
         reason: Why it cannot be read; empty if it can.
@@ -45,6 +46,7 @@ class Decoded(NamedTuple):
 
     path: str
     sha256: bytes
+    size: int
     image: DecodedImage | None
     thumbnail: np.ndarray | None
     reason: str
@@ -92,6 +94,6 @@ def _decode(path: str, content: bytes, preprocessing: Preprocessing) -> Decoded:
     try:
         image = read_image(content, preprocessing)
     except UserError as error:
-        return Decoded(path, digest, None, None, str(error))
+        return Decoded(path, digest, len(content), None, None, str(error))
     thumbnail = grey_thumbnail(without_padding(image, preprocessing))
-    return Decoded(path, digest, image, thumbnail, "")
+    return Decoded(path, digest, len(content), image, thumbnail, "")

@@ -16,6 +16,7 @@ _FACTS = [
     ("width", np.int32),  # 0 means not read
     ("height", np.int32),
     ("mode", "U8"),
+    ("bytes", np.int64),  # size of the file
     ("largest", np.int64),  # see `DecodedImage`
     ("sha256", np.uint8, 32),  # of the file
     ("pixels", np.uint8, 16),  # digest of the stored pixels
@@ -29,8 +30,8 @@ class ImageTable:
 
     Attributes:
         images: Sorted by path.
-        facts: Structured array `(n,)` of width, height, mode, largest, sha256, pixels, thumbnail,
-            group.
+        facts: Structured array `(n,)` of width, height, mode, bytes, largest, sha256, pixels,
+            thumbnail, group.
     """
 
     def __init__(self, images: list[RawImage], file: BinaryIO, stored_size: int) -> None:
@@ -105,6 +106,7 @@ class ImageTable:
             ("width", image.width),
             ("height", image.height),
             ("mode", image.mode),
+            ("bytes", item.size),
             ("largest", image.largest),
             ("sha256", np.frombuffer(item.sha256, np.uint8)),
             ("pixels", np.frombuffer(digest, np.uint8)),

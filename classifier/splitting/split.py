@@ -30,7 +30,8 @@ from classifier.splitting.raw_images import RawImage, read_labels
 from classifier.splitting.relabelling import Relabelled
 from classifier.splitting.selection import LeftOut, reasons, select_images, too_small
 
-MANIFEST = ("path", "class", "label", "split", "width", "height", "sha256", "group")
+MANIFEST = ("path", "class", "label", "split", "width", "height", "mode", "bytes")
+MANIFEST += ("sha256", "group")
 
 
 class SplitResult(NamedTuple):
@@ -205,5 +206,6 @@ def _write_tables(
         writer.writerow((*MANIFEST, *columns))
         for image, split_name, fact in zip(images, splits, facts, strict=True):
             name, digest = image.class_name, fact["sha256"].tobytes().hex()
-            own = (image.path, name, labels[name], split_name, fact["width"], fact["height"])
-            writer.writerow((*own, digest, fact["group"], *image.columns))
+            place = (image.path, name, labels[name], split_name)
+            file_facts = (fact["width"], fact["height"], fact["mode"], fact["bytes"])
+            writer.writerow((*place, *file_facts, digest, fact["group"], *image.columns))

@@ -34,6 +34,8 @@ def make_project(folder: Path, classes: list[str], per_class: int = 30) -> None:
             "split": generator.choice(["train", "val", "test"], len(labels), p=[0.4, 0.1, 0.5]),
             "width": SIZE,
             "height": SIZE,
+            "mode": "RGB",
+            "bytes": 100,
             "sha256": "0" * 64,
             "group": 0,
         }

@@ -75,6 +75,8 @@ def write_split(folder: Path, *, stored_size: int = IMAGE_SIZE, seed: int = 0) -
             "split": splits,
             "width": stored_size,
             "height": stored_size,
+            "mode": "RGB",
+            "bytes": 100,
             "sha256": [f"{row:064x}" for row in range(60)],
             "group": 0,
         }

@@ -22,7 +22,7 @@ def make_answers(
         images = np.zeros((count, 2, 2, 3), np.uint8)
     manifest = pd.DataFrame(
         {"path": [f"{i}.png" for i in range(count)], "label": 0, "split": "test"}
-    ).assign(**{"width": 10, "height": 10, **columns})
+    ).assign(**{"width": 10, "height": 10, "mode": "RGB", "bytes": 9, **columns})
     dataset = Dataset(images, manifest, ["a", "b"], Preprocessing(2, "crop"))
     given = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
     return Answers(dataset, np.arange(count), given)

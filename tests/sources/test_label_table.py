@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from classifier.core.errors import UserError
+from classifier.evaluation.label_studio import Suggestion, label_studio_tasks
 from classifier.sources.label_table import label_by_table
 from classifier.sources.labels import KeptOut, Labels
 from classifier.sources.tables import SeenFile
@@ -88,6 +89,15 @@ def test_json_of_label_studio_is_a_table() -> None:
     assert classes(labels) == ALL
     assert labels.columns == ["id", "lead_time"]
     assert labels.images[1].columns == ("1", "1.5")
+
+
+def test_tasks_for_label_studio_come_back_as_a_table() -> None:
+    names = ["new/a b.png", "new/50%.png", "new/ü&?.png"]
+    tasks = label_studio_tasks([Suggestion(name, "cat", 1.0) for name in names], "below/")
+    listed = [task["data"] | {"class": "cat" if i else "dog"} for i, task in enumerate(tasks)]
+    table = {"file": "t.json", "path": "image", "class": "class"}
+    labels = label(json.dumps(listed), tuple(names), name="t.json", labels=table)
+    assert classes(labels) == dict(zip(names, ["dog", "cat", "cat"], strict=True))
 
 
 @pytest.mark.parametrize("shared", ["/home/me/photos/", "C:\\photos\\", "s3://bucket/x/", "x/"])

@@ -29,7 +29,8 @@ def test_row_i_describes_image_i(tmp_path: Path) -> None:
     members = PETS | {"pets/dog/wide.jpg": encode(noise(40, 30), "JPEG"), "pets/readme.txt": b"x"}
     dataset = split_up(tmp_path, members)
     manifest = dataset.manifest
-    columns = ["path", "class", "label", "split", "width", "height", "sha256", "group"]
+    columns = ["path", "class", "label", "split", "width", "height", "mode", "bytes"]
+    columns += ["sha256", "group"]
     assert list(manifest.columns) == columns
     assert manifest["path"].tolist() == sorted(set(members) - {"pets/readme.txt"})
     assert dataset.images.shape == (43, 8, 8, 3)
@@ -45,6 +46,8 @@ def test_row_i_describes_image_i(tmp_path: Path) -> None:
             manifest["split"][row],
             image.width,
             image.height,
+            image.mode,
+            len(members[path]),
             hashlib.sha256(members[path]).hexdigest(),
             0,
         )
