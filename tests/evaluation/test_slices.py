@@ -29,7 +29,7 @@ def make_answers(
 
 
 def row(table: pd.DataFrame, name: str) -> pd.Series:
-    return table.set_index("slice").loc[name]
+    return table[table["slice"] == name].iloc[0]
 
 
 def test_slice_of_a_column_has_its_accuracy_and_the_gap_to_all_other_images() -> None:
@@ -97,7 +97,7 @@ def test_column_that_makes_no_slices_is_refused_with_those_that_do(name: str) ->
 def test_quarters_of_a_measure_hold_every_image_once(seed: int, count: int) -> None:
     generator = np.random.default_rng(seed)
     widths = generator.integers(1, 2000, count)
-    answers = make_answers(generator.random(count) > 0.3, width=widths.tolist(), height=1)
+    answers = make_answers(generator.random(count) > 0.3, width=widths.tolist(), height=[1] * count)
     table = slices_table(answers, [])
     listed = table[table["slice"].str.startswith("pixels ")]
     smallest = count - int(listed["images"].sum())
