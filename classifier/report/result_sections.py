@@ -122,7 +122,7 @@ def slices_section(run: RunResults) -> Section:
     headings = ["slice", "test images", "accuracy", "gap to the others", "p-value"]
     note = (
         "The p-values (Fisher's exact test) are corrected for the number of slices, "
-        f"{len(run.slices)}. A gap with a large one is explained by chance."
+        f"{len(run.slices)}. A gap with a large p-value may be chance."
     )
     return Section(
         "Slices",
