@@ -9,7 +9,7 @@ import yaml
 from classifier.core import code
 from classifier.core.errors import UserError
 from classifier.core.processes import run_program
-from classifier.core.versions import LOCK, VERSIONS, installed_versions
+from classifier.core.versions import LOCK, OPTIONAL, VERSIONS, installed_versions
 
 PIPELINE = "dvc.yaml"
 
@@ -32,8 +32,8 @@ def check_versions(stage: str, root: Path | None = None) -> None:
         root: Folder of dvc.yaml and versions.yaml; None for that of the code that runs.
 
     Raises:
-        UserError: A library is missing or has another version than in versions.yaml, or one of
-            the two files is missing.
+        UserError: A library is missing, unless it is optional, or has another version than in
+            versions.yaml, or one of the two files is missing.
     """
     root = root or code.ROOT
     locked = _read(root / VERSIONS)
@@ -44,7 +44,7 @@ def check_versions(stage: str, root: Path | None = None) -> None:
         f"{name} {locked[name]} is needed, and {found or 'none'} is installed"
         for name, found in installed.items()
         # What follows a plus sign is how it was built, such as for a GPU.
-        if (found or "").partition("+")[0] != locked[name]
+        if (found or "").partition("+")[0] != locked[name] and (found or name not in OPTIONAL)
     ]
     if wrong:
         raise UserError(

@@ -18,11 +18,14 @@ LIBRARIES = (
     "torchvision",
     "numpy",
     "pillow",
+    "pillow-heif",
     "scikit-learn",
     "onnx",
     "onnxscript",
     "onnxruntime",
 )
+# Libraries that a stage can do without: only images that need them cannot be read then.
+OPTIONAL = frozenset({"pillow-heif"})
 _HEADER = """\
 # Written by `make lock` from requirements.lock: the libraries whose releases may change a
 # result. Each stage names those that it depends on in dvc.yaml.

@@ -34,7 +34,7 @@ from classifier.processing.decision import Decision
 from classifier.processing.softmax import probabilities
 
 # Measures in metrics.json, a row of `dvc exp show`; the others are in measures.csv.
-METRICS = ("accuracy", "macro_f1", "ece", "worst_slice_accuracy")
+METRICS = ("accuracy", "macro_f1", "ece", "worst_slice")
 PAIRS_PRINTED = 3
 
 
@@ -114,7 +114,7 @@ def evaluate(
     measures |= measure_without_leaks(answers)
     slices = slices_table(answers, params.slices)
     if (worst := worst_slice(slices)) is not None:
-        measures["worst_slice_accuracy"] = float(worst["accuracy"])
+        measures["worst_slice"] = float(worst["accuracy"])
     evaluation = Evaluation(
         measures,
         bootstrap(answers.predicted, answers.labels, len(table)),

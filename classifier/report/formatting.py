@@ -14,6 +14,7 @@ _MEASURES = {
     "ece_uncalibrated": "expected calibration error before calibration",
     "coverage": "share of images that are answered",
     "answered_accuracy": "accuracy of the answered images",
+    "worst_slice": "accuracy on the worst slice",
     "aurc": "area under the risk-coverage curve",
 }
 # Values of knobs that change nothing.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from classifier.core.files import sha256_of
-from classifier.core.versions import LIBRARIES, installed_versions
+from classifier.core.versions import LIBRARIES, OPTIONAL, installed_versions
 from classifier.report.formatting import (
     FEW_TEST_IMAGES,
     few_test_images,
@@ -152,7 +152,7 @@ def _environment() -> str:
     rows = [
         [name, version.partition("+")[0]]
         for name, version in installed_versions(*LIBRARIES).items()
-        if version
+        if version and name not in OPTIONAL
     ]
     return _table(["package", "version"], rows)
 

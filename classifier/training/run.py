@@ -188,19 +188,27 @@ def _calibrated(setup: Setup, batch_size: int) -> BundleSpec:
     rows = dataset.rows("val")
     centre = named_view("identity", spec.stored_size, spec.input_size)
     (logits,) = predict_logits(setup.model, dataset.images, rows, [centre], batch_size=batch_size)
-    check_alive(logits, spec.input_size)
+    check_alive(logits, dataset.images, rows)
     temperature = fit_temperature(logits, dataset.labels[rows])
     print(f"temperature {temperature:.4f}, fitted on {len(rows)} validation images")
     return spec.model_copy(update={"temperature": temperature})
 
 
-def check_alive(logits: np.ndarray, input_size: int) -> None:
-    """Raise UserError if a trained network answers every image `(N, classes)` alike."""
-    if float(np.ptp(logits, axis=0).max()) <= _SAME:
+def check_alive(logits: np.ndarray, images: np.ndarray, rows: np.ndarray) -> None:
+    """Raise UserError if a trained network answers different images alike.
+
+    Args:
+        logits: `(n, classes)`.
+        images: uint8 `(N, S, S, 3)`.
+        rows: Which of the images the logits are of, int64 `(n,)`.
+    """
+    if float(np.ptp(logits, axis=0).max()) > _SAME:
+        return
+    if any(not np.array_equal(images[row], images[rows[0]]) for row in rows):
         raise UserError(
             "the trained network gives the same answer for every validation image: none of its "
-            f"features depends on images of {input_size}x{input_size}. Raise train.input_size and "
-            "split.stored_size, choose another train.model.backbone, or lower train.optimizer.lr."
+            "features depends on the image. Raise train.input_size and split.stored_size, choose "
+            "another train.model.backbone, or lower train.optimizer.lr."
         )
 
 

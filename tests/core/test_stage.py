@@ -33,6 +33,15 @@ def test_library_that_is_not_installed_is_refused(tmp_path: Path) -> None:
         check_versions("train", write(tmp_path, 'missing-library: "1.0"', "missing-library"))
 
 
+def test_optional_library_may_be_missing_but_not_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classifier.core.stage.OPTIONAL", {"missing-library", "numpy"})
+    check_versions("train", write(tmp_path, 'missing-library: "1.0"', "missing-library"))
+    with pytest.raises(UserError, match=r"numpy 0\.1 is needed"):
+        check_versions("train", write(tmp_path, 'numpy: "0.1"'))
+
+
 def test_libraries_that_a_stage_does_not_declare_do_not_matter(tmp_path: Path) -> None:
     versions = f'numpy: "{np.__version__}"\npillow: "0.1"'
     check_versions("train", write(tmp_path, versions))

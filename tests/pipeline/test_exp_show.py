@@ -11,7 +11,8 @@ from builders.clones import ROOT, Clone
 
 pytestmark = pytest.mark.xdist_group("origin")
 
-FIRST = ["accuracy", "macro_f1", "ece", "tta_accuracy", "val_accuracy", "val_loss"]
+FIRST = ["accuracy", "macro_f1", "ece", "worst_slice"]
+FIRST += ["tta_accuracy", "val_accuracy", "val_loss"]
 # Experiment, rev, typ, Created, parent.
 ABOUT_THE_RUN = 5
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -265,3 +266,15 @@ def test_network_that_answers_every_image_alike_is_refused(
     with pytest.raises(UserError, match=r"same answer for every validation image.*input_size"):
         run_in(folder, monkeypatch)
     assert not (folder / "models/model.safetensors").exists()
+
+
+def test_validation_images_that_are_all_equal_get_the_same_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_project(tmp_path, tiny_section(epochs=1))
+    dataset = load_dataset(folder / "data/split")
+    images = np.array(dataset.images)
+    images[dataset.rows("val")] = images[0]
+    np.save(folder / "data/split/images.npy", images)
+    run_in(folder, monkeypatch)
+    assert (folder / "models/model.safetensors").exists()
