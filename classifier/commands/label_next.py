@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from classifier.commands.label_studio_options import add_label_studio_options, write_label_studio
-from classifier.commands.option_types import positive
+from classifier.commands.options import positive
 
 MODELS, RESULTS = Path("models"), Path("results")
 

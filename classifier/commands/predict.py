@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from classifier.commands.model_options import add_model_options, open_model
+from classifier.commands.options import positive
 from classifier.core.errors import UserError
 from classifier.inference.batch import Outcome, classify_all
 from classifier.inference.image_files import describe_search, find_images, read_images
@@ -189,14 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON object a line")
     form.add_argument("--csv", action="store_true", help="CSV with a header")
-    add("--top-k", type=_positive, default=1, metavar="N", help="show the N most probable classes")
+    add("--top-k", type=positive, default=1, metavar="N", help="show the N most probable classes")
     add("--plot", type=Path, metavar="PNG", help="draw the first images beside their classes")
     add_model_options(parser, ("onnx", "openvino", "torch"))
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value

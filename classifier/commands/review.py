@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classifier.commands.option_types import positive
-from classifier.core.errors import UserError
+from classifier.commands.options import needs_extra, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,13 +28,9 @@ def main(arguments: list[str]) -> None:
     Raises UserError where the extra `serve` is missing, or there is no trained model.
     """
     options = _parser().parse_args(arguments)
-    try:
+    with needs_extra("serve"):
         from classifier.serving.review import HOST, review_config  # noqa: PLC0415
         from classifier.serving.server import serve_on  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{error.name} is missing: install the extra `serve`, or run `make setup`."
-        ) from None
     review = find_review(options.count)
     if not review.cases:
         print("No label is in doubt, and no duplicate contradicts another.")

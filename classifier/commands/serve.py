@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from classifier.commands.model_options import add_model_options, open_model
-from classifier.core.errors import UserError
+from classifier.commands.options import needs_extra
 
 
 def main(arguments: list[str]) -> None:
@@ -17,13 +17,9 @@ def main(arguments: list[str]) -> None:
     Raises UserError where the extra `serve` is missing or the model cannot be trusted here.
     """
     options = _parser().parse_args(arguments)
-    try:
+    with needs_extra("serve"):
         from classifier.serving.server import listen, prepare, read_key  # noqa: PLC0415
         from classifier.serving.uploads import Limits  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{error.name} is missing: install the extra `serve`, or run `make setup`."
-        ) from None
     limits = Limits(
         max_body=options.max_megabytes << 20,
         max_pixels=options.max_megapixels * 1_000_000,

@@ -1,0 +1,26 @@
+"""What several commands share: types of options, and the sentence about a missing extra."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from classifier.core.errors import UserError
+
+
+def positive(text: str) -> int:
+    """Return a number of at least 1; argparse says what is wrong with any other text."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+@contextmanager
+def needs_extra(name: str) -> Iterator[None]:
+    """Turn a failed import into a UserError that names the extra which brings the package."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{error.name} is missing: install the extra `{name}`, or run `make setup`."
+        ) from None
