@@ -54,9 +54,13 @@ def find_review(count: int | None) -> "Review":
     features = label_features(bundle, dataset)
     given = held_out_probabilities(features, dataset)
     cases = review_cases(dataset, features, given, read_duplicates(DUPLICATES))
-    decided = {correction.path for correction in read_corrections(CORRECTIONS)}
+    # Digits of a hash may be written in capitals.
+    decided = {one.path for one in read_corrections(CORRECTIONS)}
+    decided |= {path.lower() for path in decided if path.startswith("sha256:")}
     paths = dataset.manifest["path"].tolist()
-    chosen = [case for case in cases if paths[case.row] not in decided][:count]
+    digests = [f"sha256:{digest}" for digest in dataset.manifest["sha256"]]
+    open_cases = [case for case in cases if not {paths[case.row], digests[case.row]} & decided]
+    chosen = open_cases[:count]
     return Review(
         dataset.classes,
         {case.row: _shown_case(dataset, case) for case in chosen},

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from classifier.core.errors import UserError
 from classifier.processing.softmax import UNKNOWN
+from classifier.sources.corrections import EXCLUDE
 from classifier.sources.names import counted, has_control_character
 
 _MOST_CLASSES = 10  # that a line names
@@ -20,6 +21,12 @@ def check_classes(counts: Mapping[str, int]) -> None:
         raise UserError(
             f"a class is called {UNKNOWN}, and so is the answer for an image of no class: rename "
             f"the class, or leave its {counted(counts[UNKNOWN], 'image')} out by download.ignore."
+        )
+    if EXCLUDE in counts:
+        raise UserError(
+            f"a class is called {EXCLUDE}, which means in data/corrections.csv that an image takes "
+            f"no part: rename the class, or leave its {counted(counts[EXCLUDE], 'image')} out by "
+            "download.ignore."
         )
     if strange := [name for name in counts if "/" in name or has_control_character(name)]:
         raise UserError(

@@ -50,9 +50,11 @@ class _Matches:
         ambiguous: Rows that fit several.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], group: int | None) -> None:
+        """Begin without rows; `group` is the place of the column of groups among the columns."""
         self._index = FileIndex(paths)
         self._paths = paths
+        self._group = group
         self.images: list[LabelledImage | None] = [None] * len(paths)
         self.conflicts: dict[int, set[str]] = {}
         self.no_files: list[SeenFile] = []
@@ -72,9 +74,17 @@ class _Matches:
         elif (first := self.images[places[0]]) is None:
             path = self._paths[places[0]]
             self.images[places[0]] = LabelledImage(path, row.class_name, row.split, row.columns)
-        elif (first.class_name, first.split) != (row.class_name, row.split):
-            told = self.conflicts.setdefault(places[0], {_told(first)})
-            told.add(_told(row))
+        elif self._label(first) != self._label(row):
+            told = self.conflicts.setdefault(places[0], {self._label(first)})
+            told.add(self._label(row))
+
+    def _label(self, row: "_Row | LabelledImage") -> str:
+        """Return what rows of one image must agree on, in words: class, split and group."""
+        further = [row.split] if row.split else []
+        if self._group is not None and row.columns[self._group]:
+            further.append(f"group {row.columns[self._group]}")
+        name = row.class_name or "none"
+        return f"{name} ({', '.join(further)})" if further else name
 
 
 def label_by_table(
@@ -95,8 +105,9 @@ def label_by_table(
     assert params.labels is not None
     tables = list(_open_tables(params.labels, read, params))
     paths = [file.path for file in files if file.status == "image"]
-    matches = _Matches(paths)
     columns = _further(tables, params.labels)
+    group = params.labels.group
+    matches = _Matches(paths, columns.index(group) if group in columns else None)
     names: dict[str, SplitName] = {}
     for table, split in tables:
         # Asked for only where a name fits no file: it takes another pass over the table.
@@ -232,10 +243,6 @@ def _rows(
         # A million rows share the few names of classes.
         class_name = sys.intern(clean_class(class_name))
         yield _Row(row[place[labels.path]], class_name, given, values)
-
-
-def _told(row: "_Row | LabelledImage") -> str:
-    return f"{row.class_name or 'none'}{f' ({row.split})' if row.split else ''}"
 
 
 def _decide(

@@ -43,7 +43,8 @@ def assign(
             where that leaves too few single images, sizes differ by more than one.
 
     Raises:
-        UserError: A class would be missing in a split, and `allow_missing_classes` is false.
+        UserError: A class would be missing in train, or in another split where
+            `allow_missing_classes` is false.
     """
     splits: list[Split] = [image.predefined_split or "train" for image in images]
     names = [image.class_name for image in images]
@@ -59,8 +60,11 @@ def assign(
     for unit, place in zip(units, places, strict=True):
         for row in unit:
             splits[row] = drawn[place]
-    if not params.allow_missing_classes:
-        _check_presence(Counter(zip(names, splits, strict=True)), drawn)
+    counts = Counter(zip(names, splits, strict=True))
+    if params.allow_missing_classes:
+        _check_trained(counts)
+    else:
+        _check_presence(counts, drawn)
     return splits
 
 
@@ -209,6 +213,18 @@ def _roomiest(
 
     parts = range(len(next(iter(room.values()))))
     return max(parts, key=free_share)
+
+
+def _check_trained(counts: Mapping[tuple[str, Split], int]) -> None:
+    """Raise UserError if a class has no training images. counts: by class and split."""
+    classes = sorted({name for name, _ in counts})
+    untrained = [name for name in classes if not counts.get((name, "train"))]
+    if untrained:
+        raise UserError(
+            f"no training images are left of {_shortened(untrained, ', ')}, without those that "
+            "cannot be read, are duplicates, or belong to a group that is in another split: add "
+            "images, or name these classes in split.exclude_classes."
+        )
 
 
 def _check_presence(counts: Mapping[tuple[str, Split], int], drawn: Sequence[Split]) -> None:

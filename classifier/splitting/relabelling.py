@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from classifier.core.errors import UserError
 from classifier.sources.corrections import EXCLUDE, Correction
+from classifier.sources.names import counted
 from classifier.splitting.raw_images import RawImage
 
 _HASH = "sha256:"
@@ -41,8 +42,9 @@ class Relabelled(NamedTuple):
         details += [f"excluded {path}: {reason}" for path, reason in self.excluded.items()]
         more = len(details) - _MOST_SHOWN
         return [
-            f"data/corrections.csv: {len(self.corrected)} labels corrected, {len(self.excluded)} "
-            f"images excluded, {self.confirmed} labels confirmed",
+            f"data/corrections.csv: {counted(len(self.corrected), 'label')} corrected, "
+            f"{counted(len(self.excluded), 'image')} excluded, "
+            f"{counted(self.confirmed, 'label')} confirmed",
             *details[:_MOST_SHOWN],
             *([f"{more} more in results/split/files.csv"] if more > 0 else []),
         ]

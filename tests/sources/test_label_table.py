@@ -91,6 +91,15 @@ def test_json_of_label_studio_is_a_table() -> None:
     assert labels.images[1].columns == ("1", "1.5")
 
 
+def test_rows_of_one_image_must_agree_on_its_group_but_not_on_other_columns() -> None:
+    rows = "id,kind,patient,note\n1.png,cat,p0,a\n1.png,cat,{patient},b\n2.png,dog,p1,\n"
+    table = TABLE | {"file": "t.csv", "path": "id", "class": "kind", "group": "patient"}
+    agreed = label(rows.format(patient="p0"), ("1.png", "2.png"), labels=table)
+    assert classes(agreed) == {"1.png": "cat", "2.png": "dog"}
+    with pytest.raises(UserError, match=r"1 image with two labels \(the first: 1\.png\)"):
+        label(rows.format(patient="p9"), ("1.png", "2.png"), labels=table)
+
+
 def test_tasks_for_label_studio_come_back_as_a_table() -> None:
     names = ["new/a b.png", "new/50%.png", "new/ü&?.png"]
     tasks = label_studio_tasks([Suggestion(name, "cat", 1.0) for name in names], "below/")

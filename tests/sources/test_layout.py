@@ -302,6 +302,11 @@ def test_a_class_named_like_the_answer_for_no_class_is_refused() -> None:
         read("unknown/1.png", "cat/1.png")
 
 
+def test_a_class_named_like_the_word_for_no_part_is_refused() -> None:
+    with pytest.raises(UserError, match=r"called exclude, .* data/corrections\.csv .*1 image out"):
+        read("exclude/1.png", "dog/1.png")
+
+
 def test_an_empty_class_folder_and_one_without_images_are_named() -> None:
     with pytest.raises(UserError, match=r"the folder emu/ lies beside .+, and holds nothing"):
         read(*BOTH, folders=("cat", "dog", "emu"))

@@ -220,6 +220,12 @@ def test_missing_classes_are_allowed_where_asked() -> None:
     check_class_sizes(GIVEN, split_params(allow_missing_classes=True))
 
 
+def test_class_of_which_no_training_images_are_left_is_refused_even_so() -> None:
+    images = sorted(images_of({"cat": 9, "dog": 9}, "train") + images_of({"eel": 3}, "test"))
+    with pytest.raises(UserError, match=r"no training images are left of eel, .*exclude_cl"):
+        draw(images, allow_missing_classes=True)
+
+
 def test_of_many_classes_that_are_too_small_ten_are_named() -> None:
     images = images_of({f"class {i:02d}": 3 for i in range(15)})
     with pytest.raises(UserError, match=r"class 09: train .+; and 5 more\)"):

@@ -36,7 +36,7 @@ def test_corrections_relabel_exclude_and_confirm() -> None:
     assert result.corrected == {"pets/a.jpg": ("cat", "it barks")}
     assert result.excluded == {"pets/b.jpg": "blurred"}
     assert result.lines() == [
-        "data/corrections.csv: 1 labels corrected, 1 images excluded, 1 labels confirmed",
+        "data/corrections.csv: 1 label corrected, 1 image excluded, 1 label confirmed",
         "corrected pets/a.jpg from cat to dog: it barks",
         "excluded pets/b.jpg: blurred",
     ]
