@@ -6,8 +6,11 @@
 import argparse
 from pathlib import Path
 
-from classifier.commands.label_studio_options import add_label_studio_options, write_label_studio
-from classifier.commands.options import positive
+from classifier.commands.shared.label_studio_options import (
+    add_label_studio_options,
+    write_label_studio,
+)
+from classifier.commands.shared.options import positive
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 

@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
         epilog="Writes results/lr_finder.csv and results/lr_finder.png.",
     ).parse_args(arguments)
     # PyTorch and Matplotlib are imported here, since --help needs neither.
-    from classifier.commands.lr_chart import draw  # noqa: PLC0415
+    from classifier.commands.shared.lr_chart import draw  # noqa: PLC0415
     from classifier.core.config import load_section  # noqa: PLC0415
     from classifier.core.files import write_csv  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415

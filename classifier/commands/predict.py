@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from classifier.commands.model_options import add_model_options, open_model
-from classifier.commands.options import positive
+from classifier.commands.shared.model_options import add_model_options, open_model
+from classifier.commands.shared.options import positive
 from classifier.core.errors import UserError
 from classifier.inference.batch import Outcome, classify_all
 from classifier.inference.image_files import describe_search, find_images, read_images
@@ -157,7 +157,7 @@ def _plot(outcomes: list[Outcome], path: Path, top_k: int) -> None:
     if not outcomes:
         raise UserError(f"{path} is not drawn: no image could be read.")
     # Matplotlib takes longer to import than everything else.
-    from classifier.commands.answer_chart import answer_figure  # noqa: PLC0415
+    from classifier.commands.shared.answer_chart import answer_figure  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415
 
     write_png(answer_figure(outcomes, max(top_k, 5)), path)

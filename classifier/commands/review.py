@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classifier.commands.options import needs_extra, positive
+from classifier.commands.shared.options import needs_extra, positive
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ curl -F image=@photo.jpg localhost:8000/predict
 import argparse
 from pathlib import Path
 
-from classifier.commands.model_options import add_model_options, open_model
-from classifier.commands.options import needs_extra
+from classifier.commands.shared.model_options import add_model_options, open_model
+from classifier.commands.shared.options import needs_extra
 
 
 def main(arguments: list[str]) -> None:

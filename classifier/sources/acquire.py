@@ -26,10 +26,10 @@ from classifier.sources.fetch import (
 )
 from classifier.sources.folders import list_folder, read_file, read_images
 from classifier.sources.ignore import ignore_files
-from classifier.sources.label_pattern import label_by_pattern
-from classifier.sources.label_table import label_by_table
-from classifier.sources.labels import Labels
-from classifier.sources.layout import label_by_folders
+from classifier.sources.labelling.label_pattern import label_by_pattern
+from classifier.sources.labelling.label_table import label_by_table
+from classifier.sources.labelling.labels import Labels
+from classifier.sources.labelling.layout import label_by_folders
 from classifier.sources.names import ignored_by
 from classifier.sources.params import DownloadParams
 from classifier.sources.tables import FILES, LABELS, SeenFile, write_files, write_labels

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from classifier.core.config import Params
 from classifier.sources.fetch import is_web_address, local_path, parse_checksum
-from classifier.sources.table_files import is_watched
+from classifier.sources.labelling.table_files import is_watched
 from classifier.sources.tables import SplitName
 
 _Splits = dict[Literal["train", "val", "test"], str | list[str]]

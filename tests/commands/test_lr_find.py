@@ -6,8 +6,8 @@ import torch
 from builders.tiny import contents, tiny_params, tiny_section, write_project
 
 from classifier.commands import lr_find
-from classifier.commands.lr_chart import draw
 from classifier.commands.lr_find import sentence
+from classifier.commands.shared.lr_chart import draw
 from classifier.core.errors import UserError
 from classifier.training.checkpoint import CheckpointFolder
 from classifier.training.lr_finder import Suggestion, rates, tabulate

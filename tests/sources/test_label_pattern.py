@@ -4,8 +4,8 @@ import pytest
 from builders.sources import local_params
 
 from classifier.core.errors import UserError
-from classifier.sources.label_pattern import label_by_pattern
-from classifier.sources.labels import KeptOut, Labels
+from classifier.sources.labelling.label_pattern import label_by_pattern
+from classifier.sources.labelling.labels import KeptOut, Labels
 from classifier.sources.tables import LabelledImage, SeenFile
 
 

@@ -13,8 +13,8 @@ from pyarrow import parquet
 
 from classifier.core.errors import UserError
 from classifier.evaluation.label_studio import Suggestion, label_studio_tasks
-from classifier.sources.label_table import label_by_table
-from classifier.sources.labels import KeptOut, Labels
+from classifier.sources.labelling.label_table import label_by_table
+from classifier.sources.labelling.labels import KeptOut, Labels
 from classifier.sources.tables import SeenFile
 
 IMAGES = ("a/001.png", "a/002.png", "b/003.png", "b/004.png")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifier.core.errors import UserError
-from classifier.sources.labels import KeptOut, Labels
-from classifier.sources.layout import label_by_folders
+from classifier.sources.labelling.labels import KeptOut, Labels
+from classifier.sources.labelling.layout import label_by_folders
 from classifier.sources.tables import SeenFile
 
 

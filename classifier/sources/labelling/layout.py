@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
-from classifier.sources.class_names import listed
-from classifier.sources.labels import KeptOut, Labels, describe_labels
-from classifier.sources.names import counted
-from classifier.sources.params import DownloadParams
-from classifier.sources.split_folders import (
+from classifier.sources.labelling.class_names import listed
+from classifier.sources.labelling.labels import KeptOut, Labels, describe_labels
+from classifier.sources.labelling.split_folders import (
     Parts,
     SplitFolders,
     by_given_names,
     by_usual_names,
 )
+from classifier.sources.names import counted
+from classifier.sources.params import DownloadParams
 from classifier.sources.tables import LabelledImage, SeenFile
 
 _ORDINALS = {1: "first", 2: "second", 3: "third", -1: "innermost"}

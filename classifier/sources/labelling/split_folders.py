@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
-from classifier.sources.split_names import read_split_name, splits_of_names, words_of
+from classifier.sources.labelling.split_names import read_split_name, splits_of_names, words_of
 from classifier.sources.tables import SplitName
 
 # Words in the names of folders whose images have no labels.

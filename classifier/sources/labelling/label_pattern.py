@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from classifier.sources.labels import (
+from classifier.sources.labelling.labels import (
     KeptOut,
     Labels,
     check_rows,

@@ -4,7 +4,7 @@ import posixpath
 import unicodedata
 from collections.abc import Sequence
 
-from classifier.sources.split_names import read_split_name
+from classifier.sources.labelling.split_names import read_split_name
 
 
 class FileIndex:

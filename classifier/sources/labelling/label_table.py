@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
-from classifier.sources.file_index import FileIndex
-from classifier.sources.labels import (
+from classifier.sources.labelling.file_index import FileIndex
+from classifier.sources.labelling.labels import (
     KeptOut,
     Labels,
     check_rows,
@@ -21,9 +21,9 @@ from classifier.sources.labels import (
     split_of_value,
     with_splits_of_folders,
 )
+from classifier.sources.labelling.table_files import Table, check_columns, is_watched, read_table
 from classifier.sources.names import clean_name
 from classifier.sources.params import DownloadParams, TableParams
-from classifier.sources.table_files import Table, check_columns, is_watched, read_table
 from classifier.sources.tables import LabelledImage, SeenFile, SplitName
 
 # Address of a local file in the exports of Label Studio, percent-encoded.
