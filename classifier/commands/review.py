@@ -100,9 +100,8 @@ def _heat_map(
     from classifier.processing.images import center_crop  # noqa: PLC0415
 
     def draw(row: int) -> np.ndarray | None:
-        image = np.ascontiguousarray(
-            center_crop(dataset.images[row : row + 1], bundle.spec.input_size)
-        )
+        # A copy: the data set is mapped into memory to be read alone.
+        image = np.array(center_crop(dataset.images[row : row + 1], bundle.spec.input_size))
         heat = heat_maps(bundle, image, np.array([suggested[row]]))
         return None if heat is None else blend(image, heat)[0]
 
