@@ -29,8 +29,8 @@ import numpy as np
 from load_client import Load, load
 
 from classifier.core.errors import UserError
-from classifier.core.processes import run_program
-from classifier.inference.batch import BATCH_SIZE, worker_count
+from classifier.core.processes import run_program, worker_count
+from classifier.inference.batch import BATCH_SIZE
 from classifier.inference.image_files import find_images, read_images
 from classifier.inference.predict import Model, load_model
 

@@ -37,6 +37,16 @@ def run_program(main: Callable[[], None]) -> NoReturn:
     sys.exit(0)
 
 
+def worker_count() -> int:
+    """Return the number of workers: OMP_NUM_THREADS, or one for each core of this process."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    if hasattr(os, "sched_getaffinity"):  # which may have few of all cores
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
     """Let SIGTERM raise SystemExit inside, so that `finally` clauses clean up."""

@@ -4,7 +4,6 @@ Every thread reads a batch, decodes it and runs the model on it, with a runtime 
 threads of its own, so no core waits for another one.
 """
 
-import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from classifier.core.errors import UserError, describe_os_error
+from classifier.core.processes import worker_count
 from classifier.inference.image_files import Found
 from classifier.inference.predict import Answer, Model
 from classifier.processing.images import DecodedImage
@@ -37,16 +37,6 @@ class Outcome(NamedTuple):
     pixels: np.ndarray | None
     problem: str = ""
     warnings: tuple[str, ...] = ()
-
-
-def worker_count() -> int:
-    """Return the number of threads to compute with: OMP_NUM_THREADS, or one for each core."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
-    if hasattr(os, "sched_getaffinity"):  # the cores of this process, which may have few of all
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def classify_all(

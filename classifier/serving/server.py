@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 
 from classifier.core.errors import UserError
-from classifier.inference.batch import worker_count
+from classifier.core.processes import worker_count
 from classifier.inference.golden import read_golden
 from classifier.inference.manifest import read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
