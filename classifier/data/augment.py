@@ -20,6 +20,7 @@ from torch.nn.functional import grid_sample
 from classifier.core.config import Params
 from classifier.core.errors import UserError
 from classifier.core.random import stream
+from classifier.data.transfer import to_device
 from classifier.processing.images import center_window
 
 # Of red, green and blue, after ITU-R BT.601.
@@ -112,7 +113,7 @@ class Table(NamedTuple):
     def rows(self, rows: np.ndarray, device: torch.device) -> "Table":
         """Return the rows of a batch, on the device of its images."""
         index = torch.from_numpy(rows)
-        return Table(*(part[index].to(device) for part in self))
+        return Table(*(to_device(part[index], device) for part in self))
 
 
 def draw_table(
@@ -271,7 +272,7 @@ def _change_colours(planes: Tensor, factors: Tensor) -> Tensor:
     clipped to 0..255 after the last of them. planes: float `(B, 3, H, W)`.
     """
     brightness, contrast, saturation = factors[:, :, None, None].unbind(1)
-    luminance = torch.tensor(_LUMINANCE, device=planes.device)
+    luminance = to_device(torch.tensor(_LUMINANCE), planes.device)
     unchanged, grey = torch.eye(3, device=planes.device), luminance.expand(3, 3)
     matrix = brightness * contrast * (saturation * unchanged + (1 - saturation) * grey)
     mean_grey = planes.mean(dim=(2, 3)) @ luminance

@@ -12,9 +12,13 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from classifier.models.bundle import Bundle
+from classifier.models.devices import missing_kernel
 from classifier.models.network import Classifier
 
-NO_PLACES = "No heat maps: {backbone} does not end with a grid of places, as Grad-CAM needs it."
+NO_PLACES = (
+    "No heat maps: {backbone} does not end with a grid of places, as Grad-CAM needs it, or this "
+    "device cannot compute its gradient twice alike."
+)
 # A coarser grid than this many places a side shows nothing.
 _FEWEST = 4
 # The last bits of a map may depend on how many are computed at once, so the number is fixed.
@@ -61,8 +65,13 @@ def _coarse_maps(model: Classifier, images: np.ndarray, labels: np.ndarray) -> T
             return None
         logits = model.head(features)
         chosen = torch.from_numpy(labels).to(logits.device)
-        # No image's logits depend on another's, so one gradient serves all.
-        (slopes,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), places)
+        try:
+            # No image's logits depend on another's, so one gradient serves all.
+            (slopes,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), places)
+        except RuntimeError as error:
+            if missing_kernel(error):
+                return None
+            raise
     weights = slopes.mean(dim=(2, 3), keepdim=True)
     return (weights * places.detach()).sum(dim=1).relu().float().cpu()
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from classifier.core.random import stream
 from classifier.data.dataset import Dataset
 from classifier.models.bundle import Bundle
+from classifier.models.devices import explain_missing_kernel
 from classifier.plotting.agg import Figure
 from classifier.plotting.figures import BLUE, ORANGE, new_figure
 from classifier.processing.images import center_crop
@@ -24,6 +25,7 @@ ATTACKS = {"FGSM": 1, "PGD": 10}
 # More test images than this are represented by as many of them.
 MOST_IMAGES = 1000
 _BATCH = 32
+_WITHOUT_KERNEL = "set CUDA_VISIBLE_DEVICES to nothing, to measure on the processor"
 
 
 def measure_robustness(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
@@ -51,14 +53,15 @@ def measure_robustness(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
             moved = images
             if strength:
                 steps = ATTACKS[name]
-                moved = attack(
-                    bundle.model,
-                    images,
-                    targets,
-                    strength=strength,
-                    steps=steps,
-                    start=noise if steps > 1 else None,
-                )
+                with explain_missing_kernel(_WITHOUT_KERNEL):
+                    moved = attack(
+                        bundle.model,
+                        images,
+                        targets,
+                        strength=strength,
+                        steps=steps,
+                        start=noise if steps > 1 else None,
+                    )
             with torch.no_grad():
                 predicted = bundle.model(moved).argmax(dim=1)
             right[name, strength] += int((predicted == targets).sum())

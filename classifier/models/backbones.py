@@ -8,6 +8,7 @@ import torchvision
 from torch import nn
 
 from classifier.core.errors import UserError
+from classifier.models.adaptive_pool import replace_adaptive_pools
 
 
 def build_backbone(
@@ -40,6 +41,7 @@ def build_backbone(
             f"{torch.hub.get_dir()}/checkpoints, so that they are downloaded again."
         ) from None
     _remove_auxiliary_heads(backbone)
+    replace_adaptive_pools(backbone)
     if small_stem:
         _shrink_stem(backbone, name)
     return backbone, _remove_last_layer(backbone)

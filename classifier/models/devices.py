@@ -7,7 +7,11 @@ from typing import Literal
 
 import torch
 
+from classifier.core.errors import UserError
+
 Precision = Literal["auto", "fp32", "bf16"]
+OnMissing = Literal["error", "warn"]
+_MISSING = " does not have a deterministic implementation"
 
 
 def choose_device() -> torch.device:
@@ -22,17 +26,39 @@ def device_name(device: torch.device) -> str:
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
 
 
-def make_deterministic() -> None:
+def make_deterministic(on_missing: OnMissing = "error") -> None:
     """Ask PyTorch for algorithms that give the same bits in every run on one device.
 
-    An operation that has none raises instead of differing in silence.
+    on_missing: what an operation does that has none there: raise RuntimeError, or warn and differ.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # The same as `use_deterministic_algorithms(True)`, which spends seconds on loading a compiler.
-    torch.set_deterministic_debug_mode("error")
+    torch.set_deterministic_debug_mode(on_missing)
     torch.backends.cudnn.benchmark = False
     # TORCH_ALLOW_TF32_CUBLAS_OVERRIDE in the environment would lower it.
     torch.set_float32_matmul_precision("highest")
+
+
+def missing_kernel(error: RuntimeError) -> str | None:
+    """Return the operation without deterministic algorithm that the error is about, if it is."""
+    operation, found, _ = str(error).partition(_MISSING)
+    return operation.split()[-1] if found else None
+
+
+@contextmanager
+def explain_missing_kernel(remedy: str) -> Iterator[None]:
+    """Turn the error of an operation without deterministic algorithm into a UserError.
+
+    remedy: What to do, as the end of the sentence.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if operation := missing_kernel(error):
+            raise UserError(
+                f"{operation} cannot give the same result twice on this device: {remedy}."
+            ) from None
+        raise
 
 
 @contextmanager

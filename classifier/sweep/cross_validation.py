@@ -87,7 +87,7 @@ def cross_validate(folds: int) -> CrossValidation:
     params = load_section("split", SplitParams)
     dataset = load_dataset(DATA)
     plans = [split_of_fold(dataset, params, folds, fold) for fold in range(folds)]
-    make_deterministic()
+    make_deterministic(load_section("runtime", RuntimeParams).deterministic)
     given = np.zeros((len(dataset.images), len(dataset.classes)))
     fold_of = np.zeros(len(dataset.images), np.int64)
     for fold, splits in enumerate(plans):

@@ -34,7 +34,7 @@ PARAMS, SPACE = Path("params.yaml"), Path("sweep.yaml")
 def main() -> None:
     """Run trials until the journal has enough of them."""
     journal, trials, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    make_deterministic()
+    make_deterministic(load_section("runtime", RuntimeParams).deterministic)
     device = choose_device()
     space, before = read_space(SPACE), PARAMS.read_text("utf-8")
     monitor = load_section("train", TrainParams).monitor

@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from classifier.core.random import stream
 from classifier.data.augment import AugmentParams, augment, draw_table
 from classifier.data.dataset import Dataset
+from classifier.data.transfer import to_device
 from classifier.processing.images import center_window
 
 Sampling = Literal["natural", "balanced"]
@@ -152,16 +153,13 @@ class ImageBatches:
         resident = self._resident
         if resident is not None:
             for rows in orders:
-                yield resident[torch.from_numpy(rows).to(self._device)]
+                yield resident[to_device(torch.from_numpy(rows), self._device)]
             return
         for images in read_ahead(self._dataset.read, orders):
-            stored = torch.from_numpy(images)
-            if self._device.type == "cuda":
-                stored = stored.pin_memory().to(self._device, non_blocking=True)
-            yield stored
+            yield to_device(torch.from_numpy(images), self._device)
 
     def _targets(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self._dataset.labels[rows]).to(self._device)
+        return to_device(torch.from_numpy(self._dataset.labels[rows]), self._device)
 
 
 def read_ahead(

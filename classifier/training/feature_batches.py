@@ -10,6 +10,7 @@ from classifier.core.random import stream
 from classifier.data.augment import AugmentParams
 from classifier.data.dataset import Dataset
 from classifier.data.random_view import random_view
+from classifier.data.transfer import to_device
 from classifier.models.extractor import FeatureExtractor
 from classifier.models.network import Classifier
 from classifier.processing.views import named_view
@@ -54,7 +55,10 @@ class FeatureBatches:
         draws = stream("feature view", self._ordering.seed, epoch)
         views = draws.integers(len(self._training), size=len(self._targets))
         for order in self.training_order(epoch)[first:]:
-            rows, seen = torch.from_numpy(order), torch.from_numpy(views[order])
+            rows, seen = (
+                to_device(torch.from_numpy(part), self._targets.device)
+                for part in (order, views[order])
+            )
             yield [Batch(self._training[seen, rows], self._targets[rows])]
 
     def validation_batches(self) -> Iterator[Batch]:

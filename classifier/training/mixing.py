@@ -3,11 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from classifier.core.config import Params
 from classifier.core.random import stream
+from classifier.data.transfer import to_device
 
 
 class MixParams(Params):
@@ -41,7 +43,7 @@ def mix(inputs: Tensor, targets: Tensor, params: MixParams, seeds: list[int]) ->
     inputs: float `(B, H, W, 3)`, for mixup of any shape; a new tensor is returned.
     """
     draws = stream("mix", *seeds)
-    order = draws.permutation(len(targets))
+    order = to_device(torch.from_numpy(draws.permutation(len(targets))), targets.device)
     second, others = inputs[order], targets[order]
     cut = params.cutmix and not (params.mixup and draws.random() < 0.5)
     alpha = params.cutmix if cut else params.mixup

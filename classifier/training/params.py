@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from classifier.core.config import Params
 from classifier.data.augment import AugmentParams
+from classifier.models.devices import OnMissing
 from classifier.models.network import ModelParams
 from classifier.training.batches import Sampling
 from classifier.training.loop import LoopParams
@@ -22,6 +23,7 @@ class RuntimeParams(Params):
     """Section `runtime`: how training runs on this machine, which changes no result."""
 
     num_processes: int | None = Field(ge=1)
+    deterministic: OnMissing
     checkpoint_minutes: float = Field(gt=0)
     checkpoint_epochs: int | None = Field(ge=1)
     tensorboard: bool

@@ -61,7 +61,7 @@ def run_training(params: TrainParams, runtime: RuntimeParams, program: str) -> N
     if count > 1 and not launched_by_torchrun():
         launch(program, count)
         return
-    make_deterministic()
+    make_deterministic(runtime.deterministic)
     device = local_device(choose_device())
     with process_group(device) as group:
         train(params, runtime, device, group, started)

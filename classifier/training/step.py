@@ -11,13 +11,19 @@ from torch.nn.functional import cross_entropy
 
 from classifier.core.errors import UserError
 from classifier.core.random import stream, stream_seed
-from classifier.models.devices import Precision, compute_dtype
+from classifier.data.transfer import to_device
+from classifier.models.devices import Precision, compute_dtype, explain_missing_kernel
 from classifier.training.adversarial import attack
 from classifier.training.batches import Batch
-from classifier.training.distributed import no_sync
+from classifier.training.distributed import ProcessGroup, no_sync
 from classifier.training.mixing import MixParams, mix
 from classifier.training.optimization import OptimizationParams
 from classifier.training.state import TrainState, update_ema
+
+_WITHOUT_KERNEL = (
+    "set runtime.deterministic: warn, and a second run differs in its last digits, or choose "
+    "another backbone"
+)
 
 
 class StepParams(OptimizationParams):
@@ -77,7 +83,7 @@ def train_step(
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         optimizer.zero_grad()
-    with _memory_advice(params):
+    with _memory_advice(params), explain_missing_kernel(_WITHOUT_KERNEL):
         mean = _accumulate_gradients(state, micro_batches, loss, params, device)
     if params.optimizer.max_grad_norm is not None:
         nn.utils.clip_grad_norm_(state.network.parameters(), params.optimizer.max_grad_norm)
@@ -102,7 +108,7 @@ def _accumulate_gradients(
     progress, group = state.progress, state.group
     weights = sum(loss.weight(batch.targets) for batch in micro_batches)
     images = sum(len(batch.targets) for batch in micro_batches)
-    weight, size = group.sum(torch.tensor([weights, images], device=device, dtype=torch.float64))
+    weight, size = _sums(weights, images, group, device)
     mean = torch.zeros((), device=device)
     for number, batch in enumerate(micro_batches):
         # Dropout and mixing are functions of these seeds, so that a resumed run needs no generator.
@@ -117,9 +123,21 @@ def _accumulate_gradients(
             (summed / weight * group.world_size).backward()
         mean += summed.detach() / weight
         correct = (logits.argmax(dim=1) == batch.targets).sum()
-        count = correct.new_tensor(len(batch.targets))
+        count = torch.full_like(correct, len(batch.targets))
         progress.totals += torch.stack([summed.detach() / weight * size, correct, count])
     return mean
+
+
+def _sums(
+    weights: Tensor | int, images: int, group: ProcessGroup, device: torch.device
+) -> tuple[Tensor | int, Tensor | int]:
+    """Return the weights and the number of images of a batch, summed over all ranks."""
+    if group.world_size == 1:
+        return weights, images
+    sums = torch.empty(2, device=device, dtype=torch.float64)
+    sums[0], sums[1] = weights, images
+    weight, size = group.sum(sums)
+    return weight, size
 
 
 def _attacked(
@@ -129,7 +147,7 @@ def _attacked(
     if not params.adversarial_strength:
         return batch
     draws = stream("adversarial", *seeds).uniform(-1, 1, tuple(batch.inputs.shape))
-    start = torch.from_numpy(draws.astype(np.float32)).to(device)
+    start = to_device(torch.from_numpy(draws.astype(np.float32)), device)
     # The statistics of batch norm must not change.
     network.eval()
     with autocast(params.precision, device):

@@ -1,0 +1,82 @@
+"""Which backbones a GPU cannot fine-tune deterministically, found without a GPU.
+
+    python benchmarks/gpu_operators.py [--library torchvision|timm]
+
+Runs one training step of the smallest model of each family on shapes alone, and prints the
+operations for which PyTorch's documentation names no deterministic CUDA algorithm. Needs about
+4 GiB of memory and ten minutes.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import timm
+import torch
+import torchvision
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from builders.gpu import Operations
+
+from classifier.models.backbones import build_backbone
+
+# Parts of names, from those of the smallest models to those of larger ones.
+SMALL = ["test_", "nano", "atto", "pico", "femto", "xxs", "xx_small", "xxtiny", "tiny", "xs", "_s0"]
+SMALL += ["_t0", "_small", "_s", "18", "26", "lite0", "_b0", "b16"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--library", choices=["torchvision", "timm"])
+    wanted = parser.parse_args().library
+    torch.manual_seed(0)
+    models = [] if wanted == "timm" else list(_of_torchvision())
+    for name, network, size in models if wanted == "torchvision" else _all(models):
+        try:
+            found = ", ".join(sorted(_operations(network, size))) or "none"
+        except Exception as error:  # some need more than an image
+            found = f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"
+        print(f"{name},{size},{found}", flush=True)
+
+
+def _all(models: list[tuple[str, nn.Module, int]]) -> Iterator[tuple[str, nn.Module, int]]:
+    yield from models
+    for family in timm.list_modules():
+        names = timm.list_models(module=family)
+        if names:
+            network = timm.create_model(min(names, key=_size), num_classes=0)
+            yield min(names, key=_size), network, network.pretrained_cfg["input_size"][-1]
+
+
+def _of_torchvision() -> Iterator[tuple[str, nn.Module, int]]:
+    seen = set()
+    for name in torchvision.models.list_models(module=torchvision.models):
+        family = re.match(r"[a-z]+", name)
+        assert family is not None
+        if family.group() not in seen:
+            seen.add(family.group())
+            size = 299 if name == "inception_v3" else 224
+            network, _ = build_backbone(
+                name, weights=None, load_weights=False, small_stem=False, input_size=size
+            )
+            yield name, network, size
+
+
+def _size(name: str) -> tuple[int, int, str]:
+    place = next((i for i, part in enumerate(SMALL) if part in name), len(SMALL))
+    return place, len(name), name
+
+
+def _operations(network: nn.Module, size: int) -> set[str]:
+    network.train()
+    with FakeTensorMode(allow_non_fake_inputs=True), Operations() as operations:
+        network(torch.zeros(2, 3, size, size)).float().sum().backward()
+    return operations.nondeterministic
+
+
+if __name__ == "__main__":
+    main()
