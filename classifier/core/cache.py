@@ -6,7 +6,10 @@ runs queued experiments in a temporary folder.
 
 import hashlib
 import os
+import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +29,7 @@ except ImportError:  # Windows
     fcntl = None
 
 CACHE_VARIABLE = "CLASSIFIER_CACHE"
+_SCRATCH, _SCRATCH_SECONDS = "scratch-", 86400
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -52,6 +56,23 @@ def cache_folder(kind: str) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _not_writable(folder, "Permission denied")
     return folder
+
+
+@contextmanager
+def scratch_folder(kind: str) -> Iterator[Path]:
+    """Yield a new empty folder in the cache folder `kind`; remove it afterwards.
+
+    Such folders of programs that were killed are removed when they are a day old.
+
+    Raises:
+        UserError: As in `cache_folder`.
+    """
+    folder = cache_folder(kind)
+    for left in folder.glob(f"{_SCRATCH}*"):
+        if time.time() - left.stat().st_mtime > _SCRATCH_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as name:
+        yield Path(name)
 
 
 def _not_writable(folder: Path, reason: str) -> UserError:

@@ -78,7 +78,8 @@ class DaskWorkers:
     """Calls functions on a Dask cluster; see `executors.Executor`."""
 
     def __init__(self, client: "Client", address: str, files: tuple[SharedFile, ...]) -> None:
-        self.workers = sum(client.nthreads().values())
+        threads: Any = client.nthreads()  # by the address of the worker
+        self.workers = sum(threads.values())
         self._client, self._address, self._files = client, address, files
 
     def map(
@@ -127,7 +128,8 @@ class DaskWorkers:
             ) from None
 
     def _is_gone(self, error: BaseException) -> UserError:
-        reason = str(error) or type(error).__name__
+        # Dask's own message has several lines.
+        reason = str(error).partition("\n")[0] or type(error).__name__
         return UserError(
             f"the Dask scheduler at {self._address} is gone ({reason}): start it and run the same "
             f"command again, which goes on with what is done; or unset {SCHEDULER_VARIABLE} to "
@@ -225,7 +227,7 @@ def _lost_errors() -> tuple[type[BaseException], ...]:
     from asyncio import CancelledError  # noqa: PLC0415
     from concurrent.futures import CancelledError as CancelledFuture  # noqa: PLC0415
 
-    from distributed.comm import CommClosedError  # noqa: PLC0415
+    from distributed.comm.core import CommClosedError  # noqa: PLC0415
 
     return CancelledError, CancelledFuture, CommClosedError
 
@@ -233,12 +235,16 @@ def _lost_errors() -> tuple[type[BaseException], ...]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Leave it to our sentences to say what is wrong with the cluster."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    # Each of Dask's loggers has a level of its own.
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="distributed")
             yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -67,7 +67,8 @@ def open_executor(
     """Yield an executor; all its processes have ended when the context does.
 
     It is the Dask cluster that the environment variable DASK_SCHEDULER_ADDRESS names; otherwise
-    processes of this machine, one for each core, or this process where one is enough.
+    processes of this machine, one for each core. A single task, or one core, needs no other
+    process than this one.
 
     Args:
         tasks: Number of tasks; no more processes than these are started.
@@ -78,7 +79,7 @@ def open_executor(
         UserError: The cluster cannot be used.
     """
     address = os.environ.get(SCHEDULER_VARIABLE)
-    if address and tasks:
+    if address and tasks > 1:
         from classifier.core.dask_workers import open_dask  # noqa: PLC0415 - of an extra
 
         with open_dask(address, shared) as cluster:

@@ -19,13 +19,14 @@ LIBRARIES = (
     "numpy",
     "pillow",
     "pillow-heif",
+    "faiss-cpu",
     "scikit-learn",
     "onnx",
     "onnxscript",
     "onnxruntime",
 )
-# Libraries that a stage can do without: only images that need them cannot be read then.
-OPTIONAL = frozenset({"pillow-heif"})
+# Libraries that a stage can do without, unless an image or a parameter needs them.
+OPTIONAL = frozenset({"pillow-heif", "faiss-cpu"})
 _HEADER = """\
 # Written by `make lock` from requirements.lock: the libraries whose releases may change a
 # result. Each stage names those that it depends on in dvc.yaml.

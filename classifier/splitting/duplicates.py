@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from classifier.splitting.candidate_pairs import Search
 from classifier.splitting.near_duplicates import near_pairs
 from classifier.splitting.raw_images import RawImage
 
@@ -39,7 +40,11 @@ class Duplicates(NamedTuple):
 
 
 def find_pairs(
-    files: np.ndarray, pixels: np.ndarray, thumbnails: np.ndarray, similarity: float | None
+    files: np.ndarray,
+    pixels: np.ndarray,
+    thumbnails: np.ndarray,
+    similarity: float | None,
+    search: Search,
 ) -> list[Pair]:
     """Return every pair of near-duplicates, and a pair of each copy and its first equal image.
 
@@ -48,23 +53,24 @@ def find_pairs(
         pixels: Digests of the stored images, uint8 `(n, bytes)`.
         thumbnails: See `near_duplicates.grey_thumbnail`, uint8 `(n, SIDE, SIDE)`.
         similarity: Minimum of near-duplicates, see `near_pairs`. None: only equal images.
+        search: How candidates for near-duplicates are found, see `candidate_pairs`.
 
     Raises:
         UserError: As in `near_pairs`.
     """
     first_of = _first_equal(pixels)
-    same_file = _first_equal(files)
+    first_file = _first_equal(files)
+    same_file = first_file == first_file[first_of]
     pairs = [
-        Pair(int(first), row, "file" if same_file[row] == same_file[first] else "pixels", 1.0)
-        for row, first in enumerate(first_of)
-        if first != row
+        Pair(int(first_of[row]), int(row), "file" if same_file[row] else "pixels", 1.0)
+        for row in np.flatnonzero(first_of != np.arange(len(first_of)))
     ]
     if similarity is not None:
         different = np.flatnonzero(first_of == np.arange(len(first_of)))
-        near, similarities = near_pairs(thumbnails[different], similarity)
+        near, similarities = near_pairs(thumbnails, similarity, search, different)
         pairs += [
             Pair(int(first), int(second), "near", float(value))
-            for (first, second), value in zip(different[near], similarities, strict=True)
+            for (first, second), value in zip(near, similarities, strict=True)
         ]
     return sorted(pairs)
 

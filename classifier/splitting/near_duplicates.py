@@ -2,7 +2,7 @@
 
 Each image is reduced to a small grey version, its thumbnail.
 
-Two images are compared twice. A search over all pairs compares coarse structure: the lowest
+Two images are compared twice. A search for candidates compares coarse structure: the lowest
 frequencies of the cosine transform, as in perceptual hashes (Zauner, "Implementation and
 benchmarking of perceptual image hash functions", 2010), but as numbers instead of signs, and each
 weighted by its frequency, because in natural images the lowest ones outweigh all others (Field,
@@ -10,30 +10,27 @@ Journal of the Optical Society of America A 4 (1987) 2379) and are similar in al
 horizon. The pairs that it finds are then compared in their details.
 """
 
-from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from scipy.fft import dctn
 from scipy.ndimage import uniform_filter
 
-from classifier.core.errors import UserError
+from classifier.core.cache import scratch_folder
+from classifier.core.executors import Executor, open_executor
+from classifier.splitting.candidate_pairs import UNIT, Search, count_tasks, find_candidates
 
 SIDE = 32
 # Frequencies a side of the coarse comparison.
 _COARSE = 8
-# Minimum correlation of the coarse structure; the details of other pairs are not compared. Nearly
-# all of CIFAR-10's pairs whose details agree are well above it, and less than one pair per image
-# passes it.
-_COARSE_AGREEMENT = 0.7
-# With more pairs per image than this, all images look alike, and similarity finds no copies.
-_MOST_PAIRS = 40
-# With whole numbers of this size the sums in a matrix product are exact in float32 in any order, so
-# that every machine finds the same pairs.
-_UNIT = 1024.0
 # Maximum shift of one image against the other, in pixels of SIDE, when details are compared.
 _MOVES = 2
-_ROWS_AT_ONCE, _COLUMNS_AT_ONCE, _PAIRS_AT_ONCE = 512, 8192, 1024
+# Images or pairs in memory at once, and those of one task.
+_PAIRS_AT_ONCE, _IMAGES_A_TASK, _PAIRS_A_TASK = 1024, 8192, 8192
+# Number of images from which other processes gain more than their start costs.
+_POOL_PAYS = 50_000
 # Minimum root mean square of the details in grey levels; below it an image is plain.
 _LEAST_DETAIL = 1.0
 
@@ -44,53 +41,104 @@ def grey_thumbnail(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def near_pairs(thumbnails: np.ndarray, similarity: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs of images whose details agree: int64 `(m, 2)`, ascending, and similarity `(m,)`.
+def near_pairs(
+    thumbnails: np.ndarray,
+    similarity: float,
+    search: Search,
+    rows: np.ndarray | None = None,
+    workers: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs of images whose details agree: int64 `(m, 2)`, sorted, and similarity `(m,)`.
 
-    Plain images are in no pair. Time grows with n squared; memory is 256 bytes per image.
+    Plain images are in no pair. Nothing depends on the number of workers. With `exact`, the time
+    grows with n squared. Files of about 1,300 bytes per image lie in the cache folder meanwhile,
+    and memory is 24 bytes per pair of candidates.
 
     Args:
         thumbnails: uint8 `(n, SIDE, SIDE)`.
         similarity: The minimum. Only images that differ in nothing but brightness and contrast
             reach 1.0.
+        search: How candidates are found, see `candidate_pairs`.
+        rows: Rows that take part, ascending. None: all.
+        workers: See `open_executor`.
 
     Raises:
-        UserError: Most images look alike, so that the pairs would mean nothing.
+        UserError: As in `find_candidates`.
     """
-    pairs, similarities = [np.empty((0, 2), np.int64)], [np.empty(0)]
-    left = _MOST_PAIRS * len(thumbnails)
-    for found in _coarse_pairs(thumbnails):
-        left -= len(found)
-        if left < 0:
-            raise UserError(
-                "too many images look alike, as drawings of digits or scans of forms do, to find "
-                "copies by similarity: set split.duplicate_similarity: null, which finds only "
-                "equal images."
-            )
-        alike = _detail_similarity(thumbnails, found)
-        pairs.append(found[alike >= similarity])
-        similarities.append(alike[alike >= similarity])
-    joined = np.concatenate(pairs)
-    order = np.lexsort((joined[:, 1], joined[:, 0]))
-    return joined[order], np.concatenate(similarities)[order]
+    rows = np.arange(len(thumbnails)) if rows is None else rows
+    tasks = count_tasks(len(rows)) if len(rows) >= _POOL_PAYS else 1
+    with (
+        scratch_folder("duplicates") as folder,
+        open_executor(tasks, workers=workers, shared=[folder]) as executor,
+    ):
+        path = folder / "thumbnails.npy"
+        _write_thumbnails(path, thumbnails, rows)
+        vectors = folder / "vectors.npy"
+        _write_vectors(vectors, path, len(rows), executor)
+        pairs = find_candidates(vectors, search, executor)
+        parts = [
+            _Part(str(path), start, start + _PAIRS_A_TASK, pairs[start : start + _PAIRS_A_TASK])
+            for start in range(0, len(pairs), _PAIRS_A_TASK)
+        ]
+        alike = np.concatenate([np.empty(0), *executor.map(_compare_details, parts, str)])
+    kept = alike >= similarity
+    return rows[pairs[kept]], alike[kept]
 
 
-def _coarse_pairs(thumbnails: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield arrays of pairs, int64 `(m, 2)`, of images whose coarse structure agrees."""
-    vectors = _coarse(thumbnails)
-    least = _COARSE_AGREEMENT * _UNIT**2
-    for top in range(0, len(vectors), _ROWS_AT_ONCE):
-        rows = vectors[top : top + _ROWS_AT_ONCE]
-        for start in range(top, len(vectors), _COLUMNS_AT_ONCE):
-            agreement = rows @ vectors[start : start + _COLUMNS_AT_ONCE].T
-            places = np.flatnonzero(agreement >= least)
-            first, second = np.divmod(places, agreement.shape[1])
-            pairs = np.stack([first + top, second + start], axis=1)
-            yield pairs[pairs[:, 0] < pairs[:, 1]]
+class _Part(NamedTuple):
+    """A task: some images of the file `thumbnails`, or some pairs of its images.
+
+    Attributes:
+        thumbnails: Path of a `.npy` file, uint8 `(n, SIDE, SIDE)`.
+        start: Place of the first image, or of the first pair.
+        stop: The place after the last one.
+        pairs: int64 `(m, 2)`; None for images.
+    """
+
+    thumbnails: str
+    start: int
+    stop: int
+    pairs: np.ndarray | None = None
+
+    def __str__(self) -> str:
+        what = "thumbnails" if self.pairs is None else "pairs of images"
+        return f"comparison of {what} from {self.start}"
+
+
+def _write_thumbnails(path: Path, thumbnails: np.ndarray, rows: np.ndarray) -> None:
+    """Write these rows as a `.npy` file, a few at a time."""
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), SIDE, SIDE)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(rows), _IMAGES_A_TASK):
+            file.write(thumbnails[rows[start : start + _IMAGES_A_TASK]].tobytes())
+
+
+def _write_vectors(path: Path, thumbnails: Path, size: int, executor: Executor) -> None:
+    """Write the coarse structure of all thumbnails as a `.npy` file, float32 `(size, _COARSE²)`."""
+    parts = [
+        _Part(str(thumbnails), start, start + _IMAGES_A_TASK)
+        for start in range(0, size, _IMAGES_A_TASK)
+    ]
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (size, _COARSE**2)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for vectors in executor.map(_describe_part, parts, str):
+            file.write(vectors.tobytes())
+
+
+def _describe_part(part: _Part) -> np.ndarray:
+    stored = np.load(part.thumbnails, mmap_mode="r")
+    return _coarse(stored[part.start : part.stop])
+
+
+def _compare_details(part: _Part) -> np.ndarray:
+    assert part.pairs is not None
+    return _detail_similarity(np.load(part.thumbnails, mmap_mode="r"), part.pairs)
 
 
 def _coarse(thumbnails: np.ndarray) -> np.ndarray:
-    """Return weighted low frequencies of each image: whole numbers in float32, of length _UNIT."""
+    """Return weighted low frequencies of each image: whole numbers in float32, of length UNIT."""
     steps = np.arange(_COARSE)
     frequency = np.hypot(steps[:, None], steps)
     vectors = np.zeros((len(thumbnails), _COARSE**2), np.float32)
@@ -100,7 +148,7 @@ def _coarse(thumbnails: np.ndarray) -> np.ndarray:
         flat = (waves[:, :_COARSE, :_COARSE] * frequency).reshape(len(grey), -1)
         length = np.sqrt((flat**2).sum(axis=1))
         detailed = np.sqrt((_high_pass(grey) ** 2).mean(axis=(1, 2))) >= _LEAST_DETAIL
-        scale = np.where(detailed & (length > 0), _UNIT / np.maximum(length, 1e-6), 0)
+        scale = np.where(detailed & (length > 0), UNIT / np.maximum(length, 1e-6), 0)
         vectors[start : start + len(grey)] = np.rint(flat * scale[:, None])
     return vectors
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from classifier.core.config import Params
 from classifier.data.dataset import Split
 from classifier.processing.images import Resize
+from classifier.splitting.candidate_pairs import Search
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -70,6 +71,7 @@ class SplitParams(Params):
     on_bad_image: Literal["error", "skip"]
     duplicates: Literal["group", "drop", "keep"]
     duplicate_similarity: float | None = Field(ge=0.5, le=1)
+    duplicate_search: Search
     checks: CheckParams
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import pandas as pd
 
 from classifier.core.files import write_csv, write_json
 from classifier.data.dataset import SPLITS, Dataset, Split
+from classifier.splitting.candidate_pairs import INDEX_PAYS
 from classifier.splitting.class_counts import class_counts
 from classifier.splitting.data_checks import Check, check_images, checks_table
 from classifier.splitting.duplicate_table import (
@@ -85,7 +86,19 @@ def describe_split(dataset: Dataset, result: SplitResult, params: SplitParams) -
             lines.append(f"no {name} images of {', '.join(lacking)}: their measures are left out")
     lines += describe_groups(dataset, result, params)
     lines += describe_duplicates(dataset, result.duplicates)
+    lines += describe_search(len(result.duplicates.images), params)
     return [*lines, *describe_leaks(dataset, params.group_by), *_complaints(result)]
+
+
+def describe_search(size: int, params: SplitParams) -> list[str]:
+    """Return a line on the search for near-duplicates among `size` images, if it takes long."""
+    is_exact = params.duplicate_similarity is not None and params.duplicate_search == "exact"
+    if not is_exact or size < INDEX_PAYS:
+        return []
+    return [
+        f"each of {size:,} images was compared with each other one, which takes long; "
+        "split.duplicate_search: index compares it with similar ones alone"
+    ]
 
 
 def _describe_size(dataset: Dataset, result: SplitResult, split: Split) -> str:

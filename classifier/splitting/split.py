@@ -100,7 +100,7 @@ def split(
         decoded = decode_all(members, preprocessing, len(images))
         problems = table.store(decoded, params.on_bad_image)
         dropped = selected.dropped | table.keep_readable(params.min_images_per_class)
-        duplicates = _find_duplicates(table, params.duplicate_similarity)
+        duplicates = _find_duplicates(table, params)
         _write_duplicate_images(output / "duplicate_images.npy", table, duplicates)
         copies, small = _drop_redundant(table, duplicates, params)
     together = _mark_groups(table, [columns.index(name) for name in params.group_by], params)
@@ -127,10 +127,11 @@ def split(
     )
 
 
-def _find_duplicates(table: ImageTable, similarity: float | None) -> Duplicates:
+def _find_duplicates(table: ImageTable, params: SplitParams) -> Duplicates:
     """Find all duplicates, in the order of `sort_for_people`."""
     facts = table.facts
-    pairs = find_pairs(facts["sha256"], facts["pixels"], facts["thumbnail"], similarity)
+    similarity, search = params.duplicate_similarity, params.duplicate_search
+    pairs = find_pairs(facts["sha256"], facts["pixels"], facts["thumbnail"], similarity, search)
     groups = group_pairs(pairs, len(table.images))
     return Duplicates(table.images, sort_for_people(table.images, pairs), groups)
 

@@ -1,10 +1,12 @@
+import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from classifier.core.cache import cache_folder, locked, read_checked, write_checked
+from classifier.core.cache import cache_folder, locked, read_checked, scratch_folder, write_checked
 from classifier.core.errors import UserError
 
 
@@ -105,3 +107,14 @@ def test_lock_is_free_again_after_an_exception(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             failing()
+
+
+def test_scratch_folder_is_removed_and_so_are_old_ones_of_killed_programs() -> None:
+    kind = cache_folder("search")
+    for name, age in (("scratch-old", 2 * 86400), ("scratch-new", 60)):
+        (kind / name).mkdir()
+        os.utime(kind / name, times=(time.time() - age, time.time() - age))
+    with scratch_folder("search") as folder:
+        (folder / "images.npy").write_bytes(b"a")
+        assert sorted(path.name for path in kind.iterdir()) == sorted([folder.name, "scratch-new"])
+    assert [path.name for path in kind.iterdir()] == ["scratch-new"]

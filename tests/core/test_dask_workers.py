@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,15 +97,15 @@ def test_worker_with_another_release_is_refused(
     monkeypatch.setattr(dask_workers, "installed_versions", lambda *_: {"numpy": "0.1"})
     said = r"the Dask worker on .* has numpy .*, and 0\.1 is needed: install requirements.lock"
     monkeypatch.setattr(dask_workers, "LIBRARIES", ("numpy",))
-    with open_executor(1) as executor, pytest.raises(UserError, match=said):
-        list(executor.map(refuse, [0]))
+    with open_executor(2) as executor, pytest.raises(UserError, match=said):
+        list(executor.map(refuse, [0, 1]))
 
 
 def test_worker_with_other_code_is_refused(used: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_workers, "code_digest", lambda *_: "another")
     said = "has another version of this project: check out the same commit there"
-    with open_executor(1) as executor, pytest.raises(UserError, match=said):
-        list(executor.map(refuse, [0]))
+    with open_executor(2) as executor, pytest.raises(UserError, match=said):
+        list(executor.map(refuse, [0, 1]))
 
 
 def test_file_that_a_machine_sees_otherwise_is_named(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_task_of_a_killed_worker_goes_to_another_and_a_lost_scheduler_is_a_sente
             next(results)
             started.scheduler.kill()
             with pytest.raises(UserError, match=r"scheduler at tcp.* is gone .* the same command"):
-                list(results) + list(executor.map(square, orders))
+                list(chain(results, executor.map(square, orders)))
 
 
 def test_scheduler_that_does_not_answer_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ def digests(*values: int) -> np.ndarray:
 
 def test_equal_images_stand_beside_the_first_of_them() -> None:
     thumbnails = np.zeros((5, SIDE, SIDE), np.uint8)
-    pairs = find_pairs(digests(7, 8, 7, 9, 6), digests(1, 2, 1, 1, 3), thumbnails, 0.75)
+    pairs = find_pairs(digests(7, 8, 7, 9, 6), digests(1, 2, 1, 1, 3), thumbnails, 0.75, "exact")
     assert pairs == [Pair(0, 2, "file", 1.0), Pair(0, 3, "pixels", 1.0)]
 
 
@@ -28,9 +28,9 @@ def test_near_duplicates_of_copies_are_found_once() -> None:
     noise = np.random.default_rng(0).integers(0, 200, (2, SIDE, SIDE), dtype=np.uint8)
     thumbnails = np.stack([noise[0], noise[1], noise[0], noise[0] + 3])
     files, pixels = digests(1, 2, 1, 4), digests(1, 2, 1, 4)
-    pairs = find_pairs(files, pixels, thumbnails, 0.75)
+    pairs = find_pairs(files, pixels, thumbnails, 0.75, "exact")
     assert [pair[:3] for pair in pairs] == [(0, 2, "file"), (0, 3, "near")]
-    assert find_pairs(files, pixels, thumbnails, None) == pairs[:1]
+    assert find_pairs(files, pixels, thumbnails, None, "exact") == pairs[:1]
 
 
 def test_groups_join_what_hangs_together() -> None:

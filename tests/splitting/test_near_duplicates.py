@@ -1,8 +1,11 @@
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageEnhance
 
 from classifier.core.errors import UserError
+from classifier.splitting.candidate_pairs import Search
 from classifier.splitting.near_duplicates import SIDE, grey_thumbnail, near_pairs
 
 
@@ -37,7 +40,7 @@ def variants(image: Image.Image) -> dict[str, Image.Image]:
 def test_changed_copies_are_found_among_others(change: str) -> None:
     others = [scene(seed) for seed in range(1, 40)]
     pairs, similarity = near_pairs(
-        thumbnails_of(scene(0), *others, variants(scene(0))[change]), 0.75
+        thumbnails_of(scene(0), *others, variants(scene(0))[change]), 0.75, "exact"
     )
     assert pairs.tolist() == [[0, 40]]
     assert 0.75 <= similarity[0] <= 1
@@ -50,31 +53,78 @@ def test_images_that_share_a_horizon_alone_are_different() -> None:
         pixels = generator.normal(120, 6, (96, 96, 3))
         pixels[:height] += 70
         seas.append(Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)))
-    assert len(near_pairs(thumbnails_of(*seas), 0.75)[0]) == 0
+    assert len(near_pairs(thumbnails_of(*seas), 0.75, "exact")[0]) == 0
 
 
 def test_plain_images_are_in_no_pair() -> None:
     plain = [Image.new("RGB", (20, 20), (shade, shade, shade)) for shade in (0, 128, 128, 255)]
-    assert len(near_pairs(thumbnails_of(*plain), 0.5)[0]) == 0
+    assert len(near_pairs(thumbnails_of(*plain), 0.5, "exact")[0]) == 0
 
 
-def test_pairs_ascend_and_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = [scene(seed) for seed in range(6)] * 3
-    whole, similarity = near_pairs(thumbnails_of(*images), 0.75)
-    assert len(whole) == 18
-    assert whole.tolist() == sorted(whole.tolist())
-    for name in ("_ROWS_AT_ONCE", "_COLUMNS_AT_ONCE", "_PAIRS_AT_ONCE"):
-        monkeypatch.setattr(f"classifier.splitting.near_duplicates.{name}", 4)
-    parts, again = near_pairs(thumbnails_of(*images), 0.75)
-    np.testing.assert_array_equal(whole, parts)
-    np.testing.assert_allclose(similarity, again, atol=2e-4)
+def copies(count: int, variants_of_each: int) -> np.ndarray:
+    """Thumbnails of scenes, and paler and moved copies of each."""
+    scenes = [scene(seed, 40) for seed in range(count)]
+    changed = [ImageEnhance.Contrast(image).enhance(0.5) for image in scenes]
+    return thumbnails_of(*(scenes + changed) * variants_of_each)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_pairs_do_not_depend_on_the_number_of_workers(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = copies(30, 2)
+    alone = near_pairs(images, 0.75, "exact")
+    assert len(alone[0]) == 30 * 6
+    assert alone[0].tolist() == sorted(alone[0].tolist())
+    monkeypatch.setattr("classifier.splitting.near_duplicates._POOL_PAYS", 0)
+    monkeypatch.setattr("classifier.splitting.near_duplicates._PAIRS_A_TASK", 50)
+    monkeypatch.setattr("classifier.splitting.candidate_pairs._ROWS_A_TASK", 32)
+    together = near_pairs(images, 0.75, "exact", workers=workers)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("search", ["exact", "index"])
+def test_pairs_do_not_depend_on_the_blocks(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = copies(6, 3)
+    whole = near_pairs(images, 0.75, search)
+    assert len(whole[0]) == 6 * 15
+    monkeypatch.setattr("classifier.splitting.near_duplicates._PAIRS_A_TASK", 7)
+    for name in ("_ROWS_A_TASK", "_ROWS_AT_ONCE", "_COLUMNS_AT_ONCE"):
+        monkeypatch.setattr(f"classifier.splitting.candidate_pairs.{name}", 4)
+    parts = near_pairs(images, 0.75, search)
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_index_finds_no_other_pairs_and_most_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss")
+    noise = np.random.default_rng(0).normal(0, 2, (600, SIDE, SIDE))
+    images = np.clip(copies(200, 1).repeat(2, axis=0)[:600] + noise, 0, 255).astype(np.uint8)
+    exact = {tuple(pair) for pair in near_pairs(images, 0.6, "exact")[0].tolist()}
+    monkeypatch.setattr("classifier.splitting.candidate_pairs._LISTS_SEARCHED", 4)
+    found = {tuple(pair) for pair in near_pairs(images, 0.6, "index")[0].tolist()}
+    assert found <= exact
+    assert len(exact) > 200
+    assert len(found) > 0.8 * len(exact)
+
+
+def test_only_chosen_rows_take_part() -> None:
+    images = copies(3, 1)
+    assert near_pairs(images, 0.75, "exact", np.array([1, 2, 4]))[0].tolist() == [[1, 4]]
+
+
+def test_index_without_its_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(UserError, match=r"index needs one more package: `pip install faiss-cpu`"):
+        near_pairs(copies(2, 1), 0.75, "index")
 
 
 def test_no_images_have_no_pairs() -> None:
-    assert len(near_pairs(np.empty((0, SIDE, SIDE), np.uint8), 0.75)[0]) == 0
+    assert len(near_pairs(np.empty((0, SIDE, SIDE), np.uint8), 0.75, "exact")[0]) == 0
 
 
 def test_images_that_all_look_alike_are_refused() -> None:
     images = [scene(0)] * 100
     with pytest.raises(UserError, match=r"too many images look alike.+_similarity: null"):
-        near_pairs(thumbnails_of(*images), 0.75)
+        near_pairs(thumbnails_of(*images), 0.75, "exact")

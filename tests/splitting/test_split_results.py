@@ -4,11 +4,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from builders.class_sizes import PETS, dataset_of
-from builders.splits import LIMITS
+from builders.splits import LIMITS, split_params
 from builders.tiny import tiny_result
 
+from classifier.splitting.candidate_pairs import INDEX_PAYS
 from classifier.splitting.params import CheckParams
-from classifier.splitting.results import write_results
+from classifier.splitting.results import describe_search, write_results
 
 PROBLEMS = [("a, b.png", "it is damaged.")]
 
@@ -78,3 +79,11 @@ def test_measures_histograms_and_modes_are_those_of_the_images(report: Path) -> 
         "width", "height", "aspect_ratio", "brightness", "contrast",
     }  # fmt: skip
     assert (report / "image_modes.csv").read_text("utf-8") == "mode,images\nRGB,27\n"
+
+
+def test_search_that_takes_long_is_said_with_the_remedy() -> None:
+    exact = split_params(duplicate_search="exact")
+    assert "split.duplicate_search: index" in describe_search(INDEX_PAYS, exact)[0]
+    assert describe_search(INDEX_PAYS - 1, exact) == []
+    assert describe_search(INDEX_PAYS, split_params(duplicate_search="index")) == []
+    assert describe_search(INDEX_PAYS, split_params(duplicate_similarity=None)) == []
