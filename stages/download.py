@@ -1,4 +1,4 @@
-"""Get the images that `download.source` names, verified, in data/raw/: one file, with labels."""
+"""Get the images that `download.source` names, verified, in data/raw/, with their labels."""
 
 import sys
 import time
@@ -21,9 +21,10 @@ def main() -> None:
     """Run the stage."""
     started = time.perf_counter()
     params = load_section("download", DownloadParams)
-    file, lines = acquire(params, RAW)
-    size = file.stat().st_size
-    print(f"download: {file} holds the images of {params.source}, {size / 1e6:.1f} MB")
+    files, lines = acquire(params, RAW)
+    size = sum(file.stat().st_size for file in files)
+    hold = f"{files[0]} holds" if len(files) == 1 else f"{len(files)} files in {RAW} hold"
+    print(f"download: {hold} the images of {params.source}, {size / 1e6:.1f} MB")
     for line in [*lines, *describe_untracked(params)]:
         print(f"download: {line}")
     write_timing("download", started, megabytes=round(size / 1e6, 1))

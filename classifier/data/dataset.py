@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from classifier.core.errors import UserError
+from classifier.data.stored_images import Images, StoredImages, open_images
 from classifier.processing.images import Preprocessing
 
 Split = Literal["train", "val", "test"]
@@ -23,7 +24,8 @@ class Dataset:
     """Decoded images and their manifest, whose row i describes image i.
 
     Attributes:
-        images: uint8 `(N, S, S, 3)`, memory-mapped, so that only the rows in use are in memory.
+        images: uint8 `(N, S, S, 3)`, memory-mapped shards, so that only the rows in use are in
+            memory; or an array.
         manifest: Columns `path, class, label, split, width, height, mode, bytes, sha256, group`;
             near-duplicates have the same group, other images have group 0. Then the data's own
             columns, such as a patient, all of them text.
@@ -31,7 +33,7 @@ class Dataset:
         preprocessing: How image files were decoded and scaled.
     """
 
-    images: np.ndarray
+    images: Images
     manifest: pd.DataFrame
     classes: list[str]
     preprocessing: Preprocessing
@@ -48,23 +50,11 @@ class Dataset:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the images of these rows, in any order: uint8 `(n, S, S, 3)`.
 
-        Each image of a memory map is read from the file in one piece: access to random rows of the
-        map would also read their neighbours, which takes a disk far more time.
-
         Raises:
-            UserError: The file has become shorter.
+            UserError: See `StoredImages.read`.
         """
         images = self.images
-        if not isinstance(images, np.memmap) or images.filename is None:
-            return images[rows]
-        chosen = np.empty((len(rows), *images.shape[1:]), images.dtype)
-        size = images[0].nbytes
-        with Path(images.filename).open("rb", buffering=0) as file:
-            for image, row in zip(chosen, rows.tolist(), strict=True):
-                file.seek(images.offset + row * size)
-                if file.readinto(image.data) != size:
-                    raise UserError(f"{images.filename} has changed: run the split stage again.")
-        return chosen
+        return images.read(rows) if isinstance(images, StoredImages) else images[rows]
 
     def leaked(self, split: Split) -> np.ndarray:
         """Return which images of `split` have a near-duplicate or their group in train: bool."""
@@ -86,26 +76,25 @@ def load_dataset(folder: Path) -> Dataset:
     """Open what the split stage wrote to `folder`.
 
     Raises:
-        UserError: A file is missing or damaged, or images and manifest differ in length.
+        UserError: A file is missing or damaged, or images and manifest do not belong together.
     """
     try:
-        images = np.load(folder / "images.npy", mmap_mode="r")
         # Class names, paths and the data's own columns, such as `NA` or `007`, are text, not
         # missing values or numbers.
         types = defaultdict(lambda: str, dict.fromkeys(_NUMBERS, "int64"))
         manifest = pd.read_csv(folder / "manifest.csv", dtype=types, keep_default_na=False)
         classes = json.loads((folder / "classes.json").read_text("utf-8"))
-        preprocessing = json.loads((folder / "preprocessing.json").read_text("utf-8"))
+        described = json.loads((folder / "preprocessing.json").read_text("utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: run the split stage first.") from None
-    except (ValueError, EOFError) as error:  # not an array, table or JSON
+    except (ValueError, EOFError) as error:  # not a table or JSON
         reason = " ".join(str(error).split())
         raise UserError(
             f"{folder} is damaged ({reason}): run the split stage again, or `dvc checkout`."
         ) from None
-    if len(images) != len(manifest):
-        raise UserError(
-            f"{folder} holds {len(images)} images but {len(manifest)} manifest rows: "
-            "run the split stage again."
-        )
-    return Dataset(images, manifest, classes, Preprocessing(**preprocessing))
+    shards = described.pop("shards", None)
+    if shards is None:
+        raise UserError(f"{folder} is of an earlier release: run the split stage again.")
+    preprocessing = Preprocessing(**described)
+    images = open_images(folder, manifest["path"].tolist(), shards, preprocessing.stored_size)
+    return Dataset(images, manifest, classes, preprocessing)

@@ -4,12 +4,13 @@ import numpy as np
 from PIL import Image
 
 from classifier.data.dataset import Dataset
+from classifier.data.stored_images import Images
 
 _IMAGES_AT_ONCE = 256
 Channels = tuple[float, float, float]
 
 
-def channel_statistics(images: np.ndarray, rows: np.ndarray) -> tuple[Channels, Channels]:
+def channel_statistics(images: Images, rows: np.ndarray) -> tuple[Channels, Channels]:
     """Return mean and standard deviation of red, green and blue over `images[rows]`, in 0..255.
 
     images: uint8 `(N, S, S, 3)`, read in parts. Histograms are added up, so the result is exact.

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from classifier.data.stored_images import Images
 from classifier.models.network import Classifier
 from classifier.processing.softmax import Merge, merge_views
 from classifier.processing.views import View
@@ -58,7 +59,7 @@ def _log_losses(
 
 @torch.no_grad()
 def milliseconds_per_image(
-    model: Classifier, images: np.ndarray, rows: np.ndarray, views: Sequence[View]
+    model: Classifier, images: Images, rows: np.ndarray, views: Sequence[View]
 ) -> float:
     """Return the latency without any cache: the fastest of three batches of `rows`."""
     seconds = []

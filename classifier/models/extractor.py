@@ -24,6 +24,7 @@ from tqdm import tqdm
 from classifier.core.cache import cache_folder, digest_tensors, read_checked, write_checked
 from classifier.core.code import code_digest
 from classifier.core.versions import installed_versions
+from classifier.data.stored_images import Images
 from classifier.models.devices import device_name
 from classifier.models.network import Classifier
 from classifier.models.stored_backbone import StoredBackbone
@@ -45,9 +46,7 @@ class FeatureExtractor:
             {**model.backbone.state_dict(), "mean": model.mean, "std": model.std}
         )
 
-    def features(
-        self, images: np.ndarray, rows: np.ndarray, views: Sequence[View]
-    ) -> list[np.ndarray]:
+    def features(self, images: Images, rows: np.ndarray, views: Sequence[View]) -> list[np.ndarray]:
         """Return features of `images[rows]` seen through each view: float32 `(n, features)`.
 
         images: uint8 `(N, S, S, 3)`. From the cache folder where they are there and whole; a file
@@ -56,9 +55,7 @@ class FeatureExtractor:
         digest = _digest_images(images)
         return [self._features(images, rows, view, digest) for view in views]
 
-    def _features(
-        self, images: np.ndarray, rows: np.ndarray, view: View, digest: str
-    ) -> np.ndarray:
+    def _features(self, images: Images, rows: np.ndarray, view: View, digest: str) -> np.ndarray:
         path = cache_folder("features") / f"{self._key(digest, view)}.npy"
         known, features = _read_features(path, len(images))
         missing = rows[~known[rows]]
@@ -86,7 +83,7 @@ class FeatureExtractor:
         }
         return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]
 
-    def _compute(self, images: np.ndarray, rows: np.ndarray, view: View) -> np.ndarray:
+    def _compute(self, images: Images, rows: np.ndarray, view: View) -> np.ndarray:
         if self._network is None:
             self._network = _for_inference(self._model.backbone, self._dtype)
         network, device = self._network, self._model.mean.device
@@ -136,7 +133,7 @@ def _read_features(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None
     return np.load(buffer), np.load(buffer)
 
 
-def _digest_images(images: np.ndarray) -> str:
+def _digest_images(images: Images) -> str:
     # The order counts too: what a random view shows of an image depends on its row.
     digest = hashlib.sha256(f"{images.shape}".encode())
     for start in range(0, len(images), 256):

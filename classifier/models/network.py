@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from classifier.core.config import Params
 from classifier.core.errors import UserError
+from classifier.data.stored_images import Images
 from classifier.models.airbench import AirbenchNet
 from classifier.models.compact_cnn import CompactNet
 from classifier.models.stored_backbone import stored_backbone
@@ -173,7 +174,7 @@ def restore_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     network.load_state_dict(state)
 
 
-def learn_from_images(model: Classifier, images: np.ndarray, rows: np.ndarray) -> None:
+def learn_from_images(model: Classifier, images: Images, rows: np.ndarray) -> None:
     """Set what a network takes from the training images before it is trained.
 
     images: uint8 `(N, S, S, 3)`; a part of `rows` is used.

@@ -8,6 +8,7 @@ import torch
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset, Split, load_dataset
+from classifier.data.stored_images import Images
 from classifier.models.bundle import Bundle, load_bundle
 from classifier.models.extractor import FeatureExtractor
 from classifier.models.network import Classifier
@@ -64,7 +65,7 @@ def predict_split(
 @torch.no_grad()
 def predict_logits(
     model: Classifier,
-    images: np.ndarray,
+    images: Images,
     rows: np.ndarray,
     views: Sequence[View],
     *,
@@ -92,7 +93,7 @@ def predict_logits(
 
 
 def _predict_from_features(
-    model: Classifier, images: np.ndarray, rows: np.ndarray, views: Sequence[View]
+    model: Classifier, images: Images, rows: np.ndarray, views: Sequence[View]
 ) -> np.ndarray:
     features = np.stack(FeatureExtractor(model).features(images, rows, views))
     return model.head(torch.from_numpy(features).to(model.mean.device)).cpu().numpy()

@@ -67,7 +67,9 @@ class RunResults:
         """Origin of the images, without a path or a password."""
         if self.source["source"] == "digits":
             return "the 1,797 handwritten digits of scikit-learn"
-        return public_address(self.source["url"]) or str(self.source["file"])
+        if self.source["source"] == "folder":
+            return "a folder of images"
+        return public_address(self.source["url"]) or ", ".join(self.source["files"])
 
     @property
     def images(self) -> int:

@@ -1,4 +1,4 @@
-"""Get the images of any source as one file in data/raw/, with the label of each image."""
+"""Get the images of any source as verified files in data/raw/, with the label of each image."""
 
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from classifier.core.errors import UserError
 from classifier.core.files import sha256_of, write_json
 from classifier.sources import cifar10
 from classifier.sources.account import describe_files
-from classifier.sources.archives import MAX_WANTED, list_members, read_members, write_zip
+from classifier.sources.archives import MAX_WANTED, list_members, read_members
 from classifier.sources.fetch import (
     check_file,
     copy_file,
@@ -24,13 +24,14 @@ from classifier.sources.fetch import (
     local_path,
     parse_checksum,
 )
-from classifier.sources.folders import list_folder, read_file, read_images
+from classifier.sources.folders import list_folder, read_file, read_image
 from classifier.sources.ignore import ignore_files
 from classifier.sources.labelling.label_pattern import label_by_pattern
 from classifier.sources.labelling.label_table import label_by_table
 from classifier.sources.labelling.labels import Labels
 from classifier.sources.labelling.layout import label_by_folders
 from classifier.sources.names import ignored_by
+from classifier.sources.packing import pack
 from classifier.sources.params import DownloadParams
 from classifier.sources.tables import FILES, LABELS, SeenFile, write_files, write_labels
 
@@ -43,34 +44,33 @@ class Found(NamedTuple):
     """What a source holds, before anything is written.
 
     Attributes:
-        name: Of the file that will hold the images.
         files: Every file of the source, sorted by path.
         folders: Names of its folders, as far as the source lists them.
         read: Returns the content of one file; None if there is no such file.
-        store: Writes the file that holds the images to a path; takes the files, too, whose status
-            says which are images.
+        store: Writes the files that hold the images to a folder and returns their paths; takes
+            the files of the source, too, whose status says which are images.
     """
 
-    name: str
     files: list[SeenFile]
     folders: list[str]
     read: Callable[[str], bytes | None]
-    store: Callable[[Path, list[SeenFile]], None]
+    store: Callable[[Path, list[SeenFile]], list[Path]]
 
 
 class Acquired(NamedTuple):
-    """What `acquire` has written: the file that holds the images, and lines that say what it is."""
+    """What `acquire` has written: files that hold the images, and lines that say what they are."""
 
-    file: Path
+    files: list[Path]
     lines: list[str]
 
 
 def acquire(params: DownloadParams, folder: Path) -> Acquired:
-    """Write the data file, its tables and `source.json` to `folder`.
+    """Write the files that hold the images, their tables and `source.json` to `folder`.
 
-    `labels.csv` and `files.csv` are those of `tables`. `source.json` has the keys source, url, file
-    (its name), checksum (its SHA-256) and bytes. Other files in `folder` are removed. Labels are
-    read before anything is written.
+    Digits and folders are packed into `params.shards` zip files; an archive stays as it came.
+    `labels.csv` and `files.csv` are those of `tables`. `source.json` has the keys source, url,
+    shards and files: the checksum (SHA-256) and bytes of each file, by its name. Other files in
+    `folder` are removed. Labels are read before anything is written.
 
     Raises:
         UserError: The data cannot be obtained, has another checksum, or does not say the class of
@@ -81,42 +81,48 @@ def acquire(params: DownloadParams, folder: Path) -> Acquired:
     _check_images(files, params)
     labels = _label(files, folders, found.read, params)
     files = _account(files, labels)
-    file = folder / found.name
-    found.store(file, files)
+    stored = found.store(folder, files)
     write_labels(folder / LABELS, labels.images, labels.columns)
     write_files(folder / FILES, files)
     description = {
         "source": params.source,
         "url": _address(params)[0],
-        "file": file.name,
-        "checksum": f"sha256:{sha256_of(file)}",
-        "bytes": file.stat().st_size,
+        "shards": params.shards,
+        "files": {
+            file.name: {"checksum": f"sha256:{sha256_of(file)}", "bytes": file.stat().st_size}
+            for file in stored
+        },
     }
     write_json(folder / DESCRIPTION, description)
+    written = {file.name for file in stored} | {LABELS, FILES, DESCRIPTION}
     for other in folder.iterdir():  # files of a run with other params
-        if other.name not in (file.name, LABELS, FILES, DESCRIPTION):
+        if other.name not in written:
             other.unlink()
-    return Acquired(file, [describe_files(files), *labels.lines])
+    return Acquired(stored, [describe_files(files), *labels.lines])
 
 
 def _find(params: DownloadParams) -> Found:
     """Return what the source holds; a web archive is downloaded to the cache for that."""
     if params.source == "digits":
-        images = list(_digits())
-        files = [SeenFile(name, len(content), "image") for name, content in images]
+        images = dict(_digits())
+        files = [SeenFile(name, len(content), "image") for name, content in images.items()]
         return Found(
-            "digits.zip", files, [], dict(images).get, lambda path, _: write_zip(path, images)
+            files,
+            [],
+            images.get,
+            lambda raw, files: pack(raw, files, lambda file: images[file.path], params.shards),
         )
     if params.source == "folder":
         assert params.url is not None
         folder = local_path(params.url)
-        listing = list_folder(folder)
+        files, folders, renamed = list_folder(folder)
         return Found(
-            "images.zip",
-            listing.files,
-            listing.folders,
-            lambda name: read_file(folder, name, listing.renamed),
-            lambda path, files: write_zip(path, read_images(folder, files, listing.renamed)),
+            files,
+            folders,
+            lambda name: read_file(folder, name, renamed),
+            lambda raw, files: pack(
+                raw, files, lambda file: read_image(folder, file, renamed), params.shards
+            ),
         )
     url, checksum = _address(params)
     assert url is not None
@@ -132,13 +138,15 @@ def _find(params: DownloadParams) -> Found:
     def read(name: str) -> bytes | None:
         return next((content for _, content in read_members(archive, name.__eq__)), None)
 
-    def store(path: Path, _: list[SeenFile]) -> None:
+    def store(raw: Path, _: list[SeenFile]) -> list[Path]:
+        path = raw / _base_name(url)
         if is_web_address(url):
             link_or_copy(archive, path)
         else:
             copy_file(archive, path, expected)
+        return [path]
 
-    return Found(_base_name(url), files, folders, read, store)
+    return Found(files, folders, read, store)
 
 
 def _label(

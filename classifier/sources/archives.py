@@ -35,6 +35,7 @@ MAX_WANTED = 1 << 29
 _MAX_HEADER = 1 << 20
 _WHOLE = -1  # instead of a number of bytes, as in `read`
 _FILES = ("image", "no image")  # the entries whose content may be read
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # first bytes; the second are those of an empty one
 _HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -98,6 +99,12 @@ def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[st
                 yield member.name, content
 
 
+def is_zip(path: Path) -> bool:
+    """Return whether single members are read without reading all that lie before them."""
+    with path.open("rb") as file:
+        return file.read(4) in _ZIP
+
+
 def write_zip(path: Path, entries: Iterable[tuple[str, bytes]]) -> None:
     """Write names and contents as an uncompressed zip; the same entries give the same bytes."""
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -138,7 +145,7 @@ def _walk(path: Path, wanted: Callable[[str], int]) -> Iterator[tuple[Member, by
     with path.open("rb") as file:
         start = file.read(6)
         file.seek(0)
-        if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        if start.startswith(_ZIP):
             yield from _walk_zip(path, file, wanted)
         elif start.startswith(b"\x1f\x8b"):
             with gzip.open(file) as content:

@@ -2,11 +2,9 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
-
-from tqdm import tqdm
 
 from classifier.core.errors import UserError
 from classifier.processing.formats import IMAGE_SUFFIXES, SNIFF_BYTES, is_image
@@ -70,17 +68,13 @@ def list_folder(folder: Path) -> FolderListing:
     return listing
 
 
-def read_images(
-    folder: Path, files: Sequence[SeenFile], renamed: Mapping[str, str]
-) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each image among `files`; `renamed` as in `FolderListing`.
+def read_image(folder: Path, file: SeenFile, renamed: Mapping[str, str]) -> bytes:
+    """Return the content of an image; `renamed` as in `FolderListing`.
 
     Raises:
-        UserError: A file has changed since it was listed, or changes while it is read.
+        UserError: The file has changed since it was listed, or changes while it is read.
     """
-    images = [file for file in files if file.status == "image"]
-    for file in tqdm(images, folder.name, unit="images", disable=None):
-        yield file.path, _read(folder / renamed.get(file.path, file.path), file.size)
+    return _read(folder / renamed.get(file.path, file.path), file.size)
 
 
 def read_file(folder: Path, name: str, renamed: Mapping[str, str]) -> bytes | None:

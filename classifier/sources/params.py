@@ -63,6 +63,7 @@ class DownloadParams(Params):
         class_level: Which folder is the class: 1 for the first, -1 for the innermost.
         splits: Names or paths of the folders of each split.
         ignore: Patterns of files and folders to leave out.
+        shards: Number of files among which the images are divided.
         on_bad_row: What to do where labels and images do not fit.
         watch: A path that DVC watches: the stage runs again when its content changes.
     """
@@ -74,6 +75,7 @@ class DownloadParams(Params):
     class_level: int | None
     splits: _Splits | None
     ignore: list[str]
+    shards: int = Field(ge=1, le=4096)
     on_bad_row: Literal["error", "skip"]
     checksum: str | None
     watch: str = Field(min_length=1)

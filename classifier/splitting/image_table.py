@@ -1,66 +1,56 @@
 """Hold the data set while it is built: path, facts and pixels of every image."""
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from typing import BinaryIO, Literal
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from classifier.core.errors import UserError
-from classifier.splitting.decoding import Decoded
-from classifier.splitting.images_file import ImagesFile
-from classifier.splitting.near_duplicates import SIDE
+from classifier.core.files import replacing
+from classifier.core.shards import shard_names
+from classifier.data.stored_images import StoredImages, open_shard, places_in_shards
+from classifier.sources.fetch import link_or_copy
+from classifier.splitting.decoding import FACTS, DecodedShard
+from classifier.splitting.images_file import write_npy_header
 from classifier.splitting.raw_images import RawImage, without_small
 
-_FACTS = [
-    ("width", np.int32),  # 0 means not read
-    ("height", np.int32),
-    ("mode", "U8"),
-    ("bytes", np.int64),  # size of the file
-    ("largest", np.int64),  # see `DecodedImage`
-    ("sha256", np.uint8, 32),  # of the file
-    ("pixels", np.uint8, 16),  # digest of the stored pixels
-    ("thumbnail", np.uint8, (SIDE, SIDE)),
-    ("group", np.int64),
-]
+_IMAGES_AT_ONCE = 64
 
 
 class ImageTable:
-    """Images and facts in memory, pixels in a file; all three have the same row numbers.
+    """Images and facts in memory, pixels in decoded shards; all three have the same row numbers.
 
     Attributes:
         images: Sorted by path.
-        facts: Structured array `(n,)` of width, height, mode, bytes, largest, sha256, pixels,
-            thumbnail, group.
+        facts: Structured array `(n,)`, see `decoding.FACTS`.
     """
 
-    def __init__(self, images: list[RawImage], file: BinaryIO, stored_size: int) -> None:
-        self.images = images
-        self.facts = np.zeros(len(images), _FACTS)
-        self._stored = ImagesFile(file, len(images), stored_size)
-        self._warnings: dict[str, tuple[str, ...]] = {}  # by path; most images have none
+    def __init__(
+        self,
+        images: list[RawImage],
+        shard_of: np.ndarray,
+        shards: Sequence[DecodedShard],
+        stored_size: int,
+    ) -> None:
+        """Join the decoded shards.
 
-    def store(
-        self, decoded: Iterable[Decoded], on_bad_image: Literal["error", "skip"]
-    ) -> list[tuple[str, str]]:
-        """Store each image in its row; return path and reason of each that cannot be read.
-
-        Raises:
-            UserError: An image cannot be read and `on_bad_image` is `error`.
+        Args:
+            images: Sorted by path.
+            shard_of: Shard of each image, int `(n,)`.
+            shards: All of them, decoded.
+            stored_size: Side of a stored image in pixels.
         """
-        rows = {image.path: row for row, image in enumerate(self.images)}
-        problems: list[tuple[str, str]] = []
-        for item in decoded:
-            if item.image is not None:
-                self._store_one(rows[item.path], item)
-            elif on_bad_image == "skip":
-                problems.append((item.path, item.reason))
-            else:
-                raise UserError(
-                    f"{item.path} cannot be used: {item.reason} Remove it, or set "
-                    "split.on_bad_image to skip."
-                )
-        return sorted(problems)
+        self.images = images
+        self.facts = np.zeros(len(images), FACTS)
+        for number, shard in enumerate(shards):
+            self.facts[shard_of == number] = shard.facts
+        # Shards hold no pixels of images that cannot be read.
+        readable = self.facts["width"] > 0
+        self._shard_of = shard_of
+        self._place_of = np.zeros(len(images), np.int64)
+        self._place_of[readable] = places_in_shards(shard_of[readable], len(shards))
+        self._shards = [open_shard(shard.file) for shard in shards]
+        self._size = stored_size
+        self._warnings = {path: texts for shard in shards for path, texts in shard.warnings.items()}
 
     def keep_readable(self, min_per_class: int) -> dict[str, int]:
         """Drop the images that could not be read; see `keep`."""
@@ -75,8 +65,8 @@ class ImageTable:
             return {}
         chosen, small = without_small([self.images[row] for row in rows], min_per_class)
         kept = [row for row in rows if self.images[row].class_name not in small]
-        self._stored.keep(kept)
         self.images, self.facts = chosen, self.facts[kept]
+        self._shard_of, self._place_of = self._shard_of[kept], self._place_of[kept]
         return small
 
     def complaints(self) -> list[tuple[str, str]]:
@@ -89,27 +79,30 @@ class ImageTable:
 
     def read_pixels(self, rows: Sequence[int]) -> np.ndarray:
         """Return the stored pixels of these rows: uint8 `(len(rows), S, S, 3)`."""
-        size = self._stored.size
-        pixels = np.empty((len(rows), size, size, 3), np.uint8)
-        for place, row in enumerate(rows):
-            pixels[place] = self._stored.read(row)
-        return pixels
+        stored = StoredImages(self._shards, self._shard_of, self._place_of, self._size)
+        return stored.read(np.array(rows, np.int64))
 
-    def _store_one(self, row: int, item: Decoded) -> None:
-        image = item.image
-        assert image is not None
-        self._stored.write(row, image.pixels)
-        if image.warnings:
-            self._warnings[item.path] = image.warnings
-        digest = hashlib.blake2b(image.pixels.tobytes(), digest_size=16).digest()
-        for name, value in (
-            ("width", image.width),
-            ("height", image.height),
-            ("mode", image.mode),
-            ("bytes", item.size),
-            ("largest", image.largest),
-            ("sha256", np.frombuffer(item.sha256, np.uint8)),
-            ("pixels", np.frombuffer(digest, np.uint8)),
-            ("thumbnail", item.thumbnail),
-        ):
-            self.facts[name][row] = value
+    def write_images(self, output: Path) -> None:
+        """Write `images-*.npy` to `output`, and remove others of this name.
+
+        A shard of which all images are kept is the same file as in the cache, where the file system
+        has links.
+        """
+        names = shard_names(len(self._shards), ".npy")
+        for path in output.glob("images-*.npy"):
+            if path.name not in names:
+                path.unlink()
+        for number, name in enumerate(names):
+            rows = np.flatnonzero(self._shard_of == number)
+            shard = self._shards[number]
+            if len(rows) == len(shard.images):
+                link_or_copy(shard.path, output / name)
+            else:
+                self._write_rows(output / name, rows)
+
+    def _write_rows(self, path: Path, rows: np.ndarray) -> None:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            write_npy_header(file, (len(rows), self._size, self._size, 3))
+            for start in range(0, len(rows), _IMAGES_AT_ONCE):
+                chosen = rows[start : start + _IMAGES_AT_ONCE].tolist()
+                file.write(self.read_pixels(chosen).data)

@@ -1,13 +1,11 @@
 """Choose the images that take part, before they are decoded; every other one has its reason."""
 
-import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from classifier.sources.corrections import Correction
 from classifier.splitting.assignment import check_class_sizes, without_untrained
-from classifier.splitting.decoding import RawFile
 from classifier.splitting.params import SplitParams
 from classifier.splitting.raw_images import RawImage, without_excluded, without_small
 from classifier.splitting.relabelling import Relabelled, relabel
@@ -41,7 +39,7 @@ class Selection(NamedTuple):
 def select_images(
     labelled: list[RawImage],
     corrections: Sequence[Correction],
-    file: RawFile,
+    digests: Callable[[], dict[str, str]],
     params: SplitParams,
 ) -> Selection:
     """Apply the corrections; leave out classes that are excluded, too small or without training.
@@ -49,19 +47,13 @@ def select_images(
     Args:
         labelled: All images with a label, sorted by path.
         corrections: See `relabel`.
-        file: Holds the images; is read here only if a correction names a hash.
+        digests: See `relabel`.
         params: Section `split`.
 
     Raises:
         UserError: A correction or an excluded class is unknown, or a class would be missing in a
             split.
     """
-
-    def digests() -> dict[str, str]:
-        wanted = {image.path for image in labelled}
-        members = file.reader.read_members(file.path, wanted.__contains__)
-        return {path: hashlib.sha256(content).hexdigest() for path, content in members}
-
     relabelled = relabel(labelled, corrections, digests)
     left_out = {path: LeftOut("excluded", reason) for path, reason in relabelled.excluded.items()}
     excluded = [unicodedata.normalize("NFC", name) for name in params.exclude_classes]

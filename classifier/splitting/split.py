@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from classifier.core.errors import UserError
 from classifier.core.files import replacing, write_bytes, write_json
+from classifier.core.shards import shards_of
 from classifier.data.dataset import Split
 from classifier.processing.images import Preprocessing
 from classifier.sources.corrections import Correction
 from classifier.splitting.assignment import assign, expected_sizes
-from classifier.splitting.decoding import decode_all, open_raw
+from classifier.splitting.decoded_shards import decode
 from classifier.splitting.duplicates import (
     MAX_SHOWN_PAIRS,
     Duplicates,
@@ -26,6 +28,7 @@ from classifier.splitting.duplicates import (
 from classifier.splitting.groups import check_columns, column_groups, join_groups
 from classifier.splitting.image_table import ImageTable
 from classifier.splitting.params import SplitParams
+from classifier.splitting.raw_files import RawFiles, hash_images, open_raw
 from classifier.splitting.raw_images import RawImage, read_labels
 from classifier.splitting.relabelling import Relabelled
 from classifier.splitting.selection import LeftOut, reasons, select_images, too_small
@@ -83,30 +86,36 @@ def split(
     Raises:
         UserError: The images cannot be split, or one cannot be read and `on_bad_image` is `error`.
     """
-    file = open_raw(raw)
+    files = open_raw(raw)
     labelled, columns = read_labels(raw)
     check_columns(params.group_by, columns)
-    selected = select_images(labelled, corrections, file, params)
+    digests: dict[str, bytes] = {}
+
+    def hash_labelled() -> dict[str, str]:
+        digests.update(hash_images(files, [image.path for image in labelled]))
+        return {path: digest.hex() for path, digest in digests.items()}
+
+    selected = select_images(labelled, corrections, hash_labelled, params)
     images = selected.images
     preprocessing = Preprocessing(
         params.stored_size, params.resize, params.white_level, params.max_pixels
     )
+    output.mkdir(parents=True, exist_ok=True)
     # It is written last: with it the data set is complete.
     (output / "manifest.csv").unlink(missing_ok=True)
-    with replacing(output / "images.npy") as temporary, temporary.open("w+b") as opened:
-        table = ImageTable(images, opened, params.stored_size)
-        wanted = {image.path for image in images}
-        members = file.reader.read_members(file.path, wanted.__contains__)
-        decoded = decode_all(members, preprocessing, len(images))
-        problems = table.store(decoded, params.on_bad_image)
-        dropped = selected.dropped | table.keep_readable(params.min_images_per_class)
-        duplicates = _find_duplicates(table, params)
-        _write_duplicate_images(output / "duplicate_images.npy", table, duplicates)
-        copies, small = _drop_redundant(table, duplicates, params)
+    digests = digests or hash_images(files, [image.path for image in images])
+    table, problems = _decode(files, images, digests, preprocessing)
+    _check_problems(problems, params)
+    dropped = selected.dropped | table.keep_readable(params.min_images_per_class)
+    duplicates = _find_duplicates(table, params)
+    _write_duplicate_images(output / "duplicate_images.npy", table, duplicates)
+    copies, small = _drop_redundant(table, duplicates, params)
+    table.write_images(output)
     together = _mark_groups(table, [columns.index(name) for name in params.group_by], params)
     keys = [digest.tobytes() for digest in table.facts["sha256"]]
     splits = assign(table.images, keys, params, together)
-    write_json(output / "preprocessing.json", asdict(preprocessing))
+    described = asdict(preprocessing) | {"shards": files.shards}
+    write_json(output / "preprocessing.json", described)
     _write_tables(output, table.images, splits, table.facts, columns)
     left_out = selected.left_out | reasons(images, table.images, "dropped", too_small(params))
     left_out |= {path: LeftOut("unreadable", reason) for path, reason in problems} | copies
@@ -125,6 +134,29 @@ def split(
         left_out=left_out,
         given={image.predefined_split for image in images if image.predefined_split},
     )
+
+
+def _decode(
+    files: RawFiles,
+    images: list[RawImage],
+    digests: Mapping[str, bytes],
+    preprocessing: Preprocessing,
+) -> tuple[ImageTable, list[tuple[str, str]]]:
+    """Return the decoded images, and path and reason of each that cannot be read, by path."""
+    listed = [(image.path, digests[image.path]) for image in images]
+    shard_of = shards_of([image.path for image in images], files.shards)
+    shards = decode(files, listed, shard_of, preprocessing)
+    table = ImageTable(images, shard_of, shards, preprocessing.stored_size)
+    return table, sorted(problem for shard in shards for problem in shard.problems)
+
+
+def _check_problems(problems: Sequence[tuple[str, str]], params: SplitParams) -> None:
+    """Raise UserError if an image cannot be read and `on_bad_image` is `error`."""
+    if problems and params.on_bad_image == "error":
+        path, reason = problems[0]
+        raise UserError(
+            f"{path} cannot be used: {reason} Remove it, or set split.on_bad_image to skip."
+        )
 
 
 def _find_duplicates(table: ImageTable, params: SplitParams) -> Duplicates:

@@ -44,7 +44,7 @@ from classifier.training.run import train
 
 RAW, DATA, MODELS = Path("data/raw"), Path("data/split"), Path("models")
 # Files of a data set that do not depend on the splits.
-_SHARED = ("images.npy", "classes.json", "preprocessing.json")
+_SHARED = ("images-*.npy", "classes.json", "preprocessing.json")
 
 
 class CrossValidation(NamedTuple):
@@ -144,8 +144,8 @@ def _copy_with(splits: Sequence[Split]) -> Iterator[None]:
     manifest = load_dataset(DATA).manifest.assign(split=list(splits))
     with tempfile.TemporaryDirectory() as temporary, chdir(temporary):
         DATA.mkdir(parents=True)
-        for name in _SHARED:
-            _link(source / name, DATA / name)
+        for path in (path for pattern in _SHARED for path in source.glob(pattern)):
+            _link(path, DATA / path.name)
         write_csv(DATA / "manifest.csv", manifest)
         yield
 

@@ -11,6 +11,7 @@ import torch
 from classifier.core.cache import cache_folder
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
+from classifier.data.stored_images import Images
 from classifier.metrics.temperature import fit_temperature
 from classifier.models.bundle import save_bundle
 from classifier.models.devices import choose_device, make_deterministic, one_thread
@@ -194,7 +195,7 @@ def _calibrated(setup: Setup, batch_size: int) -> BundleSpec:
     return spec.model_copy(update={"temperature": temperature})
 
 
-def check_alive(logits: np.ndarray, images: np.ndarray, rows: np.ndarray) -> None:
+def check_alive(logits: np.ndarray, images: Images, rows: np.ndarray) -> None:
     """Raise UserError if a trained network answers different images alike.
 
     Args:

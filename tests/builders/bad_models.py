@@ -68,7 +68,7 @@ def _(stack: ExitStack) -> None:
 @case("evaluate", "data that are cut short")
 def _(stack: ExitStack) -> None:
     trained("evaluate")
-    path = Path("data/split/images.npy")
+    path = Path("data/split/images-0.npy")
     path.write_bytes(path.read_bytes()[:1000])
 
 

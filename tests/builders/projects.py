@@ -42,11 +42,11 @@ def make_project(folder: Path, classes: list[str], per_class: int = 30) -> None:
     )
     split = folder / "data/split"
     split.mkdir(parents=True)
-    np.save(split / "images.npy", images)
+    np.save(split / "images-0.npy", images)
     np.save(split / "duplicate_images.npy", images[:0].reshape(0, 2, SIZE, SIZE, 3))
     manifest.to_csv(split / "manifest.csv", index=False)
     (split / "classes.json").write_text(json.dumps(classes), "utf-8")
-    preprocessing = {"stored_size": SIZE, "resize": "crop"}
+    preprocessing = {"stored_size": SIZE, "resize": "crop", "shards": 1}
     (split / "preprocessing.json").write_text(json.dumps(preprocessing), "utf-8")
     save_model(folder / "models", load_dataset(split), AUGMENT)
 

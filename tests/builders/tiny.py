@@ -66,7 +66,7 @@ def write_split(folder: Path, *, stored_size: int = IMAGE_SIZE, seed: int = 0) -
     images = generator.integers(0, 120, (60, stored_size, stored_size, 3), dtype=np.uint8)
     images[np.arange(60), :, :, labels] += 100
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "images.npy", images)
+    np.save(folder / "images-0.npy", images)
     manifest = pd.DataFrame(
         {
             "path": [f"{CLASSES[label]}/{row:02d}.png" for row, label in enumerate(labels)],
@@ -83,7 +83,7 @@ def write_split(folder: Path, *, stored_size: int = IMAGE_SIZE, seed: int = 0) -
     )
     manifest.to_csv(folder / "manifest.csv", index=False)
     (folder / "classes.json").write_text(json.dumps(CLASSES), "utf-8")
-    preprocessing = {"stored_size": stored_size, "resize": "crop"}
+    preprocessing = {"stored_size": stored_size, "resize": "crop", "shards": 1}
     (folder / "preprocessing.json").write_text(json.dumps(preprocessing), "utf-8")
     return load_dataset(folder)
 

@@ -8,13 +8,14 @@ from builders.tiny import CLASSES, write_split
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import SPLITS, load_dataset
+from classifier.data.stored_images import StoredImages
 from classifier.processing.images import Preprocessing
 
 
 def test_data_set_is_what_the_folder_holds(tmp_path: Path) -> None:
     write_split(tmp_path, stored_size=6)
     dataset = load_dataset(tmp_path)
-    np.testing.assert_array_equal(dataset.images, np.load(tmp_path / "images.npy"))
+    np.testing.assert_array_equal(dataset.images, np.load(tmp_path / "images-0.npy"))
     assert dataset.classes == CLASSES
     assert dataset.preprocessing == Preprocessing(6, "crop")
     names = [dataset.classes[label] for label in dataset.labels]
@@ -22,7 +23,9 @@ def test_data_set_is_what_the_folder_holds(tmp_path: Path) -> None:
 
 
 def test_images_are_mapped_not_read(tmp_path: Path) -> None:
-    assert isinstance(write_split(tmp_path).images, np.memmap)
+    images = write_split(tmp_path).images
+    assert isinstance(images, StoredImages)
+    assert isinstance(images.shards[0].images.base, np.memmap)
 
 
 def test_images_in_any_order_are_those_of_the_map(tmp_path: Path) -> None:
@@ -36,9 +39,9 @@ def test_images_in_any_order_are_those_of_the_map(tmp_path: Path) -> None:
 
 def test_file_that_has_become_shorter_is_reported(tmp_path: Path) -> None:
     dataset = write_split(tmp_path)
-    os.truncate(tmp_path / "images.npy", (tmp_path / "images.npy").stat().st_size - 1)
+    os.truncate(tmp_path / "images-0.npy", (tmp_path / "images-0.npy").stat().st_size - 1)
     assert len(dataset.read(np.array([0]))) == 1
-    with pytest.raises(UserError, match=r"images\.npy has changed: run the split stage again"):
+    with pytest.raises(UserError, match=r"images-0\.npy has changed: run the split stage again"):
         dataset.read(np.array([59]))
 
 
@@ -65,7 +68,7 @@ def test_names_that_look_like_numbers_or_gaps_stay_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["images.npy", "manifest.csv", "classes.json", "preprocessing.json"]
+    "name", ["images-0.npy", "manifest.csv", "classes.json", "preprocessing.json"]
 )
 def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
     write_split(tmp_path)
@@ -76,6 +79,9 @@ def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_manifest_of_other_images_is_refused(tmp_path: Path) -> None:
     write_split(tmp_path)
-    np.save(tmp_path / "images.npy", np.zeros((59, 8, 8, 3), np.uint8))
-    with pytest.raises(UserError, match="59 images but 60 manifest rows"):
+    np.save(tmp_path / "images-0.npy", np.zeros((59, 8, 8, 3), np.uint8))
+    with pytest.raises(
+        UserError,
+        match=r"holds 59 images of 8 x 8 pixels, but .* needs 60 images of 8 x 8 pixels there",
+    ):
         load_dataset(tmp_path)

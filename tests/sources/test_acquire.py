@@ -79,8 +79,8 @@ def test_contradictions_are_refused_with_a_sentence(section: dict[str, Any], sen
 
 
 def test_digits_are_those_of_scikit_learn(tmp_path: Path) -> None:
-    file = acquire(download_params(), tmp_path / "raw").file
-    assert file == tmp_path / "raw/digits.zip"
+    (file,) = acquire(download_params(), tmp_path / "raw").files
+    assert file == tmp_path / "raw/images-0.zip"
     values, classes = (np.asarray(part) for part in load_digits(return_X_y=True))
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
@@ -107,9 +107,13 @@ def test_description_says_what_the_file_is(tmp_path: Path) -> None:
     assert json.loads((raw / "source.json").read_bytes()) == {
         "source": "archive",
         "url": str(archive),
-        "file": "my pets.zip",
-        "checksum": f"sha256:{sha256_of(archive)}",
-        "bytes": archive.stat().st_size,
+        "shards": 1,
+        "files": {
+            "my pets.zip": {
+                "checksum": f"sha256:{sha256_of(archive)}",
+                "bytes": archive.stat().st_size,
+            }
+        },
     }
 
 
@@ -118,8 +122,8 @@ def test_nothing_of_a_run_with_other_params_is_left(tmp_path: Path) -> None:
     acquire(local_params("archive", archive), raw)
     acquire(download_params(), raw)
     assert names_in(raw) == [
-        "digits.zip",
         "files.csv",
+        "images-0.zip",
         "labels.csv",
         "source.json",
     ]
@@ -132,11 +136,11 @@ def test_web_archive_is_downloaded_under_its_name(tmp_path: Path, name: str) -> 
     with serving(server, f"{name}?version=2"):
         checksum = f"sha256:{sha256_of(archive)}"
         params = download_params(source="archive", url=server.address, checksum=checksum)
-        file = acquire(params, tmp_path / "raw").file
+        (file,) = acquire(params, tmp_path / "raw").files
     assert file.name == {"my%20pets.tar.gz": "my pets.tar.gz", "source.json": "archive"}[name]
     assert file.read_bytes() == archive.read_bytes()
     description = json.loads((tmp_path / "raw/source.json").read_bytes())
-    assert (description["url"], description["file"]) == (server.address, file.name)
+    assert (description["url"], list(description["files"])) == (server.address, [file.name])
 
 
 def test_cifar10_is_the_public_archive_unless_another_is_named(
@@ -150,12 +154,12 @@ def test_cifar10_is_the_public_archive_unless_another_is_named(
         return archive
 
     monkeypatch.setattr(sources, "download", download)
-    file = acquire(download_params(source="cifar10"), tmp_path / "raw").file
+    (file,) = acquire(download_params(source="cifar10"), tmp_path / "raw").files
     assert calls == [(CIFAR10_URL, CIFAR10_CHECKSUM, "downloads")]
     assert file.name == "cifar-10-python.tar.gz"
     checksum = f"sha256:{sha256_of(archive)}"
     params = download_params(source="cifar10", url=archive.as_uri(), checksum=checksum)
-    assert acquire(params, tmp_path / "raw").file.name == "mine.tar.gz"
+    assert acquire(params, tmp_path / "raw").files[0].name == "mine.tar.gz"
     labels = (tmp_path / "raw/labels.csv").read_text("utf-8").splitlines()
     assert labels[:2] == ["path,class,split", "test/airplane/test_batch_00000.ppm,airplane,test"]
     assert labels[-1] == "train/ship/data_batch_2_00002.ppm,ship,train"
@@ -198,7 +202,7 @@ def test_folder_becomes_a_zip_of_its_images(tmp_path: Path) -> None:
     others = {"notes.txt": b"x", ".hidden/a.png": b"x", "dog/.DS_Store": b"x", "dog/b.mp4": b"x"}
     shouting = {"dog/Z.JPG": b"shouting"}
     write_files(tmp_path / "my pets", PETS | others | shouting)
-    file = acquire(local_params("folder", tmp_path / "my pets"), tmp_path / "raw").file
+    (file,) = acquire(local_params("folder", tmp_path / "my pets"), tmp_path / "raw").files
     with zipfile.ZipFile(file) as archive:
         assert archive.namelist() == sorted(PETS | shouting)
         assert {name: archive.read(name) for name in archive.namelist()} == PETS | shouting
@@ -214,9 +218,9 @@ def test_same_folder_elsewhere_gives_the_same_bytes(tmp_path: Path) -> None:
         {unicodedata.normalize("NFD", name): files[name] for name in reversed(files)},
     )
     results = [
-        acquire(
-            local_params("folder", tmp_path / name), tmp_path / f"raw of {name}"
-        ).file.read_bytes()
+        acquire(local_params("folder", tmp_path / name), tmp_path / f"raw of {name}")
+        .files[0]
+        .read_bytes()
         for name in ("one", "two")
     ]
     assert results[0] == results[1]
@@ -263,7 +267,7 @@ def test_images_that_take_no_part_are_listed_and_not_packed(tmp_path: Path) -> N
     files = {f"train/{name}": b"x" for name in PETS} | {"test/1.png": b"x", "old/2.png": b"x"}
     write_files(tmp_path / "pets", files)
     acquired = acquire(local_params("folder", tmp_path / "pets", ignore=["old"]), tmp_path / "raw")
-    with zipfile.ZipFile(acquired.file) as archive:
+    with zipfile.ZipFile(acquired.files[0]) as archive:
         assert archive.namelist() == sorted(f"train/{name}" for name in PETS)
     listed = (tmp_path / "raw/files.csv").read_text("utf-8").splitlines()
     assert listed[1:3] == [

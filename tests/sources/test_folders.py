@@ -9,7 +9,7 @@ from builders.sources import write_files
 
 from classifier.core.errors import UserError
 from classifier.sources.account import describe_files
-from classifier.sources.folders import list_folder, read_images
+from classifier.sources.folders import list_folder, read_image
 
 PHOTO = encode(noise(8, 8), "JPEG")
 
@@ -29,8 +29,8 @@ def test_what_is_an_image_is_decided_by_content_where_the_ending_says_nothing(
         "cat/c.mp4": "no image",
         "cat/d.png": "image",
     }
-    images = dict(read_images(tmp_path, list_folder(tmp_path).files, {}))
-    assert images == {name: files[name] for name in ("cat/IMG_1", "cat/b.tmp", "cat/d.png")}
+    for file in list_folder(tmp_path).files:
+        assert read_image(tmp_path, file, {}) == files[file.path]
 
 
 def test_hidden_and_system_files_are_listed_with_their_rule(tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_file_that_changes_while_it_is_read_is_a_sentence(tmp_path: Path) -> Non
     listing = list_folder(tmp_path)
     with (tmp_path / "cat/b.jpg").open("ab") as file:
         file.write(b"more")
-    images = read_images(tmp_path, listing.files, listing.renamed)
-    assert next(images) == ("cat/a.jpg", PHOTO)
+    same, changed = listing.files
+    assert read_image(tmp_path, same, listing.renamed) == PHOTO
     with pytest.raises(UserError, match=r"b\.jpg changes while it is read: wait until it is"):
-        next(images)
+        read_image(tmp_path, changed, listing.renamed)
     (tmp_path / "cat/b.jpg").unlink()
     with pytest.raises(UserError, match=r"b\.jpg has gone while the images were read"):
-        list(read_images(tmp_path, listing.files, listing.renamed))
+        read_image(tmp_path, changed, listing.renamed)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -59,11 +59,13 @@ def test_files_are_as_the_contract_says(tmp_path: Path) -> None:
     split_up(tmp_path, PETS, resize="pad")
     files = files_of(tmp_path / "split")
     assert list(files) == [
-        "classes.json", "duplicate_images.npy", "images.npy", "manifest.csv", "preprocessing.json",
+        "classes.json", "duplicate_images.npy", "images-0.npy", "manifest.csv",
+        "preprocessing.json",
     ]  # fmt: skip
     assert json.loads(files["classes.json"]) == ["Zürich, eel", "black cat", "dog"]
     assert json.loads(files["preprocessing.json"]) == {
         "stored_size": 8, "resize": "pad", "white_level": 65535, "max_pixels": 89_000_000,
+        "shards": 1,
     }  # fmt: skip
     with (tmp_path / "split/manifest.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.reader(file))) == 1 + len(PETS)
@@ -301,6 +303,6 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
         command, cwd=Path(__file__).parents[1], check=True, capture_output=True, text=True
     ).stdout
     few, many = (int(peak) / 1024 for peak in output.split())
-    written = (tmp_path / "split/images.npy").stat().st_size / 2**20
+    written = (tmp_path / "split/images-0.npy").stat().st_size / 2**20
     assert written > 90
     assert many - few < 10  # MiB

@@ -27,8 +27,8 @@ def test_stage_writes_the_data_its_description_and_the_time(
     write_params(tmp_path)
     main()
     assert files_below(tmp_path) == [
-        "data/raw/digits.zip",
         "data/raw/files.csv",
+        "data/raw/images-0.zip",
         "data/raw/labels.csv",
         "data/raw/source.json",
         "params.yaml",
@@ -36,7 +36,7 @@ def test_stage_writes_the_data_its_description_and_the_time(
     ]
     assert json.loads(Path("results/download/timing.json").read_bytes())["seconds"] > 0
     assert capsys.readouterr().out == (
-        "download: data/raw/digits.zip holds the images of digits, 0.4 MB\n"
+        "download: data/raw/images-0.zip holds the images of digits, 0.4 MB\n"
         "download: 1,797 images\n"
         "download: 10 classes: 0 178, 1 182, 2 177, 3 183, 4 181, 5 182, 6 181, 7 179, 8 174, "
         "9 180 (from the first folder)\n"

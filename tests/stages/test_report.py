@@ -61,9 +61,8 @@ def write_the_rest(folder: Path) -> None:
     source = {
         "source": "archive",
         "url": f"{folder}/photos.zip",
-        "file": "photos.zip",
-        "checksum": f"sha256:{'ab' * 32}",
-        "bytes": 1234567,
+        "shards": 1,
+        "files": {"photos.zip": {"checksum": f"sha256:{'ab' * 32}", "bytes": 1234567}},
     }
     training = {
         "val_accuracy": 0.9,

@@ -275,6 +275,6 @@ def test_validation_images_that_are_all_equal_get_the_same_answer(
     dataset = load_dataset(folder / "data/split")
     images = np.array(dataset.images)
     images[dataset.rows("val")] = images[0]
-    np.save(folder / "data/split/images.npy", images)
+    np.save(folder / "data/split/images-0.npy", images)
     run_in(folder, monkeypatch)
     assert (folder / "models/model.safetensors").exists()
