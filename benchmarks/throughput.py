@@ -8,6 +8,8 @@ the same disturbances; the first step is not counted. `--images` above what memo
 machine or in a control group with less memory, shows the memory map being streamed:
 
     python benchmarks/throughput.py --images 1400000 --folder /var/tmp --batch 512 --steps 40
+
+`--shards 64` divides the images as for data that grow.
 """
 
 import argparse
@@ -22,7 +24,9 @@ import numpy as np
 import pandas as pd
 from preset_params import preset_params
 
+from classifier.core.shards import shard_names, shards_of
 from classifier.data.dataset import Dataset
+from classifier.data.stored_images import open_images
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.models.network import Classifier, build_classifier
 from classifier.processing.images import Preprocessing
@@ -45,6 +49,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--images", type=int)
+    parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--steps", type=int, default=12)
     options = parser.parse_args()
@@ -60,7 +65,7 @@ def main() -> None:
     make_deterministic()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         count = options.images or (options.steps + 1) * params.batch_size
-        dataset = noise(Path(folder), count, content["split"]["stored_size"])
+        dataset = noise(Path(folder), count, content["split"]["stored_size"], options.shards)
         pipeline, resident = measure(params, dataset, options.steps)
     print(
         f"{params.model.backbone}, batches of {params.batch_size}: {pipeline:.0f} images a second, "
@@ -70,19 +75,22 @@ def main() -> None:
     )
 
 
-def noise(folder: Path, count: int, side: int) -> Dataset:
-    """A data set of noise in a memory map."""
-    path, generator = folder / "images.npy", np.random.default_rng(0)
-    images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, side, side, 3))
-    for start in range(0, count, 1000):
-        images[start : start + 1000] = generator.integers(
-            0, 256, images[start : start + 1000].shape, dtype=np.uint8
-        )
-    images.flush()
-    del images
+def noise(folder: Path, count: int, side: int, shards: int) -> Dataset:
+    """A data set of noise in memory maps."""
+    paths, generator = [f"{row}.png" for row in range(count)], np.random.default_rng(0)
+    sizes = np.bincount(shards_of(paths, shards), minlength=shards)
+    for name, size in zip(shard_names(shards, ".npy"), sizes.tolist(), strict=True):
+        images = np.lib.format.open_memmap(folder / name, "w+", np.uint8, (size, side, side, 3))
+        for start in range(0, size, 1000):
+            images[start : start + 1000] = generator.integers(
+                0, 256, images[start : start + 1000].shape, dtype=np.uint8
+            )
+        images.flush()
+        del images
     manifest = pd.DataFrame({"label": np.arange(count) % CLASSES, "split": "train"})
     classes = [str(label) for label in range(CLASSES)]
-    return Dataset(np.load(path, mmap_mode="r"), manifest, classes, Preprocessing(side, "crop"))
+    images = open_images(folder, paths, shards, side)
+    return Dataset(images, manifest, classes, Preprocessing(side, "crop"))
 
 
 class Bench(NamedTuple):

@@ -74,5 +74,5 @@ def test_sentence_keeps_the_proportion_of_muons_rates() -> None:
 def test_missing_data_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_project(tmp_path, tiny_section())
     (folder / "data/split/images-0.npy").unlink()
-    with pytest.raises(UserError, match=r"images\.npy is missing"):
+    with pytest.raises(UserError, match=r"images-0\.npy is missing"):
         run_in(folder, monkeypatch)

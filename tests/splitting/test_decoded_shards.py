@@ -130,12 +130,13 @@ def test_stored_shard_is_the_protected_file_of_the_cache(tmp_path: Path) -> None
 def test_entry_that_no_run_uses_for_a_month_is_removed(tmp_path: Path) -> None:
     build(tmp_path, PETS)
     old = sorted(cache_folder("decoded").iterdir())
+    month_ago = time.time() - 31 * 24 * 3600
     for path in old:
-        os.utime(path, times=(time.time() - 31 * 24 * 3600,) * 2)
+        os.utime(path, (month_ago, month_ago))
     build(tmp_path, PETS)  # is a use
     assert sorted(cache_folder("decoded").iterdir()) == old
     for path in old:
-        os.utime(path, times=(time.time() - 31 * 24 * 3600,) * 2)
+        os.utime(path, (month_ago, month_ago))
     build(tmp_path, PETS, stored_size=6)
     assert not set(old) & set(cache_folder("decoded").iterdir())
 
