@@ -1,6 +1,6 @@
 """Which backbones a GPU cannot fine-tune deterministically, found without a GPU.
 
-    python benchmarks/gpu_operators.py [--library torchvision|timm]
+    python benchmarks/gpu_operators.py
 
 Runs one training step of the smallest model of each family on shapes alone, and prints the
 operations for which PyTorch's documentation names no deterministic CUDA algorithm. Needs about
@@ -11,6 +11,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import timm
@@ -30,12 +31,9 @@ SMALL += ["_t0", "_small", "_s", "18", "26", "lite0", "_b0", "b16"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--library", choices=["torchvision", "timm"])
-    wanted = parser.parse_args().library
+    argparse.ArgumentParser(description=__doc__, allow_abbrev=False).parse_args()
     torch.manual_seed(0)
-    models = [] if wanted == "timm" else list(_of_torchvision())
-    for name, network, size in models if wanted == "torchvision" else _all(models):
+    for name, network, size in chain(_of_torchvision(), _of_timm()):
         try:
             found = ", ".join(sorted(_operations(network, size))) or "none"
         except Exception as error:  # some need more than an image
@@ -43,11 +41,9 @@ def main() -> None:
         print(f"{name},{size},{found}", flush=True)
 
 
-def _all(models: list[tuple[str, nn.Module, int]]) -> Iterator[tuple[str, nn.Module, int]]:
-    yield from models
+def _of_timm() -> Iterator[tuple[str, nn.Module, int]]:
     for family in timm.list_modules():
-        names = timm.list_models(module=family)
-        if names:
+        if names := timm.list_models(module=family):
             network = timm.create_model(min(names, key=_size), num_classes=0)
             yield min(names, key=_size), network, network.pretrained_cfg["input_size"][-1]
 
