@@ -20,6 +20,11 @@ def main(arguments: list[str]) -> None:
         epilog=f"Writes {RESULTS}/metrics.json, predictions.csv and per_class.csv.",
     )
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="default: 5")
+    parser.add_argument(
+        "--losses",
+        action="store_true",
+        help="also write the loss of each image to data/losses.csv, for train.curriculum",
+    )
     options = parser.parse_args(arguments)
     if options.folds < 2:
         raise UserError(f"--folds is {options.folds}: it must be 2 or more.")
@@ -28,7 +33,11 @@ def main(arguments: list[str]) -> None:
         cross_validate,
         write_cross_validation,
     )
+    from classifier.training.curriculum import LOSSES, write_losses  # noqa: PLC0415
 
     result = cross_validate(options.folds)
     write_cross_validation(result, RESULTS)
+    if options.losses:
+        write_losses(LOSSES, result.answers.paths, result.losses())
+        print(f"{LOSSES} has the loss of {len(result.folds):,} images")
     print(result.line())

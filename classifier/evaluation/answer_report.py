@@ -75,7 +75,7 @@ def predictions_table(answers: Answers, reject_below: float | None = None) -> pd
     names = np.array(answers.dataset.classes, dtype=object)
     table = pd.DataFrame(
         {
-            "path": answers.dataset.manifest["path"].to_numpy()[answers.rows],
+            "path": answers.paths,
             "actual": names[answers.labels],
             "predicted": names[answers.predicted],
             "confidence": answers.confidence,

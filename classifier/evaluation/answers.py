@@ -28,6 +28,11 @@ class Answers:
         return self.dataset.labels[self.rows]
 
     @cached_property
+    def paths(self) -> np.ndarray:
+        """Paths of the images: str `(n,)`."""
+        return self.dataset.manifest["path"].to_numpy()[self.rows]
+
+    @cached_property
     def predicted(self) -> np.ndarray:
         """Indices of the most probable classes: int64 `(n,)`."""
         return self.probabilities.argmax(axis=1)

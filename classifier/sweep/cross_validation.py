@@ -38,6 +38,7 @@ from classifier.splitting.assignment import assign
 from classifier.splitting.groups import column_groups, join_groups
 from classifier.splitting.params import SplitParams
 from classifier.splitting.raw_images import RawImage, read_labels
+from classifier.training.curriculum import LOSSES
 from classifier.training.distributed import ProcessGroup
 from classifier.training.params import RuntimeParams, TrainParams
 from classifier.training.run import train
@@ -63,6 +64,11 @@ class CrossValidation(NamedTuple):
     accuracy: float
     macro_f1: float
     intervals: dict[str, Interval]
+
+    def losses(self) -> np.ndarray:
+        """Return the cross-entropy of the answer for each image: float64 `(N,)`, at most 27.6."""
+        of_label = self.answers.probabilities[np.arange(len(self.folds)), self.answers.labels]
+        return -np.log(np.maximum(of_label, 1e-12))
 
     def line(self) -> str:
         """Describe the result in one line."""
@@ -140,13 +146,15 @@ def answer_fold(splits: Sequence[Split]) -> np.ndarray:
 @contextmanager
 def _copy_with(splits: Sequence[Split]) -> Iterator[None]:
     """Work in a temporary folder with data/split as here, but these splits."""
-    source = DATA.resolve()
+    source, losses = DATA.resolve(), LOSSES.resolve()
     manifest = load_dataset(DATA).manifest.assign(split=list(splits))
     with tempfile.TemporaryDirectory() as temporary, chdir(temporary):
         DATA.mkdir(parents=True)
         for path in (path for pattern in _SHARED for path in source.glob(pattern)):
             _link(path, DATA / path.name)
         write_csv(DATA / "manifest.csv", manifest)
+        if losses.exists():
+            _link(losses, LOSSES)
         yield
 
 

@@ -16,6 +16,7 @@ from classifier.data.augment import AugmentParams, augment, draw_table
 from classifier.data.dataset import Dataset
 from classifier.data.transfer import to_device
 from classifier.processing.images import center_window
+from classifier.training.curriculum import Curriculum
 
 Sampling = Literal["natural", "balanced"]
 _READ_AHEAD = 3
@@ -49,12 +50,13 @@ class EpochSampler(NamedTuple):
     """The order of the images in an epoch, a function of these values and its number.
 
     sampling: `natural` has each image once; `balanced` draws with replacement, each class
-    equally often on average.
+    equally often on average. curriculum: the images that take part; None: all in every epoch.
     """
 
     seed: int
     batch_size: int
     sampling: Sampling = "natural"
+    curriculum: Curriculum | None = None
 
     def places(self, labels: np.ndarray, epoch: int) -> list[np.ndarray]:
         """Return places in `labels`, shuffled and cut into batches of at most `batch_size`.
@@ -63,12 +65,17 @@ class EpochSampler(NamedTuple):
         batch with a single image. (A `batch_size` of 2 could give one, and is refused.)
         """
         draws = stream("order", self.seed, epoch)
+        taking_part = np.arange(len(labels))
+        if self.curriculum is not None:
+            taking_part = self.curriculum.places(epoch)
+        size = len(taking_part)
         if self.sampling == "balanced":
-            chances = 1 / np.bincount(labels)[labels]
-            order = draws.choice(len(labels), len(labels), p=chances / chances.sum())
+            shown = labels[taking_part]
+            chances = 1 / np.bincount(shown)[shown]
+            order = draws.choice(size, size, p=chances / chances.sum())
         else:
-            order = draws.permutation(len(labels))
-        return np.array_split(order, -(-len(labels) // self.batch_size))
+            order = draws.permutation(size)
+        return np.array_split(taking_part[order], -(-size // self.batch_size))
 
 
 class ImageBatches:

@@ -26,13 +26,17 @@ _KEPT = 2
 
 
 def run_key(
-    params: dict[str, Any], data_folder: Path, weights: dict[str, Tensor], device: torch.device
+    params: dict[str, Any],
+    data_folder: Path,
+    weights: dict[str, Tensor],
+    device: torch.device,
+    curriculum: str = "",
 ) -> str:
     """Return a name for all that the result of a training run depends on: 32 hexadecimal digits.
 
-    weights: of the network before its first step. How a batch is divided into micro-batches and
-    over processes and threads is left out: it may change when a run goes on, since memory may have
-    been too small.
+    weights: of the network before its first step. curriculum: see `curriculum.digest_of`. How a
+    batch is divided into micro-batches and over processes and threads is left out: it may change
+    when a run goes on, since memory may have been too small.
     """
     data = sorted(path for path in data_folder.iterdir() if path.is_file())
     depends_on = {
@@ -44,6 +48,7 @@ def run_key(
         "versions": installed_versions("torch", "torchvision", "numpy", "pillow"),
         "device": device_name(device),
         "weights": digest_tensors(weights),
+        "curriculum": curriculum,
     }
     return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -9,6 +9,7 @@ from classifier.data.augment import AugmentParams
 from classifier.models.devices import OnMissing
 from classifier.models.network import ModelParams
 from classifier.training.batches import Sampling
+from classifier.training.curriculum import CurriculumParams
 from classifier.training.loop import LoopParams
 
 
@@ -37,6 +38,7 @@ class TrainParams(LoopParams):
     label_smoothing: float = Field(ge=0, lt=1)
     class_weights: Literal["none", "balanced"]
     sampling: Sampling
+    curriculum: CurriculumParams
     linear_probe_epochs: int = Field(ge=0)
     model: ModelParams
     feature_views: int = Field(ge=0)

@@ -19,6 +19,7 @@ from classifier.models.prediction import predict_logits
 from classifier.processing.spec import BundleSpec
 from classifier.processing.views import named_view
 from classifier.training.checkpoint import CheckpointFolder, run_key
+from classifier.training.curriculum import digest_of
 from classifier.training.distributed import (
     ProcessGroup,
     convert_sync_batch_norm,
@@ -171,7 +172,8 @@ def train_head(
 def _common_key(setup: Setup) -> str:
     """Return the run's key; raise UserError unless all ranks have the same one."""
     weights, group = setup.model.state_dict(), setup.group
-    key = run_key(setup.spec.params, DATA, weights, setup.device)
+    curriculum = digest_of(setup.curriculum)
+    key = run_key(setup.spec.params, DATA, weights, setup.device, curriculum)
     if group.any(group.broadcast(key) != key, setup.device):
         raise UserError(
             "The processes differ in their parameters, images, code, versions or devices: start "

@@ -23,6 +23,7 @@ from classifier.models.network import (
 from classifier.processing.images import center_window
 from classifier.processing.spec import BundleSpec
 from classifier.training.batches import EpochSampler, ImageBatches, MicroBatches
+from classifier.training.curriculum import LOSSES, Curriculum, read_curriculum
 from classifier.training.distributed import ProcessGroup
 from classifier.training.feature_batches import FeatureBatches, feature_batches
 from classifier.training.params import TrainParams
@@ -37,7 +38,8 @@ _CHECKED_IMAGES, _SMALLEST_SPREAD = 32, 1e-6
 class Setup:
     """What a training run begins with.
 
-    spec: description of the model. model: before its first step, on the device.
+    spec: description of the model. model: before its first step, on the device. curriculum: which
+    images take part in an epoch; None: all.
     """
 
     dataset: Dataset
@@ -46,6 +48,7 @@ class Setup:
     loss: Loss
     device: torch.device
     group: ProcessGroup
+    curriculum: Curriculum | None = None
 
 
 def prepare(
@@ -57,10 +60,11 @@ def prepare(
     """Build model and loss.
 
     Raises:
-        UserError: The sizes of images do not fit the network or each other, or the network gives
-            the same features for all images.
+        UserError: The sizes of images do not fit the network or each other, the network gives the
+            same features for all images, or the losses that a curriculum needs are missing.
     """
     spec = describe(params, dataset)
+    curriculum = read_curriculum(params.curriculum, dataset, LOSSES)
     model = _build_model(params, dataset, spec, device)
     if not model.backbone_is_frozen:
         check_features(_features_in_training(model, dataset, spec.input_size), spec)
@@ -68,7 +72,7 @@ def prepare(
     if params.class_weights == "balanced":
         weights = torch.from_numpy(balanced_weights(dataset)).to(device)
     loss = Loss(weights, params.label_smoothing)
-    return Setup(dataset, spec, model, loss, device, group or ProcessGroup())
+    return Setup(dataset, spec, model, loss, device, group or ProcessGroup(), curriculum)
 
 
 def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
@@ -176,10 +180,14 @@ def head_batches(setup: Setup, params: TrainParams) -> FeatureBatches:
         views=params.feature_views,
         input_size=setup.spec.input_size,
         dtype=compute_dtype(params.precision, setup.device),
-        sampler=EpochSampler(params.seed, params.batch_size, params.sampling),
+        sampler=_sampler(setup, params),
     )
     check_features(batches.centre_features, setup.spec)
     return batches
+
+
+def _sampler(setup: Setup, params: TrainParams) -> EpochSampler:
+    return EpochSampler(params.seed, params.batch_size, params.sampling, setup.curriculum)
 
 
 def _image_batches(setup: Setup, params: TrainParams) -> ImageBatches:
@@ -190,7 +198,7 @@ def _image_batches(setup: Setup, params: TrainParams) -> ImageBatches:
         setup.dataset,
         params.augment,
         input_size=input_size,
-        sampler=EpochSampler(params.seed, params.batch_size, params.sampling),
+        sampler=_sampler(setup, params),
         device=setup.device,
         side=lambda epoch: params.side(epoch, input_size),
         micro_batches=MicroBatches(group.rank * steps, steps, total),

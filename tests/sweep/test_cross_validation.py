@@ -59,7 +59,7 @@ def test_every_image_is_answered_once_and_the_answers_are_pooled(
     make_project(tmp_path, monkeypatch)
     split_here()
     before = Path("data/split/manifest.csv").read_bytes()
-    program.main(["--folds", str(FOLDS)])
+    program.main(["--folds", str(FOLDS), "--losses"])
     predictions = pd.read_csv(RESULTS / "predictions.csv")
     assert predictions["path"].tolist() == sorted(MEMBERS)
     assert sorted(predictions["fold"].unique()) == [0, 1, 2]
@@ -73,6 +73,12 @@ def test_every_image_is_answered_once_and_the_answers_are_pooled(
     assert classes["images"].tolist() == [20, 20, 20]
     assert metrics["macro_f1"] == pytest.approx(classes["f1"].mean(), abs=1e-6)
     assert f"accuracy {right:.4f} on all 60 images" in capsys.readouterr().out
+    losses = pd.read_csv("data/losses.csv")
+    assert losses["path"].tolist() == sorted(MEMBERS)
+    good = predictions["actual"] == predictions["predicted"]
+    assert np.exp(-losses["loss"][good]).tolist() == pytest.approx(
+        predictions["confidence"][good].tolist(), abs=1e-5
+    )
     # The project's own split and model stay as they are.
     assert Path("data/split/manifest.csv").read_bytes() == before
     assert not Path("models").exists()

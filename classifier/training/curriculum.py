@@ -1,0 +1,121 @@
+"""Curriculum learning: the easiest images of each class first.
+
+Hacohen & Weinshall, "On the power of curriculum learning in training deep networks", arXiv
+1904.03626: images are ranked by the loss that another model gives them, and the share of the images
+that takes part grows exponentially with the epochs (their fixed exponential pacing).
+"""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from classifier.core.config import Params
+from classifier.core.errors import UserError
+from classifier.core.files import write_csv
+from classifier.data.dataset import Dataset
+
+LOSSES = Path("data/losses.csv")
+
+
+class CurriculumParams(Params):
+    """Section `train.curriculum`."""
+
+    start: float | None = Field(gt=0, lt=1)
+    epochs: int = Field(ge=1)
+
+
+class Curriculum(NamedTuple):
+    """Which training images take part in an epoch.
+
+    Attributes:
+        ranks: Of each training image in its class by its loss, as a share from 0 (the easiest) to
+            below 1, float64 `(n,)`.
+        start: The share of the first epoch.
+        epochs: Number of epochs until all images take part.
+    """
+
+    ranks: np.ndarray
+    start: float
+    epochs: int
+
+    def places(self, epoch: int) -> np.ndarray:
+        """Return the places of the images that take part in an epoch, from 1: int64, ascending."""
+        share = self.start ** max(0.0, 1 - (epoch - 1) / self.epochs)
+        return np.flatnonzero(self.ranks < share)
+
+
+def read_curriculum(params: CurriculumParams, dataset: Dataset, losses: Path) -> Curriculum | None:
+    """Return the curriculum of the training images; None where it is off.
+
+    Images that `losses` does not name come last in their class; a line says how many there are.
+
+    Args:
+        params: Section `train.curriculum`.
+        dataset: The training images are its own.
+        losses: CSV file with the columns `path` and `loss`.
+
+    Raises:
+        UserError: The file is missing, is no such table, or names no training image.
+    """
+    if params.start is None:
+        return None
+    rows = dataset.rows("train")
+    loss_of = _read_losses(losses)
+    paths = dataset.manifest["path"].to_numpy()[rows]
+    values = np.array([loss_of.get(path, np.inf) for path in paths])
+    unknown = int(np.isinf(values).sum())
+    if unknown == len(rows):
+        raise UserError(
+            f"{losses} has the loss of no training image, which train.curriculum.start needs: run "
+            "`classifier cross-validate --losses`, or set train.curriculum.start: null."
+        )
+    if unknown:
+        print(f"curriculum: {unknown} of {len(rows)} training images, not in {losses}, come last")
+    return Curriculum(_ranks(values, dataset.labels[rows]), params.start, params.epochs)
+
+
+def write_losses(path: Path, paths: np.ndarray, losses: np.ndarray) -> None:
+    """Write the table that `read_curriculum` reads, sorted by path, with six decimals.
+
+    Args:
+        path: Of the table.
+        paths: Of the images, str `(n,)`.
+        losses: Cross-entropy of each, float `(n,)`.
+    """
+    table = pd.DataFrame({"path": paths, "loss": losses.round(6)}).sort_values("path")
+    write_csv(path, table)
+
+
+def digest_of(curriculum: Curriculum | None) -> str:
+    """Return a digest of the order of the images, for the run's key; empty where it is off."""
+    if curriculum is None:
+        return ""
+    return hashlib.sha256(curriculum.ranks.tobytes()).hexdigest()
+
+
+def _read_losses(path: Path) -> dict[str, float]:
+    try:
+        table = pd.read_csv(path, dtype={"path": str, "loss": np.float64}, keep_default_na=False)
+        return dict(zip(table["path"], table["loss"], strict=True))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: `git checkout {path}` brings it back.") from None
+    except (KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path} must be a CSV file with the columns path and loss ({reason}): write it with "
+            "`classifier cross-validate --losses`."
+        ) from None
+
+
+def _ranks(losses: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the rank of each image in its class as a share of the class; ties keep their order."""
+    ranks = np.zeros(len(losses))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        order = members[np.argsort(losses[members], kind="stable")]
+        ranks[order] = np.arange(len(members)) / len(members)
+    return ranks
