@@ -87,6 +87,7 @@ def push_and_pull(kind: str, project: Path, remote: str) -> None:
 
 def collect_garbage(project: Path) -> None:
     """One of 64 shards changes: what `gc` removes, and what a remote keeps."""
+    run(project, "add", "packed")  # the cache was lost in between
     shard = project / "packed/images-07.zip"
     content = shard.read_bytes()
     shard.unlink()

@@ -88,6 +88,7 @@ def measure(work: Path, what: str, side: int, search: str) -> None:
         "url": str(images),
         "watch": str(images),
         "shards": 64,
+        "class_level": 1,
     }
     near = (
         {"duplicate_similarity": None}

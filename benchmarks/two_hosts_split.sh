@@ -16,6 +16,7 @@ count=${2:-20000}
 work=$(mktemp -d)
 export PATH="$root/.venv/bin:$PATH" PYTHONPATH="$root"
 pids=()
+declare -A worker
 
 clean_up() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
@@ -35,7 +36,6 @@ for side in a b; do
     ip -n "classifier-$side" link set lo up
     ip -n "classifier-$side" link set "cable-$side" up
 done
-host() { ip netns exec "classifier-$1" "${@:2}"; }
 
 # A folder of images, packed in 16 shards, and two projects that split them.
 python - "$root/params.yaml" "$archive" "$count" "$work" <<'END'
@@ -66,23 +66,22 @@ time CLASSIFIER_CACHE="$work/alone/cache" python -m stages.split
 address=tcp://10.78.0.1:8786
 export CLASSIFIER_CACHE="$work/dask/cache"
 cd "$root" # where scheduler and workers find the code
-host a python -m distributed.cli.dask_scheduler --host 10.78.0.1 --port 8786 --no-dashboard \
-    >"$work/scheduler.log" 2>&1 &
+ip netns exec classifier-a python -m distributed.cli.dask_scheduler \
+    --host 10.78.0.1 --port 8786 --no-dashboard >"$work/scheduler.log" 2>&1 &
 pids+=($!)
 for side in a b; do
     [ "$side" = a ] && own=10.78.0.1 || own=10.78.0.2
-    host "$side" python -m distributed.cli.dask_worker "$address" --host "$own" --nthreads 1 \
-        --no-nanny --no-dashboard --local-directory "$work/worker-$side" \
+    ip netns exec "classifier-$side" python -m distributed.cli.dask_worker "$address" \
+        --host "$own" --nthreads 1 --no-nanny --no-dashboard --local-directory "$work/worker-$side" \
         >"$work/worker-$side.log" 2>&1 &
+    worker[$side]=$!
     pids+=($!)
 done
 cd "$work/dask"
-time host a env DASK_SCHEDULER_ADDRESS="$address" python -m stages.split
-for side in a b; do
-    # Processor ticks (1/100 s): those of a worker that has had no task are few.
-    pid=$(ip netns pids "classifier-$side" | xargs -r -n 1 sh -c \
-        'grep -qz dask_worker /proc/$0/cmdline && echo $0' | head -n 1)
-    echo "worker on host $side: $(awk '{print ($14 + $15) / 100}' "/proc/$pid/stat") s of processor time"
+time ip netns exec classifier-a env DASK_SCHEDULER_ADDRESS="$address" python -m stages.split
+for side in a b; do # columns 14 and 15: processor time in ticks of 1/100 s
+    echo "worker on host $side: $(awk '{print ($14 + $15) / 100}' "/proc/${worker[$side]}/stat") s" \
+        "of processor time"
 done
 
 digest() { (cd "$work/$1/data/split" && sha256sum -- * | tee "$work/$1.sums" | sha256sum); }

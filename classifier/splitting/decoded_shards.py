@@ -107,9 +107,10 @@ def _run(tasks: Sequence[DecodeTask]) -> None:
         for task in tasks:
             decode_shards(task._replace(threads=worker_count()))
         return
-    folders = sorted({task.file.path.parent for task in tasks} | {tasks[0].shards[0].entry.parent})
+    # No new file in data/raw/, of which DVC would notice it.
+    shared = [*sorted({task.file.path for task in tasks}), tasks[0].shards[0].entry.parent]
     with (
-        open_executor(len(tasks), shared=folders) as executor,
+        open_executor(len(tasks), shared=shared) as executor,
         tqdm(desc="split", total=len(tasks), unit="shards", disable=None) as bar,
     ):
         for _ in executor.map(decode_shards, tasks, _name):
