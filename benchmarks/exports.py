@@ -69,7 +69,8 @@ def main() -> None:
     speeds = measure_in_turn(predictors, images, BATCH)
     table = [Row(name, way.megabytes, correct[name], speeds[name]) for name, way in ways.items()]
     print(
-        f"{bundle.spec.backbone} at {input_size}x{input_size}, {torch.get_num_threads()} threads, ",
+        f"{bundle.spec.backbone.name} at {input_size}x{input_size}, "
+        f"{torch.get_num_threads()} threads, ",
         end="",
     )
     print(f"{len(rows)} test images\n\n{markdown(table)}")

@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from builders.gpu import Operations
 
-from classifier.models.backbones import build_backbone
+from classifier.models.backbones import build_torchvision
 
 # Parts of names, from those of the smallest models to those of larger ones.
 SMALL = ["test_", "nano", "atto", "pico", "femto", "xxs", "xx_small", "xxtiny", "tiny", "xs", "_s0"]
@@ -56,9 +56,7 @@ def _of_torchvision() -> Iterator[tuple[str, nn.Module, int]]:
         if family.group() not in seen:
             seen.add(family.group())
             size = 299 if name == "inception_v3" else 224
-            network, _ = build_backbone(
-                name, weights=None, load_weights=False, small_stem=False, input_size=size
-            )
+            network, _ = build_torchvision(name, pretrained=False, input_size=size)
             yield name, network, size
 
 

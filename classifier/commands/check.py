@@ -11,12 +11,9 @@ from classifier.core.config import Params, load_section, read_params, validate_s
 from classifier.core.errors import UserError
 from classifier.evaluation.params import EvaluateParams, TtaParams
 from classifier.export.params import ExportParams
-from classifier.models.network import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    build_classifier,
-    check_input_size,
-)
+from classifier.models.backbone_description import describe_backbone
+from classifier.models.backbone_params import BackboneParams
+from classifier.models.network import build_classifier, check_input_size
 from classifier.sources.params import DownloadParams
 from classifier.sources.presence import check_present, describe_untracked
 from classifier.splitting.params import SplitParams
@@ -25,6 +22,7 @@ from classifier.training.params import RuntimeParams, TrainParams
 SCHEMAS: dict[str, type[Params]] = {
     "download": DownloadParams,
     "split": SplitParams,
+    "backbone": BackboneParams,
     "train": TrainParams,
     "evaluate": EvaluateParams,
     "tta_evaluate": TtaParams,
@@ -58,8 +56,10 @@ def check_content(content: dict[str, Any], path: Path) -> None:
     sections = {
         name: validate_section(name, schema, content, path) for name, schema in SCHEMAS.items()
     }
-    split, train, tta = (sections[name] for name in ("split", "train", "tta_evaluate"))
+    names = ("split", "backbone", "train", "tta_evaluate")
+    split, chosen, train, tta = (sections[name] for name in names)
     assert isinstance(split, SplitParams)
+    assert isinstance(chosen, BackboneParams)
     assert isinstance(train, TrainParams)
     assert isinstance(tta, TtaParams)
     if train.input_size is not None and train.input_size > split.stored_size:
@@ -69,13 +69,15 @@ def check_content(content: dict[str, Any], path: Path) -> None:
         )
     input_size = train.input_size or split.stored_size
     train.augment.check_fit(input_size)
+    backbone = describe_backbone(chosen)
+    train.check_backbone(backbone)
     model = build_classifier(
         train.model,
+        backbone,
         classes=2,
         input_size=input_size,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        load_weights=False,
+        mean=backbone.mean,
+        std=backbone.std,
     )
-    check_input_size(model, train.model.backbone, input_size)
+    check_input_size(model, backbone.name, input_size)
     tta.check_fit(stored_size=split.stored_size, input_size=input_size, augment=train.augment)

@@ -98,9 +98,9 @@ def read_checked(path: Path) -> bytes | None:
 
 
 def digest_tensors(tensors: Mapping[str, "Tensor"]) -> str:
-    """Return the SHA-256 of the names, dtypes, shapes and values of all tensors, in hexadecimal."""
+    """Return the SHA-256 of names, dtypes, shapes and values, in hexadecimal, in any order."""
     digest = hashlib.sha256()
-    for name, tensor in tensors.items():
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from classifier.core.errors import UserError
 
 # Those with knobs, which are all but the last, the report.
-STAGES = ("download", "split", "train", "evaluate", "tta_evaluate", "export")
+STAGES = ("download", "split", "backbone", "train", "evaluate", "tta_evaluate", "export")
 # The last one is of no stage: how the train stage runs on this machine.
 SECTIONS = (*STAGES, "runtime")
 
@@ -28,6 +28,8 @@ RENAMED = {
     "train.progressive": "train.progressive_resizing",
     "train.linear_epochs": "train.linear_probe_epochs",
     "train.schedule": "train.lr_scheduler",
+    "train.model.backbone": "backbone.name",
+    "train.model.weights": "backbone.weights",
     "train.optimizer.clip_norm": "train.optimizer.max_grad_norm",
     "train.checkpoint_minutes": "runtime.checkpoint_minutes",
     "train.checkpoint_epochs": "runtime.checkpoint_epochs",
@@ -129,7 +131,8 @@ def validate_section(
         UserError: As `load_section`.
     """
     if name not in content:
-        raise UserError(f"{path}: the section {name} is missing.")
+        moved = _moved_to(name, content)
+        raise UserError(f"{path}: {moved or f'the section {name} is missing.'}")
     section = content[name] if content[name] is not None else {}
     if not isinstance(section, dict):
         raise UserError(f"{path}: {name} must be a mapping of keys to values, not {section!r}.")
@@ -138,6 +141,18 @@ def validate_section(
     except ValidationError as error:
         sentences = _sentences(name, error.errors())
         raise UserError(f"{path}: {' '.join(sentences)}") from None
+
+
+def _moved_to(section: str, content: dict[str, Any]) -> str:
+    """Return a sentence for each knob that `content` has where it was before it moved there."""
+    told = []
+    for before, now in RENAMED.items():
+        place: Any = content
+        for part in before.split("."):
+            place = place.get(part, None) if isinstance(place, dict) else None
+        if place is not None and now.startswith(f"{section}."):
+            told.append(f"{before} is now {now}.")
+    return " ".join(told)
 
 
 def _sentences(section: str, errors: list[ErrorDetails]) -> list[str]:

@@ -16,6 +16,7 @@ VERSIONS, LOCK = "versions.yaml", "requirements.lock"
 LIBRARIES = (
     "torch",
     "torchvision",
+    "timm",
     "numpy",
     "pillow",
     "pillow-heif",

@@ -99,7 +99,7 @@ def sheet(answers: Answers, places: np.ndarray, bundle: Bundle, otherwise: str) 
     files = answers.dataset.manifest["path"].iloc[rows].tolist()
     heat = heat_maps(bundle, shown, answers.predicted[places])
     if heat is None:
-        note = NO_PLACES.format(backbone=bundle.spec.backbone)
+        note = NO_PLACES.format(backbone=bundle.spec.backbone.name)
         return image_sheet(list(shown), captions, _COLUMNS, files=files, note=note)
     classes = drawable_names(answers.dataset.classes)
     names = [classes[label] for label in answers.predicted[places]]

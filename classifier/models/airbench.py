@@ -8,8 +8,10 @@ norm without scale, and maxima instead of means. It is meant for `train.optimize
 import torch
 from torch import Tensor, nn
 
+from classifier.models.backbone_params import OWN_FEATURES
+
 _PATCH = 2
-_WIDTHS = (64, 256, 256)
+_WIDTHS = (64, 256, OWN_FEATURES["airbench"])
 # Features of this size make the logits of a fresh head as small as the paper's.
 _SCALE = 0.108
 # Limits the amplification of directions in which patches hardly differ, which would be noise.

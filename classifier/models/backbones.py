@@ -1,50 +1,75 @@
 """The classification models of torchvision, without their last layer."""
 
-from pickle import UnpicklingError
-from urllib.error import URLError
-
-import torch
 import torchvision
 from torch import nn
+from torchvision.models import WeightsEnum
 
 from classifier.core.errors import UserError
 from classifier.models.adaptive_pool import replace_adaptive_pools
+from classifier.models.backbone_description import Preparation
+from classifier.models.backbone_params import OWN_FEATURES, TORCHVISION_WEIGHTS
+
+# MaxViT halves the size in its stem and in each of its four stages, and its windows have 7 places.
+_MAXVIT_STEP = 7 * 2**5
 
 
-def build_backbone(
-    name: str, *, weights: str | None, load_weights: bool, small_stem: bool, input_size: int
-) -> tuple[nn.Module, int]:
-    """Build torchvision's model `name` for this input size; return it and its number of features.
+def build_torchvision(name: str, *, pretrained: bool, input_size: int) -> tuple[nn.Module, int]:
+    """Build torchvision's model `name` with random weights; return it and its number of features.
 
-    weights: torchvision's name of the pretrained weights that the network has; with load_weights
-    False they are not read, but the network is made as if they were.
-    Raises UserError for an unknown name and where weights cannot be downloaded; AssertionError or
-    ValueError, as torchvision does, where a transformer cannot take images of side `input_size`.
+    Args:
+        name: As torchvision has it.
+        pretrained: Make the network as if pretrained weights were in it.
+        input_size: Side of the images in pixels.
+
+    Raises:
+        UserError: The name is unknown, or the size is none that the network can take.
+        AssertionError, ValueError: As torchvision does, where a transformer cannot take images of
+            side `input_size`.
     """
-    _check_names(name, weights)
-    try:
-        if weights is not None and load_weights:
-            backbone = torchvision.models.get_model(name, weights=weights)
-        else:
-            options = _options(name, pretrained=weights is not None, input_size=input_size)
-            backbone = torchvision.models.get_model(name, weights=None, **options)
-    except URLError as error:
-        raise UserError(
-            f"The pretrained weights of {name} cannot be downloaded ({error.reason}): "
-            "connect to the network, point TORCH_HOME at a folder that holds them, "
-            "or set train.model.weights: null."
-        ) from None
-    except (RuntimeError, EOFError, UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"The pretrained weights of {name} cannot be read ({reason}): delete their file in "
-            f"{torch.hub.get_dir()}/checkpoints, so that they are downloaded again."
-        ) from None
+    check_name(name)
+    options = _options(name, pretrained=pretrained, input_size=input_size)
+    backbone = torchvision.models.get_model(name, weights=None, **options)
     _remove_auxiliary_heads(backbone)
     replace_adaptive_pools(backbone)
-    if small_stem:
-        _shrink_stem(backbone, name)
     return backbone, _remove_last_layer(backbone)
+
+
+def prepared_by_torchvision(name: str, weights: str | None) -> Preparation:
+    """Return how pretrained weights of the model expect images.
+
+    weights: As in `backbone.weights`; None for the model's default ones.
+
+    Raises:
+        UserError: The model or its weights are unknown.
+    """
+    transforms = torchvision_weights(name, weights).transforms()
+    return Preparation(
+        tuple(round(255 * value, 6) for value in transforms.mean),
+        tuple(round(255 * value, 6) for value in transforms.std),
+        transforms.crop_size[0],
+        transforms.interpolation.value,
+        "BSD-3-Clause",
+    )
+
+
+def torchvision_weights(name: str, weights: str | None) -> WeightsEnum:
+    """Return torchvision's entry of the weights; None for the default ones.
+
+    Raises:
+        UserError: The model or its weights are unknown.
+    """
+    check_name(name)
+    offered = {entry.name: entry for entry in torchvision.models.get_model_weights(name)}
+    if weights is None:
+        return next(iter(offered.values()))
+    chosen = offered.get(weights.removeprefix(TORCHVISION_WEIGHTS))
+    if chosen is None:
+        known = ", ".join(f"{TORCHVISION_WEIGHTS}{one}" for one in offered)
+        raise UserError(
+            f"backbone.weights {weights!r} are not offered for {name}; "
+            f"choose null or one of {known}."
+        )
+    return chosen
 
 
 def backbone_names() -> list[str]:
@@ -52,15 +77,13 @@ def backbone_names() -> list[str]:
     return torchvision.models.list_models(module=torchvision.models)
 
 
-def _check_names(name: str, weights: str | None) -> None:
+def check_name(name: str) -> None:
+    """Raise UserError where torchvision has no such model."""
     if name not in backbone_names():
-        known = ", ".join(["compact", *backbone_names()])
-        raise UserError(f"train.model.backbone {name!r} is unknown; choose one of {known}.")
-    known = [entry.name for entry in torchvision.models.get_model_weights(name)]
-    if weights is not None and weights not in known:
+        known = ", ".join([*OWN_FEATURES, *backbone_names()])
         raise UserError(
-            f"train.model.weights {weights!r} are not offered for {name}; "
-            f"choose null or one of {', '.join(known)}."
+            f"backbone.name {name!r} is unknown; choose one of {known}, or timm/ and a model of "
+            "timm, such as timm/convnext_tiny."
         )
 
 
@@ -72,8 +95,23 @@ def _options(name: str, *, pretrained: bool, input_size: int) -> dict[str, objec
     if name.startswith("vit_"):
         return {"image_size": input_size}
     if name == "maxvit_t":
+        _check_maxvit_size(input_size)
         return {"input_size": (input_size, input_size)}
     return {}
+
+
+def _check_maxvit_size(input_size: int) -> None:
+    """Raise UserError unless the windows of MaxViT fit: they have 7 places, in each of four halves.
+
+    The stem halves the size too, and the last stage must have whole windows.
+    """
+    if input_size % _MAXVIT_STEP:
+        near = max(1, input_size // _MAXVIT_STEP) * _MAXVIT_STEP
+        raise UserError(
+            f"backbone.name: maxvit_t cannot take images of {input_size}x{input_size}: set "
+            f"train.input_size to a multiple of {_MAXVIT_STEP}, such as {near} or "
+            f"{near + _MAXVIT_STEP}, and split.stored_size to at least that."
+        )
 
 
 def _remove_auxiliary_heads(backbone: nn.Module) -> None:
@@ -96,27 +134,3 @@ def _remove_last_layer(backbone: nn.Module) -> int:
     ][-1]
     backbone.set_submodule(name, nn.Identity())
     return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
-
-
-def _shrink_stem(backbone: nn.Module, name: str) -> None:
-    """Keep small images from vanishing: a first layer of 3x3 and stride 1, and no pooling.
-
-    He et al., arXiv 1512.03385, section 4.2, use such a first layer for CIFAR-10.
-    """
-    stem_name, stem = next(
-        (name, module) for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d)
-    )
-    if stem.stride == (1, 1) or stem.kernel_size[0] not in (3, 7):
-        raise UserError(
-            f"train.model.stem: small does not fit {name}, whose first layer is "
-            f"{stem.kernel_size[0]}x{stem.kernel_size[1]} with stride {stem.stride[0]}; "
-            "set stem: standard."
-        )
-    smaller = nn.Conv2d(
-        stem.in_channels, stem.out_channels, 3, padding=1, bias=stem.bias is not None
-    )
-    nn.init.kaiming_normal_(smaller.weight, mode="fan_out", nonlinearity="relu")
-    backbone.set_submodule(stem_name, smaller)
-    for pool_name in ("maxpool", "features.pool0"):
-        if any(name == pool_name for name, _ in backbone.named_modules()):
-            backbone.set_submodule(pool_name, nn.Identity())

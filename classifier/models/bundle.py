@@ -16,7 +16,8 @@ from torch import Tensor
 
 from classifier.core.errors import UserError
 from classifier.core.files import write_bytes, write_json
-from classifier.models.network import Classifier, ModelParams, build_classifier, restore_weights
+from classifier.models.network import Classifier, ModelParams, build_classifier
+from classifier.models.stored_backbone import restore_weights
 from classifier.processing.spec import DESCRIPTION, BundleSpec
 
 WEIGHTS = "model.safetensors"
@@ -61,11 +62,11 @@ def load_bundle(folder: Path = Path("models"), device: torch.device | None = Non
         ) from None
     model = build_classifier(
         params,
+        spec.backbone,
         classes=len(spec.classes),
         input_size=spec.input_size,
         mean=spec.mean,
         std=spec.std,
-        load_weights=False,
     )
     try:
         restore_weights(model, state)

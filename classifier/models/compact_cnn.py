@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from classifier.models.backbone_params import OWN_FEATURES
+
 
 class CompactNet(nn.Sequential):
     """Three blocks of two 3x3 convolutions, halved in between, then the mean over all places.
@@ -9,7 +11,7 @@ class CompactNet(nn.Sequential):
     `(N, 3, H, W)` with H and W of at least 4 → `(N, features)`.
     """
 
-    features = 128
+    features = OWN_FEATURES["compact"]
 
     def __init__(self) -> None:
         super().__init__(

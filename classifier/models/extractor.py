@@ -11,14 +11,11 @@ import io
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.fx.proxy import TraceError
 from tqdm import tqdm
 
 from classifier.core.cache import cache_folder, digest_tensors, read_checked, write_checked
@@ -78,15 +75,18 @@ class FeatureExtractor:
             "weights": self._weights_digest,
             "dtype": str(self._dtype),
             "code": code_digest(__name__, type(view).__module__),
-            "versions": installed_versions("torch", "torchvision", "numpy", "pillow"),
+            "versions": installed_versions("torch", "torchvision", "timm", "numpy", "pillow"),
             "device": device_name(self._model.mean.device),
         }
         return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]
 
     def _compute(self, images: Images, rows: np.ndarray, view: View) -> np.ndarray:
+        device = self._model.mean.device
         if self._network is None:
-            self._network = _for_inference(self._model.backbone, self._dtype)
-        network, device = self._network, self._model.mean.device
+            shown = torch.from_numpy(view(images[rows[:1]], rows[:1])).to(device)
+            example = self._model.normalize(shown)
+            self._network = _for_inference(self._model.backbone, self._dtype, example)
+        network = self._network
         at_once = _AT_ONCE[device.type]
 
         @torch.no_grad()
@@ -111,17 +111,16 @@ def _compute_alone() -> None:
     torch.set_num_threads(1)
 
 
-def _for_inference(backbone: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Return a copy with batch norm folded into the convolutions, about twice as fast."""
-    # The import is slow, and not needed where all features are there.
-    from torch.fx.experimental.optimization import fuse  # noqa: PLC0415
+def _for_inference(backbone: nn.Module, dtype: torch.dtype, example: Tensor) -> nn.Module:
+    """Return a copy for evaluation with batch norm folded, in this number format.
 
-    stored = isinstance(backbone, StoredBackbone)
-    network = backbone.network() if stored else deepcopy(backbone).eval()
-    # A network whose path depends on its input cannot be folded, and is used as it is.
-    with suppress(TraceError):
-        network = fuse(network)
-    return network.to(dtype).to(memory_format=torch.channels_last)
+    example: images as the backbone takes them.
+    """
+    # It imports timm, which takes seconds and is not needed where all features are there.
+    from classifier.models.folding import fold_batch_norm  # noqa: PLC0415
+
+    network = backbone.network() if isinstance(backbone, StoredBackbone) else backbone
+    return fold_batch_norm(network, example).to(dtype).to(memory_format=torch.channels_last)
 
 
 def _read_features(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -4,24 +4,23 @@ A `Classifier` takes images as they are stored, `(N, H, W, 3)` in 0..255, and no
 itself, so training, evaluation and every exported file share one normalisation.
 """
 
-from collections.abc import Mapping
 from typing import Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from classifier.core.config import Params
 from classifier.core.errors import UserError
 from classifier.data.stored_images import Images
 from classifier.models.airbench import AirbenchNet
-from classifier.models.compact_cnn import CompactNet
-from classifier.models.stored_backbone import stored_backbone
+from classifier.models.architectures import build_architecture, try_images
+from classifier.models.backbone_params import OWN_FEATURES
+from classifier.models.small_stem import shrink_stem
+from classifier.models.stored_backbone import StoredBackbone, StoredWeights, restore_weights
+from classifier.processing.spec import BackboneSpec
 
-IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-# Our own networks, which need no torchvision.
-OWN = {"compact": CompactNet, "airbench": AirbenchNet}
 _PATCH_PIXELS = 5000 * 32 * 32
 
 
@@ -35,27 +34,20 @@ class HeadParams(Params):
 class ModelParams(Params):
     """Section `train.model`."""
 
-    backbone: str
-    weights: str | None
     stem: Literal["standard", "small"]
     freeze: str
     head: HeadParams
-    normalize: Literal["imagenet", "dataset"]
+    normalize: Literal["pretrained", "dataset"]
+
+    @field_validator("normalize", mode="before")
+    @classmethod
+    def _name_of_today(cls, value: object) -> object:
+        if value == "imagenet":
+            raise ValueError("train.model.normalize: imagenet is now pretrained.")
+        return value
 
     @model_validator(mode="after")
-    def _parts_fit_together(self) -> Self:
-        if self.backbone == "whitened":
-            raise ValueError("train.model.backbone: whitened is now airbench.")
-        if self.backbone in OWN and (self.weights is not None or self.stem == "small"):
-            raise ValueError(
-                f"train.model.backbone: {self.backbone} has no pretrained weights and is made for "
-                "small images; set train.model.weights: null and train.model.stem: standard."
-            )
-        if self.freeze != "none" and self.weights is None:
-            raise ValueError(
-                "train.model.freeze without pretrained weights would keep random layers; "
-                "set train.model.weights, or train.model.freeze: none."
-            )
+    def _first_layer_is_not_kept_random(self) -> Self:
         if self.freeze != "none" and self.stem == "small":
             raise ValueError(
                 "train.model.stem: small puts a new first layer in, which train.model.freeze would "
@@ -142,36 +134,43 @@ def _parts(module: nn.Module) -> list[nn.Module]:
 
 def build_classifier(
     params: ModelParams,
+    backbone: BackboneSpec,
     *,
     classes: int,
     input_size: int,
     mean: tuple[float, ...],
     std: tuple[float, ...],
-    load_weights: bool = True,
+    weights: StoredWeights | None = None,
 ) -> Classifier:
-    """Build the network that `params` describe, for images of side `input_size`.
+    """Build the network that `params` and `backbone` describe, for images of side `input_size`.
 
-    load_weights: False leaves pretrained weights out, for a model that is filled from a bundle.
+    weights: of the backbone; None for random ones, as for a model that is filled from a bundle.
+
+    Raises:
+        UserError: The parts do not fit each other, or the images do not fit the network.
     """
-    backbone, features = _build_backbone(params, input_size, load_weights)
+    check_parts(params, backbone)
+    network, features = _build_backbone(params, backbone, input_size, weights)
     model = Classifier(
-        backbone, _build_head(params.head, features, classes), torch.tensor(mean), torch.tensor(std)
+        network, _build_head(params.head, features, classes), torch.tensor(mean), torch.tensor(std)
     )
     if params.freeze != "none":
         model.freeze(params.freeze)
     return model.to(memory_format=torch.channels_last)
 
 
-def restore_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Set all weights and buffers; raise RuntimeError where they are those of another network.
-
-    Some layers (MNASNet's) ask which version of them the tensors are of, which a plain mapping
-    does not say: they are of this one.
-    """
-    state = network.state_dict()
-    state.clear()
-    state.update(tensors)
-    network.load_state_dict(state)
+def check_parts(params: ModelParams, backbone: BackboneSpec) -> None:
+    """Raise UserError where `train.model` asks for what the backbone does not have."""
+    if backbone.name in OWN_FEATURES and params.stem == "small":
+        raise UserError(
+            f"backbone.name: {backbone.name} is made for small images; set train.model.stem: "
+            "standard."
+        )
+    if params.freeze != "none" and backbone.weights is None:
+        raise UserError(
+            "train.model.freeze without pretrained weights would keep random layers; "
+            "set backbone.weights, or train.model.freeze: none."
+        )
 
 
 def learn_from_images(model: Classifier, images: Images, rows: np.ndarray) -> None:
@@ -188,24 +187,8 @@ def learn_from_images(model: Classifier, images: Images, rows: np.ndarray) -> No
 
 def check_input_size(model: Classifier, name: str, input_size: int) -> None:
     """Raise UserError unless the network can take images of side `input_size`."""
-    _try(model, torch.zeros(1, input_size, input_size, 3, device=model.mean.device), name)
-
-
-def _try(network: nn.Module, images: Tensor, name: str) -> None:
-    network.eval()
-    try:
-        with torch.no_grad():
-            network(images)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise _wrong_size(name, images.shape[2], error) from None
-
-
-def _wrong_size(name: str, input_size: int, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return UserError(
-        f"train.model.backbone: {name} cannot take images of {input_size}x{input_size} ({reason}); "
-        "change train.input_size and split.stored_size, or choose another backbone."
-    )
+    images = torch.zeros(1, input_size, input_size, 3, device=model.mean.device)
+    try_images(model, images, name)
 
 
 def _build_head(params: HeadParams, features: int, classes: int) -> nn.Module:
@@ -220,46 +203,52 @@ def _build_head(params: HeadParams, features: int, classes: int) -> nn.Module:
 
 
 def _build_backbone(
-    params: ModelParams, input_size: int, load_weights: bool
+    params: ModelParams, backbone: BackboneSpec, input_size: int, weights: StoredWeights | None
 ) -> tuple[nn.Module, int]:
     """Return the backbone without its last layer, and the number of its features."""
-    if params.backbone in OWN:
-        return OWN[params.backbone](), OWN[params.backbone].features
-    if params.weights is None or not load_weights:
-        return _torchvision_backbone(params, input_size, load_weights)
+    if weights is None:
+        return _build(params, backbone, input_size)
+    if params.freeze == "backbone" and backbone.features is not None:
+        stored = StoredBackbone(weights, lambda: _tried(params, backbone, input_size))
+        return stored, backbone.features
     # The head's random weights must not depend on what was drawn to build the backbone.
     with torch.random.fork_rng(devices=[]):
-        if params.freeze != "backbone":
-            return _torchvision_backbone(params, input_size, load_weights)
-        return stored_backbone(
-            {"name": params.backbone, "weights": params.weights, "input_size": input_size},
-            lambda: _tried_backbone(params, input_size),
-            lambda: _torchvision_backbone(params, input_size, False),
-        )
+        return _build(params, backbone, input_size, weights)
 
 
-def _tried_backbone(params: ModelParams, input_size: int) -> tuple[nn.Module, int]:
-    """Return the backbone with its weights, tried with images of side `input_size`."""
-    backbone, features = _torchvision_backbone(params, input_size, True)
-    _try(backbone, torch.zeros(1, 3, input_size, input_size), params.backbone)
-    return backbone, features
-
-
-def _torchvision_backbone(
-    params: ModelParams, input_size: int, load_weights: bool
+def _build(
+    params: ModelParams,
+    backbone: BackboneSpec,
+    input_size: int,
+    weights: StoredWeights | None = None,
 ) -> tuple[nn.Module, int]:
-    # Importing torchvision takes seconds, which our own networks need not wait for.
-    from classifier.models.backbones import build_backbone  # noqa: PLC0415
+    pretrained = backbone.weights is not None
+    network, features = build_architecture(
+        backbone.name, pretrained=pretrained, input_size=input_size
+    )
+    if weights is not None:
+        _restore(network, weights, backbone, input_size)
+    if params.stem == "small":
+        shrink_stem(network, backbone.name)
+    return network, features
 
+
+def _restore(
+    network: nn.Module, weights: StoredWeights, backbone: BackboneSpec, input_size: int
+) -> None:
     try:
-        return build_backbone(
-            params.backbone,
-            weights=params.weights,
-            load_weights=load_weights,
-            small_stem=params.stem == "small",
-            input_size=input_size,
-        )
-    except UserError:
-        raise
-    except (AssertionError, ValueError) as error:
-        raise _wrong_size(params.backbone, input_size, error) from None
+        restore_weights(network, weights.tensors)
+    except RuntimeError:
+        raise UserError(
+            f"backbone.name: the pretrained weights of {backbone.name} are for images of "
+            f"{backbone.input_size}x{backbone.input_size}, and the network is built for "
+            f"{input_size}x{input_size}: set train.input_size: {backbone.input_size}, and "
+            "split.stored_size to at least that."
+        ) from None
+
+
+def _tried(params: ModelParams, backbone: BackboneSpec, input_size: int) -> nn.Module:
+    """Return the backbone with random weights, tried with images of side `input_size`."""
+    network, _ = _build(params, backbone, input_size)
+    try_images(network, torch.zeros(1, 3, input_size, input_size), backbone.name)
+    return network

@@ -1,85 +1,112 @@
-"""Store a frozen torchvision backbone, and build it only when it has to compute.
+"""Read data/backbone, and keep a frozen backbone without building its network.
 
 If the features of all images are in the cache folder, a training run needs the weights of the
-backbone for the bundle and for the features' key, but not the network. So it does not import
-torchvision, which takes longer than the training.
+backbone for the bundle and for the features' key, but not the network. So it imports neither
+torchvision nor timm, which takes longer than the training.
 """
 
-import hashlib
-import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from classifier.core.cache import cache_folder, read_checked, write_checked
-from classifier.core.code import code_digest
-from classifier.core.versions import installed_versions
+from classifier.core.errors import UserError
+from classifier.core.files import sha256_of
+from classifier.models.backbone_description import BUFFERS, DESCRIPTION, WEIGHTS
+from classifier.processing.spec import BackboneSpec
 
-Build = Callable[[], tuple[nn.Module, int]]
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """The tensors of pretrained weights by their names in the network without its last layer."""
+
+    parameters: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All of them."""
+        return self.parameters | self.buffers
+
+
+def read_backbone(folder: Path) -> tuple[BackboneSpec, StoredWeights | None]:
+    """Return what the backbone stage has written; no weights where they are to be random.
+
+    Raises:
+        UserError: A file is missing or damaged.
+    """
+    try:
+        spec = BackboneSpec.model_validate_json((folder / DESCRIPTION).read_text("utf-8"))
+        if spec.weights is None:
+            return spec, None
+        weights = _read_weights(folder / WEIGHTS)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename or folder / WEIGHTS} is missing: run `dvc repro backbone`, or fetch "
+            "it with `dvc pull data/backbone`."
+        ) from None
+    except (ValidationError, UnicodeDecodeError, json.JSONDecodeError, SafetensorError) as error:
+        raise _damaged(folder, str(error).splitlines()[0]) from None
+    if sha256_of(folder / WEIGHTS) != spec.sha256:
+        raise _damaged(folder, f"{WEIGHTS} is not the file that {DESCRIPTION} describes")
+    return spec, weights
+
+
+def _read_weights(path: Path) -> StoredWeights:
+    with safe_open(path, "pt") as file:
+        buffers = set((file.metadata() or {}).get(BUFFERS, "").split())
+        tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    return StoredWeights(
+        {name: tensor for name, tensor in tensors.items() if name not in buffers},
+        {name: tensor for name, tensor in tensors.items() if name in buffers},
+    )
+
+
+def _damaged(folder: Path, reason: str) -> UserError:
+    return UserError(
+        f"{folder} holds no readable backbone ({reason}): run `dvc repro --force backbone`, or "
+        "`dvc checkout data/backbone`."
+    )
 
 
 class StoredBackbone(nn.Module):
     """Weights by their names in the network that `build` gives, none of them trained."""
 
-    def __init__(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], build: Build):
+    def __init__(self, weights: StoredWeights, build: Callable[[], nn.Module]) -> None:
         super().__init__()
-        for name, tensor in parameters.items():
+        for name, tensor in weights.parameters.items():
             parameter = nn.Parameter(tensor, requires_grad=False)
             _inside(self, name).register_parameter(name.split(".")[-1], parameter)
-        for name, tensor in buffers.items():
+        for name, tensor in weights.buffers.items():
             _inside(self, name).register_buffer(name.split(".")[-1], tensor)
         self._build = build
 
     def network(self) -> nn.Module:
-        """Return the network itself, with these weights, in evaluation mode."""
-        network, _ = self._build()
-        network.load_state_dict(self.state_dict())
+        """Return the network itself, with these weights, in evaluation mode.
+
+        Raises:
+            UserError: It cannot take the images that it is built for.
+        """
+        network = self._build()
+        restore_weights(network, self.state_dict())
         some = next(self.parameters())
         return network.to(some.device).eval()
 
 
-def stored_backbone(
-    depends_on: dict[str, object], build: Build, rebuild: Build
-) -> tuple[nn.Module, int]:
-    """Return a backbone and the number of its features, from `build` or from the cache folder.
+def restore_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Set all weights and buffers; raise RuntimeError where they are those of another network.
 
-    depends_on: what the backbone is a function of. rebuild: as `build`, with any weights.
+    Some layers (MNASNet's) ask which version of them the tensors are of, which a plain mapping
+    does not say: they are of this one.
     """
-    path = cache_folder("backbones") / f"{_name(depends_on, build)}.pt"
-    content = read_checked(path)
-    if content is not None:
-        stored = torch.load(io.BytesIO(content), weights_only=True)
-        return StoredBackbone(stored["parameters"], stored["buffers"], rebuild), stored["features"]
-    backbone, features = build()
-    # Now that the weights' file is there, if it was not before.
-    path = path.with_name(f"{_name(depends_on, build)}.pt")
-    buffer = io.BytesIO()
-    stored = {
-        "parameters": {name: tensor.detach() for name, tensor in backbone.named_parameters()},
-        "buffers": dict(backbone.named_buffers()),
-        "features": features,
-    }
-    torch.save(stored, buffer)
-    write_checked(path, buffer.getvalue())
-    return backbone, features
-
-
-def _name(depends_on: dict[str, object], build: Build) -> str:
-    """Return a name for all that the stored backbone depends on: 32 hexadecimal digits."""
-    code = code_digest(__name__, build.__module__)
-    versions = installed_versions("torch", "torchvision")
-    described = json.dumps([depends_on, versions, _downloads(), code])
-    return hashlib.sha256(described.encode()).hexdigest()[:32]
-
-
-def _downloads() -> list[tuple[str, int, int]]:
-    """Return path, size and time of each file of downloaded weights."""
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    state = network.state_dict()
+    state.clear()
+    state.update(tensors)
+    network.load_state_dict(state)
 
 
 def _inside(root: nn.Module, name: str) -> nn.Module:

@@ -9,11 +9,43 @@ from classifier.processing.images import Preprocessing, Resize
 DESCRIPTION = "model.json"
 
 
+class BackboneSpec(BaseModel):
+    """`data/backbone/backbone.json`, and the part `backbone` of `model.json`.
+
+    Attributes:
+        name: as in `backbone.name`.
+        weights: as in `backbone.weights`; None for random weights.
+        origin: address, commit or package of the pretrained weights.
+        source_sha256: SHA-256 of the file of weights as it came.
+        sha256: SHA-256 of `backbone.safetensors`.
+        licence: of the pretrained weights; None where it is not known.
+        mean: of each channel, in 0..255, that the weights expect.
+        std: of each channel, in 0..255, that the weights expect.
+        input_size: side in pixels of the images that the weights were trained on; None for any.
+        interpolation: how these images were scaled; None where it is not known.
+        features: number of features of an image; None until the network has been built.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    weights: str | None = None
+    origin: str | None = None
+    source_sha256: str | None = None
+    sha256: str | None = None
+    licence: str | None = None
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    input_size: int | None = None
+    interpolation: str | None = None
+    features: int | None = None
+
+
 class BundleSpec(BaseModel):
     """`model.json`.
 
     Attributes:
-        backbone: name of the network.
+        backbone: the network, and its pretrained weights.
         classes: names of the classes, in the order of the logits.
         stored_size: side of the images that the split stage stores, in pixels.
         resize: see `Preprocessing`.
@@ -28,7 +60,7 @@ class BundleSpec(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
-    backbone: str
+    backbone: BackboneSpec
     classes: list[str]
     stored_size: int
     resize: Resize

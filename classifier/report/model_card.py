@@ -42,18 +42,21 @@ def model_card(run: RunResults, verdict: str) -> str:
         ("Environment", _environment()),
         ("Files", _files()),
     ]
-    parts = [f"# Model card: {_plain(run.bundle['backbone'])}"]
+    parts = [f"# Model card: {_plain(run.bundle['backbone']['name'])}"]
     return "\n\n".join(parts + [f"## {heading}\n\n{text}" for heading, text in sections]) + "\n"
 
 
 def _model(run: RunResults) -> str:
     bundle, params = run.bundle, run.bundle["params"]["model"]
-    weights = params["weights"] or "random weights"
+    backbone = bundle["backbone"]
+    weights = "random weights"
+    if backbone["weights"] is not None:
+        weights = f"{backbone['origin']} (licence: {backbone['licence'] or 'unknown'})"
     frozen = {"none": "", "backbone": ", all of the backbone frozen"}.get(
         params["freeze"], f", frozen up to `{params['freeze']}`"
     )
     return (
-        f"An image classifier: `{bundle['backbone']}` with {run.train['parameters']:,} weights, "
+        f"An image classifier: `{backbone['name']}` with {run.train['parameters']:,} weights, "
         f"trained from {weights}{frozen}. It takes RGB images of "
         f"{bundle['input_size']}x{bundle['input_size']} pixels and gives a probability for each of "
         f"{len(bundle['classes'])} classes."

@@ -35,7 +35,7 @@ def report_page(run: RunResults) -> str:
     bundle = run.bundle
     template = page_environment().get_template("report.html.jinja")
     return template.render(
-        title=f"Report of a run: {bundle['backbone']}, {len(bundle['classes'])} classes",
+        title=f"Report of a run: {bundle['backbone']['name']}, {len(bundle['classes'])} classes",
         headline=_headline(run),
         measured_on=f"Measured on {run.split['test']:,} test images of {run.data}.",
         sections=[

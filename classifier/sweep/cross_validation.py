@@ -42,6 +42,7 @@ from classifier.training.curriculum import LOSSES
 from classifier.training.distributed import ProcessGroup
 from classifier.training.params import RuntimeParams, TrainParams
 from classifier.training.run import train
+from classifier.training.setup import BACKBONE
 
 RAW, DATA, MODELS = Path("data/raw"), Path("data/split"), Path("models")
 # Files of a data set that do not depend on the splits.
@@ -145,14 +146,17 @@ def answer_fold(splits: Sequence[Split]) -> np.ndarray:
 
 @contextmanager
 def _copy_with(splits: Sequence[Split]) -> Iterator[None]:
-    """Work in a temporary folder with data/split as here, but these splits."""
-    source, losses = DATA.resolve(), LOSSES.resolve()
+    """Work in a temporary folder with data/split and data/backbone as here, but these splits."""
+    source, backbone, losses = DATA.resolve(), BACKBONE.resolve(), LOSSES.resolve()
     manifest = load_dataset(DATA).manifest.assign(split=list(splits))
     with tempfile.TemporaryDirectory() as temporary, chdir(temporary):
         DATA.mkdir(parents=True)
         for path in (path for pattern in _SHARED for path in source.glob(pattern)):
             _link(path, DATA / path.name)
         write_csv(DATA / "manifest.csv", manifest)
+        BACKBONE.mkdir()
+        for path in sorted(backbone.iterdir()):
+            _link(path, BACKBONE / path.name)
         if losses.exists():
             _link(losses, LOSSES)
         yield

@@ -41,10 +41,11 @@ def copy_project(project: Path, folder: Path) -> None:
     for key, value in (("cache.dir", cache), ("cache.type", "reflink,hardlink,symlink,copy")):
         run_tool(*_DVC, "config", "--local", key, value, folder=folder)
     try:
-        run_tool(*_DVC, "checkout", "--quiet", "data/split", folder=folder)
+        run_tool(*_DVC, "checkout", "--quiet", "data/split", "data/backbone", folder=folder)
     except UserError:
         raise UserError(
-            "DVC has no data/split of this commit: run `dvc repro split`, and commit dvc.lock."
+            "DVC has no data/split or data/backbone of this commit: run "
+            "`dvc repro split backbone`, and commit dvc.lock."
         ) from None
 
 

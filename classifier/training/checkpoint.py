@@ -34,9 +34,10 @@ def run_key(
 ) -> str:
     """Return a name for all that the result of a training run depends on: 32 hexadecimal digits.
 
-    weights: of the network before its first step. curriculum: see `curriculum.digest_of`. How a
-    batch is divided into micro-batches and over processes and threads is left out: it may change
-    when a run goes on, since memory may have been too small.
+    params: section `train`, and the description of the backbone. weights: of the network before its
+    first step. curriculum: see `curriculum.digest_of`. How a batch is divided into micro-batches
+    and over processes and threads is left out: it may change when a run goes on, since memory may
+    have been too small.
     """
     data = sorted(path for path in data_folder.iterdir() if path.is_file())
     depends_on = {
@@ -45,7 +46,7 @@ def run_key(
         },
         "data": {path.name: sha256_of(path) for path in data},
         "code": code_digest(TRAINING),
-        "versions": installed_versions("torch", "torchvision", "numpy", "pillow"),
+        "versions": installed_versions("torch", "torchvision", "timm", "numpy", "pillow"),
         "device": device_name(device),
         "weights": digest_tensors(weights),
         "curriculum": curriculum,

@@ -5,12 +5,19 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from classifier.core.config import Params
+from classifier.core.errors import UserError
 from classifier.data.augment import AugmentParams
 from classifier.models.devices import OnMissing
-from classifier.models.network import ModelParams
+from classifier.models.network import ModelParams, check_parts
+from classifier.processing.spec import BackboneSpec
 from classifier.training.batches import Sampling
 from classifier.training.curriculum import CurriculumParams
 from classifier.training.loop import LoopParams
+
+_PROBE = (
+    "train.linear_probe_epochs trains the head alone before the other layers: it needs "
+    "backbone.weights, and train.model.freeze other than backbone."
+)
 
 
 class SizeParams(Params):
@@ -88,12 +95,13 @@ class TrainParams(LoopParams):
         return self
 
     @model_validator(mode="after")
-    def _head_alone_is_of_a_pretrained_backbone(self) -> Self:
-        if self.linear_probe_epochs and (
-            self.model.weights is None or self.model.freeze == "backbone"
-        ):
-            raise ValueError(
-                "train.linear_probe_epochs trains the head alone before the other layers: it needs "
-                "train.model.weights, and train.model.freeze other than backbone."
-            )
+    def _head_alone_is_trained_before_other_layers(self) -> Self:
+        if self.linear_probe_epochs and self.model.freeze == "backbone":
+            raise ValueError(_PROBE)
         return self
+
+    def check_backbone(self, backbone: BackboneSpec) -> None:
+        """Raise UserError where the section asks for what the backbone does not have."""
+        check_parts(self.model, backbone)
+        if self.linear_probe_epochs and backbone.weights is None:
+            raise UserError(_PROBE)

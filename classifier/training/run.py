@@ -172,8 +172,9 @@ def train_head(
 def _common_key(setup: Setup) -> str:
     """Return the run's key; raise UserError unless all ranks have the same one."""
     weights, group = setup.model.state_dict(), setup.group
+    depends_on = {**setup.spec.params, "backbone": setup.spec.backbone.model_dump(mode="json")}
     curriculum = digest_of(setup.curriculum)
-    key = run_key(setup.spec.params, DATA, weights, setup.device, curriculum)
+    key = run_key(depends_on, DATA, weights, setup.device, curriculum)
     if group.any(group.broadcast(key) != key, setup.device):
         raise UserError(
             "The processes differ in their parameters, images, code, versions or devices: start "
@@ -211,7 +212,7 @@ def check_alive(logits: np.ndarray, images: Images, rows: np.ndarray) -> None:
         raise UserError(
             "the trained network gives the same answer for every validation image: none of its "
             "features depends on the image. Raise train.input_size and split.stored_size, choose "
-            "another train.model.backbone, or lower train.optimizer.lr."
+            "another backbone.name, or lower train.optimizer.lr."
         )
 
 

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,15 +14,14 @@ from classifier.data.dataset import Dataset
 from classifier.data.image_statistics import balanced_weights, channel_statistics
 from classifier.models.devices import compute_dtype
 from classifier.models.network import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Classifier,
     build_classifier,
     check_input_size,
     learn_from_images,
 )
+from classifier.models.stored_backbone import StoredWeights, read_backbone
 from classifier.processing.images import center_window
-from classifier.processing.spec import BundleSpec
+from classifier.processing.spec import BackboneSpec, BundleSpec
 from classifier.training.batches import EpochSampler, ImageBatches, MicroBatches
 from classifier.training.curriculum import LOSSES, Curriculum, read_curriculum
 from classifier.training.distributed import ProcessGroup
@@ -29,6 +29,7 @@ from classifier.training.feature_batches import FeatureBatches, feature_batches
 from classifier.training.params import TrainParams
 from classifier.training.step import Loss
 
+BACKBONE = Path("data/backbone")
 # Training images whose features are looked at before training, and the smallest relative
 # difference between them that counts as one.
 _CHECKED_IMAGES, _SMALLEST_SPREAD = 32, 1e-6
@@ -57,15 +58,18 @@ def prepare(
     device: torch.device,
     group: ProcessGroup | None = None,
 ) -> Setup:
-    """Build model and loss.
+    """Build model and loss, from what the backbone stage has left in data/backbone.
 
     Raises:
-        UserError: The sizes of images do not fit the network or each other, the network gives the
-            same features for all images, or the losses that a curriculum needs are missing.
+        UserError: The backbone is not there or does not fit `params`, the sizes of images do not
+            fit the network or each other, the network gives the same features for all images, or
+            the losses that a curriculum needs are missing.
     """
-    spec = describe(params, dataset)
+    backbone, weights_of_backbone = read_backbone(BACKBONE)
+    params.check_backbone(backbone)
+    spec = describe(params, dataset, backbone)
     curriculum = read_curriculum(params.curriculum, dataset, LOSSES)
-    model = _build_model(params, dataset, spec, device)
+    model = _build_model(params, dataset, spec, device, weights_of_backbone)
     if not model.backbone_is_frozen:
         check_features(_features_in_training(model, dataset, spec.input_size), spec)
     weights = None
@@ -75,7 +79,7 @@ def prepare(
     return Setup(dataset, spec, model, loss, device, group or ProcessGroup(), curriculum)
 
 
-def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
+def describe(params: TrainParams, dataset: Dataset, backbone: BackboneSpec) -> BundleSpec:
     """Return the description of the model; raise UserError where the input size is too large."""
     stored_size = dataset.preprocessing.stored_size
     input_size = params.input_size or stored_size
@@ -85,11 +89,11 @@ def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
             f"{stored_size}: lower the one or raise the other."
         )
     params.augment.check_fit(input_size)
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    mean, std = backbone.mean, backbone.std
     if params.model.normalize == "dataset":
         mean, std = channel_statistics(dataset.images, dataset.rows("train"))
     return BundleSpec(
-        backbone=params.model.backbone,
+        backbone=backbone,
         classes=dataset.classes,
         stored_size=stored_size,
         resize=dataset.preprocessing.resize,
@@ -104,22 +108,29 @@ def describe(params: TrainParams, dataset: Dataset) -> BundleSpec:
 
 
 def _build_model(
-    params: TrainParams, dataset: Dataset, spec: BundleSpec, device: torch.device
+    params: TrainParams,
+    dataset: Dataset,
+    spec: BundleSpec,
+    device: torch.device,
+    weights: StoredWeights | None,
 ) -> Classifier:
     torch.manual_seed(stream_seed("initial weights", params.seed))
     model = build_classifier(
         params.model,
+        spec.backbone,
         classes=len(spec.classes),
         input_size=spec.input_size,
         mean=spec.mean,
         std=spec.std,
+        weights=weights,
     ).to(device)
-    _check_sizes(model, params, spec.input_size)
+    _check_sizes(model, params, spec)
     learn_from_images(model, dataset.images, dataset.rows("train"))
     return model
 
 
-def _check_sizes(model: Classifier, params: TrainParams, input_size: int) -> None:
+def _check_sizes(model: Classifier, params: TrainParams, spec: BundleSpec) -> None:
+    input_size = spec.input_size
     if model.backbone_is_frozen:
         return
     for side in {input_size, *(entry.side for entry in params.progressive_resizing)}:
@@ -128,7 +139,7 @@ def _check_sizes(model: Classifier, params: TrainParams, input_size: int) -> Non
                 f"train.progressive_resizing has a side of {side}, larger than the network's "
                 f"input, {input_size} (train.input_size, or else split.stored_size): lower it."
             )
-        check_input_size(model, params.model.backbone, side)
+        check_input_size(model, spec.backbone.name, side)
 
 
 def _features_in_training(model: Classifier, dataset: Dataset, input_size: int) -> Tensor:
@@ -148,13 +159,13 @@ def check_features(features: Tensor, spec: BundleSpec) -> None:
     size = f"images of {spec.input_size}x{spec.input_size}"
     if not features.isfinite().all():
         raise UserError(
-            f"train.model.backbone: {spec.backbone} gives features that are not finite for {size}: "
+            f"backbone.name: {spec.backbone.name} gives features that are not finite for {size}: "
             "set train.precision: fp32, or choose another backbone."
         )
     spread = features.amax(dim=0) - features.amin(dim=0)
     if len(features) > 1 and spread.max() <= _SMALLEST_SPREAD * features.abs().max():
         raise UserError(
-            f"train.model.backbone: {spec.backbone} gives the same features for all {size}, from "
+            f"backbone.name: {spec.backbone.name} gives the same features for all {size}, from "
             "which nothing can be learned: raise split.stored_size (and train.input_size), set "
             "train.model.freeze: none, or choose another backbone."
         )

@@ -24,13 +24,13 @@ from classifier.inference.manifest import MANIFEST, describe, manifest_content
 from classifier.inference.onnx_runtime import INPUT, INT8_FILE, ONNX_FILE, OUTPUT, load_onnx
 from classifier.processing.decision import TTA_POLICY
 from classifier.processing.softmax import DECISION, Merge
-from classifier.processing.spec import DESCRIPTION, BundleSpec
+from classifier.processing.spec import DESCRIPTION, BackboneSpec, BundleSpec
 from classifier.processing.views import named_view
 
 CLASSES = ["red", "green", "blue"]
 IMAGE_SIZE, CROP = 16, 12
 SPEC = BundleSpec(
-    backbone="colours",
+    backbone=BackboneSpec(name="colours", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
     classes=CLASSES,
     stored_size=IMAGE_SIZE,
     resize="crop",

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from builders.backbones import backbone_spec
 from builders.tiny import ROOT, tiny_params
 from classifier.core.config import read_params
 from classifier.data.dataset import Dataset, load_dataset
@@ -55,7 +56,7 @@ def save_model(folder: Path, dataset: Dataset, augment: dict) -> None:
     params = tiny_params(augment=augment)
     torch.manual_seed(0)
     spec = BundleSpec(
-        backbone="compact",
+        backbone=backbone_spec(),
         classes=dataset.classes,
         stored_size=SIZE,
         resize="crop",
@@ -68,7 +69,12 @@ def save_model(folder: Path, dataset: Dataset, augment: dict) -> None:
         params=params.model_dump(mode="json"),
     )
     model = build_classifier(
-        params.model, classes=len(spec.classes), input_size=CROP, mean=spec.mean, std=spec.std
+        params.model,
+        spec.backbone,
+        classes=len(spec.classes),
+        input_size=CROP,
+        mean=spec.mean,
+        std=spec.std,
     ).eval()
     fit_head(model, dataset)
     save_bundle(model, spec, folder)

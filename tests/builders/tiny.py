@@ -16,6 +16,7 @@ import yaml
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from builders.backbones import backbone_params, backbone_spec
 from classifier.core.cache import cache_folder
 from classifier.core.config import read_params
 from classifier.core.files import write_json
@@ -23,9 +24,10 @@ from classifier.data.augment import AugmentParams
 from classifier.data.dataset import SPLITS, Dataset, load_dataset
 from classifier.models.bundle import save_bundle
 from classifier.models.network import Classifier, ModelParams, build_classifier
+from classifier.models.pretrained import write_backbone
 from classifier.processing.decision import TTA_POLICY
 from classifier.processing.softmax import DECISION
-from classifier.processing.spec import BundleSpec
+from classifier.processing.spec import BackboneSpec, BundleSpec
 from classifier.splitting.duplicates import Duplicates
 from classifier.splitting.near_duplicates import SIDE
 from classifier.splitting.relabelling import Relabelled
@@ -127,16 +129,21 @@ def tiny_result(images: int, problems: Sequence[tuple[str, str]] = ()) -> SplitR
     )
 
 
-def tiny_model(params: ModelParams | None = None, *, input_size: int = IMAGE_SIZE) -> Classifier:
+def tiny_model(
+    params: ModelParams | None = None,
+    *,
+    backbone: BackboneSpec | None = None,
+    input_size: int = IMAGE_SIZE,
+) -> Classifier:
     """A network with random weights, the same in every call, in evaluation mode."""
     torch.manual_seed(0)
     model = build_classifier(
         params or tiny_params().model,
+        backbone or backbone_spec(),
         classes=len(CLASSES),
         input_size=input_size,
         mean=(120.0, 110.0, 100.0),
         std=(60.0, 61.0, 62.0),
-        load_weights=False,
     )
     return model.eval()
 
@@ -199,13 +206,19 @@ def weights_of(network: nn.Module) -> bytes:
 
 
 def tiny_bundle(
-    folder: Path, *, stored_size: int = IMAGE_SIZE, input_size: int = IMAGE_SIZE, **model: Any
+    folder: Path,
+    *,
+    backbone: BackboneSpec | None = None,
+    stored_size: int = IMAGE_SIZE,
+    input_size: int = IMAGE_SIZE,
+    **model: Any,
 ) -> Classifier:
     """Save a bundle of `tiny_model` and what travels with it; `model` changes train.model."""
     params = tiny_params(model=model)
-    network = tiny_model(params.model, input_size=input_size)
+    backbone = backbone or backbone_spec()
+    network = tiny_model(params.model, backbone=backbone, input_size=input_size)
     spec = BundleSpec(
-        backbone=params.model.backbone,
+        backbone=backbone,
         classes=CLASSES,
         stored_size=stored_size,
         resize="crop",
@@ -229,11 +242,12 @@ def write_project(
     runtime: dict[str, Any] | None = None,
     **export: Any,
 ) -> Path:
-    """A folder in which the train and export stages can run: params.yaml and data/split.
+    """A folder in which the train and export stages can run: params.yaml, split and backbone.
 
     train: the whole section. runtime, export: what differs from params.yaml and from tiny values.
     """
     write_split(folder / "data/split")
+    write_backbone(backbone_params(), folder / "data/backbone")
     int8 = {
         "methods": ["minmax"],
         "calibration_images": 12,

@@ -28,8 +28,10 @@ def changed(folder: Path, key: str, value: Any) -> Path:
     ("key", "value", "sentence"),
     [
         ("train.input_size", 9, "train.input_size is 9, larger than split.stored_size, 8"),
-        ("train.model.backbone", "resnet19", "train.model.backbone 'resnet19' is unknown"),
-        ("train.model.backbone", "alexnet", "alexnet cannot take images of 8x8"),
+        ("backbone.name", "resnet19", "backbone.name 'resnet19' is unknown"),
+        ("backbone.name", "alexnet", "alexnet cannot take images of 8x8"),
+        ("train.model.freeze", "backbone", "set backbone.weights"),
+        ("train.linear_probe_epochs", 2, "it needs backbone.weights"),
         ("train.augment.crop_padding", 8, "train.augment.crop_padding is 8; it must be less"),
         ("tta_evaluate.views", ["top_left"], "tta_evaluate.views: view 'top_left'"),
         ("export.batch_size", 0, "export.batch_size is 0"),

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders.backbones import backbone_spec
 from builders.tiny import tiny_bundle
 from torch import Tensor, nn
 
@@ -23,12 +24,12 @@ def bundle_of(folder: Path, side: int, **model: Any) -> Bundle:
     return load_bundle(folder)
 
 
-FROZEN = {"backbone": "mobilenet_v2", "weights": "IMAGENET1K_V1", "freeze": "backbone"}
+FROZEN = {"backbone": backbone_spec("mobilenet_v2", pretrained=True), "freeze": "backbone"}
 
 
 @pytest.mark.parametrize(
     ("side", "model"),
-    [(8, {}), (32, {"backbone": "airbench"}), (64, FROZEN)],
+    [(8, {}), (32, {"backbone": backbone_spec("airbench")}), (64, FROZEN)],
     ids=["compact", "airbench", "frozen"],
 )
 def test_maps_lie_between_0_and_1_and_are_the_same_every_time(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from classifier.models.adaptive_pool import MatrixAdaptiveAvgPool2d
-from classifier.models.backbones import build_backbone
+from classifier.models.backbones import build_torchvision
 
 SIDES = st.integers(1, 20)
 
@@ -30,9 +30,7 @@ def test_matrix_pool_leaves_an_input_of_its_size_as_it_is() -> None:
 @pytest.mark.parametrize("name", ["alexnet", "vgg11"])
 def test_backbone_has_a_deterministic_backward_pass_on_a_gpu(name: str) -> None:
     with torch.device("meta"):  # shapes alone
-        backbone, _ = build_backbone(
-            name, weights=None, load_weights=False, small_stem=False, input_size=96
-        )
+        backbone, _ = build_torchvision(name, pretrained=False, input_size=96)
         with Operations() as operations:
             backbone(torch.zeros(2, 3, 96, 96)).sum().backward()
     assert "convolution_backward" in operations.names

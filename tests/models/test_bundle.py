@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from builders.backbones import backbone_spec
 from builders.tiny import CLASSES, contents, tiny_bundle
 from safetensors.torch import save_file
 
@@ -36,8 +37,8 @@ def refusal(folder: Path) -> str:
     [
         {},
         {"head": {"hidden": 5, "dropout": 0.5}},
-        {"backbone": "shufflenet_v2_x0_5", "stem": "small"},
-        {"backbone": "mnasnet0_5"},
+        {"backbone": backbone_spec("shufflenet_v2_x0_5"), "stem": "small"},
+        {"backbone": backbone_spec("mnasnet0_5")},
     ],
 )
 def test_loaded_model_gives_the_very_logits_of_the_saved_one(
@@ -95,8 +96,7 @@ def test_pretrained_model_is_loaded_without_the_network_and_its_first_weights(
     saved = tiny_bundle(
         tmp_path,
         input_size=32,
-        backbone="shufflenet_v2_x0_5",
-        weights="IMAGENET1K_V1",
+        backbone=backbone_spec("shufflenet_v2_x0_5", pretrained=True),
         freeze="backbone",
     )
     loaded = load_bundle(tmp_path).model
@@ -135,7 +135,9 @@ def test_foreign_description_is_refused(tmp_path: Path, content: str) -> None:
         {"resize": "squeeze"},
         {"params": {}},
         {"params": {"model": {}}},
-        {"params": {"model": {"backbone": "compact"}}},
+        {"params": {"model": {"freeze": "none"}}},
+        {"backbone": "compact"},
+        {"backbone": {"name": "compact"}},
     ],
 )
 def test_description_of_another_version_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -1,8 +1,7 @@
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
+from builders.backbones import SMALL, backbone_spec
 from builders.tiny import tiny_model, tiny_params, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,17 +12,19 @@ from classifier.models.prediction import predict_logits
 from classifier.processing.softmax import probabilities
 from classifier.processing.views import named_view
 
-FROZEN = {"backbone": "shufflenet_v2_x0_5", "weights": "IMAGENET1K_V1", "freeze": "backbone"}
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 10, 10, 3), dtype=np.uint8)
 VIEWS = [named_view(name, 10, 8) for name in ("identity", "flip", "top_left")]
 LOGITS = arrays(np.float32, (4, 3), elements=st.floats(-1000, 1000, width=32))
 
 
-@pytest.fixture(params=[{}, FROZEN], ids=["trained", "frozen"])
+@pytest.fixture(params=["trained", "frozen"])
 def model(request: pytest.FixtureRequest) -> Classifier:
     """A network, trained as a whole, or with a frozen backbone."""
-    changes: dict[str, Any] = {"head": {"hidden": 5, "dropout": 0.5}} | request.param
-    return tiny_model(tiny_params(model=changes).model)
+    head = {"hidden": 5, "dropout": 0.5}
+    if request.param == "trained":
+        return tiny_model(tiny_params(model={"head": head}).model)
+    params = tiny_params(model={"head": head, "freeze": "backbone"})
+    return tiny_model(params.model, backbone=backbone_spec(SMALL, pretrained=True))
 
 
 def test_logits_are_the_models_for_each_view_and_row_in_their_order(model: Classifier) -> None:

@@ -2,60 +2,53 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders.library import copy_library, edit
-from torch import nn
+from builders.backbones import SMALL, random_weights, write_random_backbone
 
-from classifier.core import code
-from classifier.core.cache import cache_folder
-from classifier.models.stored_backbone import StoredBackbone, stored_backbone
+from classifier.core.errors import UserError
+from classifier.models.architectures import build_architecture
+from classifier.models.backbone_description import DESCRIPTION, WEIGHTS
+from classifier.models.pretrained import write_backbone
+from classifier.models.stored_backbone import StoredBackbone, read_backbone
 
-
-def build() -> tuple[nn.Module, int]:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), 4
+BACKBONE = Path("data/backbone")
 
 
-# The module whose code makes the backbone.
-build.__module__ = "classifier.models.network"
-
-
-def stored(name: str = "net") -> nn.Module:
-    return stored_backbone({"name": name}, build, build)[0]
-
-
-def test_second_time_the_weights_come_from_the_cache() -> None:
-    first, second = stored(), stored()
-    assert not isinstance(first, StoredBackbone)
-    assert isinstance(second, StoredBackbone)
-    assert first.state_dict().keys() == second.state_dict().keys()
-    assert all(
-        torch.equal(first.state_dict()[key], second.state_dict()[key]) for key in first.state_dict()
+def test_stored_backbone_has_the_tensors_and_parameters_of_its_network(tmp_path: Path) -> None:
+    write_random_backbone(tmp_path)
+    _, weights = read_backbone(tmp_path / BACKBONE)
+    assert weights is not None
+    stored = StoredBackbone(
+        weights, lambda: build_architecture(SMALL, pretrained=True, input_size=32)[0]
     )
+    network = stored.network()
+    assert not network.training
+    for part in ("named_parameters", "named_buffers"):
+        of_stored, of_network = (dict(getattr(one, part)()) for one in (stored, network))
+        assert of_stored.keys() == of_network.keys()
+        assert all(torch.equal(of_stored[name], of_network[name]) for name in of_stored)
 
 
-@pytest.mark.parametrize(
-    ("file", "changes"),
-    [
-        ("models/stored_backbone.py", True),
-        ("models/network.py", True),
-        ("models/backbones.py", True),
-        ("core/cache.py", True),
-        ("models/extractor.py", False),
-        ("serving/app.py", False),
-    ],
-)
-def test_backbone_is_built_again_when_the_code_that_builds_it_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, changes: bool
-) -> None:
-    library = copy_library(tmp_path / "copy")
-    monkeypatch.setattr(code, "ROOT", library)
-    stored()
-    edit(library / "classifier" / file)
-    stored()
-    assert len(list(cache_folder("backbones").iterdir())) == 1 + changes
+@pytest.mark.parametrize("name", [DESCRIPTION, WEIGHTS])
+def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    write_random_backbone(tmp_path)
+    (tmp_path / BACKBONE / name).unlink()
+    with pytest.raises(UserError, match=rf"{name} is missing: run `dvc repro backbone`"):
+        read_backbone(tmp_path / BACKBONE)
 
 
-def test_backbones_of_other_names_are_kept_apart() -> None:
-    stored("one")
-    stored("two")
-    assert len(list(cache_folder("backbones").iterdir())) == 2
+@pytest.mark.parametrize("name", [DESCRIPTION, WEIGHTS])
+def test_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
+    write_random_backbone(tmp_path)
+    path = tmp_path / BACKBONE / name
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match="holds no readable backbone"):
+        read_backbone(tmp_path / BACKBONE)
+
+
+def test_weights_of_another_run_are_refused(tmp_path: Path) -> None:
+    write_random_backbone(tmp_path)
+    description = (tmp_path / BACKBONE / DESCRIPTION).read_bytes()
+    write_backbone(random_weights(tmp_path / "other", "squeezenet1_1"), tmp_path / BACKBONE)
+    (tmp_path / BACKBONE / DESCRIPTION).write_bytes(description)
+    with pytest.raises(UserError, match="is not the file that"):
+        read_backbone(tmp_path / BACKBONE)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from builders.backbones import backbone_params, backbone_spec
 from builders.tiny import CLASSES, contents, tiny_params, tiny_section, write_project
 
 from classifier.core.errors import UserError
@@ -17,8 +18,8 @@ from classifier.data.dataset import load_dataset
 from classifier.data.image_statistics import channel_statistics
 from classifier.metrics.temperature import fit_temperature
 from classifier.models.bundle import load_bundle
-from classifier.models.network import IMAGENET_MEAN, IMAGENET_STD
 from classifier.models.prediction import predict_logits
+from classifier.models.pretrained import write_backbone
 from classifier.processing.views import named_view
 from classifier.training import run
 from classifier.training.setup import describe
@@ -162,8 +163,7 @@ def test_program_ends_with_1_and_one_line_where_the_crop_is_too_large(tmp_path: 
     ("changes", "said"),
     [
         ({"epohcs": 1}, "train.epohcs is unknown"),
-        ({"model": {"backbone": "resnet19"}}, "train.model.backbone 'resnet19' is unknown"),
-        ({"model": {"backbone": "alexnet"}}, "alexnet cannot take images of 8x8"),
+        ({"linear_probe_epochs": 1}, "it needs backbone.weights"),
     ],
 )
 def test_wrong_params_are_refused_before_anything_is_written(
@@ -176,8 +176,22 @@ def test_wrong_params_are_refused_before_anything_is_written(
 
 
 def test_missing_data_is_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.rmtree(project / "data")
+    shutil.rmtree(project / "data/split")
     with pytest.raises(UserError, match=r"data/split/images\.npy is missing"):
+        run_in(project, monkeypatch)
+
+
+def test_missing_backbone_is_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(project / "data/backbone")
+    with pytest.raises(UserError, match=r"backbone\.json is missing: run `dvc repro backbone`"):
+        run_in(project, monkeypatch)
+
+
+def test_network_that_cannot_take_the_images_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_backbone(backbone_params("alexnet"), project / "data/backbone")
+    with pytest.raises(UserError, match="alexnet cannot take images of 8x8"):
         run_in(project, monkeypatch)
 
 
@@ -200,8 +214,10 @@ def test_run_killed_when_all_was_trained_ends_in_the_same_files(
 
 def test_description_follows_the_params(project: Path) -> None:
     dataset = load_dataset(project / "data/split")
-    spec = describe(tiny_params(input_size=6, model={"normalize": "imagenet"}), dataset)
-    assert (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    backbone = backbone_spec(mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0))
+    params = tiny_params(input_size=6, model={"normalize": "pretrained"})
+    spec = describe(params, dataset, backbone)
+    assert (spec.mean, spec.std, spec.backbone) == (backbone.mean, backbone.std, backbone)
     assert (spec.stored_size, spec.input_size) == (8, 6)
 
 
@@ -262,7 +278,8 @@ def test_network_that_answers_every_image_alike_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # At 8x8 nothing of an image comes through 32 times fewer pixels once batch norm is fixed.
-    folder = write_project(tmp_path, tiny_section(epochs=1, model={"backbone": "mobilenet_v2"}))
+    folder = write_project(tmp_path, tiny_section(epochs=1))
+    write_backbone(backbone_params("mobilenet_v2"), folder / "data/backbone")
     with pytest.raises(UserError, match=r"same answer for every validation image.*input_size"):
         run_in(folder, monkeypatch)
     assert not (folder / "models/model.safetensors").exists()

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from builders.backbones import backbone_params
 from builders.images import encode, noise, write_raw
 from builders.projects import EVALUATE
 from builders.splits import add_column, split_section
@@ -14,6 +15,7 @@ from classifier.commands import cross_validate as program
 from classifier.core.config import load_section
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
+from classifier.models.pretrained import write_backbone
 from classifier.splitting.params import SplitParams
 from classifier.splitting.split import split
 from classifier.sweep.cross_validation import split_of_fold
@@ -45,6 +47,7 @@ def make_project(folder: Path, monkeypatch: pytest.MonkeyPatch, prefix: str = ""
         "runtime": tiny_runtime().model_dump(),
     }
     Path("params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+    write_backbone(backbone_params(), Path("data/backbone"))
     raw = write_raw(Path("data/raw"), {f"{prefix}{name}": of for name, of in MEMBERS.items()})
     add_column(raw, "patient", lambda path: path[-7:-4] if path[-5] < "4" else "")
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from builders.backbones import backbone_spec
 from builders.tiny import (
     saved_states,
     start_train,
@@ -124,14 +125,12 @@ def test_stopped_stage_stops_its_processes_and_keeps_the_state(tmp_path: Path) -
 
 def test_frozen_batch_norm_stays_frozen_when_it_is_shared() -> None:
     model = build_classifier(
-        tiny_params(
-            model={"backbone": "resnet18", "weights": "IMAGENET1K_V1", "freeze": "layer2"}
-        ).model,
+        tiny_params(model={"freeze": "layer2"}).model,
+        backbone_spec("resnet18", pretrained=True),
         classes=3,
         input_size=32,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
-        load_weights=False,
     )
     convert_sync_batch_norm(model, ProcessGroup(0, 2), torch.device("cpu"))
     norms = {n: m for n, m in model.train().named_modules() if isinstance(m, nn.BatchNorm2d)}

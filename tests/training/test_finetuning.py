@@ -1,15 +1,16 @@
 """Pretrained networks in the train stage: the head alone, and all layers after it."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torchvision
+from builders.backbones import write_random_backbone
 from builders.tiny import contents, tiny_section, write_project
 
 from classifier.core.errors import UserError
@@ -19,24 +20,29 @@ from classifier.processing.views import View
 from stages import train
 
 ROOT = Path(__file__).parents[2]
-NAME, WEIGHTS = "shufflenet_v2_x0_5", "IMAGENET1K_V1"
 
 
-@pytest.fixture
-def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
-    """Random weights, where torchvision looks for those of ImageNet."""
-    torch.manual_seed(5)
-    network = torchvision.models.get_model(NAME)
-    file = Path(torchvision.models.get_model_weights(NAME)[WEIGHTS].url).name
-    (tmp_path / "hub/checkpoints").mkdir(parents=True)
-    torch.save(network.state_dict(), tmp_path / "hub/checkpoints" / file)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    return network.state_dict()
+@pytest.fixture(autouse=True)
+def without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training never opens a connection."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("training has used the network")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
 
 
-def project(folder: Path, *, model: dict[str, Any] | None = None, **changes: Any) -> Path:
-    network = {"backbone": NAME, "weights": WEIGHTS, **(model or {})}
-    return write_project(folder, tiny_section(model=network, **changes))
+class Project(NamedTuple):
+    """A folder to train in, and the pretrained weights in it."""
+
+    folder: Path
+    pretrained: dict[str, torch.Tensor]
+
+
+def project(folder: Path, *, model: dict[str, Any] | None = None, **changes: Any) -> Project:
+    write_project(folder, tiny_section(model=model or {}, **changes))
+    return Project(folder, write_random_backbone(folder))
 
 
 def run_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
@@ -53,9 +59,9 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 def test_frozen_backbone_is_in_the_bundle_unchanged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: dict[str, torch.Tensor]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = project(tmp_path / "project", model={"freeze": "backbone"})
+    folder, pretrained = project(tmp_path / "project", model={"freeze": "backbone"})
     run_in(folder, monkeypatch)
     bundle = load_bundle(folder / "models")
     for key, value in bundle.model.backbone.state_dict().items():
@@ -64,16 +70,16 @@ def test_frozen_backbone_is_in_the_bundle_unchanged(
     assert metrics["trainable_parameters"] == 1024 * 3 + 3
 
 
-def test_second_run_of_a_frozen_backbone_gives_the_same_without_torchvision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: dict[str, torch.Tensor]
+def test_second_run_of_a_frozen_backbone_gives_the_same_without_building_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = project(tmp_path / "project", model={"freeze": "backbone"}, feature_views=1)
+    folder, _ = project(tmp_path / "project", model={"freeze": "backbone"}, feature_views=1)
     run_in(folder, monkeypatch)
     first = outputs(folder)
-    # Neither torchvision nor PyTorch's compiler, which take seconds to import.
+    # Neither torchvision and timm nor PyTorch's compiler, which take seconds to import.
     program = (
         "import sys, torch; torch.set_num_threads(1); from stages import train; train.main(); "
-        "assert not {'torchvision', 'torch._dynamo'} & set(sys.modules)"
+        "assert not {'torchvision', 'timm', 'torch._dynamo'} & set(sys.modules)"
     )
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     done = subprocess.run(
@@ -86,7 +92,6 @@ def test_second_run_of_a_frozen_backbone_gives_the_same_without_torchvision(
 def test_the_temperature_of_a_frozen_backbone_needs_no_features_but_those_of_validation(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    pretrained: dict[str, torch.Tensor],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     computed: list[str] = []
@@ -97,24 +102,19 @@ def test_the_temperature_of_a_frozen_backbone_needs_no_features_but_those_of_val
         return compute(self, images, rows, view)
 
     monkeypatch.setattr(FeatureExtractor, "_compute", note)
-    folder = project(tmp_path / "project", model={"freeze": "backbone"})
+    folder, _ = project(tmp_path / "project", model={"freeze": "backbone"})
     run_in(folder, monkeypatch)
     assert computed == ["12 identity", "36 identity"]
     assert "fitted on 12 validation images" in capsys.readouterr().out
 
 
 def test_head_is_trained_before_the_other_layers_join_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: dict[str, torch.Tensor]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = project(tmp_path / "alone", model={"freeze": "backbone"}, epochs=2)
     constant = {"name": "constant", "warmup_epochs": 0.0}
-    both = project(tmp_path / "both", linear_probe_epochs=2, epochs=1, lr_scheduler=constant)
-    write_schedule = tiny_section(
-        model={"backbone": NAME, "weights": WEIGHTS, "freeze": "backbone"},
-        epochs=2,
-        lr_scheduler=constant,
-    )
-    write_project(alone, write_schedule)
+    frozen = {"freeze": "backbone"}
+    alone, pretrained = project(tmp_path / "alone", model=frozen, epochs=2, lr_scheduler=constant)
+    both, _ = project(tmp_path / "both", linear_probe_epochs=2, epochs=1, lr_scheduler=constant)
     run_in(alone, monkeypatch)
     run_in(both, monkeypatch)
     history = pd.read_csv(both / "results/train/history.csv")
@@ -127,9 +127,9 @@ def test_head_is_trained_before_the_other_layers_join_in(
 
 
 def test_frozen_backbone_is_refused_under_torchrun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: dict[str, torch.Tensor]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = project(tmp_path / "project", model={"freeze": "backbone"})
+    folder, _ = project(tmp_path / "project", model={"freeze": "backbone"})
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     with pytest.raises(UserError, match="start the stage without torchrun"):
         run_in(folder, monkeypatch)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders.backbones import backbone_params
 from builders.tiny import tiny_batches, tiny_model, tiny_params, write_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
+from classifier.models.pretrained import write_backbone
 from classifier.training import lr_finder
 from classifier.training.lr_finder import range_test, rates, smooth, suggest, tabulate
 from classifier.training.setup import learner, prepare
@@ -22,7 +24,10 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """A data set, in a project with a backbone."""
+    monkeypatch.chdir(tmp_path)
+    write_backbone(backbone_params(), Path("data/backbone"))
     return write_split(tmp_path / "split")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from builders.backbones import backbone_spec
 from builders.tiny import tiny_model, tiny_params
 from torch import nn
 
@@ -70,7 +71,7 @@ def test_decay_pulls_at_weights_and_not_at_biases_and_batch_norm(name: str) -> N
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("backbone", ["compact", "airbench"])
 def test_every_weight_that_is_not_frozen_is_in_one_optimiser_once(name: str, backbone: str) -> None:
-    model = tiny_model(tiny_params(model={"backbone": backbone}).model, input_size=16)
+    model = tiny_model(backbone=backbone_spec(backbone), input_size=16)
     optimised = [
         id(weight)
         for optimizer in build_optimizers(optimizer_params(name=name, layer_decay=0.5), model)

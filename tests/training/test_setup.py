@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders.backbones import backbone_params
 from builders.tiny import tiny_model, tiny_params, write_split
 from torch import nn
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.models.network import Classifier
+from classifier.models.pretrained import write_backbone
 from classifier.training import setup
 from classifier.training.params import TrainParams
 from classifier.training.setup import learner, prepare
@@ -30,7 +32,10 @@ class Dead(nn.Module):
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """A data set, in a project with a backbone."""
+    monkeypatch.chdir(tmp_path)
+    write_backbone(backbone_params(), Path("data/backbone"))
     return write_split(tmp_path)
 
 

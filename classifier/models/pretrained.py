@@ -1,0 +1,84 @@
+"""Write data/backbone: pretrained weights as safetensors, and where they come from.
+
+The stage `backbone` is the only one that may need the network; training reads what it wrote.
+"""
+
+from pathlib import Path
+
+from classifier.core.files import sha256_of, write_bytes, write_json
+from classifier.models.backbone_description import (
+    BUFFERS,
+    DESCRIPTION,
+    WEIGHTS,
+    describe_backbone,
+)
+from classifier.models.backbone_params import OWN_FEATURES, BackboneParams
+from classifier.models.weight_sources import find_weights
+from classifier.processing.spec import BackboneSpec
+
+# Where a network takes images of any size, the one that it is built for makes no difference.
+_ANY_SIZE = 224
+
+
+def write_backbone(params: BackboneParams, folder: Path) -> list[str]:
+    """Write the description, and the weights where there are any; return lines about them.
+
+    The same source gives the same bytes. The last layer, which knows other classes, is left out.
+
+    Raises:
+        UserError: The backbone is unknown, or its weights cannot be had or are of another network.
+    """
+    described = describe_backbone(params)
+    if params.weights is None:
+        (folder / WEIGHTS).unlink(missing_ok=True)
+        spec = described.model_copy(update={"features": _features(params, described)})
+        lines = [f"{params.name} with random weights"]
+    else:
+        spec, lines = _write_weights(params, described, folder)
+    write_json(folder / DESCRIPTION, spec.model_dump(mode="json"))
+    return lines
+
+
+def _features(params: BackboneParams, described: BackboneSpec) -> int:
+    if params.name in OWN_FEATURES:
+        return OWN_FEATURES[params.name]
+    import torch  # noqa: PLC0415 (slow to import)
+
+    from classifier.models.architectures import build_architecture  # noqa: PLC0415
+
+    # RegNet's initialisation is the only one that needs real tensors.
+    with torch.device("cpu" if params.name.startswith("regnet_") else "meta"):
+        size = described.input_size or _ANY_SIZE
+        return build_architecture(params.name, pretrained=False, input_size=size)[1]
+
+
+def _write_weights(
+    params: BackboneParams, described: BackboneSpec, folder: Path
+) -> tuple[BackboneSpec, list[str]]:
+    from safetensors.torch import save  # noqa: PLC0415 (imports PyTorch)
+
+    from classifier.models.architectures import build_architecture  # noqa: PLC0415
+    from classifier.models.weight_files import match_tensors, read_tensors  # noqa: PLC0415
+
+    found = find_weights(params)
+    size = described.input_size or _ANY_SIZE
+    network, features = build_architecture(params.name, pretrained=True, input_size=size)
+    matched = match_tensors(read_tensors(found.path), network.state_dict())
+    parameters = {name for name, _ in network.named_parameters()}
+    buffers = sorted(matched.tensors.keys() - parameters)
+    tensors = {name: tensor.contiguous() for name, tensor in matched.tensors.items()}
+    write_bytes(folder / WEIGHTS, save(tensors, metadata={BUFFERS: " ".join(buffers)}))
+    changes = {
+        "origin": found.origin,
+        "source_sha256": sha256_of(found.path),
+        "sha256": sha256_of(folder / WEIGHTS),
+        "features": features,
+        # What is known of torchvision's and timm's own weights does not hold for other files.
+        "licence": described.licence if params.kind in ("torchvision", "timm") else found.licence,
+    }
+    spec = described.model_copy(update=changes)
+    lines = [
+        f"{params.name} with weights of {found.origin}, licence {spec.licence or 'unknown'}",
+        matched.how,
+    ]
+    return spec, lines

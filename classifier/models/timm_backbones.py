@@ -1,0 +1,59 @@
+"""The image models of timm, without their last layer (https://huggingface.co/docs/timm)."""
+
+from contextlib import suppress
+from difflib import get_close_matches
+
+import timm
+from timm.models import PretrainedCfg
+from torch import nn
+
+from classifier.core.errors import UserError
+from classifier.models.backbone_description import Preparation
+
+
+def build_timm(name: str, *, pretrained: bool, input_size: int) -> tuple[nn.Module, int]:
+    """Build timm's model `name` with random weights; return it and its number of features.
+
+    The classifier is left out the way timm does it, and features are pooled as the model does.
+    A network of a fixed size is made for `input_size`.
+
+    Raises:
+        UserError: timm has no such model, or one that gives no features.
+    """
+    del pretrained  # timm's networks are the same with and without
+    pretrained_cfg(name)
+    options = {"img_size": input_size} if _has_fixed_size(name) else {}
+    backbone = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    return backbone, int(backbone.head_hidden_size)
+
+
+def prepared_by_timm(name: str) -> Preparation:
+    """Return how the pretrained weights expect images, as the `pretrained_cfg` says."""
+    config = pretrained_cfg(name)
+    return Preparation(
+        tuple(round(255 * value, 6) for value in config.mean),
+        tuple(round(255 * value, 6) for value in config.std),
+        config.input_size[-1],
+        config.interpolation,
+        config.license,
+    )
+
+
+def pretrained_cfg(name: str) -> PretrainedCfg:
+    """Return timm's configuration of a model; raise UserError for an unknown name."""
+    architecture = name.partition(".")[0]
+    config = None
+    if timm.is_model(architecture):
+        with suppress(RuntimeError):  # a model without the part after the dot
+            config = timm.get_pretrained_cfg(name)
+    if config is None:
+        close = get_close_matches(architecture, timm.list_models(), n=5)
+        hint = f"; similar names are {', '.join(close)}" if close else ""
+        raise UserError(
+            f"backbone.name 'timm/{name}' is unknown{hint}: `timm.list_models()` has all of them."
+        )
+    return config
+
+
+def _has_fixed_size(name: str) -> bool:
+    return bool(timm.get_pretrained_cfg_value(name, "fixed_input_size"))

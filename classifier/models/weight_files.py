@@ -1,0 +1,116 @@
+"""Read tensors from a file of pretrained weights, and match them with a network's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from classifier.core.errors import UserError
+
+# Under which keys training programs store a network's tensors beside other things.
+_NESTED = ("state_dict", "model")
+_COUNTER = "num_batches_tracked"
+
+
+class Matched(NamedTuple):
+    """Tensors by the network's names, and a line on how they were found."""
+
+    tensors: dict[str, Tensor]
+    how: str
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file, or a PyTorch file (`.pth`) of tensors alone, without running it.
+
+    Raises:
+        UserError: The file is damaged, or holds other things than tensors.
+    """
+    try:
+        with path.open("rb") as file:
+            is_safetensors = file.read(9)[8:] == b"{"
+        if is_safetensors:
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"the pretrained weights in {path} cannot be read ({reason}): delete the file if it is "
+            "damaged, or save the tensors alone (`torch.save(network.state_dict(), path)`)."
+        ) from None
+    return _tensors_of(content, path)
+
+
+def _tensors_of(content: object, path: Path) -> dict[str, Tensor]:
+    for key in _NESTED:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    tensors = (
+        {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        if isinstance(content, Mapping)
+        else {}
+    )
+    if not tensors:
+        raise UserError(
+            f"{path} holds no tensors by name: save them with "
+            "`torch.save(network.state_dict(), path)`."
+        )
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+
+
+def match_tensors(source: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Matched:
+    """Find the tensors of a network in those of a file.
+
+    By their names; or, where not one name is the same, in their order, if all shapes agree and the
+    file has besides at most the weight and bias of a last layer. Counters of batch norm
+    (`num_batches_tracked`) may be missing.
+
+    Args:
+        source: Tensors of the file.
+        wanted: Tensors of the network without its last layer.
+
+    Raises:
+        UserError: A tensor is missing, or has another shape.
+    """
+    needed = {name: tensor for name, tensor in wanted.items() if not name.endswith(_COUNTER)}
+    given = {name: tensor for name, tensor in source.items() if not name.endswith(_COUNTER)}
+    if not needed.keys() & given.keys():
+        return _by_order(given, needed, wanted)
+    for name, tensor in needed.items():
+        if name not in given:
+            raise UserError(
+                f"backbone.weights: the file has no tensor {name}: it is of another network than "
+                "backbone.name says."
+            )
+        if given[name].shape != tensor.shape:
+            raise UserError(
+                f"backbone.weights: the tensor {name} has the shape {_shape(given[name])} in the "
+                f"file and {_shape(tensor)} in the network: it is of another network than "
+                "backbone.name says."
+            )
+    tensors = {name: source.get(name, tensor) for name, tensor in wanted.items()}
+    left = len(given) - len(needed)
+    return Matched(tensors, f"{len(needed)} tensors by their names, {left} left out")
+
+
+def _by_order(
+    given: Mapping[str, Tensor], needed: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> Matched:
+    values, left = list(given.values()), len(given) - len(needed)
+    shapes = [tensor.shape for tensor in values[: len(needed)]]
+    if not 0 <= left <= 2 or shapes != [tensor.shape for tensor in needed.values()]:
+        raise UserError(
+            f"backbone.weights: the file has {len(given)} tensors with other names and shapes than "
+            f"the {len(needed)} of the network: it is of another network than backbone.name says."
+        )
+    found = dict(zip(needed, values, strict=False))
+    how = f"{len(found)} tensors by their order, since all names differ and all shapes agree"
+    return Matched({name: found.get(name, tensor) for name, tensor in wanted.items()}, how)
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "one number"

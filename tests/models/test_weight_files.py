@@ -1,0 +1,105 @@
+"""Tensors of files with pretrained weights, and how they are matched with a network's."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from classifier.core.errors import UserError
+from classifier.models.weight_files import match_tensors, read_tensors
+
+
+def network() -> nn.Sequential:
+    """A backbone, whose last layer is left out."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+    )
+
+
+def other_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same without counters and under other names, with a last layer of another number."""
+    renamed = {
+        f"old_{name}": tensor for name, tensor in tensors.items() if "num_batches" not in name
+    }
+    return renamed | {"fc.weight": torch.ones(9, 4), "fc.bias": torch.ones(9)}
+
+
+@pytest.mark.parametrize("nested", [None, "state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_pth_file_is_read_however_training_programs_nest_it(
+    tmp_path: Path, nested: str | None, prefix: str
+) -> None:
+    tensors = {f"{prefix}weight": torch.arange(3.0)}
+    content: Any = {nested: tensors, "epoch": 3} if nested else tensors
+    torch.save(content, tmp_path / "weights.pth")
+    read = read_tensors(tmp_path / "weights.pth")
+    assert list(read) == ["weight"]
+    assert torch.equal(read["weight"], torch.arange(3.0))
+
+
+def test_safetensors_are_known_by_their_content(tmp_path: Path) -> None:
+    save_file({"weight": torch.ones(2)}, tmp_path / "sha256-of-a-download")
+    assert torch.equal(read_tensors(tmp_path / "sha256-of-a-download")["weight"], torch.ones(2))
+
+
+@pytest.mark.parametrize("content", [[1], {"epoch": 3}, nn.Linear(2, 2), b"damaged"])
+def test_file_of_other_things_than_tensors_is_refused(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "weights.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(UserError, match=r"weights\.pth (cannot be read|holds no tensors)"):
+        read_tensors(path)
+
+
+def test_tensors_are_matched_by_their_names_and_the_last_layer_is_left_out() -> None:
+    wanted = network().state_dict()
+    source = {name: tensor + 1 for name, tensor in reversed(wanted.items())}
+    matched = match_tensors(source | {"fc.weight": torch.ones(9, 4)}, wanted)
+    assert matched.tensors.keys() == wanted.keys()
+    assert all(torch.equal(matched.tensors[name], wanted[name] + 1) for name in wanted)
+    assert matched.how == "12 tensors by their names, 1 left out"
+
+
+def test_tensors_of_other_names_are_matched_by_their_order_which_is_said() -> None:
+    wanted = network().state_dict()
+    matched = match_tensors(
+        other_names({name: value + 1 for name, value in wanted.items()}), wanted
+    )
+    for name, value in wanted.items():
+        expected = value if name.endswith("num_batches_tracked") else value + 1
+        assert torch.equal(matched.tensors[name], expected)
+    assert matched.how.startswith("12 tensors by their order")
+
+
+def test_order_is_not_trusted_where_one_name_is_the_same() -> None:
+    wanted = network().state_dict()
+    source = other_names(wanted) | {"0.weight": wanted["0.weight"]}
+    with pytest.raises(UserError, match=r"the file has no tensor 0\.bias"):
+        match_tensors(source, wanted)
+
+
+def test_order_is_not_trusted_where_a_shape_differs() -> None:
+    wanted = network().state_dict()
+    source = other_names(wanted)
+    source["old_2.weight"] = torch.ones(5, 4, 1, 1)
+    with pytest.raises(UserError, match="other names and shapes"):
+        match_tensors(source, wanted)
+
+
+def test_order_is_not_trusted_where_more_than_a_last_layer_is_left() -> None:
+    wanted = network().state_dict()
+    with pytest.raises(UserError, match="other names and shapes"):
+        match_tensors(other_names(wanted) | {"more": torch.ones(1)}, wanted)
+
+
+def test_tensor_of_another_shape_is_named() -> None:
+    wanted = network().state_dict()
+    source = wanted | {"2.weight": torch.ones(4, 4, 3, 3)}
+    with pytest.raises(UserError, match=r"2\.weight has the shape 4x4x3x3 in the file and 4x4x1x1"):
+        match_tensors(source, wanted)
