@@ -18,7 +18,7 @@ PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
 ALL_STAGES = tuple(PIPELINE["stages"])
 INIT_FILES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("__init__.py"))]
 # What a library is imported as, where that is not its name.
-IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn"}
+IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu"}
 
 
 def library_imports(path: Path) -> set[str]:
