@@ -116,7 +116,7 @@ def images_of(real: np.ndarray, size: int) -> np.ndarray:
         top, left = draw.integers(0, SIDE - side + 1, 2)
         image = real[draw.integers(len(real)), top : top + side, left : left + side]
         places = np.arange(SIDE) * side // SIDE
-        turned = np.rot90(image[np.ix_(places, places)], draw.integers(4))
+        turned = np.rot90(image[np.ix_(places, places)], int(draw.integers(4)))
         made[row] = turned[:, ::-1] if draw.integers(2) else turned
     return made
 

@@ -7,6 +7,7 @@ from classifier.data.dataset import Dataset
 from classifier.data.image_statistics import channel_statistics
 
 _BINS = 40
+_IMAGES_AT_ONCE = 4096
 
 
 def brightness_and_contrast(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -14,8 +15,13 @@ def brightness_and_contrast(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndar
 
     thumbnails: uint8 `(N, SIDE, SIDE)`, see `near_duplicates.grey_thumbnail`.
     """
-    flat = thumbnails.reshape(len(thumbnails), -1)
-    return flat.mean(axis=1), flat.std(axis=1)
+    mean, deviation = np.empty(len(thumbnails)), np.empty(len(thumbnails))
+    # NumPy takes 8 KB for each image whose deviation it computes.
+    for start in range(0, len(thumbnails), _IMAGES_AT_ONCE):
+        part = slice(start, start + _IMAGES_AT_ONCE)
+        flat = thumbnails[part].reshape(len(thumbnails[part]), -1)
+        mean[part], deviation[part] = flat.mean(axis=1), flat.std(axis=1)
+    return mean, deviation
 
 
 def measure_images(dataset: Dataset, thumbnails: np.ndarray) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ _SMALL = 1 / 16
 # An image is nearly empty where this share of it has one grey value, give or take _SAME_GREY, and
 # the usual image of its class does not come near to it.
 _EMPTY, _USUALLY_EMPTY, _SAME_GREY = 0.8, 0.5, 1
+_IMAGES_AT_ONCE = 4096
 
 
 def odd_images(
@@ -41,7 +42,7 @@ def odd_images(
         of_class = [f"{width} x {height}" for width, height in sizes[rows]]
         found += _unlike_most(rows, "colour mode", modes[rows].tolist())
         found += _unlike_most(rows, "size", of_class) or _small(rows, sizes[rows])
-        found += _nearly_empty(rows, thumbnails[rows])
+        found += _nearly_empty(rows, thumbnails)
     paths = manifest["path"].tolist()
     return [(paths[row], warning) for row, warning in sorted(found)]
 
@@ -74,12 +75,17 @@ def _small(rows: np.ndarray, sizes: np.ndarray) -> list[tuple[int, str]]:
 
 
 def _nearly_empty(rows: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, str]]:
-    greys = np.sort(thumbnails.reshape(len(rows), -1), axis=1, kind="stable")
-    if np.mean(_has_one_grey(greys, _USUALLY_EMPTY)) > 0.5:
+    usually, empty = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    for start in range(0, len(rows), _IMAGES_AT_ONCE):
+        part = slice(start, start + _IMAGES_AT_ONCE)
+        greys = np.sort(thumbnails[rows[part]].reshape(len(rows[part]), -1), axis=1, kind="stable")
+        usually[part] = _has_one_grey(greys, _USUALLY_EMPTY)
+        empty[part] = _has_one_grey(greys, _EMPTY)
+    if usually.mean() > 0.5:
         return []
     return [
         (int(rows[i]), f"nearly empty: at least {_EMPTY:.0%} of it has one grey value")
-        for i in np.flatnonzero(_has_one_grey(greys, _EMPTY))
+        for i in np.flatnonzero(empty)
     ]
 
 
