@@ -52,7 +52,7 @@ def measure(seed: int, group_by: list[str]) -> tuple[float, float]:
         changes = {"seed": seed, "stored_size": SIDE, "group_by": group_by}
         split(folder / "raw", folder / "split", params.model_copy(update=changes))
         dataset = load_dataset(folder / "split")
-        images = dataset.images[:, :, :, 0].reshape(len(dataset.labels), -1) / 255
+        images = np.asarray(dataset.images)[:, :, :, 0].reshape(len(dataset.labels), -1) / 255
         test = dataset.rows("test")
         known = np.setdiff1d(np.arange(len(images)), test)
         model = LogisticRegression(max_iter=2000).fit(images[known], dataset.labels[known])

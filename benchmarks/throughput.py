@@ -75,7 +75,7 @@ def main() -> None:
     )
 
 
-def noise(folder: Path, count: int, side: int, shards: int) -> Dataset:
+def noise(folder: Path, count: int, side: int, shards: int = 1) -> Dataset:
     """A data set of noise in memory maps."""
     paths, generator = [f"{row}.png" for row in range(count)], np.random.default_rng(0)
     sizes = np.bincount(shards_of(paths, shards), minlength=shards)

@@ -27,8 +27,8 @@ from classifier.processing.images import (
     without_padding,
 )
 from classifier.splitting.images_file import ImagesFile
-from classifier.splitting.near_duplicates import SIDE, grey_thumbnail
 from classifier.splitting.raw_files import RawFile, check_complete
+from classifier.splitting.thumbnails import SIDE, grey_thumbnail
 
 FACTS = [
     ("width", np.int32),  # 0 means not read

@@ -51,7 +51,7 @@ def find_pairs(
     Args:
         files: Digests of the files, uint8 `(n, bytes)`.
         pixels: Digests of the stored images, uint8 `(n, bytes)`.
-        thumbnails: See `near_duplicates.grey_thumbnail`, uint8 `(n, SIDE, SIDE)`.
+        thumbnails: See `thumbnails.grey_thumbnail`, uint8 `(n, SIDE, SIDE)`.
         similarity: Minimum of near-duplicates, see `near_pairs`. None: only equal images.
         search: How candidates for near-duplicates are found, see `candidate_pairs`.
 

@@ -13,7 +13,7 @@ _IMAGES_AT_ONCE = 4096
 def brightness_and_contrast(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of the grey values of each image: float64 `(N,)` each.
 
-    thumbnails: uint8 `(N, SIDE, SIDE)`, see `near_duplicates.grey_thumbnail`.
+    thumbnails: uint8 `(N, SIDE, SIDE)`, see `thumbnails.grey_thumbnail`.
     """
     mean, deviation = np.empty(len(thumbnails)), np.empty(len(thumbnails))
     # NumPy takes 8 KB for each image whose deviation it computes.

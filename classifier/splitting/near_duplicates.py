@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from scipy.fft import dctn
 from scipy.ndimage import uniform_filter
 
 from classifier.core.cache import scratch_folder
 from classifier.core.executors import Executor, open_executor
 from classifier.splitting.candidate_pairs import UNIT, Search, count_tasks, find_candidates
+from classifier.splitting.thumbnails import SIDE
 
-SIDE = 32
 # Frequencies a side of the coarse comparison.
 _COARSE = 8
 # Maximum shift of one image against the other, in pixels of SIDE, when details are compared.
@@ -33,12 +32,6 @@ _PAIRS_AT_ONCE, _IMAGES_A_TASK, _PAIRS_A_TASK = 1024, 8192, 8192
 _POOL_PAYS = 50_000
 # Minimum root mean square of the details in grey levels; below it an image is plain.
 _LEAST_DETAIL = 1.0
-
-
-def grey_thumbnail(pixels: np.ndarray) -> np.ndarray:
-    """Reduce an image, uint8 `(H, W, 3)`, to grey uint8 `(SIDE, SIDE)` by averaging pixels."""
-    grey = Image.fromarray(pixels).convert("L")
-    return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def near_pairs(

@@ -30,7 +30,7 @@ def odd_images(
     Args:
         dataset: The data set, of `N` images.
         modes: Colour mode of each image, str `(N,)`.
-        thumbnails: uint8 `(N, SIDE, SIDE)`, see `near_duplicates.grey_thumbnail`.
+        thumbnails: uint8 `(N, SIDE, SIDE)`, see `thumbnails.grey_thumbnail`.
     """
     manifest = dataset.manifest
     sizes = manifest[["width", "height"]].to_numpy()

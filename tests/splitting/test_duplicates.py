@@ -10,8 +10,8 @@ from classifier.splitting.duplicates import (
     redundant,
     sort_for_people,
 )
-from classifier.splitting.near_duplicates import SIDE
 from classifier.splitting.raw_images import RawImage
+from classifier.splitting.thumbnails import SIDE
 
 
 def digests(*values: int) -> np.ndarray:

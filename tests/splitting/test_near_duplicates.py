@@ -6,7 +6,8 @@ from PIL import Image, ImageChops, ImageEnhance
 
 from classifier.core.errors import UserError
 from classifier.splitting.candidate_pairs import Search
-from classifier.splitting.near_duplicates import SIDE, grey_thumbnail, near_pairs
+from classifier.splitting.near_duplicates import near_pairs
+from classifier.splitting.thumbnails import SIDE, grey_thumbnail
 
 
 def scene(seed: int, side: int = 96) -> Image.Image:

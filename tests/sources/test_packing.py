@@ -1,0 +1,49 @@
+import json
+import zipfile
+from pathlib import Path
+
+from builders.images import class_folders
+from builders.sources import local_params, write_files
+
+from classifier.core.files import sha256_of
+from classifier.core.shards import shard_of
+from classifier.sources.acquire import acquire
+
+PETS = class_folders({"cat": 5, "dog": 6})
+SHARDS = 4
+
+
+def pack(folder: Path, files: dict[str, bytes]) -> dict[str, bytes]:
+    write_files(folder / "pets", files)
+    acquired = acquire(local_params("folder", folder / "pets", shards=SHARDS), folder / "raw")
+    return {file.name: file.read_bytes() for file in acquired.files}
+
+
+def test_each_image_lies_in_the_shard_of_its_path(tmp_path: Path) -> None:
+    assert list(pack(tmp_path, PETS)) == [f"images-{shard}.zip" for shard in range(SHARDS)]
+    for shard in range(SHARDS):
+        with zipfile.ZipFile(tmp_path / f"raw/images-{shard}.zip") as archive:
+            names = archive.namelist()
+            assert names == sorted(name for name in PETS if shard_of(name, SHARDS) == shard)
+            assert all(archive.read(name) == PETS[name] for name in names)
+    description = json.loads((tmp_path / "raw/source.json").read_bytes())
+    assert description["shards"] == SHARDS
+    file = tmp_path / "raw/images-3.zip"
+    expected = {"checksum": f"sha256:{sha256_of(file)}", "bytes": file.stat().st_size}
+    assert description["files"]["images-3.zip"] == expected
+
+
+def test_added_image_changes_one_shard(tmp_path: Path) -> None:
+    before, after = pack(tmp_path, PETS), pack(tmp_path, PETS | {"cat/new.png": b"new"})
+    changed = [name for name in before if before[name] != after[name]]
+    assert changed == [f"images-{shard_of('cat/new.png', SHARDS)}.zip"]
+
+
+def test_shard_without_images_is_an_empty_zip(tmp_path: Path) -> None:
+    files = {"cat/a.png": b"x", "dog/b.png": b"y"}
+    packed = pack(tmp_path, files)
+    used = {f"images-{shard_of(name, SHARDS)}.zip" for name in files}
+    assert len(packed) == SHARDS
+    for name in set(packed) - used:
+        with zipfile.ZipFile(tmp_path / "raw" / name) as archive:
+            assert archive.namelist() == []
