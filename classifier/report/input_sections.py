@@ -73,11 +73,11 @@ def training_section(run: RunResults) -> Section:
 
 
 def _facts(run: RunResults) -> Table:
-    split, source = run.split, run.source
+    split = run.split
     rows = [
         ["source", run.data],
-        ["file", f"{source['file']}, {source['bytes']:,} bytes"],
-        ["hash", source["checksum"]],
+        ["file", run.raw_files],
+        ["hash", run.raw_hash],
         ["images", f"{run.images:,}"],
         ["classes", f"{split['classes']:,}"],
         *([f"{name} split", run.size_of(name)] for name in ("train", "val", "test")),

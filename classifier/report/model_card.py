@@ -73,11 +73,11 @@ def _use(run: RunResults) -> str:
 
 
 def _data(run: RunResults) -> str:
-    split, source, bundle = run.split, run.source, run.bundle
+    split, bundle = run.split, run.bundle
     rows = [
         ["source", _plain(run.data)],
-        ["file", f"{_plain(source['file'])}, {source['bytes']:,} bytes"],
-        ["hash", source["checksum"]],
+        ["file", _plain(run.raw_files)],
+        ["hash", run.raw_hash],
         ["images", f"{run.images:,} of {split['classes']:,} classes"],
         ["training split", run.size_of("train")],
         ["validation split", run.size_of("val")],

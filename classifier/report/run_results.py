@@ -1,6 +1,7 @@
 """Read the results of a run from its small files."""
 
 import csv
+import hashlib
 import json
 import urllib.parse
 from collections import Counter
@@ -70,6 +71,23 @@ class RunResults:
         if self.source["source"] == "folder":
             return "a folder of images"
         return public_address(self.source["url"]) or ", ".join(self.source["files"])
+
+    @property
+    def raw_files(self) -> str:
+        """Name and bytes of the file that holds the images, or number and bytes of the files."""
+        files: dict[str, Json] = self.source["files"]
+        size = sum(file["bytes"] for file in files.values())
+        named = next(iter(files)) if len(files) == 1 else f"{len(files):,} files"
+        return f"{named}, {size:,} bytes"
+
+    @property
+    def raw_hash(self) -> str:
+        """Checksum of the file that holds the images; of several, that of their checksums."""
+        checksums = [file["checksum"] for file in self.source["files"].values()]
+        if len(checksums) == 1:
+            return checksums[0]
+        digest = hashlib.sha256("\n".join(checksums).encode()).hexdigest()
+        return f"sha256:{digest} (of the SHA-256 of each file)"
 
     @property
     def images(self) -> int:

@@ -35,6 +35,6 @@ def test_outputs_are_links_that_nothing_writes_in_place(origin: Clone, tmp_path:
     clone.set_params(seed="1")
     clone.run("python", "-c", RUN_STAGES)
     assert clone.run("git", "status", "--porcelain", "results")
-    for command in (["verify"], ["gallery", "3"], ["label-errors"]):
+    for command in (["verify", "models/export"], ["gallery", "3"], ["label-errors"]):
         clone.run("classifier", *command)
     assert changed_files(origin.folder / ".dvc/cache") == []
