@@ -116,16 +116,21 @@ class Bench:
         self.run("dvc", "push")
         stored, pushed = size_of(self.project / ".dvc/cache"), size_of(self.remote)
         timing = json.loads((self.project / "results/split/timing.json").read_bytes())
+        disk = size_of(self.project, self.project.with_name("cache"))
         print(
-            f"{change}: DVC's cache {stored / 2**20:.2f} MiB "
-            f"(+{(stored - self.stored) / max(self.stored, 1):.2%}), remote "
-            f"{pushed / 2**20:.2f} MiB (+{(pushed - self.pushed) / max(self.pushed, 1):.2%}), "
-            f"split {timing['seconds']} s, dvc repro {seconds:.1f} s ({processor:.1f} s of "
-            f"processor time); on the disk "
-            f"{size_of(self.project, self.project.with_name('cache')) / 2**20:.1f} MiB",
+            f"{change}: DVC's cache {described(stored, self.stored)}, remote "
+            f"{described(pushed, self.pushed)}, split {timing['seconds']} s, dvc repro "
+            f"{seconds:.1f} s ({processor:.1f} s of processor time); project and cache folder "
+            f"{disk / 2**20:.1f} MiB",
             flush=True,
         )
         self.stored, self.pushed = stored, pushed
+
+
+def described(size: int, before: int) -> str:
+    """Return a number of bytes, and by which part it has grown."""
+    growth = f" (+{(size - before) / before:.2%})" if before > 2**20 else ""
+    return f"{size / 2**20:.2f} MiB{growth}"
 
 
 def size_of(*folders: Path) -> int:

@@ -179,6 +179,12 @@ def _(stack: ExitStack) -> None:
     raw(class_folders({"cat": 1, "dog": 1}))
 
 
+@case("split", "a raw shard is missing")
+def _(stack: ExitStack) -> None:
+    raw(PETS)
+    Path("data/raw/data.zip").unlink()
+
+
 @case("split", "a class too small for the fractions")
 def _(stack: ExitStack) -> None:
     raw(class_folders({"cat": 3, "dog": 30}))

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from builders.bad_input import Case, add_case, write_params
@@ -63,6 +64,18 @@ def _(stack: ExitStack) -> None:
 def _(stack: ExitStack) -> None:
     trained("evaluate")
     shutil.rmtree("data")
+
+
+@case("evaluate", "a shard of the data is missing")
+def _(stack: ExitStack) -> None:
+    trained("evaluate")
+    Path("data/split/images-0.npy").unlink()
+
+
+@case("evaluate", "a shard of other images")
+def _(stack: ExitStack) -> None:
+    trained("evaluate")
+    np.save("data/split/images-0.npy", np.zeros((59, 8, 8, 3), np.uint8))
 
 
 @case("evaluate", "data that are cut short")

@@ -1,10 +1,12 @@
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
 from builders.images import class_folders
 from builders.sources import local_params, write_files
 
+from classifier.core.cache import cache_folder
 from classifier.core.files import sha256_of
 from classifier.core.shards import shard_of
 from classifier.sources.acquire import acquire
@@ -37,6 +39,35 @@ def test_added_image_changes_one_shard(tmp_path: Path) -> None:
     before, after = pack(tmp_path, PETS), pack(tmp_path, PETS | {"cat/new.png": b"new"})
     changed = [name for name in before if before[name] != after[name]]
     assert changed == [f"images-{shard_of('cat/new.png', SHARDS)}.zip"]
+
+
+def test_shard_that_was_packed_before_is_the_same_file(tmp_path: Path) -> None:
+    """As DVC's cache has it after it has removed data/raw."""
+    pack(tmp_path, PETS)
+    (tmp_path / "raw").rename(tmp_path / "cache of DVC")
+    pack(tmp_path, PETS | {"cat/new.png": b"new"})
+    shared = [
+        (tmp_path / "raw" / path.name).samefile(path)
+        for path in sorted((tmp_path / "cache of DVC").glob("*.zip"))
+    ]
+    assert shared == [shard != shard_of("cat/new.png", SHARDS) for shard in range(SHARDS)]
+
+
+def test_damaged_file_of_the_cache_is_not_used(tmp_path: Path) -> None:
+    expected = pack(tmp_path, PETS)
+    for path in cache_folder("packed").iterdir():
+        path.unlink()
+        path.write_bytes(b"damaged")
+    assert pack(tmp_path, PETS) == expected
+
+
+def test_file_that_nothing_links_to_leaves_the_cache(tmp_path: Path) -> None:
+    pack(tmp_path, PETS)
+    assert len(list(cache_folder("packed").iterdir())) == SHARDS
+    shutil.rmtree(tmp_path / "raw")
+    pack(tmp_path, class_folders({"owl": 5, "emu": 6}))
+    packed = {sha256_of(path) for path in (tmp_path / "raw").glob("*.zip")}
+    assert {path.stem for path in cache_folder("packed").iterdir()} == packed
 
 
 def test_shard_without_images_is_an_empty_zip(tmp_path: Path) -> None:
