@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from classifier.core.cache import cache_folder
 from classifier.core.code import code_digest
 from classifier.core.errors import UserError
-from classifier.core.executors import open_executor
+from classifier.core.executors import SCHEDULER_VARIABLE, open_executor
 from classifier.core.processes import worker_count
 from classifier.core.versions import installed_versions
 from classifier.processing.images import Preprocessing
@@ -32,8 +33,8 @@ from classifier.splitting.raw_files import RawFiles
 _KEPT_DAYS = 30
 # Shards of one archive that are written at the same time; each is an open file.
 _OPEN_SHARDS = 256
-# With fewer images, to start processes takes longer than they save.
-_MIN_IMAGES_FOR_PROCESSES = 2000
+# Threads decode fewer images as fast: each process takes about a second to start.
+_MIN_IMAGES_FOR_PROCESSES = 5000
 
 
 def decode(
@@ -101,9 +102,12 @@ def _tasks(
 
 
 def _run(tasks: Sequence[DecodeTask]) -> None:
-    """Decode all tasks: in this process, or in many where there are several tasks."""
+    """Decode all tasks: in threads of this process, or in processes, or on a Dask cluster."""
+    if not tasks:
+        return
     total = sum(len(shard.images) for task in tasks for shard in task.shards)
-    if len(tasks) <= 1 or total < _MIN_IMAGES_FOR_PROCESSES:
+    is_small = len(tasks) <= 1 or total < _MIN_IMAGES_FOR_PROCESSES
+    if is_small and not os.environ.get(SCHEDULER_VARIABLE):
         for task in tasks:
             decode_shards(task._replace(threads=worker_count()))
         return
