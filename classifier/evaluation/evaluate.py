@@ -21,6 +21,7 @@ from classifier.evaluation.calibration_report import (
     coverage_table,
     reliability_figure,
 )
+from classifier.evaluation.feature_map import map_features
 from classifier.evaluation.galleries import confident_mistakes, least_confident_correct
 from classifier.evaluation.params import EvaluateParams
 from classifier.evaluation.slices import describe_worst, slices_table, worst_slice
@@ -112,6 +113,8 @@ def evaluate(
     table = per_class_table(answers)
     measures = measure(answers, table) | measure_confidence(raw, answers, params)
     measures |= measure_without_leaks(answers)
+    features = map_features(bundle, answers)
+    measures["knn_accuracy"] = features.accuracy
     slices = slices_table(answers, params.slices)
     if (worst := worst_slice(slices)) is not None:
         measures["worst_slice"] = float(worst["accuracy"])
@@ -125,6 +128,7 @@ def evaluate(
         slices,
     )
     write_evaluation(evaluation, answers, table, params, results)
+    write_table(results / "feature_map.csv", features.table)
     write_confidence_charts(raw, answers, params, results)
     write_png(confident_mistakes(answers, bundle), results / "confident_mistakes.png")
     write_png(least_confident_correct(answers, bundle), results / "least_confident_correct.png")

@@ -15,6 +15,7 @@ _MEASURES = {
     "coverage": "share of images that are answered",
     "answered_accuracy": "accuracy of the answered images",
     "worst_slice": "accuracy on the worst slice",
+    "knn_accuracy": "accuracy of the ten nearest training images",
     "aurc": "area under the risk-coverage curve",
 }
 # Values of knobs that change nothing.

@@ -158,6 +158,36 @@ def galleries_section() -> Section:
     )
 
 
+def features_section(run: RunResults) -> Section:
+    """Show the test images by their features, and what the mistakes look like."""
+    measure = run.measure("knn_accuracy")
+    assert measure is not None
+    text = (
+        "The features are what the head of the network sees of an image. Without a head, the ten "
+        f"nearest training images classify {fraction(measure['value'])} of the test images "
+        "correctly."
+    )
+    return Section(
+        "Features",
+        [
+            Paragraph(text),
+            embedded_figure(
+                "report/feature_map.png",
+                "Test images as points in the colours of their classes, on the first two principal "
+                "components of their features; rings mark the mistakes.",
+                "Classes that overlap here may still be separate in the other dimensions.",
+            ),
+            embedded_figure(
+                "report/similar_images.png",
+                "Mistakes on the left, and beside each the training images with the most similar "
+                "features.",
+                "Mistakes (class → prediction), and the training images with the most similar "
+                "features.",
+            ),
+        ],
+    )
+
+
 def tta_section(run: RunResults) -> Section:
     """Compare sets of views (test-time augmentation) with the single view."""
     rows = [

@@ -15,6 +15,7 @@ from classifier.report.data_figures import (
     draw_image_measures,
     draw_samples,
 )
+from classifier.report.feature_figures import draw_feature_map, draw_similar
 from classifier.report.run_results import RESULTS, RunResults, file_of, read_rows
 from classifier.report.training_figures import draw_augmentations, draw_curves
 
@@ -28,7 +29,8 @@ def write_figures(run: RunResults) -> None:
         UserError: A table that is drawn is missing.
     """
     dataset = load_dataset(DATA)
-    for name, figure in {**_data_figures(dataset), **_training_figures(run, dataset)}.items():
+    figures = {**_data_figures(dataset), **_training_figures(run, dataset)}
+    for name, figure in {**figures, **_feature_figures(run, dataset)}.items():
         write_png(figure, FIGURES / f"{name}.png")
 
 
@@ -59,6 +61,13 @@ def _training_figures(run: RunResults, dataset: Dataset) -> dict[str, Figure]:
             input_size=run.bundle["input_size"],
             seed=params["seed"],
         ),
+    }
+
+
+def _feature_figures(run: RunResults, dataset: Dataset) -> dict[str, Figure]:
+    return {
+        "feature_map": draw_feature_map(run.feature_map, dataset.classes),
+        "similar_images": draw_similar(run.feature_map, dataset),
     }
 
 

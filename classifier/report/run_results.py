@@ -58,6 +58,7 @@ class RunResults:
     per_class: list[Row]
     confused_pairs: list[Row]
     slices: list[Row]
+    feature_map: list[Row]
     views: list[Row]
     tta_per_class: list[Row]
     formats: list[Row]
@@ -162,6 +163,7 @@ def load_run() -> RunResults:
         per_class=read_rows(RESULTS / "evaluate/per_class.csv"),
         confused_pairs=read_rows(RESULTS / "evaluate/confused_pairs.csv"),
         slices=read_rows(RESULTS / "evaluate/slices.csv"),
+        feature_map=read_rows(RESULTS / "evaluate/feature_map.csv"),
         views=read_rows(RESULTS / "tta_evaluate/views.csv"),
         tta_per_class=read_rows(RESULTS / "tta_evaluate/per_class.csv"),
         formats=read_rows(RESULTS / "export/formats.csv"),

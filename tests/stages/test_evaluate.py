@@ -48,6 +48,7 @@ def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
         "confusion_matrix.png",
         "coverage.csv",
         "coverage.png",
+        "feature_map.csv",
         "least_confident_correct.png",
         "measures.csv",
         "metrics.json",
