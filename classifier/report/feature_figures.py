@@ -22,7 +22,8 @@ def draw_feature_map(rows: list[Row], classes: list[str]) -> Figure:
         classes: Of the data set. The ten most frequent ones have colours.
     """
     counts = {name: sum(row["class"] == name for row in rows) for name in classes}
-    coloured = sorted(classes, key=lambda name: -counts[name])[:_COLOURED]
+    frequent = sorted(classes, key=lambda name: -counts[name])[:_COLOURED]
+    coloured = [name for name in classes if name in frequent]
     figure = new_figure(8, 5.2)
     axes = figure.subplots()
     shown = dict(zip(classes, drawable_names(classes), strict=True))

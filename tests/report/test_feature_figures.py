@@ -1,0 +1,45 @@
+from pathlib import Path
+
+from builders.tiny import CLASSES, write_split
+
+from classifier.report.feature_figures import draw_feature_map, draw_similar
+
+
+def row(name: str, path: str, *, right: bool) -> dict[str, str]:
+    nearest = {f"nearest_{number}": path for number in (1, 2, 3)}
+    place = {"x": "1.5", "y": "-2"}
+    return {"path": path, "class": name, "predicted": "red", "right": str(right)} | place | nearest
+
+
+def test_the_legend_names_classes_in_their_order_and_the_mistakes() -> None:
+    rows = [row(name, "a.png", right=name != "blue") for name in ("blue", "green", "blue", "red")]
+    (axes,) = draw_feature_map(rows, CLASSES).axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [*CLASSES, "mistakes"]
+
+
+def test_with_many_classes_the_rare_ones_are_grey_together() -> None:
+    classes = [f"class {number:02d}" for number in range(12)]
+    rows = [row(name, "a.png", right=True) for name in classes for _ in range(len(name))]
+    rows += [row(name, "a.png", right=True) for name in classes[2:]]
+    (axes,) = draw_feature_map(rows, classes).axes
+    legend = axes.get_legend()
+    assert legend is not None
+    shown = [text.get_text() for text in legend.get_texts()]
+    assert shown == [*classes[2:], "other classes"]
+
+
+def test_mistakes_stand_beside_similar_training_images(tmp_path: Path) -> None:
+    dataset = write_split(tmp_path)
+    paths = dataset.manifest["path"]
+    wrong, good = (row(path.split("/")[0], path, right=False) for path in paths[:2])
+    good["right"] = "True"
+    figure = draw_similar([wrong, good], dataset)
+    captions = [axes.get_title() for axes in figure.axes]
+    assert captions == [f"{wrong['class']} → red", *[wrong["class"]] * 3]
+
+
+def test_a_run_without_mistakes_says_so(tmp_path: Path) -> None:
+    figure = draw_similar([row("red", "a.png", right=True)], write_split(tmp_path))
+    assert [text.get_text() for text in figure.texts] == ["no mistakes on the test split"]
