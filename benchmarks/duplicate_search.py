@@ -24,9 +24,9 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from classifier.core.executors import open_executor
-from classifier.splitting import candidate_pairs, near_duplicates
-from classifier.splitting.candidate_pairs import Rows, find_in_rows
-from classifier.splitting.near_duplicates import SIDE
+from classifier.splitting.duplicates import candidate_pairs, near_duplicates
+from classifier.splitting.duplicates.candidate_pairs import Rows, find_in_rows
+from classifier.splitting.duplicates.thumbnails import SIDE, grey_thumbnail
 
 SIMILARITY = 0.75
 
@@ -125,7 +125,7 @@ def read_thumbnails(archive: Path) -> np.ndarray:
     with zipfile.ZipFile(archive) as file:
         names = sorted(name for name in file.namelist() if name.endswith(".png"))
         images = (Image.open(io.BytesIO(file.read(name))).convert("RGB") for name in names)
-        return np.stack([near_duplicates.grey_thumbnail(np.asarray(image)) for image in images])
+        return np.stack([grey_thumbnail(np.asarray(image)) for image in images])
 
 
 def timed(function, *arguments):

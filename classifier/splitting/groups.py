@@ -7,7 +7,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from classifier.core.errors import UserError
-from classifier.splitting.duplicates import number_groups
+from classifier.splitting.duplicates.pairs import number_groups
 from classifier.splitting.raw_images import RawImage
 
 

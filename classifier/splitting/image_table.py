@@ -9,8 +9,8 @@ from classifier.core.files import replacing
 from classifier.core.shards import shard_names
 from classifier.data.stored_images import StoredImages, open_shard, places_in_shards
 from classifier.sources.fetch import link_or_copy
-from classifier.splitting.decoding import FACTS, DecodedShard
-from classifier.splitting.images_file import write_npy_header
+from classifier.splitting.decoding.images_file import write_npy_header
+from classifier.splitting.decoding.shard_entries import FACTS, DecodedShard
 from classifier.splitting.raw_images import RawImage, without_small
 
 _IMAGES_AT_ONCE = 64

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from classifier.core.config import Params
 from classifier.data.dataset import Split
 from classifier.processing.images import Resize
-from classifier.splitting.candidate_pairs import Search
+from classifier.splitting.duplicates.candidate_pairs import Search
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 

@@ -6,10 +6,10 @@ import pandas as pd
 
 from classifier.core.files import write_csv, write_json
 from classifier.data.dataset import SPLITS, Dataset, Split
-from classifier.splitting.candidate_pairs import INDEX_PAYS
 from classifier.splitting.class_counts import class_counts
 from classifier.splitting.data_checks import Check, check_images, checks_table
-from classifier.splitting.duplicate_table import (
+from classifier.splitting.duplicates.candidate_pairs import INDEX_PAYS
+from classifier.splitting.duplicates.duplicate_table import (
     describe_duplicates,
     describe_leaks,
     duplicates_table,

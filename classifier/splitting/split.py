@@ -16,8 +16,9 @@ from classifier.data.dataset import Split
 from classifier.processing.images import Preprocessing
 from classifier.sources.corrections import Correction
 from classifier.splitting.assignment import assign, expected_sizes
-from classifier.splitting.decoded_shards import decode
-from classifier.splitting.duplicates import (
+from classifier.splitting.decoding.decoded_shards import decode
+from classifier.splitting.decoding.raw_files import RawFiles, hash_images, open_raw
+from classifier.splitting.duplicates.pairs import (
     MAX_SHOWN_PAIRS,
     Duplicates,
     find_pairs,
@@ -28,7 +29,6 @@ from classifier.splitting.duplicates import (
 from classifier.splitting.groups import check_columns, column_groups, join_groups
 from classifier.splitting.image_table import ImageTable
 from classifier.splitting.params import SplitParams
-from classifier.splitting.raw_files import RawFiles, hash_images, open_raw
 from classifier.splitting.raw_images import RawImage, read_labels
 from classifier.splitting.relabelling import Relabelled
 from classifier.splitting.selection import LeftOut, reasons, select_images, too_small

@@ -28,10 +28,10 @@ from classifier.models.pretrained import write_backbone
 from classifier.processing.decision import TTA_POLICY
 from classifier.processing.softmax import DECISION
 from classifier.processing.spec import BackboneSpec, BundleSpec
-from classifier.splitting.duplicates import Duplicates
+from classifier.splitting.duplicates.pairs import Duplicates
+from classifier.splitting.duplicates.thumbnails import SIDE
 from classifier.splitting.relabelling import Relabelled
 from classifier.splitting.split import SplitResult
-from classifier.splitting.thumbnails import SIDE
 from classifier.training.batches import EpochSampler, ImageBatches, MicroBatches
 from classifier.training.checkpoint import CheckpointFolder
 from classifier.training.distributed import ProcessGroup

@@ -10,7 +10,7 @@ from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.processing.images import Preprocessing
 from classifier.splitting.data_checks import check_images, checks_table, describe_warnings
-from classifier.splitting.duplicates import Duplicates, Pair
+from classifier.splitting.duplicates.pairs import Duplicates, Pair
 from classifier.splitting.params import CheckParams
 from classifier.splitting.raw_images import RawImage
 from classifier.splitting.split import SplitResult

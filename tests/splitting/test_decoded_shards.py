@@ -14,8 +14,8 @@ from classifier.core.errors import UserError
 from classifier.core.shards import shard_of
 from classifier.data.dataset import load_dataset
 from classifier.sources.acquire import acquire
-from classifier.splitting import decoded_shards
-from classifier.splitting.decoding import DecodeTask
+from classifier.splitting.decoding import decoded_shards
+from classifier.splitting.decoding.shard_entries import DecodeTask
 from classifier.splitting.split import split
 
 PETS = class_folders({"cat": 12, "dog": 20})

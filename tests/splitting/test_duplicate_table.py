@@ -3,12 +3,12 @@ import pandas as pd
 
 from classifier.data.dataset import Dataset
 from classifier.processing.images import Preprocessing
-from classifier.splitting.duplicate_table import (
+from classifier.splitting.duplicates.duplicate_table import (
     describe_duplicates,
     describe_leaks,
     duplicates_table,
 )
-from classifier.splitting.duplicates import Duplicates, Pair
+from classifier.splitting.duplicates.pairs import Duplicates, Pair
 from classifier.splitting.raw_images import RawImage
 
 IMAGES = [RawImage(f"{name}.png", "cat" if name < "d" else "dog, $old$", None) for name in "abcde"]

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifier.splitting.duplicates import (
+from classifier.splitting.duplicates.pairs import (
     Pair,
     find_pairs,
     group_pairs,
@@ -10,8 +10,8 @@ from classifier.splitting.duplicates import (
     redundant,
     sort_for_people,
 )
+from classifier.splitting.duplicates.thumbnails import SIDE
 from classifier.splitting.raw_images import RawImage
-from classifier.splitting.thumbnails import SIDE
 
 
 def digests(*values: int) -> np.ndarray:

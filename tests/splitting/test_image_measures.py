@@ -2,8 +2,8 @@ import tracemalloc
 
 import numpy as np
 
+from classifier.splitting.duplicates.near_duplicates import SIDE
 from classifier.splitting.image_measures import brightness_and_contrast
-from classifier.splitting.near_duplicates import SIDE
 
 
 def test_brightness_and_contrast_of_many_images_take_little_memory() -> None:

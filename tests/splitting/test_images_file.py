@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from classifier.splitting.images_file import ImagesFile, write_npy_header
+from classifier.splitting.decoding.images_file import ImagesFile, write_npy_header
 
 
 def test_images_written_in_any_order_are_an_npy_file() -> None:

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image, ImageChops, ImageEnhance
 
 from classifier.core.errors import UserError
-from classifier.splitting.candidate_pairs import Search
-from classifier.splitting.near_duplicates import near_pairs
-from classifier.splitting.thumbnails import SIDE, grey_thumbnail
+from classifier.splitting.duplicates.candidate_pairs import Search
+from classifier.splitting.duplicates.near_duplicates import near_pairs
+from classifier.splitting.duplicates.thumbnails import SIDE, grey_thumbnail
 
 
 def scene(seed: int, side: int = 96) -> Image.Image:
@@ -77,9 +77,9 @@ def test_pairs_do_not_depend_on_the_number_of_workers(
     alone = near_pairs(images, 0.75, "exact")
     assert len(alone[0]) == 30 * 6
     assert alone[0].tolist() == sorted(alone[0].tolist())
-    monkeypatch.setattr("classifier.splitting.near_duplicates._POOL_PAYS", 0)
-    monkeypatch.setattr("classifier.splitting.near_duplicates._PAIRS_A_TASK", 50)
-    monkeypatch.setattr("classifier.splitting.candidate_pairs._ROWS_A_TASK", 32)
+    monkeypatch.setattr("classifier.splitting.duplicates.near_duplicates._POOL_PAYS", 0)
+    monkeypatch.setattr("classifier.splitting.duplicates.near_duplicates._PAIRS_A_TASK", 50)
+    monkeypatch.setattr("classifier.splitting.duplicates.candidate_pairs._ROWS_A_TASK", 32)
     together = near_pairs(images, 0.75, "exact", workers=workers)
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -90,9 +90,9 @@ def test_pairs_do_not_depend_on_the_blocks(search: Search, monkeypatch: pytest.M
     images = copies(6, 3)
     whole = near_pairs(images, 0.75, search)
     assert len(whole[0]) == 6 * 15
-    monkeypatch.setattr("classifier.splitting.near_duplicates._PAIRS_A_TASK", 7)
+    monkeypatch.setattr("classifier.splitting.duplicates.near_duplicates._PAIRS_A_TASK", 7)
     for name in ("_ROWS_A_TASK", "_ROWS_AT_ONCE", "_COLUMNS_AT_ONCE"):
-        monkeypatch.setattr(f"classifier.splitting.candidate_pairs.{name}", 4)
+        monkeypatch.setattr(f"classifier.splitting.duplicates.candidate_pairs.{name}", 4)
     parts = near_pairs(images, 0.75, search)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -103,7 +103,7 @@ def test_index_finds_no_other_pairs_and_most_of_them(monkeypatch: pytest.MonkeyP
     noise = np.random.default_rng(0).normal(0, 2, (600, SIDE, SIDE))
     images = np.clip(copies(200, 1).repeat(2, axis=0)[:600] + noise, 0, 255).astype(np.uint8)
     exact = {tuple(pair) for pair in near_pairs(images, 0.6, "exact")[0].tolist()}
-    monkeypatch.setattr("classifier.splitting.candidate_pairs._LISTS_SEARCHED", 4)
+    monkeypatch.setattr("classifier.splitting.duplicates.candidate_pairs._LISTS_SEARCHED", 4)
     found = {tuple(pair) for pair in near_pairs(images, 0.6, "index")[0].tolist()}
     assert found <= exact
     assert len(exact) > 200

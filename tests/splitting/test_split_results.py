@@ -7,7 +7,7 @@ from builders.class_sizes import PETS, dataset_of
 from builders.splits import LIMITS, split_params
 from builders.tiny import tiny_result
 
-from classifier.splitting.candidate_pairs import INDEX_PAYS
+from classifier.splitting.duplicates.candidate_pairs import INDEX_PAYS
 from classifier.splitting.params import CheckParams
 from classifier.splitting.results import describe_search, write_results
 

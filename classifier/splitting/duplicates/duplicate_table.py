@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from classifier.data.dataset import Dataset
-from classifier.splitting.duplicates import Duplicates
+from classifier.splitting.duplicates.pairs import Duplicates
 
 # Stands in place of a split.
 DROPPED = "dropped"

@@ -20,7 +20,8 @@ from classifier.core.processes import worker_count
 from classifier.core.versions import installed_versions
 from classifier.processing.images import Preprocessing
 from classifier.splitting import decoding
-from classifier.splitting.decoding import (
+from classifier.splitting.decoding.raw_files import RawFiles
+from classifier.splitting.decoding.shard_entries import (
     DecodedShard,
     DecodeTask,
     ShardImages,
@@ -28,7 +29,6 @@ from classifier.splitting.decoding import (
     facts_of,
     read_entry,
 )
-from classifier.splitting.raw_files import RawFiles
 
 _KEPT_DAYS = 30
 # Shards of one archive that are written at the same time; each is an open file.

@@ -19,8 +19,13 @@ from scipy.ndimage import uniform_filter
 
 from classifier.core.cache import scratch_folder
 from classifier.core.executors import Executor, open_executor
-from classifier.splitting.candidate_pairs import UNIT, Search, count_tasks, find_candidates
-from classifier.splitting.thumbnails import SIDE
+from classifier.splitting.duplicates.candidate_pairs import (
+    UNIT,
+    Search,
+    count_tasks,
+    find_candidates,
+)
+from classifier.splitting.duplicates.thumbnails import SIDE
 
 # Frequencies a side of the coarse comparison.
 _COARSE = 8

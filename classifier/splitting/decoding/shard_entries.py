@@ -26,9 +26,9 @@ from classifier.processing.images import (
     read_image,
     without_padding,
 )
-from classifier.splitting.images_file import ImagesFile
-from classifier.splitting.raw_files import RawFile, check_complete
-from classifier.splitting.thumbnails import SIDE, grey_thumbnail
+from classifier.splitting.decoding.images_file import ImagesFile
+from classifier.splitting.decoding.raw_files import RawFile, check_complete
+from classifier.splitting.duplicates.thumbnails import SIDE, grey_thumbnail
 
 FACTS = [
     ("width", np.int32),  # 0 means not read

@@ -7,8 +7,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from classifier.splitting.candidate_pairs import Search
-from classifier.splitting.near_duplicates import near_pairs
+from classifier.splitting.duplicates.candidate_pairs import Search
+from classifier.splitting.duplicates.near_duplicates import near_pairs
 from classifier.splitting.raw_images import RawImage
 
 Kind = Literal["file", "pixels", "near"]

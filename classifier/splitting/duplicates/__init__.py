@@ -1,0 +1,1 @@
+"""Find duplicates: equal files, equal pixels and near-duplicates."""
