@@ -7,6 +7,10 @@ from hypothesis import settings
 
 from classifier.core.cache import locked
 
+# One thread a process: as many tests run at once as there are cores, and more threads than cores
+# spend most of their time waiting for each other. Set before a test imports NumPy or PyTorch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # How long an example takes says more about what else the machine does.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
