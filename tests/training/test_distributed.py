@@ -2,16 +2,16 @@
 
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 from builders.backbones import backbone_spec
+from builders.processes import wait_for_end
 from builders.tiny import (
-    saved_states,
     start_train,
     tiny_params,
     tiny_section,
@@ -21,8 +21,10 @@ from builders.tiny import (
 from safetensors.numpy import load_file
 from torch import nn
 
+import stages.train
 from classifier.models.network import build_classifier
 from classifier.training.distributed import ProcessGroup, convert_sync_batch_norm, num_processes
+from classifier.training.state import TrainState
 
 
 def write_plain(folder: Path, processes: int, **changes: Any) -> None:
@@ -36,7 +38,7 @@ def write_plain(folder: Path, processes: int, **changes: Any) -> None:
 
 
 def train(folder: Path) -> str:
-    """Run the stage there and return what it printed."""
+    """Run the stage there as a program and return what it printed."""
     process = start_train(folder)
     said, error = process.communicate()
     assert process.returncode == 0, error
@@ -52,39 +54,36 @@ def assert_about_equal(first: Path, second: Path) -> None:
     pd.testing.assert_frame_equal(one, two, atol=2e-4)
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which one process has trained."""
-    folder = tmp_path_factory.mktemp("alone") / "project"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLASSIFIER_CACHE", str(folder.parent / "cache"))
-        write_plain(folder, 1)
-        train(folder)
-    return folder
-
-
-@pytest.mark.xdist_group("distributed")
-def test_two_processes_give_what_one_gives(tmp_path: Path, alone: Path) -> None:
-    write_plain(tmp_path / "together", 2)
-    said = train(tmp_path / "together")
-    assert_about_equal(alone, tmp_path / "together")
-    # The second process is silent.
-    assert sum(line.startswith("epoch ") for line in said.splitlines()) == 4
-
-
-@pytest.mark.xdist_group("distributed")
-def test_run_of_one_process_goes_on_in_two_and_says_so(tmp_path: Path, alone: Path) -> None:
-    folder = tmp_path / "project"
+def train_alone(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Train in this process."""
     write_plain(folder, 1)
-    process = start_train(folder)
-    wait_for_new_state(process, [])
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    patch.chdir(folder)
+    torch.set_num_threads(1)
+    stages.train.main()
+
+
+@pytest.mark.xdist_group("distributed")
+def test_run_of_one_process_goes_on_in_two_to_what_one_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_alone(tmp_path / "alone", monkeypatch)
+    folder, save = tmp_path / "project", TrainState.save
+
+    def kill_after_first_state(state: TrainState) -> None:
+        save(state)
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainState, "save", kill_after_first_state)
+        with pytest.raises(SystemExit):
+            train_alone(folder, patch)
     write_plain(folder, 2)
     said = train(folder)
     assert "Going on at epoch 1" in said
     assert "Batches were divided otherwise before" in said
-    assert_about_equal(alone, folder)
+    # The second process is silent.
+    assert sum(line.startswith("epoch ") for line in said.splitlines()) == 4
+    assert_about_equal(tmp_path / "alone", folder)
 
 
 def start_endless(folder: Path) -> "subprocess.Popen[str]":
@@ -99,18 +98,12 @@ def start_endless(folder: Path) -> "subprocess.Popen[str]":
 @pytest.mark.xdist_group("distributed")
 def test_killed_stage_leaves_no_process_behind(tmp_path: Path) -> None:
     process = start_endless(tmp_path / "project")
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert len(workers) >= 2
     process.send_signal(signal.SIGKILL)
     process.wait()
-    # Two seconds after the last of them has ended, no state is written any more.
-    latest = None
-    for _ in range(20):
-        time.sleep(2)
-        now = saved_states()
-        if now == latest:
-            break
-        latest = now
-    else:
-        pytest.fail("The workers train on.")
+    for worker in workers:
+        wait_for_end(worker, 40)
 
 
 @pytest.mark.xdist_group("distributed")
