@@ -210,11 +210,12 @@ def test_a_conflict_in_the_lock_file_is_resolved_as_the_recipe_says(
 ) -> None:
     clone = origin.copied(tmp_path / "clone")
     clone.run("git", "checkout", "--quiet", "-b", "other")
-    for branch, change in (("other", {"calibration_bins": "7"}), ("main", {"confused_pairs": "3"})):
+    # A fast stage, whose outputs neither change alters, so that the later ones need not run.
+    changes = {"other": {"allow_missing_classes": "true"}, "main": {"on_bad_image": "skip"}}
+    for branch, change in changes.items():
         clone.run("git", "checkout", "--quiet", branch)
-        clone.dvc("checkout")
         clone.set_params(**change)
-        clone.dvc("repro", "--single-item", "evaluate")
+        clone.dvc("repro", "--single-item", "split")
         clone.commit(branch)
     (recipe,) = pages.blocks(
         section(HOW_TO, "Merge two branches that conflict in `dvc.lock`"), "sh"

@@ -12,17 +12,29 @@ pytestmark = pytest.mark.xdist_group("origin")
 
 @pytest.fixture(scope="module")
 def clone(origin: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone in which two experiments have run at once, from the queue."""
+    """A clone in which two experiments have run at once, from the queue.
+
+    The library in the work tree does not work meanwhile: an experiment uses its own copy.
+    """
     clone = origin.copied(tmp_path_factory.mktemp("experiments") / "project")
-    # Only the evaluate stage has to run for them.
-    clone.dvc("exp", "run", "--queue", "--set-param", "evaluate.calibration_bins=range(5,7)")
+    # Only the split stage has to run for them, whose outputs do not change.
+    clone.dvc("exp", "run", "--queue", "--set-param", "split.min_images_per_class=range(4,6)")
+    library = clone.folder / "classifier/splitting/split.py"
+    before = library.read_bytes()
+    library.write_text('raise RuntimeError("not this copy")\n', "utf-8")
     clone.dvc("queue", "start", "--jobs", "2")
     deadline = time.monotonic() + 600
     while (said := clone.dvc("queue", "status")).count("Success") < 2:
         assert "Failed" not in said
         assert time.monotonic() < deadline
         time.sleep(1)
+    library.write_bytes(before)
     return clone
+
+
+def test_queued_experiments_use_their_own_copy_of_the_library(clone: Clone) -> None:
+    # With the library of the work tree, both would have failed.
+    assert len(names(clone)) == 2
 
 
 def names(clone: Clone) -> list[str]:
@@ -31,7 +43,7 @@ def names(clone: Clone) -> list[str]:
 
 def test_two_experiments_are_compared(clone: Clone) -> None:
     said = clone.dvc("exp", "diff", *names(clone), "--md")
-    assert re.search(r"params.yaml +\| evaluate.calibration_bins +\| \d +\| \d", said)
+    assert re.search(r"params.yaml +\| split.min_images_per_class +\| \d +\| \d", said)
 
 
 def test_experiment_is_applied_and_becomes_a_branch(clone: Clone) -> None:
@@ -42,7 +54,7 @@ def test_experiment_is_applied_and_becomes_a_branch(clone: Clone) -> None:
     assert "Running stage" not in clone.dvc("repro")
     clone.run("git", "checkout", "--quiet", ".")
     clone.dvc("exp", "branch", name, "better")
-    assert "calibration_bins" in clone.run("git", "diff", "HEAD", "better", "--", "params.yaml")
+    assert "min_images_per_class" in clone.run("git", "diff", "HEAD", "better", "--", "params.yaml")
 
 
 def test_experiments_travel_through_git_and_a_remote(clone: Clone, tmp_path: Path) -> None:
