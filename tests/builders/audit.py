@@ -36,12 +36,12 @@ def opened(folder: Path, project: Path) -> dict[str, set[str]]:
     folder: that of `audit_variables`. A compiled module stands for its source.
     """
     found: dict[str, set[str]] = {}
-    for line in (folder / "log").read_text("utf-8").splitlines():
+    project = project.resolve()
+    for line in dict.fromkeys((folder / "log").read_text("utf-8").splitlines()):
         stage, name = line.split("\t")
         path = Path(name)
         if path.parent.name == "__pycache__":
             path = path.parents[1] / f"{path.name.partition('.')[0]}.py"
-        if project.resolve() in path.parents:
-            relative = path.relative_to(project.resolve()).as_posix()
-            found.setdefault(stage, set()).add(relative)
+        if path.is_relative_to(project):
+            found.setdefault(stage, set()).add(path.relative_to(project).as_posix())
     return found

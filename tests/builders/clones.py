@@ -46,7 +46,9 @@ class Clone:
     def copied(self, folder: Path) -> "Clone":
         """Another clone, with the data, out of the same DVC cache."""
         clone = self.cloned(folder, self.cache)
-        clone.dvc("config", "--local", "cache.dir", str(self.folder / ".dvc/cache"))
+        (folder / ".dvc/config.local").write_text(
+            f"[cache]\n    dir = {self.folder / '.dvc/cache'}\n", "utf-8"
+        )
         clone.dvc("checkout")
         return clone
 

@@ -3,13 +3,12 @@
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 import pytest
 from builders.clones import ROOT, Clone
+from builders.processes import wait_for_end
 
 # Without the run-cache, which remembers what another test has trained.
 TRAIN = (sys.executable, "-m", "dvc", "repro", "--single-item", "--no-run-cache", "train")
@@ -24,12 +23,18 @@ def test_killed_pipeline_ends_in_the_files_of_an_undisturbed_one(origin: Clone) 
     assert "files are the same" in said
 
 
+@pytest.fixture(scope="module")
+def copy(origin: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which tests train anew, each with another number of epochs."""
+    return origin.copied(tmp_path_factory.mktemp("chaos") / "project")
+
+
 def start_training(
-    origin: Clone, folder: Path, *, shell: str = "/bin/sh"
+    copy: Clone, epochs: int, shell: str = "/bin/sh"
 ) -> tuple[Clone, "subprocess.Popen[str]"]:
-    """A copy in which `dvc repro`, called from this shell, has begun to train, for some seconds."""
-    clone = replace(origin.copied(folder), variables={"SHELL": shell})
-    clone.set_params(epochs="12")
+    """`dvc repro`, called from this shell, which has begun to train, for some seconds."""
+    clone = replace(copy, variables={"SHELL": shell})
+    clone.set_params(epochs=str(epochs))
     process = clone.start(*TRAIN)
     assert process.stdout is not None
     for line in process.stdout:
@@ -39,8 +44,8 @@ def start_training(
 
 
 @pytest.mark.xdist_group("origin")
-def test_second_repro_is_refused_and_the_first_goes_on(origin: Clone, tmp_path: Path) -> None:
-    clone, first = start_training(origin, tmp_path / "project")
+def test_second_repro_is_refused_and_the_first_goes_on(copy: Clone) -> None:
+    clone, first = start_training(copy, 12)
     second = clone.start(*TRAIN)
     _, said = second.communicate()
     assert second.returncode != 0
@@ -52,21 +57,19 @@ def test_second_repro_is_refused_and_the_first_goes_on(origin: Clone, tmp_path: 
 
 
 @pytest.mark.xdist_group("origin")
-@pytest.mark.parametrize("shell", ["bash", "dash"])  # the second stays between DVC and the stage
+# The second stays between DVC and the stage.
+@pytest.mark.parametrize(("shell", "epochs"), [("bash", 13), ("dash", 14)])
 def test_stage_whose_dvc_is_killed_ends_and_the_next_repro_goes_on(
-    origin: Clone, tmp_path: Path, shell: str
+    copy: Clone, shell: str, epochs: int
 ) -> None:
     path = shutil.which(shell)
     if path is None:
         pytest.skip(f"there is no {shell}")
-    clone, process = start_training(origin, tmp_path / "project", shell=path)
+    clone, process = start_training(copy, epochs, path)
     *_, stage = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 15
-    while stage.is_running() and stage.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for_end(stage, 15)
     assert process.stderr is not None
     assert "run the same command again to go on" in process.stderr.read()
     assert "Going on at epoch" in clone.run(*TRAIN)

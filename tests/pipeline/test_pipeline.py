@@ -39,24 +39,22 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clones(
     tmp_path_factory: pytest.TempPathFactory, audit: Path, origin: Clone
 ) -> tuple[Clone, Clone]:
-    """Two clones in folders of different depth, in one of which the pipeline has run.
+    """Two clones in folders of different depth, in the second of which everything has run again.
 
-    The other is a copy of `origin`. What surrounds the run differs in all that must not matter.
+    What surrounds that run differs in all that must not matter, and its cache was empty.
     """
     folder, cache = (tmp_path_factory.mktemp(name) for name in ("clones", "caches"))
     style = folder / "matplotlibrc"
     style.write_text("lines.linewidth: 9\nfont.size: 30\nsavefig.dpi: 20\n", "utf-8")
     around = {"MATPLOTLIBRC": str(style), **AROUND, **audit_variables(audit)}
-    found = Clone.of_work_tree(folder / "second" / "and deeper", cache / "second")
-    second = replace(found, variables=around)
-    second.begin_anew(epochs=1)
-    second.dvc("repro")
-    second.commit("as run")
+    copy = origin.copied(folder / "second" / "and deeper")
+    second = replace(copy, cache=cache / "second", variables=around)
+    second.dvc("repro", "--force", "--no-run-cache")
     return origin.copied(folder / "first"), second
 
 
 @in_clones
-def test_two_clones_give_the_same_bytes(clones: tuple[Clone, Clone]):
+def test_a_forced_repro_in_another_clone_gives_the_same_bytes(clones: tuple[Clone, Clone]):
     first, second = (clone.hashes() for clone in clones)
     assert first == second
     assert {"dvc.lock", "models/model.safetensors", "models/export/model.onnx"} <= set(first)
@@ -89,27 +87,28 @@ def test_a_second_repro_has_nothing_to_do(clones: tuple[Clone, Clone]):
     assert clones[0].hashes() == before
 
 
-@in_clones
-def test_a_forced_repro_gives_the_same_bytes(clones: tuple[Clone, Clone]):
-    before = clones[1].hashes()
-    clones[1].dvc("repro", "--force", "--no-run-cache")
-    assert clones[1].hashes() == before
+@pytest.fixture(scope="module")
+def read(clones: tuple[Clone, Clone], audit: Path) -> dict[str, set[str]]:
+    """Files of the project that each stage of the second clone has opened for reading."""
+    project = clones[1].folder
+    return {
+        stage: {name for name in names if name[0] != "." and (project / name).is_file()}
+        for stage, names in opened(audit, project).items()
+    }
 
 
 @in_clones
 @pytest.mark.parametrize("stage", ALL_STAGES)
 def test_a_stage_opens_nothing_of_the_project_but_what_it_declares(
-    clones: tuple[Clone, Clone], audit: Path, stage: str
+    read: dict[str, set[str]], stage: str
 ):
     declared = PIPELINE["stages"][stage]
     names = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in outputs(stage)]
     known = {"dvc.yaml", *names, *declared["deps"], *import_closure(f"stages.{stage}")}
     for entry in declared["params"]:
         known.add("versions.yaml" if isinstance(entry, dict) else "params.yaml")
-    found = {name for name in opened(audit, clones[1].folder)[stage] if name[0] != "."}
-    read = {name for name in found if (clones[1].folder / name).is_file()}
-    assert f"stages/{stage}.py" in read
-    assert sorted(name for name in read if not is_within(name, known)) == []
+    assert f"stages/{stage}.py" in read[stage]
+    assert sorted(name for name in read[stage] if not is_within(name, known)) == []
 
 
 @in_clones
@@ -196,21 +195,3 @@ def test_a_new_image_in_a_watched_folder_reruns_the_download(
     assert "modified" in clone.dvc("status", "download")
     clone.run("git", "checkout", "--", ".")
     clone.dvc("checkout")
-
-
-@in_clones
-def test_a_queued_experiment_uses_its_own_copy_of_the_library(clones: tuple[Clone, Clone]):
-    clone = clones[1]
-    lower_rate = ("--set-param", "train.optimizer.lr=0.001")
-    clone.dvc("exp", "run", "--queue", *lower_rate, "--single-item", "train")
-    # What is in the work tree when the queue starts must not matter.
-    path = clone.folder / "classifier/training/step.py"
-    library = path.read_text("utf-8")
-    path.write_text('raise RuntimeError("not this copy")\n', "utf-8")
-    clone.dvc("exp", "run", "--run-all")
-    path.write_text(library, "utf-8")
-    (revision,) = clone.dvc("exp", "list", "--sha-only").split()
-    history = "results/train/history.csv"
-    queued, before = (clone.run("git", "show", f"{at}:{history}") for at in (revision, "HEAD"))
-    assert len(queued.splitlines()) == len(before.splitlines())
-    assert queued != before
