@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from builders.clones import ROOT, Clone
+from builders.programs import write_program
 
 WORKFLOW = ROOT / ".github/workflows/pipeline.yml"
 STEPS = yaml.safe_load(WORKFLOW.read_text("utf-8"))["jobs"]["pipeline"]["steps"]
@@ -38,14 +39,6 @@ def test_actions_are_pinned() -> None:
 def run_step(step: dict[str, Any], clone: Clone) -> str:
     """What the step's script prints, run as GitHub's runner runs it."""
     return clone.run("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"])
-
-
-def write_program(folder: Path, name: str) -> None:
-    """A program that notes how it was called."""
-    folder.mkdir(exist_ok=True)
-    path = folder / name
-    path.write_text(f'#!/bin/sh\necho "{name} $*" >> "$CALLS"\n', "utf-8")
-    path.chmod(0o755)
 
 
 @pytest.mark.xdist_group("origin")
