@@ -23,7 +23,9 @@ SKY_VARIABLES = {
 }
 
 
-def run(folder: Path, script: str, *, trained: bool = False, **variables: str) -> list[str]:
+def run(
+    folder: Path, script: str, variables: dict[str, str], *, trained: bool = False
+) -> list[str]:
     """Run a script in a folder; what was called: dvc, classifier, srun and torchrun.
 
     trained: whether DVC finds the train stage up to date.
@@ -50,7 +52,7 @@ def run(folder: Path, script: str, *, trained: bool = False, **variables: str) -
 
 def run_slurm(folder: Path, *, trained: bool = False, **variables: str) -> list[str]:
     script = (ROOT / "cluster/slurm.sh").read_text("utf-8")
-    return run(folder, script, trained=trained, **SLURM_VARIABLES, **variables)
+    return run(folder, script, SLURM_VARIABLES | variables, trained=trained)
 
 
 def torchruns(calls: list[str]) -> list[Namespace]:
@@ -89,7 +91,7 @@ def test_slurm_job_that_comes_back_after_training_does_not_train_again(tmp_path:
 def test_skypilot_trains_on_every_node_and_goes_on_on_the_first(tmp_path: Path) -> None:
     ranks = range(SKY["num_nodes"])
     calls = [
-        run(tmp_path, SKY["run"], **SKY_VARIABLES | {"SKYPILOT_NODE_RANK": str(n)}) for n in ranks
+        run(tmp_path, SKY["run"], SKY_VARIABLES | {"SKYPILOT_NODE_RANK": str(n)}) for n in ranks
     ]
     for rank, called in zip(ranks, calls, strict=True):
         (found,) = torchruns(called)
@@ -109,7 +111,7 @@ def test_what_training_reads_comes_from_the_stages_that_the_scripts_name(tmp_pat
         str(out): name for name, stage in PIPELINE["stages"].items() for out in stage["outs"]
     }
     read = {written[dep] for dep in PIPELINE["stages"]["train"]["deps"] if dep in written}
-    on_slurm, on_sky = run_slurm(tmp_path)[0], run(tmp_path, SKY["run"], **SKY_VARIABLES)[0]
+    on_slurm, on_sky = run_slurm(tmp_path)[0], run(tmp_path, SKY["run"], SKY_VARIABLES)[0]
     assert set(on_slurm.removeprefix("dvc repro ").split()) == read
     assert set(on_sky.removeprefix("dvc pull ").split()) == read
 
