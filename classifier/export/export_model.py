@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from classifier.core.errors import UserError
 from classifier.core.files import write_csv, write_json
 from classifier.export.export_report import (
     Exported,
+    LeftOut,
     attempts_table,
     export_metrics,
     formats_table,
 )
 from classifier.export.folder import read_travelling, write_export_folder
-from classifier.export.formats import INT8_NAME, chosen_formats, run_onnx
+from classifier.export.formats import INT8_NAME, ONNX, chosen_formats, run_onnx
 from classifier.export.int8_search import Int8Search, Search
 from classifier.export.params import ExportParams, Int8Params
 from classifier.export.reference import Reference, check_agreement
@@ -38,7 +40,7 @@ def export_model(
         UserError: where a file differs too much from the model; nothing is written then.
     """
     travelling = read_travelling(models)
-    exported = export_formats(reference, params)
+    exported, left_out = export_formats(reference, params)
     search = search_int8(reference, exported[0], params.int8)
     print(search.reason, flush=True)
     if search.chosen is not None:
@@ -48,26 +50,42 @@ def export_model(
     golden_rows = reference.dataset.rows("test")[choose_golden(reference.expected)]
     golden = reference.dataset.images[golden_rows]
     write_export_folder(models / "export", reference.bundle.spec, exported, golden, travelling)
-    write_csv(results / "formats.csv", formats_table(exported))
+    write_csv(results / "formats.csv", formats_table(exported, left_out))
     write_csv(results / "int8_attempts.csv", attempts_table(search))
     write_json(results / "metrics.json", export_metrics(exported))
     return measure_latencies(reference, exported, reference.images(golden_rows))
 
 
-def export_formats(reference: Reference, params: ExportParams) -> list[Exported]:
+def export_formats(
+    reference: Reference, params: ExportParams
+) -> tuple[list[Exported], list[LeftOut]]:
     """Write the formats of `export.formats`, ONNX first, and compare each with the model.
 
+    A format that cannot hold this model is left out, but ONNX, which all others build on.
+
     Raises:
-        UserError: where one differs by more than `export.max_logit_difference`.
+        UserError: where one differs by more than `export.max_logit_difference`, or needs an extra
+            that is not installed.
     """
     exported: list[Exported] = []
+    left_out: list[LeftOut] = []
     for form in chosen_formats(params.formats):
-        content = form.write(reference.bundle.model, reference.bundle.spec.input_size)
+        try:
+            content = form.write(reference.bundle.model, reference.bundle.spec.input_size)
+        except UserError:
+            raise
+        except Exception as error:  # exporters raise errors of their own kinds
+            if form.name == ONNX.name:
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            left_out.append(LeftOut(form.name, form.file, f"{type(error).__name__}: {reason}"))
+            print(left_out[-1], flush=True)
+            continue
         one = reference.compare(form.name, form.file, content, form.load(content))
         print(one, flush=True)
-        check_agreement(one, params.max_logit_difference)
+        check_agreement(one, params.max_logit_difference, reference.spread)
         exported.append(one)
-    return exported
+    return exported, left_out
 
 
 def search_int8(reference: Reference, onnx: Exported, params: Int8Params) -> Search:

@@ -1,5 +1,6 @@
 """Tables and numbers about exported files."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -24,18 +25,33 @@ class Exported(NamedTuple):
         return f"{self.file}: {self.agreement}, {len(self.content) / 1e6:.1f} MB"
 
 
-def formats_table(exported: list[Exported]) -> pd.DataFrame:
-    """Return a row for each exported file."""
-    return pd.DataFrame(
+class LeftOut(NamedTuple):
+    """A format that this model could not be written in, and why."""
+
+    name: str
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Describe it in a line for the console."""
+        return f"warning: {self.file} is left out: {self.reason}"
+
+
+def formats_table(exported: list[Exported], left_out: Sequence[LeftOut] = ()) -> pd.DataFrame:
+    """Return a row for each exported file, and for each format that was left out."""
+    rows = [
         {
             "format": one.name,
             "file": one.file,
             "megabytes": len(one.content) / 1e6,
             **{key: round(value, 8) for key, value in one.agreement._asdict().items()},
             "sha256": describe(one.content, one.name).sha256,
+            "left_out": "",
         }
         for one in exported
-    )
+    ]
+    missing = [{"format": one.name, "file": one.file, "left_out": one.reason} for one in left_out]
+    return pd.DataFrame([*rows, *missing])
 
 
 def attempts_table(search: Search) -> pd.DataFrame:

@@ -50,6 +50,11 @@ class Reference:
         """The PyTorch model's logits of the test split: float32 `(n, classes)`."""
         return predict_split(self.bundle, self.dataset, "test", batch_size=self.batch_size)[0]
 
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the model's logits on the test split."""
+        return float(self.expected.std())
+
     def compare(self, name: str, file: str, content: bytes, predict: Predictor) -> Exported:
         """Measure how a file agrees with the PyTorch model on the test split.
 
@@ -69,15 +74,23 @@ class Reference:
         return float(np.mean(predicted == self.labels("val")))
 
 
-def check_agreement(exported: Exported, limit: float) -> None:
-    """Check that the logits differ by no more than `limit` (`export.max_logit_difference`).
+def check_agreement(exported: Exported, limit: float, spread: float) -> None:
+    """Check that the logits of a file are those of the model.
+
+    Args:
+        exported: the file.
+        limit: the largest difference (`export.max_logit_difference`), for logits that spread by 1
+            or less; for others, in proportion.
+        spread: standard deviation of the model's logits.
 
     Raises:
         UserError: where they do, or are not numbers.
     """
     difference = exported.agreement.max_logit_difference
-    if not difference <= limit:
+    allowed = limit * max(1.0, spread)
+    if not difference <= allowed:
         raise UserError(
             f"{exported.file} differs from the PyTorch model by {difference:.3g} in a logit; "
-            f"export.max_logit_difference allows {limit:g}: raise it only if that is harmless."
+            f"export.max_logit_difference allows {limit:g}, times the logits' spread of "
+            f"{spread:.3g} where that is above 1: raise it only if that is harmless."
         )

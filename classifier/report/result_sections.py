@@ -237,6 +237,8 @@ def exports_section(run: RunResults) -> Section:
 
 
 def _export_row(row: Row) -> list[str]:
+    if row.get("left_out"):
+        return [row["file"], "", "", "", f"left out: {row['left_out']}"]
     shares = [fraction(row[name]) for name in ("accuracy", "top1_agreement")]
     difference = f"{float(row['max_logit_difference']):.2g}"
     return [row["file"], f"{float(row['megabytes']):.2f}", *shares, difference]

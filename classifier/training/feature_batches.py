@@ -13,7 +13,7 @@ from classifier.data.random_view import random_view
 from classifier.data.transfer import to_device
 from classifier.models.extractor import FeatureExtractor
 from classifier.models.network import Classifier
-from classifier.processing.views import named_view
+from classifier.processing.views import expand_views, named_view
 from classifier.training.batches import Batch, EpochSampler
 
 
@@ -40,6 +40,11 @@ class FeatureBatches:
         self._validation_targets = torch.from_numpy(validation_targets).to(device)
         self._labels = training_targets
         self._ordering = sampler
+
+    def all_training(self) -> Batch:
+        """Return the features of all views of all training images: `(views * n, features)`."""
+        views = len(self._training)
+        return Batch(self._training.flatten(0, 1), self._targets.repeat(views))
 
     @property
     def centre_features(self) -> Tensor:
@@ -71,19 +76,20 @@ def feature_batches(
     model: Classifier,
     augment: AugmentParams,
     *,
-    views: int,
+    views: int | list[str],
     input_size: int,
     dtype: torch.dtype,
     sampler: EpochSampler,
 ) -> FeatureBatches:
-    """Return features of the training images, of the centre crop and of `views` augmented views.
+    """Return features of the training images, of the centre crop and of `views`.
 
+    views: names of views, or a number of views that are augmented at random.
     Training sees features that were computed in `dtype`, validation sees them in float32, as
     evaluation computes them.
     """
     stored_size = dataset.preprocessing.stored_size
     identity = named_view("identity", stored_size, input_size)
-    augmented = [
+    others = [named_view(name, stored_size, input_size) for name in _names(views)] or [
         random_view(
             augment,
             stored_size=stored_size,
@@ -92,16 +98,20 @@ def feature_batches(
             number=number,
             size=len(dataset.images),
         )
-        for number in range(views)
+        for number in range(views if isinstance(views, int) else 0)
     ]
     train, val = dataset.rows("train"), dataset.rows("val")
     exact, fast = FeatureExtractor(model), FeatureExtractor(model, dtype)
     (validation,) = exact.features(dataset.images, val, [identity])
     return FeatureBatches(
-        fast.features(dataset.images, train, [identity, *augmented]),
+        fast.features(dataset.images, train, [identity, *others]),
         validation,
         dataset.labels[train],
         dataset.labels[val],
         sampler=sampler,
         device=model.mean.device,
     )
+
+
+def _names(views: int | list[str]) -> list[str]:
+    return [] if isinstance(views, int) else expand_views(views)

@@ -5,22 +5,29 @@ the same weights. What is chosen is the strength of the L2 penalty, on the valid
 solution is written into a plain linear layer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from scipy.optimize import minimize
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+
+from classifier.models.stored_backbone import restore_weights
+from classifier.training.feature_batches import FeatureBatches
+from classifier.training.optimization import without_compiler
+from classifier.training.state import HistoryRow, TrainState
+from classifier.training.step import Loss
 
 # Strengths of the L2 penalty on standardised features, from strong to weak: each solution is where
 # the search for the next one starts.
 STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+# The path ends after so many strengths in a row without a new best.
+_PATIENCE = 1
 # A feature varies if its standard deviation is this share of the largest one.
 _VARIES = 1e-6
-# The search ends where no part of the gradient is larger, or after so many steps.
-_GRADIENT, _STEPS = 1e-6, 1000
+# The search ends where no part of the gradient is larger, or after so many steps; how many of them
+# L-BFGS remembers.
+_GRADIENT, _STEPS, _HISTORY = 1e-5, 1000, 20
 # Typical second derivative of the loss by a logit, p (1 - p), for the scale of the search.
 _CURVATURE = 0.1
 
@@ -89,12 +96,20 @@ class LogisticRegression:
         """Return weight and bias in the turned coordinates, from where the search starts."""
         bends = (_CURVATURE * self._variances.clamp(min=0) + strength).sqrt()
 
-        def parts(values: Tensor) -> tuple[Tensor, Tensor]:
-            scaled = values.view(self._classes, -1)
+        def parts(scaled: Tensor) -> tuple[Tensor, Tensor]:
             return scaled[:, :-1] / bends, scaled[:, -1]
 
-        def objective(values: np.ndarray) -> tuple[float, np.ndarray]:
-            free = torch.from_numpy(values).requires_grad_()
+        free = torch.cat([weight * bends, bias[:, None]], dim=1).requires_grad_()
+        search = without_compiler(torch.optim.LBFGS)(
+            [free],
+            max_iter=_STEPS,
+            history_size=_HISTORY,
+            tolerance_grad=_GRADIENT,
+            tolerance_change=0.0,
+            line_search_fn="strong_wolfe",
+        )
+
+        def objective() -> Tensor:
             weight, bias = parts(free)
             loss = cross_entropy(
                 self._turned @ weight.T + bias,
@@ -103,11 +118,66 @@ class LogisticRegression:
                 label_smoothing=self._smoothing,
             )
             loss = loss + strength / 2 * weight.square().sum()
-            (gradient,) = torch.autograd.grad(loss, free)
-            return loss.item(), gradient.numpy()
+            (free.grad,) = torch.autograd.grad(loss, free)
+            return loss
 
-        start = torch.cat([weight * bends, bias[:, None]], dim=1).flatten().numpy()
-        options = {"maxiter": _STEPS, "ftol": 0.0, "gtol": _GRADIENT, "maxcor": 20}
-        found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-        self.steps = found.nit
-        return parts(torch.from_numpy(found.x))
+        search.step(objective)
+        return parts(free.detach())
+
+
+def solve(
+    state: TrainState,
+    batches: FeatureBatches,
+    loss: Loss,
+    monitor: str,
+    after_strength: Callable[[TrainState], None],
+) -> None:
+    """Leave in the head of `state` the solution that is best on the validation split.
+
+    Args:
+        state: Its network is the head, which ends in a linear layer. A strength of the penalty
+            takes the place of an epoch in its history.
+        batches: Features of the training and validation images.
+        loss: Class weights and label smoothing.
+        monitor: `val_loss` or `val_accuracy`.
+        after_strength: Called after each strength.
+    """
+    training, progress = batches.all_training(), state.progress
+    validation = next(batches.validation_batches())
+    inputs, targets = training.inputs.cpu(), training.targets.cpu()
+    weights = None if loss.weights is None else loss.weights.cpu()
+    name, layer = [
+        (name, part) for name, part in state.network.named_modules() if isinstance(part, nn.Linear)
+    ][-1]
+    problem = LogisticRegression(inputs, targets, layer.out_features, weights, loss.smoothing)
+    for solution in problem.path():
+        row: HistoryRow = {
+            "epoch": progress.epoch,
+            "lr": 0.0,
+            "l2": solution.strength,
+            **_measures("train", solution.logits(inputs), targets),
+            **_measures("val", solution.logits(validation.inputs.cpu()), validation.targets.cpu()),
+        }
+        sign = -1 if monitor == "val_accuracy" else 1
+        if not progress.history or sign * row[monitor] < sign * progress.best[monitor]:
+            progress.best_epoch = progress.epoch
+            progress.best_weights = {
+                f"{name}.weight": solution.weight.float().to(layer.weight.device),
+                f"{name}.bias": solution.bias.float().to(layer.weight.device),
+            }
+        progress.history.append(row)
+        progress.epoch += 1
+        after_strength(state)
+        if len(progress.history) - progress.best_epoch >= _PATIENCE:
+            break
+    restore_weights(state.network, progress.best_weights)
+    chosen = progress.best
+    print(f"logistic regression: the L2 strength {chosen['l2']:g} has the best {monitor}")
+
+
+def _measures(split: str, logits: Tensor, targets: Tensor) -> dict[str, float]:
+    right = (logits.argmax(dim=1) == targets).double().mean()
+    return {
+        f"{split}_loss": cross_entropy(logits, targets).item(),
+        f"{split}_accuracy": right.item(),
+    }

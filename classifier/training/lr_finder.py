@@ -46,7 +46,13 @@ class Suggestion(NamedTuple):
 
 
 def find_learning_rate(params: TrainParams) -> pd.DataFrame:
-    """Run the range test on data/split; return a row per step: step, lr, loss, smoothed_loss."""
+    """Run the range test on data/split; return a row per step: step, lr, loss, smoothed_loss.
+
+    Raises:
+        UserError: `train.head` has no learning rate.
+    """
+    if params.head == "logistic":
+        raise UserError("train.head: logistic has no learning rate: set train.head: linear.")
     make_deterministic()
     setup = prepare(params, load_dataset(DATA), choose_device())
     network, batches = learner(setup, params)

@@ -68,15 +68,15 @@ def build_optimizers(params: OptimizerParams, model: nn.Module) -> list[torch.op
         for group in others:
             group["initial_lr"] *= params.aux_lr / params.lr
             group["name"] = "aux" if params.layer_decay == 1 else f"{group['name']}.aux"
-        adam = _without_compiler(torch.optim.AdamW)(others, params.aux_lr)
+        adam = without_compiler(torch.optim.AdamW)(others, params.aux_lr)
         if not hidden:
             return [adam]
         options = {"momentum": params.momentum, "fixed_norm": params.fixed_norm}
-        return [_without_compiler(Muon)(hidden, **options), adam]
+        return [without_compiler(Muon)(hidden, **options), adam]
     kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     momentum = {"momentum": params.momentum, "nesterov": params.momentum > 0}
     options = momentum if params.name == "sgd" else {}
-    return [_without_compiler(kind[params.name])(groups, lr=params.lr, **options)]
+    return [without_compiler(kind[params.name])(groups, lr=params.lr, **options)]
 
 
 def _groups(params: OptimizerParams, model: nn.Module) -> list[dict]:
@@ -144,7 +144,7 @@ def _is_matrix(weight: nn.Parameter) -> bool:
     return weight.ndim >= 2 and 1 < weight.shape[0] < weight.numel()
 
 
-def _without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+def without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
     """Return `kind` without the wrappers that hide its methods from PyTorch's compiler.
 
     They import the compiler to do so, which takes 2 to 4 seconds: longer than training a head.

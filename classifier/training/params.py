@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from classifier.core.config import Params
 from classifier.core.errors import UserError
@@ -10,6 +10,7 @@ from classifier.data.augment import AugmentParams
 from classifier.models.devices import OnMissing
 from classifier.models.network import ModelParams, check_parts
 from classifier.processing.spec import BackboneSpec
+from classifier.processing.views import CENTRE, expand_views
 from classifier.training.batches import Sampling
 from classifier.training.curriculum import CurriculumParams
 from classifier.training.loop import LoopParams
@@ -48,7 +49,8 @@ class TrainParams(LoopParams):
     curriculum: CurriculumParams
     linear_probe_epochs: int = Field(ge=0)
     model: ModelParams
-    feature_views: int = Field(ge=0)
+    head: Literal["logistic", "mlp", "linear"]
+    feature_views: int | list[str]
     augment: AugmentParams
 
     def side(self, epoch: int, input_size: int) -> int:
@@ -57,6 +59,43 @@ class TrainParams(LoopParams):
             (entry.side for entry in self.progressive_resizing if epoch <= entry.until_epoch),
             input_size,
         )
+
+    @field_validator("feature_views")
+    @classmethod
+    def _known_views(cls, views: int | list[str]) -> int | list[str]:
+        if isinstance(views, int):
+            if views < 0:
+                raise ValueError("a number of views is 0 or more.")
+        else:
+            expand_views([CENTRE, *views])
+        return views
+
+    @model_validator(mode="after")
+    def _head_has_its_parts(self) -> Self:
+        if (self.head == "mlp") != (self.model.head.hidden is not None):
+            raise ValueError(
+                f"train.head: {self.head} does not fit train.model.head.hidden: "
+                f"{self.model.head.hidden or 'null'}; set train.model.head.hidden to a number of "
+                "units for train.head: mlp, or else to null."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _logistic_regression_is_of_fixed_features(self) -> Self:
+        if self.head != "logistic":
+            return self
+        needed = {
+            "train.model.freeze": (self.model.freeze, "backbone"),
+            "train.mix.mixup": (self.mix.mixup, 0.0),
+            "train.sampling": (self.sampling, "natural"),
+        }
+        for name, (value, fits) in needed.items():
+            if value != fits:
+                raise ValueError(
+                    f"train.head: logistic is solved on features that do not change; set {name}: "
+                    f"{fits}, or train.head: linear."
+                )
+        return self
 
     @model_validator(mode="after")
     def _views_are_of_a_frozen_backbone(self) -> Self:

@@ -29,6 +29,8 @@ from classifier.training.distributed import (
     num_processes,
     process_group,
 )
+from classifier.training.feature_batches import FeatureBatches
+from classifier.training.logistic import solve
 from classifier.training.loop import fit
 from classifier.training.mixing import MixParams
 from classifier.training.params import RuntimeParams, TrainParams
@@ -114,15 +116,19 @@ def train(
             group=group,
             device=device,
         )
-        fit(
-            state,
-            batches,
-            setup.loss,
-            params,
-            device=device,
-            checkpoint_minutes=minutes,
-            after_epoch=after_epoch,
-        )
+        if params.head == "logistic":
+            assert isinstance(batches, FeatureBatches)
+            solve(state, batches, setup.loss, params.monitor, after_epoch)
+        else:
+            fit(
+                state,
+                batches,
+                setup.loss,
+                params,
+                device=device,
+                checkpoint_minutes=minutes,
+                after_epoch=after_epoch,
+            )
     if group.is_main_process:
         save_bundle(setup.model, _calibrated(setup, params.batch_size), MODELS)
         reporter.finish(state, started)

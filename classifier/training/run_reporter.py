@@ -65,8 +65,9 @@ class RunReporter:
         history = self.history(state)
         last, number = history[-1], len(history)
         left = self._minutes_left(state)
+        step = f"L2 strength {last['l2']:<5g}" if "l2" in last else f"epoch {number:3}"
         print(
-            f"epoch {number:3}  training loss {last['train_loss']:.4f}, "
+            f"{step}  training loss {last['train_loss']:.4f}, "
             f"accuracy {last['train_accuracy']:.4f}  validation loss {last['val_loss']:.4f}, "
             f"accuracy {last['val_accuracy']:.4f}"
             + (f"  about {left:.1f} min left" if left else ""),
@@ -88,7 +89,12 @@ class RunReporter:
             print(f"Checkpoint: {folder}")
 
     def _minutes_left(self, state: TrainState) -> float:
-        """Estimate them from the last epoch, in proportion to the pixels of the images."""
+        """Estimate them from the last epoch, in proportion to the pixels of the images.
+
+        0 for a head that is solved without epochs.
+        """
+        if not state.clock.last_epoch:
+            return 0.0
         done = len(state.progress.history)
         pixels = [
             self._params.side(epoch, self._spec.input_size) ** 2

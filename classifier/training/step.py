@@ -45,12 +45,12 @@ class Loss:
     """
 
     def __init__(self, weights: Tensor | None = None, smoothing: float = 0.0) -> None:
-        self.weights, self._smoothing = weights, smoothing
+        self.weights, self.smoothing = weights, smoothing
 
     def sum(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the summed loss of logits `(B, classes)` and class indices `(B,)`."""
         return cross_entropy(
-            logits.float(), targets, self.weights, reduction="sum", label_smoothing=self._smoothing
+            logits.float(), targets, self.weights, reduction="sum", label_smoothing=self.smoothing
         )
 
     def weight(self, targets: Tensor) -> Tensor | int:

@@ -91,8 +91,13 @@ def write_split(folder: Path, *, stored_size: int = IMAGE_SIZE, seed: int = 0) -
 
 
 def tiny_section(**overrides: Any) -> dict[str, Any]:
-    """Section `train` for a short run on tiny images; nested mappings are merged into it."""
-    return _merged(_merged(_SECTIONS["train"], _TINY), overrides)
+    """Section `train` for a short run on tiny images; nested mappings are merged into it.
+
+    A head with a hidden layer is train.head: mlp.
+    """
+    section = _merged(_merged(_SECTIONS["train"], _TINY), overrides)
+    hidden = section["model"]["head"]["hidden"]
+    return section if hidden is None else section | {"head": "mlp"}
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

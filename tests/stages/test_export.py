@@ -12,7 +12,9 @@ from builders.tiny import CLASSES, contents, tiny_bundle, write_project
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
 from classifier.export import export_model
-from classifier.export.formats import TORCHSCRIPT
+from classifier.export.export_report import Exported
+from classifier.export.formats import ONNX, TORCHSCRIPT, Agreement
+from classifier.export.reference import check_agreement
 from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.onnx_runtime import Predictor, load_onnx
 from stages import export
@@ -209,6 +211,41 @@ def test_file_that_disagrees_fails_the_stage_and_nothing_is_written(
     assert "export.max_logit_difference allows 0.2" in sentence
     assert not (folder / "models/export").exists()
     assert not (folder / "results").exists()
+
+
+def refuse(*_: object) -> bytes:
+    raise TypeError("this network cannot be traced\nmore")
+
+
+def test_format_that_cannot_hold_the_model_is_left_out_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_project(tmp_path)
+    formats = [ONNX, TORCHSCRIPT._replace(write=refuse)]
+    monkeypatch.setattr(export_model, "chosen_formats", lambda names: formats)
+    run_in(folder, monkeypatch)
+    table = pd.read_csv(folder / "results/export/formats.csv", index_col="format")
+    reason = "TypeError: this network cannot be traced"
+    assert table["left_out"]["torchscript"] == reason
+    assert "onnx" in table.index
+    assert f"warning: model.torchscript.pt is left out: {reason}" in capsys.readouterr().out
+    assert not (folder / "models/export/model.torchscript.pt").exists()
+
+
+def test_onnx_is_never_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_project(tmp_path)
+    monkeypatch.setattr(export_model, "chosen_formats", lambda names: [ONNX._replace(write=refuse)])
+    with pytest.raises(TypeError, match="cannot be traced"):
+        run_in(folder, monkeypatch)
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 50.0])
+def test_difference_of_logits_is_judged_by_their_spread(spread: float) -> None:
+    agreement = Agreement(1.0, 1.0, 0.001 * max(1.0, spread))
+    one = Exported("onnx", "model.onnx", b"", lambda images: images, agreement)
+    check_agreement(one, 0.001, spread)
+    with pytest.raises(UserError, match="differs from the PyTorch model"):
+        check_agreement(one, 0.0009, spread)
 
 
 def test_missing_model_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

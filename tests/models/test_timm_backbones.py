@@ -1,0 +1,46 @@
+"""Models of timm as backbones: features, preparation, names."""
+
+import pytest
+import torch
+
+from classifier.core.errors import UserError
+from classifier.models.architectures import build_architecture
+from classifier.models.backbone_description import describe_backbone
+from classifier.models.backbone_params import BackboneParams
+
+# A small one of each kind, and a size that it takes.
+FAMILIES = [
+    ("timm/convnext_atto", 32),
+    ("timm/vit_tiny_patch16_224", 32),
+    ("timm/swin_tiny_patch4_window7_224", 224),
+    ("timm/mixer_s32_224", 64),
+    ("timm/mobilenetv3_small_050", 32),
+    ("timm/tf_efficientnet_lite0", 32),
+    ("timm/regnetx_002", 32),
+    ("timm/resnet10t", 32),
+]
+
+
+def backbone(name: str, weights: str | None = None) -> BackboneParams:
+    return BackboneParams(name=name, weights=weights, checksum=None)
+
+
+@pytest.mark.parametrize(("name", "input_size"), FAMILIES)
+def test_every_kind_gives_as_many_features_as_it_says(name: str, input_size: int) -> None:
+    with torch.device("meta"):
+        network, features = build_architecture(name, pretrained=True, input_size=input_size)
+        images = torch.zeros(2, 3, input_size, input_size)
+        assert network.eval()(images).shape == (2, features)
+
+
+def test_preparation_is_that_of_the_pretrained_configuration() -> None:
+    spec = describe_backbone(backbone("timm/tf_efficientnet_lite0", "timm:default"))
+    assert (spec.mean, spec.std) == ((127.5,) * 3, (127.5,) * 3)
+    assert (spec.input_size, spec.interpolation) == (224, "bicubic")
+    assert spec.licence == "apache-2.0"
+
+
+@pytest.mark.parametrize("name", ["timm/convnext_atom", "timm/convnext_atto.nothing"])
+def test_unknown_model_is_refused_with_similar_names(name: str) -> None:
+    with pytest.raises(UserError, match=rf"backbone\.name '{name}' is unknown.*convnext_atto"):
+        describe_backbone(backbone(name))
