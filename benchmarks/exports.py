@@ -124,7 +124,9 @@ def exported_ways(folder: Path) -> dict[str, Way]:
 def accuracy(predict: Predictor, dataset: Dataset, rows: np.ndarray, input_size: int) -> float:
     batches = np.array_split(rows, -(-len(rows) // BATCH))
     answers = [
-        predict(np.ascontiguousarray(center_crop(dataset.images[batch], input_size))).argmax(axis=1)
+        predict(np.ascontiguousarray(center_crop(dataset.images[batch], input_size))).logits.argmax(
+            axis=1
+        )
         for batch in batches
     ]
     return float(np.mean(np.concatenate(answers) == dataset.labels[rows]))

@@ -14,9 +14,9 @@ from classifier.evaluation.evaluate import evaluate
 from classifier.evaluation.params import EvaluateParams
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.models.prediction import load_trained
-from classifier.processing.softmax import DECISION
 
-DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/evaluate")
+DATA, FOREIGN = Path("data/split"), Path("data/foreign")
+MODELS, RESULTS = Path("models"), Path("results/evaluate")
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     params = load_section("evaluate", EvaluateParams)
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
-    evaluation = evaluate(bundle, dataset, params, RESULTS, MODELS / DECISION)
+    evaluation = evaluate(bundle, dataset, params, RESULTS, MODELS, FOREIGN)
     write_timing("evaluate", started, images_per_second=round(evaluation.images_per_second, 1))
     print("\n".join(evaluation.lines()))
 

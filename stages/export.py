@@ -14,6 +14,7 @@ from classifier.export.export_model import export_model
 from classifier.export.params import ExportParams
 from classifier.export.reference import Reference
 from classifier.models.devices import make_deterministic
+from classifier.models.outside import OUTSIDE_FILE, load_outside
 from classifier.models.prediction import load_trained
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/export")
@@ -24,7 +25,8 @@ def main() -> None:
     started = time.perf_counter()
     params = load_section("export", ExportParams)
     make_deterministic()
-    reference = Reference(*load_trained(MODELS, DATA), params.batch_size)
+    score = load_outside(MODELS / OUTSIDE_FILE)
+    reference = Reference(*load_trained(MODELS, DATA), params.batch_size, score)
     latencies = export_model(reference, params, MODELS, RESULTS)
     write_timing("export", started, **latencies)
 

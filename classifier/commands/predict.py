@@ -21,9 +21,10 @@ from typing import NoReturn, TextIO
 from classifier.commands.shared.model_options import add_model_options, open_model
 from classifier.commands.shared.options import positive
 from classifier.core.errors import UserError
+from classifier.inference.answer import Answer
 from classifier.inference.batch import Outcome, classify_all
 from classifier.inference.image_files import describe_search, find_images, read_images
-from classifier.inference.predict import Answer, Model
+from classifier.inference.predict import Model
 from classifier.processing.softmax import UNKNOWN
 
 # Maximum number of images that --plot draws.
@@ -112,6 +113,9 @@ def _json_line(name: str, answer: Answer, top_k: int) -> str:
         "label": answer.label,
         "index": answer.index,
         "probability": _rounded(answer.probability),
+        "reason": answer.reason,
+        "outside": None if answer.outside is None else _rounded(answer.outside),
+        "set": None if answer.set is None else [one.label for one in answer.set],
         "top": [
             {"label": one.label, "index": one.index, "probability": _rounded(one.probability)}
             for one in answer.top(top_k)
@@ -123,10 +127,13 @@ def _json_line(name: str, answer: Answer, top_k: int) -> str:
 
 
 def _csv_writer(file: TextIO, top_k: int) -> Writer:
-    """Columns path, label, index, probability, then label and probability of the next classes."""
+    """Columns path, label, index, probability, reason, then the next classes with theirs.
+
+    The prediction set is in the JSON alone: names of classes may hold any separator.
+    """
     rows = csv.writer(file, lineterminator="\n")
     further = [f"{key}_{rank}" for rank in range(2, top_k + 1) for key in ("label", "probability")]
-    rows.writerow(["path", "label", "index", "probability", *further])
+    rows.writerow(["path", "label", "index", "probability", "reason", *further])
 
     def write(name: str, answer: Answer) -> None:
         others = [
@@ -136,7 +143,14 @@ def _csv_writer(file: TextIO, top_k: int) -> Writer:
         ]
         index = "" if answer.index is None else answer.index
         rows.writerow(
-            [escape_name(name), answer.label, index, f"{answer.probability:.6f}", *others]
+            [
+                escape_name(name),
+                answer.label,
+                index,
+                f"{answer.probability:.6f}",
+                answer.reason or "",
+                *others,
+            ]
         )
 
     return write
@@ -146,7 +160,15 @@ def _table_line(name: str, answer: Answer, top_k: int, width: int) -> str:
     shown = [(answer.label, answer.probability)]
     shown += [(other.label, other.probability) for other in answer.top(top_k)[1:]]
     cells = [f"{probability:6.1%} {label:<{width}}" for label, probability in shown]
-    return f"{'  '.join(cells)}  {escape_name(name)}"
+    return f"{'  '.join(cells)}  {escape_name(name)}{_note(answer)}"
+
+
+def _note(answer: Answer) -> str:
+    """Return why the answer is `unknown`, or which other classes the image may be of."""
+    if answer.reason is not None:
+        return f"  ({answer.reason})"
+    others = [one.label for one in answer.set or [] if one.index != answer.index]
+    return f"  (or {', '.join(others)})" if others else ""
 
 
 def _rounded(probability: float) -> float:

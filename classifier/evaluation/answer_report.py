@@ -15,7 +15,7 @@ from classifier.metrics.intervals import Interval, wilson
 from classifier.plotting.agg import Axis, Figure, MaxNLocator, PowerNorm
 from classifier.plotting.figures import BLUE, GREEN, GREY, new_figure, shorten, write_png
 from classifier.plotting.fonts import drawable_names
-from classifier.processing.softmax import UNKNOWN
+from classifier.processing.decision import ALWAYS, Decision, decide
 
 DECIMALS = 6
 # With more classes than this, the order of a confusion matrix shows nothing by itself.
@@ -33,7 +33,7 @@ def write_report(
     per_class: pd.DataFrame,
     recalls: dict[str, np.ndarray],
     *,
-    reject_below: float | None = None,
+    decision: Decision = ALWAYS,
 ) -> None:
     """Write `metrics.json`, `predictions.csv`, `per_class.csv` and two charts.
 
@@ -43,12 +43,12 @@ def write_report(
         metrics: numbers for `metrics.json`.
         per_class: `per_class_table`, possibly with more columns.
         recalls: see `recall_figure`.
-        reject_below: see `predictions_table`.
+        decision: see `predictions_table`.
     """
     write_json(
         folder / "metrics.json", {name: round(value, DECIMALS) for name, value in metrics.items()}
     )
-    write_table(folder / "predictions.csv", predictions_table(answers, reject_below))
+    write_table(folder / "predictions.csv", predictions_table(answers, decision))
     write_table(folder / "per_class.csv", per_class)
     write_png(confusion_figure(answers), folder / "confusion_matrix.png")
     write_png(recall_figure(answers.dataset, recalls), folder / "per_class.png")
@@ -65,12 +65,12 @@ def _cell(value: object) -> object:
     return "" if math.isnan(value) else f"{value:.{DECIMALS}f}"
 
 
-def predictions_table(answers: Answers, reject_below: float | None = None) -> pd.DataFrame:
+def predictions_table(answers: Answers, decision: Decision = ALWAYS) -> pd.DataFrame:
     """Return a row for each image: `path, actual, predicted, confidence, content`.
 
     The content, the first 16 digits of the file's SHA-256, tells `classifier compare` which images
-    two runs have in common. With reject_below also `answer`: the predicted class, or `unknown`
-    under that confidence.
+    two runs have in common. Where the decision may be other than the predicted class, also
+    `answer`: a class, or `unknown`; and with outside scores, `outside`.
     """
     names = np.array(answers.dataset.classes, dtype=object)
     table = pd.DataFrame(
@@ -82,11 +82,12 @@ def predictions_table(answers: Answers, reject_below: float | None = None) -> pd
             "content": answers.dataset.manifest["sha256"].str[:16].to_numpy()[answers.rows],
         }
     )
-    if reject_below is None:
+    if answers.outside is not None:
+        table = table.assign(outside=answers.outside)
+    if not decision.may_refuse:
         return table
-    return table.assign(
-        answer=table["predicted"].where(answers.confidence >= reject_below, UNKNOWN)
-    )
+    decided = decide(answers.probabilities, answers.outside, decision)
+    return table.assign(answer=decided.labels(answers.dataset.classes))
 
 
 def measures_table(values: dict[str, float], intervals: dict[str, Interval]) -> pd.DataFrame:

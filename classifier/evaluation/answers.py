@@ -16,11 +16,13 @@ class Answers:
         dataset: the data set that the images are in.
         rows: which of its images, int64 `(n,)`.
         probabilities: float64 `(n, classes)`.
+        outside: outside scores, float64 `(n,)`; None where they were not computed.
     """
 
     dataset: Dataset
     rows: np.ndarray
     probabilities: np.ndarray
+    outside: np.ndarray | None = None
 
     @cached_property
     def labels(self) -> np.ndarray:

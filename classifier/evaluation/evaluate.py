@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from classifier.core.files import write_json
@@ -21,18 +22,23 @@ from classifier.evaluation.calibration_report import (
     coverage_table,
     reliability_figure,
 )
+from classifier.evaluation.costs import cost_lines
 from classifier.evaluation.feature_map import map_features
 from classifier.evaluation.galleries import confident_mistakes, least_confident_correct
+from classifier.evaluation.outside import outside_lines, outside_measures
 from classifier.evaluation.params import EvaluateParams
+from classifier.evaluation.prediction_sets import set_lines, set_measures
+from classifier.evaluation.rules import fit_rules, rules_tables
 from classifier.evaluation.slices import describe_worst, slices_table, worst_slice
 from classifier.metrics.calibration import Reliability, reliability, risk_coverage_curve
 from classifier.metrics.classification import balanced_accuracy, cross_entropy, top_accuracy
 from classifier.metrics.intervals import Interval, bootstrap
 from classifier.models.bundle import Bundle
-from classifier.models.prediction import predict_split
+from classifier.models.network_outputs import network_outputs
+from classifier.models.outside import OUTSIDE_FILE, save_outside
 from classifier.plotting.figures import write_png
-from classifier.processing.decision import Decision
-from classifier.processing.softmax import probabilities
+from classifier.processing.decision import Decision, decide
+from classifier.processing.softmax import DECISION, probabilities
 
 # Measures in metrics.json, a row of `dvc exp show`; the others are in measures.csv.
 METRICS = ("accuracy", "macro_f1", "ece", "worst_slice")
@@ -50,6 +56,7 @@ class Evaluation(NamedTuple):
         images_per_second: speed of the prediction.
         missing: names of the classes without test images.
         slices: see `slices_table`.
+        rules: see `rules_tables`.
     """
 
     measures: dict[str, float]
@@ -59,6 +66,7 @@ class Evaluation(NamedTuple):
     images_per_second: float
     missing: list[str]
     slices: pd.DataFrame
+    rules: dict[str, pd.DataFrame]
 
     def lines(self) -> list[str]:
         """Describe the most important measures, in lines for the console."""
@@ -89,11 +97,19 @@ class Evaluation(NamedTuple):
         pairs = self.confused_pairs.head(PAIRS_PRINTED)
         for _, _, count, share, pair in pairs.itertuples(index=False, name=None):
             lines.append(f"  {pair}: {count} of its images, {share:.1%}")
-        return [*lines, describe_worst(self.slices)] if len(self.slices) else lines
+        if len(self.slices):
+            lines.append(describe_worst(self.slices))
+        lines += set_lines(self.rules["prediction_sets"]) + cost_lines(self.rules["costs"])
+        return lines + outside_lines(self.rules["outside"], values.get("refused_share", 0.0))
 
 
 def evaluate(
-    bundle: Bundle, dataset: Dataset, params: EvaluateParams, results: Path, decision: Path
+    bundle: Bundle,
+    dataset: Dataset,
+    params: EvaluateParams,
+    results: Path,
+    models: Path,
+    foreign: Path,
 ) -> Evaluation:
     """Measure the model on the test split; write tables, charts and the decision.
 
@@ -102,17 +118,23 @@ def evaluate(
         dataset: the data set that it belongs to (`load_trained`).
         params: section `evaluate`.
         results: folder for `metrics.json`, tables and charts.
-        decision: path of the file that says which answers become `unknown`.
+        models: folder for the files that say what is answered: `Decision` and the outside score.
+        foreign: folder of images that show none of the classes; it may be empty.
     """
     asked = time.perf_counter()
-    (logits,) = predict_split(bundle, dataset, "test", batch_size=params.batch_size)
-    seconds = time.perf_counter() - asked
     rows = dataset.rows("test")
-    raw = Answers(dataset, rows, probabilities(logits, 1.0))
-    answers = Answers(dataset, rows, probabilities(logits, bundle.spec.temperature))
+    outputs = network_outputs(bundle, dataset.images, rows, batch_size=params.batch_size)
+    seconds = time.perf_counter() - asked
+    fitted = fit_rules(bundle, dataset, outputs, params)
+    outside = None if fitted.score is None else fitted.score(*outputs)
+    raw = Answers(dataset, rows, probabilities(outputs.logits, 1.0))
+    calibrated = probabilities(outputs.logits, bundle.spec.temperature)
+    answers = Answers(dataset, rows, calibrated, outside)
+    rules = rules_tables(answers, fitted, bundle, params, foreign)
     table = per_class_table(answers)
-    measures = measure(answers, table) | measure_confidence(raw, answers, params)
-    measures |= measure_without_leaks(answers)
+    measures = measure(answers, table) | measure_confidence(raw, answers, params, fitted.decision)
+    measures |= measure_without_leaks(answers) | set_measures(rules["prediction_sets"])
+    measures |= outside_measures(answers, fitted.decision, rules["outside"])
     features = map_features(bundle, answers)
     measures["knn_accuracy"] = features.accuracy
     slices = slices_table(answers, params.slices)
@@ -126,13 +148,15 @@ def evaluate(
         len(rows) / seconds,
         dataset.missing_classes("test"),
         slices,
+        rules,
     )
-    write_evaluation(evaluation, answers, table, params, results)
+    write_evaluation(evaluation, answers, table, fitted.decision, results)
     write_table(results / "feature_map.csv", features.table)
     write_confidence_charts(raw, answers, params, results)
     write_png(confident_mistakes(answers, bundle), results / "confident_mistakes.png")
     write_png(least_confident_correct(answers, bundle), results / "least_confident_correct.png")
-    write_json(decision, Decision(reject_below=params.reject_below).model_dump())
+    write_json(models / DECISION, fitted.decision.model_dump())
+    save_outside(fitted.score, models / OUTSIDE_FILE)
     return evaluation
 
 
@@ -140,17 +164,19 @@ def write_evaluation(
     evaluation: Evaluation,
     answers: Answers,
     per_class: pd.DataFrame,
-    params: EvaluateParams,
+    decision: Decision,
     results: Path,
 ) -> None:
     """Write the measures, the predictions and the classes to `results`."""
     measures = evaluation.measures
     metrics = {name: measures[name] for name in METRICS if name in measures}
     recalls = {"recall": per_class["recall"].to_numpy()}
-    write_report(results, answers, metrics, per_class, recalls, reject_below=params.reject_below)
+    write_report(results, answers, metrics, per_class, recalls, decision=decision)
     write_table(results / "measures.csv", measures_table(measures, evaluation.intervals))
     write_table(results / "confused_pairs.csv", evaluation.confused_pairs)
     write_table(results / "slices.csv", evaluation.slices)
+    for name, table in evaluation.rules.items():
+        write_table(results / f"{name}.csv", table)
 
 
 def measure(answers: Answers, per_class: pd.DataFrame) -> dict[str, float]:
@@ -189,16 +215,19 @@ def measure_without_leaks(answers: Answers) -> dict[str, float]:
     }
 
 
-def measure_confidence(raw: Answers, answers: Answers, params: EvaluateParams) -> dict[str, float]:
-    """Return log loss, ECE, AURC, and what a threshold leaves.
+def measure_confidence(
+    raw: Answers, answers: Answers, params: EvaluateParams, decision: Decision
+) -> dict[str, float]:
+    """Return log loss, ECE, AURC, and what the rules leave.
 
-    With `evaluate.reject_below`, `coverage` is the share of images that are answered and
+    Where they may answer `unknown`, `coverage` is the share of images that are answered and
     `answered_accuracy` their accuracy, which is left out where no image is answered.
 
     Args:
         raw: answers before temperature scaling.
         answers: the same after it.
         params: section `evaluate`.
+        decision: the rules that say what is answered.
     """
     before, after = (_reliability(of, params) for of in (raw, answers))
     values = {
@@ -208,11 +237,13 @@ def measure_confidence(raw: Answers, answers: Answers, params: EvaluateParams) -
         "ece_uncalibrated": before.ece,
         "aurc": risk_coverage_curve(answers.confidence, answers.right).aurc,
     }
-    if params.reject_below is not None:
-        answered = answers.confidence >= params.reject_below
+    if decision.may_refuse:
+        decided = decide(answers.probabilities, answers.outside, decision)
+        answered = np.array([reason is None for reason in decided.reasons])
         values["coverage"] = float(answered.mean())
         if answered.any():
-            values["answered_accuracy"] = float(answers.right[answered].mean())
+            right = decided.classes == answers.labels
+            values["answered_accuracy"] = float(right[answered].mean())
     return values
 
 

@@ -1,6 +1,6 @@
 """The sections `evaluate` and `tta_evaluate` of params.yaml."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,14 +11,47 @@ from classifier.processing.softmax import Merge
 from classifier.processing.views import expand_views, named_view
 
 
+class CostParams(Params):
+    """Section `evaluate.costs`.
+
+    Attributes:
+        reject: cost of the answer `unknown`; None: no answer is `unknown` because of its cost.
+        errors: cost of an error by actual and predicted class; those not named cost 1.
+    """
+
+    reject: float | None = Field(default=None, ge=0)
+    errors: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = Field(default={})
+
+    @model_validator(mode="after")
+    def _right_answers_cost_nothing(self) -> Self:
+        for actual, row in self.errors.items():
+            if row.get(actual):
+                raise ValueError(f"evaluate.costs.errors: {actual} for {actual} is no error.")
+        if self.reject is None and not self.errors:
+            raise ValueError("evaluate.costs names no cost; set reject or errors, or null.")
+        return self
+
+
 class EvaluateParams(Params):
     """Section `evaluate`."""
 
     batch_size: int = Field(ge=1)
     calibration_bins: int = Field(ge=1)
     reject_below: float | None = Field(ge=0, le=1)
+    outside_share: float | None = Field(gt=0, lt=1)
+    coverage: float | None = Field(gt=0, lt=1)
+    costs: CostParams | None
     slices: list[str]
     confused_pairs: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _one_rule_for_low_confidence(self) -> Self:
+        if self.reject_below is not None and self.costs is not None:
+            raise ValueError(
+                "evaluate.reject_below and evaluate.costs both say which answers are unknown; "
+                "set one of them to null."
+            )
+        return self
 
 
 class TtaParams(Params):

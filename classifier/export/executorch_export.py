@@ -7,12 +7,11 @@ import numpy as np
 import torch
 
 from classifier.core.errors import UserError
-from classifier.export.onnx_export import Plain
-from classifier.inference.onnx_runtime import Predictor
-from classifier.models.network import Classifier
+from classifier.export.onnx_export import Network, Plain
+from classifier.inference.onnx_runtime import Outputs, Predictor
 
 
-def to_executorch(model: Classifier, input_size: int) -> bytes:
+def to_executorch(model: Network, input_size: int) -> bytes:
     """Return a `.pte` file that takes one image, uint8 `(1, input_size, input_size, 3)`.
 
     Memory is planned when the file is written, so that a larger batch would cost every phone its
@@ -34,9 +33,10 @@ def load_executorch(content: bytes) -> Predictor:
     runtime = _part_of_executorch("executorch.runtime").Runtime.get()
     method = runtime.load_program(content).load_method("forward")
 
-    def predict(images: np.ndarray) -> np.ndarray:
-        answers = [method.execute((torch.from_numpy(one[None]),))[0] for one in images]
-        return np.concatenate([answer.numpy() for answer in answers])
+    def predict(images: np.ndarray) -> Outputs:
+        answers = [method.execute((torch.from_numpy(one[None]),)) for one in images]
+        parts = zip(*answers, strict=True)
+        return Outputs(*(np.concatenate([part.numpy() for part in of]) for of in parts))
 
     return predict
 

@@ -40,14 +40,16 @@ def export_model(
         UserError: where a file differs too much from the model; nothing is written then.
     """
     travelling = read_travelling(models)
-    exported, left_out = export_formats(reference, params)
+    outside_above = travelling.decision.outside_above
+    exported, left_out = export_formats(reference, params, outside_above)
     search = search_int8(reference, exported[0], params.int8)
     print(search.reason, flush=True)
     if search.chosen is not None:
         content = search.chosen.content
-        exported.append(reference.compare(INT8_NAME, INT8_FILE, content, run_onnx(content)))
+        predict = run_onnx(content)
+        exported.append(reference.compare(INT8_NAME, INT8_FILE, content, predict, outside_above))
         print(exported[-1], flush=True)
-    golden_rows = reference.dataset.rows("test")[choose_golden(reference.expected)]
+    golden_rows = reference.dataset.rows("test")[choose_golden(reference.expected.logits)]
     golden = reference.dataset.images[golden_rows]
     write_export_folder(models / "export", reference.bundle.spec, exported, golden, travelling)
     write_csv(results / "formats.csv", formats_table(exported, left_out))
@@ -57,7 +59,7 @@ def export_model(
 
 
 def export_formats(
-    reference: Reference, params: ExportParams
+    reference: Reference, params: ExportParams, outside_above: float | None = None
 ) -> tuple[list[Exported], list[LeftOut]]:
     """Write the formats of `export.formats`, ONNX first, and compare each with the model.
 
@@ -71,7 +73,7 @@ def export_formats(
     left_out: list[LeftOut] = []
     for form in chosen_formats(params.formats):
         try:
-            content = form.write(reference.bundle.model, reference.bundle.spec.input_size)
+            content = form.write(reference.network, reference.bundle.spec.input_size)
         except UserError:
             raise
         except Exception as error:  # exporters raise errors of their own kinds
@@ -81,7 +83,7 @@ def export_formats(
             left_out.append(LeftOut(form.name, form.file, f"{type(error).__name__}: {reason}"))
             print(left_out[-1], flush=True)
             continue
-        one = reference.compare(form.name, form.file, content, form.load(content))
+        one = reference.compare(form.name, form.file, content, form.load(content), outside_above)
         print(one, flush=True)
         check_agreement(one, params.max_logit_difference, reference.spread)
         exported.append(one)
@@ -108,7 +110,7 @@ def measure_latencies(
     reference: Reference, exported: list[Exported], images: np.ndarray
 ) -> dict[str, float]:
     """Print and return the latency and throughput of PyTorch and of every file, in turn."""
-    predictors = {"pytorch": eager(reference.bundle.model)}
+    predictors = {"pytorch": eager(reference.network)}
     predictors |= {one.name: one.predict for one in exported}
     speeds = measure_in_turn(predictors, images)
     for name, speed in speeds.items():

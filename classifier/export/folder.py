@@ -1,6 +1,7 @@
 """Write the folder `models/export`: exported files and everything needed to predict with them."""
 
 import io
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,7 +109,7 @@ def _golden_inputs(stored: np.ndarray, spec: BundleSpec, travelling: Travelling)
         classes=spec.classes,
         temperature=spec.temperature,
         merge=policy.merge,
-        reject_below=travelling.decision.reject_below,
+        decision=travelling.decision,
     )
 
 
@@ -119,11 +120,13 @@ def _npy(array: np.ndarray) -> bytes:
 
 
 def _entry(one: Exported, spec: BundleSpec) -> Entry:
+    scored = not math.isnan(one.agreement.max_outside_difference)
+    scores = "; float32 (N), outside scores" if scored else ""
     batch = "1" if one.name == "executorch" else "N"
     return describe(
         one.content,
         one.name,
         takes=f"uint8 ({batch}, {spec.input_size}, {spec.input_size}, 3), RGB",
-        gives=f"float32 ({batch}, {len(spec.classes)}), logits",
+        gives=f"float32 ({batch}, {len(spec.classes)}), logits{scores}",
         tolerance=_INT8_TOLERANCE if one.name == INT8_NAME else _TOLERANCE,
     )

@@ -1,10 +1,11 @@
 """The file formats that run without this project, and how a file compares with the model.
 
 All take images as uint8 `(N, input_size, input_size, 3)`, RGB, and give float32 logits
-`(N, classes)`. They normalise the images themselves, so that no caller can get the mean or the
-order of channels wrong.
+`(N, classes)` and, where the run has them, outside scores `(N,)`. They normalise the images
+themselves, so that no caller can get the mean or the order of channels wrong.
 """
 
+import math
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
@@ -12,12 +13,11 @@ import numpy as np
 import torch
 
 from classifier.export.executorch_export import load_executorch, to_executorch
-from classifier.export.onnx_export import to_onnx
+from classifier.export.onnx_export import Network, to_onnx
 from classifier.export.params import FormatName
 from classifier.export.torch_export import to_pt2, to_torchscript
-from classifier.inference.onnx_runtime import ONNX_FILE, Predictor, load_onnx
+from classifier.inference.onnx_runtime import ONNX_FILE, Outputs, Predictor, load_onnx
 from classifier.inference.torch_runtime import load_pt2, load_torchscript
-from classifier.models.network import Classifier
 
 
 class Format(NamedTuple):
@@ -25,7 +25,7 @@ class Format(NamedTuple):
 
     name: str
     file: str
-    write: Callable[[Classifier, int], bytes]
+    write: Callable[[Network, int], bytes]
     load: Callable[[bytes], Predictor]
 
 
@@ -49,30 +49,52 @@ def chosen_formats(names: Collection[FormatName]) -> list[Format]:
 
 
 class Agreement(NamedTuple):
-    """Agreement of an exported file with the PyTorch model on the same images."""
+    """Agreement of an exported file with the PyTorch model on the same images.
+
+    Attributes:
+        accuracy: of the file.
+        top1_agreement: share of images of which both predict the same class.
+        max_logit_difference: largest difference of a logit.
+        max_outside_difference: largest difference of an outside score; NaN without.
+        refused: share of images above the threshold of the outside score, by the file; NaN without.
+    """
 
     accuracy: float
     top1_agreement: float
     max_logit_difference: float
+    max_outside_difference: float = math.nan
+    refused: float = math.nan
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"accuracy {self.accuracy:.4f}, top-1 agreement {self.top1_agreement:.4f}, "
             f"largest logit difference {self.max_logit_difference:.2g}"
         )
+        if math.isnan(self.max_outside_difference):
+            return text
+        return f"{text}, of an outside score {self.max_outside_difference:.2g}"
 
 
-def measure_agreement(logits: np.ndarray, expected: np.ndarray, labels: np.ndarray) -> Agreement:
-    """Compare the logits of a file with those of PyTorch.
+def measure_agreement(
+    given: Outputs, expected: Outputs, labels: np.ndarray, outside_above: float | None = None
+) -> Agreement:
+    """Compare what a file gives with what PyTorch gives.
 
     Args:
-        logits: of the file, float32 `(N, classes)`.
-        expected: of PyTorch, float32 `(N, classes)`.
+        given: of the file, for N images.
+        expected: of PyTorch, for the same images.
         labels: true classes, int64 `(N,)`.
+        outside_above: threshold of the outside score.
     """
-    predicted = logits.argmax(axis=1)
-    return Agreement(
+    predicted = given.logits.argmax(axis=1)
+    agreement = Agreement(
         float(np.mean(predicted == labels)),
-        float(np.mean(predicted == expected.argmax(axis=1))),
-        float(np.abs(logits - expected).max()),
+        float(np.mean(predicted == expected.logits.argmax(axis=1))),
+        float(np.abs(given.logits - expected.logits).max()),
+    )
+    if given.outside is None or expected.outside is None or outside_above is None:
+        return agreement
+    return agreement._replace(
+        max_outside_difference=float(np.abs(given.outside - expected.outside).max()),
+        refused=float(np.mean(given.outside > outside_above)),
     )

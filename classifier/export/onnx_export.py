@@ -6,8 +6,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from classifier.inference.onnx_runtime import INPUT, OUTPUT
+from classifier.inference.onnx_runtime import INPUT, LOGITS, OUTSIDE
 from classifier.models.network import Classifier
+from classifier.models.outside import ScoredClassifier
+
+Network = Classifier | ScoredClassifier
 
 
 class Plain(nn.Module):
@@ -17,24 +20,29 @@ class Plain(nn.Module):
     which no runtime can fuse or quantise.
     """
 
-    def __init__(self, model: Classifier) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+        scored = isinstance(model, ScoredClassifier)
+        classifier = model.classifier if scored else model
+        self.model = copy.deepcopy(classifier).to(memory_format=torch.contiguous_format)
+        self.scorer = model if scored else None
         self.eval()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits `(N, classes)` of images uint8 `(N, H, W, 3)`."""
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return what the model gives for images uint8 `(N, H, W, 3)`."""
         normalized = self.model.normalize(images).contiguous()
-        return self.model.head(self.model.backbone(normalized))
+        features = self.model.backbone(normalized)
+        logits = self.model.head(features)
+        return logits if self.scorer is None else (logits, self.scorer.score(features, logits))
 
 
-def to_onnx(model: Classifier, input_size: int) -> bytes:
+def to_onnx(model: Network, input_size: int) -> bytes:
     """Return the model as one ONNX file for batches of any size; same model, same bytes."""
     program = torch.onnx.export(
         Plain(model),
         (example(input_size),),
         input_names=[INPUT],
-        output_names=[OUTPUT],
+        output_names=[LOGITS, OUTSIDE] if isinstance(model, ScoredClassifier) else [LOGITS],
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         dynamo=True,
         external_data=False,

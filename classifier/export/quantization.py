@@ -28,7 +28,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from classifier.export.onnx_export import onnx_bytes
-from classifier.inference.onnx_runtime import INPUT, load_onnx, plain_session
+from classifier.inference.onnx_runtime import INPUT, LOGITS, OUTSIDE, load_onnx, plain_session
 
 Calibration = Literal["minmax", "percentile", "entropy"]
 _METHODS = {
@@ -103,7 +103,7 @@ def quantize(
     exclude: Collection[str] = (),
     only: Collection[str] = (),
 ) -> bytes:
-    """Return the model in eight bits.
+    """Return the model in eight bits; the outside score stays in float.
 
     Args:
         model: from `prepare`.
@@ -120,7 +120,7 @@ def quantize(
             activation_qType=QuantType.QUInt8,
             tensors_range=ranges,
             nodes_to_quantize=list(only),
-            nodes_to_exclude=list(exclude),
+            nodes_to_exclude=[*exclude, *outside_nodes(model)],
             op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
             extra_options={},
         )
@@ -130,18 +130,44 @@ def quantize(
 
 
 def layers(model: onnx.ModelProto) -> list[str]:
-    """Return the names of all layers with weights, in the order of the graph."""
-    return [node.name for node in model.graph.node if node.op_type in _LAYERS]
+    """Return the names of the layers with weights that may be quantised, in the graph's order."""
+    apart = outside_nodes(model)
+    return [
+        node.name for node in model.graph.node if node.op_type in _LAYERS and node.name not in apart
+    ]
+
+
+def outside_nodes(model: onnx.ModelProto) -> set[str]:
+    """Return the names of the nodes that the outside score needs and the logits do not.
+
+    They are few and fast; in eight bits, the small difference of two large numbers would be lost.
+    """
+    outputs = {output.name for output in model.graph.output}
+    if OUTSIDE not in outputs:
+        return set()
+    return _needed(model, OUTSIDE) - _needed(model, LOGITS)
+
+
+def _needed(model: onnx.ModelProto, output: str) -> set[str]:
+    """Return the names of all nodes that an output depends on."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    waiting, found = [output], set[str]()
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is not None and node.name not in found:
+            found.add(node.name)
+            waiting += node.input
+    return found
 
 
 def scan_layers(
     model: onnx.ModelProto, ranges: TensorsData, images: np.ndarray, threads: int
 ) -> list[Sensitivity]:
     """Quantise each layer alone and measure its effect; return the most sensitive layer first."""
-    expected = load_onnx(model.SerializeToString(), threads)(images)
+    expected = load_onnx(model.SerializeToString(), threads)(images).logits
     errors = []
     for layer in layers(model):
-        logits = load_onnx(quantize(model, ranges, only=[layer]), threads)(images)
+        logits = load_onnx(quantize(model, ranges, only=[layer]), threads)(images).logits
         errors.append(Sensitivity(layer, float(np.sqrt(np.mean((logits - expected) ** 2)))))
     return sorted(errors, key=lambda entry: -entry.error)
 

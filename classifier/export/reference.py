@@ -9,8 +9,13 @@ from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset, Split
 from classifier.export.export_report import Exported
 from classifier.export.formats import measure_agreement
-from classifier.inference.onnx_runtime import Predictor
+from classifier.export.onnx_export import Network
+from classifier.inference.golden import OUTSIDE_FACTOR
+from classifier.inference.onnx_runtime import Outputs, Predictor
+from classifier.metrics.outside import OutsideScore
 from classifier.models.bundle import Bundle
+from classifier.models.network_outputs import network_outputs
+from classifier.models.outside import with_outside
 from classifier.models.prediction import predict_split
 from classifier.processing.images import center_crop
 
@@ -23,11 +28,18 @@ class Reference:
         bundle: the trained model, on the CPU.
         dataset: the data set that it belongs to (`load_trained`).
         batch_size: images at once; memory, not results.
+        score: the outside score; None without.
     """
 
     bundle: Bundle
     dataset: Dataset
     batch_size: int
+    score: OutsideScore | None = None
+
+    @property
+    def network(self) -> Network:
+        """The network that is exported: with outside scores where there are any."""
+        return with_outside(self.bundle.model, self.score)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """Return the model input of these rows: uint8 `(n, input_size, input_size, 3)`."""
@@ -39,23 +51,38 @@ class Reference:
         """Return the true classes of a split: int64 `(n,)`."""
         return self.dataset.labels[self.dataset.rows(split)]
 
-    def logits(self, predict: Predictor, split: Split) -> np.ndarray:
-        """Return what `predict` gives for a split, in batches: float32 `(n, classes)`."""
+    def outputs(self, predict: Predictor, split: Split) -> Outputs:
+        """Return what `predict` gives for a split, in batches."""
         rows = self.dataset.rows(split)
         batches = np.array_split(rows, -(-len(rows) // self.batch_size))
-        return np.concatenate([predict(self.images(batch)) for batch in batches])
+        given = [predict(self.images(batch)) for batch in batches]
+        logits = np.concatenate([one.logits for one in given])
+        scores = [one.outside for one in given if one.outside is not None]
+        return Outputs(logits, np.concatenate(scores) if scores else None)
 
     @cached_property
-    def expected(self) -> np.ndarray:
-        """The PyTorch model's logits of the test split: float32 `(n, classes)`."""
-        return predict_split(self.bundle, self.dataset, "test", batch_size=self.batch_size)[0]
+    def expected(self) -> Outputs:
+        """What the PyTorch model gives for the test split."""
+        if self.score is None:
+            (logits,) = predict_split(self.bundle, self.dataset, "test", batch_size=self.batch_size)
+            return Outputs(logits)
+        rows = self.dataset.rows("test")
+        given = network_outputs(self.bundle, self.dataset.images, rows, batch_size=self.batch_size)
+        return Outputs(given.logits, self.score(*given).astype(np.float32))
 
     @property
     def spread(self) -> float:
         """The standard deviation of the model's logits on the test split."""
-        return float(self.expected.std())
+        return float(self.expected.logits.std())
 
-    def compare(self, name: str, file: str, content: bytes, predict: Predictor) -> Exported:
+    def compare(
+        self,
+        name: str,
+        file: str,
+        content: bytes,
+        predict: Predictor,
+        outside_above: float | None = None,
+    ) -> Exported:
         """Measure how a file agrees with the PyTorch model on the test split.
 
         Args:
@@ -63,14 +90,15 @@ class Reference:
             file: name of the file.
             content: of the file.
             predict: runs the file.
+            outside_above: threshold of the outside score; None without.
         """
-        logits = self.logits(predict, "test")
-        agreement = measure_agreement(logits, self.expected, self.labels("test"))
+        given = self.outputs(predict, "test")
+        agreement = measure_agreement(given, self.expected, self.labels("test"), outside_above)
         return Exported(name, file, content, predict, agreement)
 
     def validation_accuracy(self, predict: Predictor) -> float:
         """Return the accuracy of `predict` on the validation split."""
-        predicted = self.logits(predict, "val").argmax(axis=1)
+        predicted = self.outputs(predict, "val").logits.argmax(axis=1)
         return float(np.mean(predicted == self.labels("val")))
 
 
@@ -87,6 +115,13 @@ def check_agreement(exported: Exported, limit: float, spread: float) -> None:
         UserError: where they do, or are not numbers.
     """
     difference = exported.agreement.max_logit_difference
+    outside = exported.agreement.max_outside_difference
+    if outside > OUTSIDE_FACTOR * limit:
+        raise UserError(
+            f"{exported.file} differs from the PyTorch model by {outside:.3g} in an outside score; "
+            f"{OUTSIDE_FACTOR} times export.max_logit_difference is allowed: raise it only if that "
+            "is harmless, or set evaluate.outside_share: null."
+        )
     allowed = limit * max(1.0, spread)
     if not difference <= allowed:
         raise UserError(

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from classifier.export.onnx_export import example
-from classifier.models.network import Classifier
+from classifier.export.onnx_export import Network, example
 
 # What the exporter writes beside each operation: source lines, with this machine's paths.
 _ORIGIN = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
@@ -15,7 +14,7 @@ _ORIGIN = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "fro
 _NOT_COPIED = ("version", ".data/version", ".data/serialization_id")
 
 
-def to_pt2(model: Classifier, input_size: int) -> bytes:
+def to_pt2(model: Network, input_size: int) -> bytes:
     """Return the model as torch.export writes it; same model, same bytes."""
     program = torch.export.export(
         model.eval(), (example(input_size),), dynamic_shapes=({0: torch.export.Dim("batch")},)
@@ -34,7 +33,7 @@ def to_pt2(model: Classifier, input_size: int) -> bytes:
     return _repeatable(buffer)
 
 
-def to_torchscript(model: Classifier, input_size: int) -> bytes:
+def to_torchscript(model: Network, input_size: int) -> bytes:
     """Return the model as TorchScript, which PyTorch deprecates, for hosts that run it already."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

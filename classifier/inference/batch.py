@@ -14,8 +14,9 @@ import numpy as np
 
 from classifier.core.errors import UserError, describe_os_error
 from classifier.core.processes import worker_count
+from classifier.inference.answer import Answer
 from classifier.inference.image_files import Found
-from classifier.inference.predict import Answer, Model
+from classifier.inference.predict import Model
 from classifier.processing.images import DecodedImage
 
 BATCH_SIZE = 16

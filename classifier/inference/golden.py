@@ -2,8 +2,8 @@
 
 `golden.npy` holds the centre of the images, uint8 `(n, input_size, input_size, 3)`,
 `golden_tta.npy` the views of `tta.json`, `(views, n, input_size, input_size, 3)`, and `golden.json`
-the probabilities and the labels that each file gave to both where it was made. Needs ONNX Runtime
-and NumPy only.
+the probabilities, outside scores and labels that each file gave to both where it was made. Needs
+ONNX Runtime and NumPy only.
 """
 
 import io
@@ -16,9 +16,19 @@ import numpy as np
 
 from classifier.core.errors import UserError
 from classifier.inference.manifest import read_exported, read_manifest
-from classifier.inference.onnx_runtime import Predictor
-from classifier.processing.softmax import DECISION, Merge, decide, merge_views, probabilities
+from classifier.inference.onnx_runtime import Outputs, Predictor
+from classifier.processing.decision import (
+    Decision,
+    decide,
+    expected_costs,
+    is_outside,
+    parse_travelling,
+)
+from classifier.processing.softmax import DECISION, Merge, mean_outside, merge_views
 
+# An outside score may differ by this many times as much as a probability: its unit is the standard
+# deviation of the scores of good images, while probabilities lie between 0 and 1.
+OUTSIDE_FACTOR = 10
 IMAGES, TTA_IMAGES, EXPECTED = "golden.npy", "golden_tta.npy", "golden.json"
 COUNT = 8
 
@@ -38,9 +48,21 @@ def choose_golden(logits: np.ndarray, count: int = COUNT) -> np.ndarray:
     return order[np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).astype(int))]
 
 
+class GoldenAnswers(NamedTuple):
+    """What a file gives for the golden images.
+
+    Attributes:
+        probabilities: float64 `(n, classes)`.
+        outside: outside scores, float64 `(n,)`; None where the file gives none.
+    """
+
+    probabilities: np.ndarray
+    outside: np.ndarray | None
+
+
 @dataclass(frozen=True)
 class GoldenInputs:
-    """What the network is shown, and how its logits become probabilities.
+    """What the network is shown, and how its outputs become an answer.
 
     Attributes:
         images: uint8 `(n, input_size, input_size, 3)`, the centre of each image.
@@ -48,7 +70,7 @@ class GoldenInputs:
         classes: names of the classes.
         temperature: of the model.
         merge: how the views are merged, see `merge_views`.
-        reject_below: of the decision that travels with the files.
+        decision: the rules that travel with the files.
     """
 
     images: np.ndarray
@@ -56,35 +78,46 @@ class GoldenInputs:
     classes: list[str]
     temperature: float
     merge: Merge
-    reject_below: float | None
+    decision: Decision
 
-    def answers(self, predict: Predictor) -> tuple[np.ndarray, np.ndarray]:
-        """Return the probabilities for the centres and for the views: float64 `(n, classes)`."""
-        views = np.stack([predict(view) for view in self.tta_images])
+    def answers(self, predict: Predictor) -> tuple[GoldenAnswers, GoldenAnswers]:
+        """Return what `predict` gives for the centres, and for the views."""
         return (
-            probabilities(predict(self.images), self.temperature),
-            merge_views(views, self.temperature, self.merge),
+            self._merged([predict(self.images)]),
+            self._merged([predict(view) for view in self.tta_images]),
+        )
+
+    def labels(self, answers: GoldenAnswers) -> list[str]:
+        """Return the answer to each image: the name of a class, or `unknown`."""
+        return decide(*answers, self.decision).labels(self.classes)
+
+    def _merged(self, views: list[Outputs]) -> GoldenAnswers:
+        logits = np.stack([view.logits for view in views])
+        return GoldenAnswers(
+            merge_views(logits, self.temperature, self.merge),
+            mean_outside([view.outside for view in views]),
         )
 
 
 def golden_content(
-    inputs: GoldenInputs, answers: dict[str, tuple[np.ndarray, np.ndarray]]
+    inputs: GoldenInputs, answers: dict[str, tuple[GoldenAnswers, GoldenAnswers]]
 ) -> dict[str, Any]:
     """Return what `golden.json` holds; answers by file, as `GoldenInputs.answers` gives them."""
-    alone, with_tta = (
-        {file: np.round(pair[place], 6) for file, pair in answers.items()} for place in (0, 1)
-    )
-    return {
+    content: dict[str, Any] = {
         "classes": inputs.classes,
         "temperature": inputs.temperature,
         "merge": inputs.merge,
-        "probabilities": {file: values.tolist() for file, values in alone.items()},
-        "labels": {
-            file: decide(values, inputs.classes, inputs.reject_below)
-            for file, values in alone.items()
-        },
-        "tta_probabilities": {file: values.tolist() for file, values in with_tta.items()},
+        "labels": {file: inputs.labels(alone) for file, (alone, _) in answers.items()},
     }
+    for place, prefix in enumerate(("", "tta_")):
+        for name in GoldenAnswers._fields:
+            values = {file: getattr(pair[place], name) for file, pair in answers.items()}
+            content[f"{prefix}{name}"] = {
+                file: np.round(value, 6).tolist()
+                for file, value in values.items()
+                if value is not None
+            }
+    return content
 
 
 class Replay(NamedTuple):
@@ -92,18 +125,21 @@ class Replay(NamedTuple):
 
     Attributes:
         largest_difference: of a probability.
+        largest_outside_difference: of an outside score; 0 without.
         other_labels: number of images that get another label.
-        tolerance: of a probability.
+        tolerance: of a probability; ten times as much of an outside score.
     """
 
     largest_difference: float
+    largest_outside_difference: float
     other_labels: int
     tolerance: float
 
     @property
     def passed(self) -> bool:
-        """Whether the labels are the same and the probabilities within the tolerance."""
-        return self.other_labels == 0 and bool(self.largest_difference <= self.tolerance)
+        """Whether the labels are the same, probabilities and scores within the tolerance."""
+        outside = self.largest_outside_difference / OUTSIDE_FACTOR
+        return self.other_labels == 0 and max(self.largest_difference, outside) <= self.tolerance
 
 
 @dataclass(frozen=True)
@@ -112,12 +148,12 @@ class Golden:
 
     Attributes:
         inputs: what the network is shown.
-        expected: by file, probabilities float64 `(n, classes)` for the centres and for the views.
-        tolerances: by file, of a probability.
+        expected: by file, the answers for the centres and for the views.
+        tolerances: by file, of a probability; ten times as much of an outside score.
     """
 
     inputs: GoldenInputs
-    expected: dict[str, tuple[np.ndarray, np.ndarray]]
+    expected: dict[str, tuple[GoldenAnswers, GoldenAnswers]]
     tolerances: dict[str, float]
 
     def replay(self, file: str, predict: Predictor) -> str:
@@ -128,9 +164,12 @@ class Golden:
         """
         pairs = zip(self.inputs.answers(predict), self.expected[file], strict=True)
         replays = [self.compare(file, given, expected) for given, expected in pairs]
+        largest = max(replay.largest_outside_difference for replay in replays)
+        scored = self.expected[file][0].outside is not None
+        scores = f", of an outside score {largest:.2g}" if scored else ""
         found = (
             f"{len(self.inputs.images)} golden images, largest difference of a probability "
-            f"{max(replay.largest_difference for replay in replays):.2g} "
+            f"{max(replay.largest_difference for replay in replays):.2g}{scores} "
             f"(allowed {self.tolerances[file]:g})"
         )
         if all(replay.passed for replay in replays):
@@ -138,28 +177,49 @@ class Golden:
         other = max(replay.other_labels for replay in replays)
         raise UserError(f"{found}, another label for {other} of them.")
 
-    def compare(self, file: str, answers: np.ndarray, expected: np.ndarray) -> Replay:
-        """Compare probabilities of a file with those expected of it, both float64 `(n, classes)`.
+    def compare(self, file: str, answers: GoldenAnswers, expected: GoldenAnswers) -> Replay:
+        """Compare the answers of a file with those expected of it.
 
-        A label counts where the expected probabilities leave no doubt about it: where two classes
-        are as good as equal, or the confidence is close to the threshold, within the tolerance,
-        another processor may decide otherwise.
+        A label counts where the expected answer leaves no doubt about it: where two classes are as
+        good as equal, or a threshold is close, within the tolerance, another processor may decide
+        otherwise.
         """
-        tolerance, threshold = self.tolerances[file], self.inputs.reject_below or 0.0
-        ordered = np.sort(expected, axis=1)
-        clear = np.abs(ordered[:, -1] - threshold) > tolerance
-        if expected.shape[1] > 1:
-            lead = ordered[:, -1] - ordered[:, -2]
-            # An image that is rejected stays so, whichever class is the best.
-            clear &= (lead > tolerance) | (ordered[:, -1] < threshold)
-        labels, wanted = (
-            np.array(decide(values, self.inputs.classes, self.inputs.reject_below))
-            for values in (answers, expected)
+        tolerance = self.tolerances[file]
+        clear = _clear(expected, self.inputs.decision, tolerance)
+        labels, wanted = (np.array(self.inputs.labels(of)) for of in (answers, expected))
+        return Replay(
+            _largest_difference(answers.probabilities, expected.probabilities),
+            _largest_difference(answers.outside, expected.outside),
+            int(np.sum((labels != wanted) & clear)),
+            tolerance,
         )
-        differences = np.abs(answers - expected)
-        # NaN, which passes no comparison, is a difference too.
-        largest = float("inf") if np.isnan(differences).any() else float(differences.max())
-        return Replay(largest, int(np.sum((labels != wanted) & clear)), tolerance)
+
+
+def _clear(answers: GoldenAnswers, decision: Decision, tolerance: float) -> np.ndarray:
+    """Return where no change within the tolerance changes the label: bool `(n,)`."""
+    confidence, threshold = answers.probabilities.max(axis=1), decision.reject_below or 0.0
+    far, low = np.abs(confidence - threshold) > tolerance, confidence < threshold
+    outside = is_outside(answers.outside, decision)
+    far_outside: np.ndarray = np.array(True)
+    if answers.outside is not None and decision.outside_above is not None:
+        away = np.abs(answers.outside - decision.outside_above)
+        far_outside = away > OUTSIDE_FACTOR * tolerance
+    costs = np.sort(expected_costs(answers.probabilities, decision.costs), axis=1)
+    scale = 1.0 if decision.costs is None else decision.costs.largest()
+    leads = np.ones(len(costs), bool)
+    if costs.shape[1] > 1:
+        leads = costs[:, 1] - costs[:, 0] > tolerance * scale
+    # An image that is refused for one reason stays so, whatever holds besides.
+    return (outside & far_outside) | (low & far) | (far_outside & far & ~outside & ~low & leads)
+
+
+def _largest_difference(given: np.ndarray | None, expected: np.ndarray | None) -> float:
+    """Return the largest difference; infinity for what is no number or stands on one side alone."""
+    if given is None or expected is None:
+        return 0.0 if given is expected else float("inf")
+    differences = np.abs(given - expected)
+    # NaN, which passes no comparison, is a difference too.
+    return float("inf") if np.isnan(differences).any() else float(differences.max())
 
 
 def read_golden(folder: Path) -> Golden:
@@ -179,10 +239,23 @@ def read_golden(folder: Path) -> Golden:
         classes=content["classes"],
         temperature=content["temperature"],
         merge=content["merge"],
-        reject_below=json.loads(read_exported(folder, DECISION))["reject_below"],
+        decision=parse_travelling(
+            read_exported(folder, DECISION), Decision, str(folder / DECISION), "evaluate"
+        ),
     )
-    alone, with_tta = content["probabilities"], content["tta_probabilities"]
-    expected = {file: (np.array(alone[file]), np.array(with_tta[file])) for file in alone}
     entries = read_manifest(folder).items()
     tolerances = {file: one.tolerance for file, one in entries if one.tolerance is not None}
+    expected = {
+        file: (_expected(content, "", file), _expected(content, "tta_", file))
+        for file in content["probabilities"]
+    }
     return Golden(inputs, expected, tolerances)
+
+
+def _expected(content: dict[str, Any], prefix: str, file: str) -> GoldenAnswers:
+    # An export of a version without outside scores has none.
+    outside = content.get(f"{prefix}outside", {}).get(file)
+    return GoldenAnswers(
+        np.array(content[f"{prefix}probabilities"][file]),
+        None if outside is None else np.array(outside),
+    )

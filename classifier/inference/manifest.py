@@ -24,7 +24,8 @@ class Entry(NamedTuple):
         bytes: size of the content.
         input: shape and type of the model input.
         output: shape and type of the model output.
-        tolerance: of a probability of the golden images; None where they are not replayed.
+        tolerance: of a probability of the golden images, and a tenth of that of an outside score;
+            None where they are not replayed.
     """
 
     format: str

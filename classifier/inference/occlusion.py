@@ -45,9 +45,9 @@ def occlusion_map(
     covered = np.repeat(image[np.newaxis], len(squares), axis=0)
     for variant, square in zip(covered, squares, strict=True):
         variant[square] = np.rint(fill)
-    before = _log_odds(predictor(image[np.newaxis]), index)[0]
+    before = _log_odds(predictor(image[np.newaxis]).logits, index)[0]
     parts = np.split(covered, range(_AT_ONCE, len(covered), _AT_ONCE))
-    after = np.concatenate([_log_odds(predictor(part), index) for part in parts])
+    after = np.concatenate([_log_odds(predictor(part).logits, index) for part in parts])
     lost, times = np.zeros((2, side, side))
     for square, loss in zip(squares, np.maximum(before - after, 0), strict=True):
         lost[square] += loss

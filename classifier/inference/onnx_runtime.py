@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -9,18 +10,36 @@ import onnxruntime
 from classifier.core.errors import UserError
 from classifier.inference.manifest import read_exported
 
-# Images uint8 `(N, input_size, input_size, 3)` → logits float32 `(N, classes)`.
-Predictor = Callable[[np.ndarray], np.ndarray]
-INPUT, OUTPUT = "images", "logits"
+INPUT, LOGITS, OUTSIDE = "images", "logits", "outside"
 ONNX_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
+
+
+class Outputs(NamedTuple):
+    """What a network gives for N images.
+
+    Attributes:
+        logits: float32 `(N, classes)`.
+        outside: outside scores, float32 `(N,)`: the higher, the less an image looks like those of
+            any class. None where the network was exported without (`evaluate.outside_share`).
+    """
+
+    logits: np.ndarray
+    outside: np.ndarray | None = None
+
+
+# Images uint8 `(N, input_size, input_size, 3)` → what the network gives for them.
+Predictor = Callable[[np.ndarray], Outputs]
 
 
 def load_onnx(content: bytes, threads: int = 0) -> Predictor:
     """Load a file as a function; with 0 threads, ONNX Runtime uses one for each core."""
     session = _session(content, threads, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
 
-    def predict(images: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run([OUTPUT], {INPUT: images})[0])
+    names = [output.name for output in session.get_outputs()]
+
+    def predict(images: np.ndarray) -> Outputs:
+        given = session.run(names, {INPUT: images})
+        return Outputs(**dict(zip(names, map(np.asarray, given), strict=True)))
 
     return predict
 

@@ -20,13 +20,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from classifier.core.errors import UserError
+from classifier.inference.answer import Answer
 from classifier.inference.image_inputs import ImageInput, decode_input
 from classifier.inference.manifest import MANIFEST, read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Predictor, load_exported
 from classifier.inference.openvino_runtime import load_openvino
 from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy, parse_travelling
 from classifier.processing.images import DecodedImage, read_image
-from classifier.processing.softmax import DECISION, UNKNOWN, Merge, merge_views
+from classifier.processing.softmax import DECISION, Merge, mean_outside, merge_views
 from classifier.processing.spec import DESCRIPTION, BundleSpec
 from classifier.processing.views import CENTRE, View, named_view
 
@@ -36,73 +37,16 @@ _AT_ONCE = 16  # images of a list in memory
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A class that an image may be of, and how probable that is."""
-
-    label: str
-    index: int
-    probability: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer of a model for one image.
-
-    Attributes:
-        classes: names of the classes.
-        probabilities: of every class, float64 `(classes,)`.
-        reject_below: the probability that the best class must have, or the answer is `unknown`.
-    """
-
-    classes: Sequence[str]
-    probabilities: np.ndarray
-    reject_below: float = 0.0
-
-    @property
-    def best(self) -> Candidate:
-        """The most probable class, whether or not it is probable enough."""
-        return self.top(1)[0]
-
-    @property
-    def rejected(self) -> bool:
-        """Whether no class is probable enough."""
-        return self.best.probability < self.reject_below
-
-    @property
-    def label(self) -> str:
-        """The name of the most probable class, or `unknown`."""
-        return UNKNOWN if self.rejected else self.best.label
-
-    @property
-    def index(self) -> int | None:
-        """The index of the most probable class, or None where the answer is `unknown`."""
-        return None if self.rejected else self.best.index
-
-    @property
-    def probability(self) -> float:
-        """Of the most probable class."""
-        return self.best.probability
-
-    def top(self, count: int) -> list[Candidate]:
-        """Return the `count` most probable classes, or all of them, the best first."""
-        order = map(int, np.argsort(-self.probabilities, kind="stable")[:count])
-        return [
-            Candidate(self.classes[index], index, float(self.probabilities[index]))
-            for index in order
-        ]
-
-
-@dataclass(frozen=True)
 class Model:
     """A trained model that is ready to answer; threads may share it.
 
     Attributes:
         spec: what has to be known of the model besides its weights.
-        predictor: images uint8 `(N, input_size, input_size, 3)` → logits float32 `(N, classes)`.
+        predictor: images uint8 `(N, input_size, input_size, 3)` → logits and outside scores.
         version: 12 digits that tell one trained model, in its format, from another.
         views: what the model is shown of each image.
         merge: how the views are merged, see `merge_views`.
-        reject_below: see `Answer`.
+        decision: see `Answer`.
     """
 
     spec: BundleSpec
@@ -110,7 +54,7 @@ class Model:
     version: str
     views: Sequence[View]
     merge: Merge
-    reject_below: float
+    decision: Decision
 
     @overload
     def predict(self, image: ImageInput) -> Answer: ...
@@ -161,12 +105,21 @@ class Model:
         return self.read(content, max_pixels).pixels
 
     def answers(self, images: np.ndarray) -> list[Answer]:
-        """Return the answers for decoded images, uint8 `(N, S, S, 3)`."""
+        """Return the answers for decoded images, uint8 `(N, S, S, 3)`.
+
+        The outside score of several views is the mean of theirs.
+        """
         rows = np.arange(len(images))
         shown = (np.ascontiguousarray(view(images, rows)) for view in self.views)
-        logits = np.stack([self.predictor(seen) for seen in shown])
+        given = [self.predictor(seen) for seen in shown]
+        logits = np.stack([outputs.logits for outputs in given])
         merged = merge_views(logits, self.spec.temperature, self.merge)
-        return [Answer(self.spec.classes, row, self.reject_below) for row in merged]
+        scores = mean_outside([outputs.outside for outputs in given])
+        outside = [None] * len(images) if scores is None else scores.tolist()
+        return [
+            Answer(self.spec.classes, row, self.decision, score)
+            for row, score in zip(merged, outside, strict=True)
+        ]
 
 
 def load_model(
@@ -176,6 +129,7 @@ def load_model(
     int8: bool = False,
     tta: bool = False,
     reject_below: float | None = None,
+    outside_above: float | None = None,
     threads: int = 0,
 ) -> Model:
     """Load a trained model.
@@ -189,6 +143,8 @@ def load_model(
         tta: average over the views that `tta.json` of the export folder names.
         reject_below: confidence, 0 to 1, under which the answer is `unknown`; None is what
             `decision.json` of the export folder says, 0 always answers.
+        outside_above: outside score above which the answer is `unknown`; None is what
+            `decision.json` says, infinity refuses no image for its score.
         threads: of one call of the runtime; 0 leaves it to the runtime.
 
     Raises:
@@ -209,14 +165,15 @@ def load_model(
         spec, predictor, version = _load_export(export, file, runtime, threads)
         _check_not_stale(folder, export, [DESCRIPTION, DECISION, *([TTA_POLICY] if tta else [])])
         read = partial(read_exported, export)
-    if reject_below is None:
-        content = read(DECISION)
-        reject_below = parse_travelling(content, Decision, DECISION, "evaluate").reject_below
+    decision = parse_travelling(read(DECISION), Decision, DECISION, "evaluate")
+    told = {"reject_below": reject_below, "outside_above": outside_above}
+    chosen = {name: value for name, value in told.items() if value is not None}
+    decision = decision.model_copy(update=chosen)
     policy = TtaPolicy(views=[CENTRE], merge="probabilities")
     if tta:
         policy = parse_travelling(read(TTA_POLICY), TtaPolicy, TTA_POLICY, "tta_evaluate")
     views = [named_view(name, spec.stored_size, spec.input_size) for name in policy.views]
-    return Model(spec, predictor, version, views, policy.merge, reject_below or 0.0)
+    return Model(spec, predictor, version, views, policy.merge, decision)
 
 
 def _check_folder(folder: Path) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from classifier.core.files import sha256_of
-from classifier.inference.onnx_runtime import Predictor
+from classifier.inference.onnx_runtime import Outputs, Predictor
 from classifier.models.bundle import WEIGHTS, load_bundle
 from classifier.models.devices import choose_device
-from classifier.models.network import Classifier
+from classifier.models.outside import OUTSIDE_FILE, load_outside, with_outside
 from classifier.processing.spec import BundleSpec
 
 
@@ -27,7 +27,8 @@ def load_weights(folder: Path, threads: int = 0) -> tuple[BundleSpec, Predictor,
     if threads:
         torch.set_num_threads(threads)
     bundle = load_bundle(folder, choose_device())
-    return bundle.spec, eager(bundle.model), sha256_of(folder / WEIGHTS)[:12]
+    network = with_outside(bundle.model, load_outside(folder / OUTSIDE_FILE))
+    return bundle.spec, eager(network), sha256_of(folder / WEIGHTS)[:12]
 
 
 def load_pt2(content: bytes) -> Predictor:
@@ -42,14 +43,17 @@ def load_torchscript(content: bytes) -> Predictor:
         return _predictor(torch.jit.load(io.BytesIO(content)))
 
 
-def eager(model: Classifier) -> Predictor:
-    """Return the model as the other formats are: a function of arrays, on the model's device."""
-    return _predictor(model)
+def eager(network: torch.nn.Module) -> Predictor:
+    """Return the network as the other formats are: a function of arrays, on its device."""
+    return _predictor(network)
 
 
 def _predictor(module: torch.nn.Module) -> Predictor:
     @torch.no_grad()
-    def predict(images: np.ndarray) -> np.ndarray:
-        return module(torch.from_numpy(images)).float().numpy()
+    def predict(images: np.ndarray) -> Outputs:
+        given = module(torch.from_numpy(images))
+        # Logits alone, or logits and outside scores.
+        tensors = given if isinstance(given, tuple | list) else (given,)
+        return Outputs(*(tensor.float().cpu().numpy() for tensor in tensors))
 
     return predict

@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import bdtr
+from scipy.special import bdtr, stdtrit
 
 from classifier.core.random import stream
 from classifier.metrics.classification import confusion_counts
@@ -108,6 +108,18 @@ def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     spread = reach * np.sqrt(hits * (total - hits) / np.maximum(total, 1) + reach**2 / 4)
     low, high = ((middle + side * spread) / (total + reach**2) for side in (-1, 1))
     return np.clip(low, 0, 1), np.clip(high, 0, 1)
+
+
+def mean_interval(values: np.ndarray) -> Interval:
+    """Return the interval of the mean of `values`, float `(n,)`, by Student's t distribution.
+
+    NaN for fewer than two values.
+    """
+    if len(values) < 2:
+        return Interval(math.nan, math.nan)
+    reach = float(stdtrit(len(values) - 1, 0.975)) * np.std(values, ddof=1) / math.sqrt(len(values))
+    mean = float(np.mean(values))
+    return Interval(mean - float(reach), mean + float(reach))
 
 
 def _bca(value: float, drawn: np.ndarray, effects: np.ndarray, counts: np.ndarray) -> Interval:

@@ -1,4 +1,4 @@
-"""From logits to probabilities, and from these to answers. Needs NumPy only."""
+"""From logits to probabilities, of one view or of several. Needs NumPy only."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -33,17 +33,10 @@ def merge_views(logits: np.ndarray, temperature: float, merge: Merge) -> np.ndar
     return probabilities(logits.mean(axis=0, dtype=np.float64), temperature)
 
 
-def decide(
-    probabilities: np.ndarray, classes: Sequence[str], reject_below: float | None
-) -> list[str]:
-    """Return the answer for each image: its most probable class, or `unknown`.
+def mean_outside(scores: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Return the mean outside score of each image over its views: float64 `(n,)`.
 
-    Args:
-        probabilities: float64 `(n, classes)`.
-        classes: names of the classes, in the order of the columns.
-        reject_below: confidence under which the answer is `unknown`; None always answers.
+    scores: of each view, float32 `(n,)`; None where the network gives none.
     """
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    names = np.array(classes, dtype=object)[predicted]
-    names[confidence < (reject_below or 0.0)] = UNKNOWN
-    return names.tolist()
+    given = [view for view in scores if view is not None]
+    return np.stack(given).astype(np.float64).mean(axis=0) if given else None

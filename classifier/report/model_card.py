@@ -66,10 +66,27 @@ def _model(run: RunResults) -> str:
 def _use(run: RunResults) -> str:
     return (
         f"It predicts which one of its {len(run.bundle['classes'])} classes an image shows, for "
-        "images like those that it was trained on. It has no class for other things: an image of "
-        "something else also gets one of the classes, unless answers with low confidence are "
-        "rejected. Users must judge what a wrong answer costs, and for whom."
+        "images like those that it was trained on. It has no class for other things. "
+        f"{_outside(run)}Users must judge what a wrong answer costs, and for whom."
     )
+
+
+def _outside(run: RunResults) -> str:
+    """Say what becomes of images that show none of the classes, in sentences with a space after."""
+    if not run.outside:
+        return (
+            "An image of something else also gets one of the classes, unless answers with low "
+            "confidence are rejected. "
+        )
+    means = [row for row in run.outside if row["left_out"] == "mean of the classes"]
+    text = "An image whose features are unlike those of all classes is answered as `unknown`. "
+    if means:
+        seen = "" if means[0]["backbone"] == "frozen" else ", by a backbone that has seen the class"
+        text += (
+            f"Of images of a class that was left out, {float(means[0]['refused']):.0%} were "
+            f"recognised{seen}, at {float(means[0]['good_refused']):.0%} of good ones refused. "
+        )
+    return text
 
 
 def _data(run: RunResults) -> str:

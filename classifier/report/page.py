@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from classifier.report.answer_sections import costs_section, outside_section, sets_section
 from classifier.report.formatting import fraction, interval, measure_name
 from classifier.report.input_sections import data_section, training_section
 from classifier.report.result_sections import (
@@ -47,6 +48,9 @@ def report_page(run: RunResults) -> str:
             confusion_section(run),
             classes_section(run),
             slices_section(run),
+            outside_section(run),
+            sets_section(run),
+            costs_section(run),
             galleries_section(),
             features_section(run),
             tta_section(run),

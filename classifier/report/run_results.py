@@ -16,7 +16,13 @@ from classifier.report.parts import Figure, embed_png
 SOURCE = Path("data/raw/source.json")
 MODELS, RESULTS = Path("models"), Path("results")
 # Files of `models/` besides those in `models/export/`.
-MODEL_FILES = ("model.json", "model.safetensors", "decision.json", "tta.json")
+MODEL_FILES = (
+    "model.json",
+    "model.safetensors",
+    "decision.json",
+    "outside.safetensors",
+    "tta.json",
+)
 
 Json = dict[str, Any]
 # Cells by heading.
@@ -59,6 +65,9 @@ class RunResults:
     confused_pairs: list[Row]
     slices: list[Row]
     feature_map: list[Row]
+    outside: list[Row]
+    prediction_sets: list[Row]
+    costs: list[Row]
     views: list[Row]
     tta_per_class: list[Row]
     formats: list[Row]
@@ -164,6 +173,9 @@ def load_run() -> RunResults:
         confused_pairs=read_rows(RESULTS / "evaluate/confused_pairs.csv"),
         slices=read_rows(RESULTS / "evaluate/slices.csv"),
         feature_map=read_rows(RESULTS / "evaluate/feature_map.csv"),
+        outside=read_rows(RESULTS / "evaluate/outside.csv"),
+        prediction_sets=read_rows(RESULTS / "evaluate/prediction_sets.csv"),
+        costs=read_rows(RESULTS / "evaluate/costs.csv"),
         views=read_rows(RESULTS / "tta_evaluate/views.csv"),
         tta_per_class=read_rows(RESULTS / "tta_evaluate/per_class.csv"),
         formats=read_rows(RESULTS / "export/formats.csv"),

@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from classifier.core.errors import UserError
+from classifier.inference.answer import Answer
 from classifier.inference.onnx_runtime import Predictor
-from classifier.inference.predict import Answer, Model
+from classifier.inference.predict import Model
 
 # Several images at once must take at most this share of the time that they take one by one.
 _WORTH_IT = 0.8

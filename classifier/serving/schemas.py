@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from classifier.inference.predict import Answer, Candidate
+from classifier.inference.answer import Answer, Candidate
+from classifier.processing.decision import Reason
 from classifier.serving.uploads import FIELD
 
 _DECIMALS = 6
@@ -21,12 +22,23 @@ class Scored(BaseModel):
 class ImageAnswer(BaseModel):
     """The prediction for an image.
 
-    label: `unknown` where no class is probable enough; index is then null.
+    label: `unknown` where `reason` says why; index is then null.
     """
 
     label: str
     index: int | None
-    probability: float
+    probability: float = Field(
+        description="Of the class; where the label is `unknown`, of the class that it would be."
+    )
+    reason: Reason | None = Field(description="Why the label is `unknown`.")
+    outside: float | None = Field(
+        description="The higher, the less the image looks like those of any class; above "
+        "`outside_above` of the model it is answered as none of them. null: not computed."
+    )
+    set: list[str] | None = Field(
+        description="Prediction set: the true class is among these with the probability `coverage` "
+        "of the model, for images like those that it was evaluated on. null: no sets."
+    )
     top: list[Scored]
     probabilities: dict[str, float] = Field(description="Of every class.")
 
@@ -70,7 +82,9 @@ class BatchPredictResponse(BaseModel):
 class ModelInfo(BaseModel):
     """The model that is served.
 
-    files: SHA-256 of each file of the export. card: text of the model card.
+    files: SHA-256 of each file of the export. card: text of the model card. reject_below:
+    confidence under which an answer is `unknown`. outside_above: outside score above which it is.
+    coverage: share of images whose true class is in the prediction set.
     """
 
     classes: list[str]
@@ -80,6 +94,8 @@ class ModelInfo(BaseModel):
     description: dict[str, Any] = Field(description="`model.json`, as the training wrote it.")
     views: list[str]
     reject_below: float
+    outside_above: float | None
+    coverage: float | None
     card: str | None
 
 
@@ -101,6 +117,9 @@ def answer_content(answer: Answer, top_k: int) -> dict[str, Any]:
         "label": answer.label,
         "index": answer.index,
         "probability": round(answer.probability, _DECIMALS),
+        "reason": answer.reason,
+        "outside": None if answer.outside is None else round(answer.outside, _DECIMALS),
+        "set": None if answer.set is None else [one.label for one in answer.set],
         "top": [_scored(candidate) for candidate in answer.top(top_k)],
         "probabilities": {
             label: round(value, _DECIMALS)

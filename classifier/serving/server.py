@@ -99,6 +99,7 @@ def prepare(
 def model_info(model: Model, folder: Path, file: str) -> dict[str, Any]:
     """Return what `/model` answers, as `ModelInfo` describes it."""
     card = folder / MODEL_CARD
+    decision = model.decision
     entries = read_manifest(export_folder(folder))
     return {
         "classes": model.spec.classes,
@@ -107,7 +108,9 @@ def model_info(model: Model, folder: Path, file: str) -> dict[str, Any]:
         "files": {name: entry.sha256 for name, entry in entries.items()},
         "description": json.loads(model.spec.model_dump_json()),
         "views": [view.name for view in model.views],
-        "reject_below": model.reject_below,
+        "reject_below": decision.reject_below or 0.0,
+        "outside_above": decision.outside_above,
+        "coverage": None if decision.sets is None else decision.sets.coverage,
         "card": card.read_text("utf-8") if card.exists() else None,
     }
 

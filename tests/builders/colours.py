@@ -21,8 +21,8 @@ from classifier.inference.golden import (
     golden_content,
 )
 from classifier.inference.manifest import MANIFEST, describe, manifest_content
-from classifier.inference.onnx_runtime import INPUT, INT8_FILE, ONNX_FILE, OUTPUT, load_onnx
-from classifier.processing.decision import TTA_POLICY
+from classifier.inference.onnx_runtime import INPUT, INT8_FILE, LOGITS, ONNX_FILE, load_onnx
+from classifier.processing.decision import TTA_POLICY, Decision
 from classifier.processing.softmax import DECISION, Merge
 from classifier.processing.spec import DESCRIPTION, BackboneSpec, BundleSpec
 from classifier.processing.views import named_view
@@ -51,12 +51,12 @@ def colours_onnx(input_size: int = CROP, factor: float = 0.1) -> bytes:
     nodes = [
         helper.make_node("Cast", [INPUT], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
-        helper.make_node("Mul", ["means", "factor"], [OUTPUT]),
+        helper.make_node("Mul", ["means", "factor"], [LOGITS]),
     ]
     shown = helper.make_tensor_value_info(
         INPUT, TensorProto.UINT8, ["batch", input_size, input_size, 3]
     )
-    given = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", 3])
+    given = helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", 3])
     graph = helper.make_graph(nodes, "colours", [shown], [given], [axes, scale])
     opset = [helper.make_opsetid("", 18)]
     return helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString()
@@ -80,16 +80,17 @@ def write_models(
     images = np.stack([np.full((IMAGE_SIZE, IMAGE_SIZE, 3), 20, np.uint8)] * 3)
     images[np.arange(3), :, :, np.arange(3)] = 200
     shown = [named_view(name, IMAGE_SIZE, CROP)(images, np.arange(3)) for name in views]
+    decision = Decision(reject_below=reject_below)
     inputs = GoldenInputs(
-        images[:, :CROP, :CROP], np.stack(shown), CLASSES, SPEC.temperature, merge, reject_below
+        images[:, :CROP, :CROP], np.stack(shown), CLASSES, SPEC.temperature, merge, decision
     )
     answers = {file: inputs.answers(load_onnx(content, 1)) for file, content in contents.items()}
     for given, with_tta in answers.values():
-        given[:, 0] += golden_error
-        with_tta[:, 0] += golden_tta_error
+        given.probabilities[:, 0] += golden_error
+        with_tta.probabilities[:, 0] += golden_tta_error
     others = {
         DESCRIPTION: json_bytes(SPEC.model_dump(mode="json")),
-        DECISION: json_bytes({"reject_below": reject_below}),
+        DECISION: json_bytes(decision.model_dump()),
         TTA_POLICY: json_bytes({"views": list(views), "merge": merge}),
         IMAGES: npy(inputs.images),
         TTA_IMAGES: npy(inputs.tta_images),

@@ -103,6 +103,9 @@ EVALUATE = _SECTIONS["evaluate"] | {
     "batch_size": 7,
     "calibration_bins": 10,
     "reject_below": None,
+    "outside_share": None,
+    "coverage": None,
+    "costs": None,
     "confused_pairs": 4,
 }
 TTA = _SECTIONS["tta_evaluate"] | {

@@ -24,6 +24,7 @@ from classifier.data.augment import AugmentParams
 from classifier.data.dataset import SPLITS, Dataset, load_dataset
 from classifier.models.bundle import save_bundle
 from classifier.models.network import Classifier, ModelParams, build_classifier
+from classifier.models.outside import OUTSIDE_FILE, save_outside
 from classifier.models.pretrained import write_backbone
 from classifier.processing.decision import TTA_POLICY
 from classifier.processing.softmax import DECISION
@@ -237,6 +238,7 @@ def tiny_bundle(
     )
     save_bundle(network, spec, folder)
     write_json(folder / DECISION, {"reject_below": None})
+    save_outside(None, folder / OUTSIDE_FILE)
     write_json(folder / TTA_POLICY, {"views": ["identity"], "merge": "probabilities"})
     return network
 

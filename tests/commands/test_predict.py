@@ -80,6 +80,7 @@ def test_csv_has_a_header_and_the_next_classes(run: Run) -> None:
         "label",
         "index",
         "probability",
+        "reason",
         *("label_2", "probability_2", "label_3", "probability_3"),
     ]
 

@@ -21,6 +21,7 @@ from classifier.export.formats import (
     measure_agreement,
 )
 from classifier.export.params import ExportParams
+from classifier.inference.onnx_runtime import Outputs
 from classifier.models.bundle import load_bundle
 from classifier.models.network import Classifier
 from classifier.processing.images import model_input
@@ -70,7 +71,7 @@ def test_file_takes_bytes_of_any_number_of_images_and_agrees_with_the_model(
     exported: Exported, form: Format, count: int
 ) -> None:
     images = noise(count)
-    logits = form.load(exported.contents[form.name])(images)
+    logits = form.load(exported.contents[form.name])(images).logits
     assert (logits.shape, logits.dtype) == ((count, 3), np.float32)
     np.testing.assert_allclose(logits, logits_of(exported.network, images), atol=1e-4)
 
@@ -87,7 +88,7 @@ def test_image_file_gives_the_same_logits_in_library_bundle_and_exported_file(
     expected = logits_of(exported.network, images)
     assert images.shape == (1, CROP, CROP, 3)
     np.testing.assert_array_equal(logits_of(bundle.model, images), expected)
-    logits = form.load(exported.contents[form.name])(images)
+    logits = form.load(exported.contents[form.name])(images).logits
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
@@ -176,13 +177,23 @@ def test_formats_that_cannot_be_are_refused(formats: list[str], sentence: str) -
 def test_agreement_counts_labels_predictions_and_the_largest_difference() -> None:
     expected = np.array([[2, 1], [2, 1], [2, 1], [1, 2]], np.float32)
     logits = np.array([[2, 1], [2, 1.5], [1, 2], [1, 2]], np.float32)
-    agreement = measure_agreement(logits, expected, np.array([0, 1, 1, 1]))
-    assert agreement == (0.75, 0.75, 1.0)
+    given = measure_agreement(Outputs(logits), Outputs(expected), np.array([0, 1, 1, 1]))
+    assert given[:3] == (0.75, 0.75, 1.0)
+
+
+def test_agreement_has_the_outside_scores_where_both_give_them() -> None:
+    logits = np.zeros((3, 2), np.float32)
+    given, expected = (
+        Outputs(logits, np.array(of, np.float32)) for of in ([1.0, 2.5, 3.0], [1.0, 2.0, 3.0])
+    )
+    found = measure_agreement(given, expected, np.zeros(3, int), outside_above=2.0)
+    assert (found.max_outside_difference, found.refused) == (0.5, pytest.approx(2 / 3))
 
 
 def test_agreement_with_what_is_no_number_is_no_number() -> None:
     logits = np.array([[np.nan, 1]], np.float32)
-    agreement = measure_agreement(logits, np.zeros((1, 2), np.float32), np.array([0]))
+    zeros = Outputs(np.zeros((1, 2), np.float32))
+    agreement = measure_agreement(Outputs(logits), zeros, np.array([0]))
     assert np.isnan(agreement.max_logit_difference)
 
 

@@ -13,11 +13,14 @@ from classifier.export.quantization import (
     Calibration,
     calibrate,
     layers,
+    outside_nodes,
     prepare,
     quantize,
     scan_layers,
 )
 from classifier.inference.onnx_runtime import load_onnx
+from classifier.metrics.outside import fit_outside
+from classifier.models.outside import with_outside
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
@@ -43,7 +46,7 @@ def test_file_in_eight_bits_agrees_with_the_one_in_float_and_is_smaller(
     given: bytes, model: onnx.ModelProto, calibration: Calibration
 ) -> None:
     content = quantize(model, calibrate(model, noise(20), calibration, 1))
-    expected, logits = (load_onnx(one, 1)(noise(9, seed=1)) for one in (given, content))
+    expected, logits = (load_onnx(one, 1)(noise(9, seed=1)).logits for one in (given, content))
     assert len(content) < len(given) / 2
     assert (logits.shape, logits.dtype) == (expected.shape, np.float32)
     assert 0 < np.abs(logits - expected).max() < 0.5 * np.ptp(expected)
@@ -92,9 +95,10 @@ def test_excluded_layer_stays_in_float(model: onnx.ModelProto) -> None:
     every, last = layers(model), layers(model)[-1]
     whole, without = quantize(model, ranges), quantize(model, ranges, exclude=[last])
     assert kinds(without)["DequantizeLinear"] < kinds(whole)["DequantizeLinear"]
-    expected = load_onnx(model.SerializeToString(), 1)(noise(3))
-    none = load_onnx(quantize(model, ranges, exclude=every), 1)(noise(3))
-    assert np.abs(none - expected).max() <= np.abs(load_onnx(whole, 1)(noise(3)) - expected).max()
+    expected = load_onnx(model.SerializeToString(), 1)(noise(3)).logits
+    none = load_onnx(quantize(model, ranges, exclude=every), 1)(noise(3)).logits
+    all_of_it = load_onnx(whole, 1)(noise(3)).logits
+    assert np.abs(none - expected).max() <= np.abs(all_of_it - expected).max()
 
 
 def test_scan_names_every_layer_with_the_most_sensitive_first(model: onnx.ModelProto) -> None:
@@ -120,3 +124,21 @@ def test_file_in_eight_bits_names_no_place_and_is_the_same_when_written_again(
         "File ",
     )
     assert not [place for place in places if place.encode() in content]
+
+
+def test_outside_score_stays_in_float_and_is_no_layer_to_choose(given: bytes) -> None:
+    network = tiny_model()
+    features = np.random.default_rng(0).random((60, 128), np.float32)
+    score = fit_outside(features, features[:20], np.ones((20, 3)))
+    scored = prepare(to_onnx(with_outside(network, score), 8))
+    apart = outside_nodes(scored)
+    assert apart
+    assert outside_nodes(prepare(given)) == set()
+    assert len(layers(scored)) == len(layers(prepare(given)))
+    quantized = onnx.load_from_string(quantize(scored, calibrate(scored, noise(20), "minmax", 1)))
+    floats = {
+        tuple(one.dims)
+        for one in quantized.graph.initializer
+        if one.data_type == onnx.TensorProto.FLOAT
+    }
+    assert score.directions.shape in floats

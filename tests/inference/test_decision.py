@@ -1,11 +1,14 @@
 """The threshold and the views that were evaluated are those that predict and serve use."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -24,7 +27,7 @@ from stages import evaluate, export, tta_evaluate
 
 INT8 = {"methods": [], "calibration_images": 1, "max_accuracy_drop": 0.0, "min_speedup": None}
 SECTIONS = {
-    "evaluate": EVALUATE | {"reject_below": 0.5},
+    "evaluate": EVALUATE | {"reject_below": 0.5, "outside_share": 0.2, "coverage": 0.9},
     "tta_evaluate": TTA | {"views": ["identity", "flip"], "random_views": 0},
     "export": {
         "formats": ["onnx"],
@@ -66,13 +69,41 @@ def test_library_answers_as_the_evaluation_did(project: Path, evaluated: list[st
     assert [model.predict(path).label for path in sorted(Path("images").iterdir())] == evaluated
 
 
+def test_scores_reasons_and_sets_are_those_of_the_evaluation(
+    project: Path, evaluated: list[str]
+) -> None:
+    answers = load_model("models/export").predict(sorted(Path("images").iterdir()))
+    table = pd.read_csv("results/evaluate/predictions.csv")
+    given = [answer.outside for answer in answers]
+    assert given == pytest.approx(table["outside"].to_list(), abs=1e-3)
+    reasons = {answer.reason for answer in answers}
+    assert reasons == {None, "low confidence", "none of the classes"}
+    sets = pd.read_csv("results/evaluate/prediction_sets.csv", index_col="class")
+    sizes = [len(answer.set or []) for answer in answers]
+    assert np.mean(sizes) == pytest.approx(sets.loc["all classes", "size"], abs=1e-6)
+
+
+def test_score_of_several_views_is_the_mean_of_theirs(project: Path) -> None:
+    path = min(Path("images").iterdir())
+    model = load_model("models/export", tta=True)
+    alone = [replace(model, views=[view]).predict(path).outside or 0.0 for view in model.views]
+    assert model.predict(path).outside == pytest.approx(np.mean(alone))
+
+
+def test_weights_give_the_scores_of_the_exported_file(project: Path) -> None:
+    paths = sorted(Path("images").iterdir())[:5]
+    one, other = (load_model(runtime=runtime).predict(paths) for runtime in ("onnx", "torch"))
+    for answer, same in zip(one, other, strict=True):
+        assert answer.outside == pytest.approx(same.outside, abs=1e-3)
+
+
 def test_predict_answers_as_the_evaluation_did(
     project: Path, evaluated: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     predict.main(["images", "--json", "--models", "models/export"])
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["label"] for line in lines] == evaluated
-    predict.main(["images", "--json", "--reject", "0"])
+    predict.main(["images", "--json", "--reject", "0", "--outside", "inf"])
     assert "unknown" not in capsys.readouterr().out
 
 
@@ -87,7 +118,7 @@ def test_server_answers_as_the_evaluation_did(project: Path, evaluated: list[str
 
 def test_tta_answers_as_its_evaluation_did(project: Path) -> None:
     table = pd.read_csv("results/tta_evaluate/predictions.csv", dtype={"predicted": str})
-    model = load_model("models/export", tta=True, reject_below=0.0)
+    model = load_model("models/export", tta=True, reject_below=0.0, outside_above=math.inf)
     answers = [model.predict(path) for path in sorted(Path("images").iterdir())]
     assert [answer.label for answer in answers] == table["predicted"].to_list()
     given = [answer.probability for answer in answers]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from builders.colours import write_models
 from classifier.core.errors import UserError
 from classifier.inference.golden import (
     Golden,
+    GoldenAnswers,
     GoldenInputs,
     Replay,
     choose_golden,
@@ -14,6 +16,7 @@ from classifier.inference.golden import (
     read_golden,
 )
 from classifier.inference.onnx_runtime import load_exported
+from classifier.processing.decision import Decision
 
 
 def test_chosen_images_reach_from_the_least_to_the_most_confident() -> None:
@@ -29,7 +32,8 @@ def test_few_images_are_all_chosen_once() -> None:
 
 def two_classes(reject_below: float | None = None) -> GoldenInputs:
     images = np.zeros((1, 2, 2, 3), np.uint8)
-    return GoldenInputs(images, images[None], ["a", "b"], 1.0, "probabilities", reject_below)
+    decision = Decision(reject_below=reject_below)
+    return GoldenInputs(images, images[None], ["a", "b"], 1.0, "probabilities", decision)
 
 
 def compare(
@@ -39,7 +43,9 @@ def compare(
     reject_below: float | None = None,
 ) -> Replay:
     golden = Golden(two_classes(reject_below), {}, {"model": tolerance})
-    return golden.compare("model", np.array([given]), np.array([expected]))
+    return golden.compare(
+        "model", *(GoldenAnswers(np.array([one]), None) for one in (given, expected))
+    )
 
 
 def test_answers_within_the_tolerance_pass() -> None:
@@ -65,12 +71,36 @@ def test_a_confidence_close_to_the_threshold_may_fall_on_either_side() -> None:
     assert compare([0.85, 0.15], [0.80, 0.20], 0.1, 0.82).passed
 
 
+def compare_outside(expected: float, given: float | None, above: float) -> Replay:
+    decision = Decision(reject_below=None, outside_above=above)
+    golden = Golden(replace(two_classes(), decision=decision), {}, {"model": 0.1})
+    answers = (
+        GoldenAnswers(np.array([[0.9, 0.1]]), None if score is None else np.array([score]))
+        for score in (given, expected)
+    )
+    return golden.compare("model", *answers)
+
+
+def test_outside_score_may_differ_by_ten_times_the_tolerance() -> None:
+    assert compare_outside(0.5, 1.4, above=3.0).passed
+    assert not compare_outside(0.5, 1.6, above=3.0).passed
+
+
+def test_image_far_from_the_outside_threshold_must_stay_on_its_side() -> None:
+    assert compare_outside(2.5, 3.2, above=3.0).passed
+    assert compare_outside(1.5, 3.2, above=3.0).other_labels == 1
+
+
+def test_file_that_gives_no_score_any_more_fails() -> None:
+    assert not compare_outside(0.5, None, above=3.0).passed
+
+
 def test_what_is_no_number_fails() -> None:
     assert not compare([0.0, 1.0], [np.nan, 1]).passed
 
 
 def test_written_labels_are_those_of_the_decision() -> None:
-    given = np.array([[0.7, 0.3]])
+    given = GoldenAnswers(np.array([[0.7, 0.3]]), None)
     content = golden_content(two_classes(0.82), {"model": (given, given)})
     assert content["labels"] == {"model": ["unknown"]}
 

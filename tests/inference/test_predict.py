@@ -16,8 +16,10 @@ from builders.splits import split_up
 from builders.tiny import tiny_bundle
 
 from classifier.core.errors import UserError
+from classifier.inference.answer import Answer
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, load_onnx
-from classifier.inference.predict import Answer, Runtime, load_model
+from classifier.inference.predict import Runtime, load_model
+from classifier.processing.decision import Decision
 from classifier.processing.images import center_crop
 from classifier.processing.softmax import merge_views, probabilities
 
@@ -80,15 +82,15 @@ def test_views_are_merged_as_tta_json_says(models: Path, tmp_path: Path) -> None
     answer = load_model(folder, tta=True).answers(pixels[np.newaxis])[0]
     predict = load_onnx((folder / "export" / ONNX_FILE).read_bytes())
     corners = [pixels[:CROP, :CROP], pixels[-CROP:, -CROP:][:, ::-1]]
-    logits = np.stack([predict(np.ascontiguousarray(corner[np.newaxis])) for corner in corners])
-    expected = merge_views(logits, SPEC.temperature, "log_probabilities")[0]
+    given = [predict(np.ascontiguousarray(corner[np.newaxis])).logits for corner in corners]
+    expected = merge_views(np.stack(given), SPEC.temperature, "log_probabilities")[0]
     assert answer.probabilities.tolist() == expected.tolist()
 
 
 def test_without_tta_the_centre_alone_is_seen_at_the_models_temperature(models: Path) -> None:
     pixels = noise(IMAGE_SIZE, IMAGE_SIZE)[np.newaxis]
     predict = load_onnx((models / "export" / ONNX_FILE).read_bytes())
-    logits = predict(np.ascontiguousarray(center_crop(pixels, CROP)))
+    logits = predict(np.ascontiguousarray(center_crop(pixels, CROP))).logits
     expected = probabilities(logits, SPEC.temperature)[0]
     assert load_model(models).answers(pixels)[0].probabilities.tolist() == expected.tolist()
 
@@ -125,10 +127,10 @@ def test_openvino_that_is_not_installed_is_reported(
 
 
 def test_answer_below_the_threshold_is_unknown_and_keeps_its_probability() -> None:
-    answer = Answer(CLASSES, np.array([0.2, 0.5, 0.3]), reject_below=0.6)
+    answer = Answer(CLASSES, np.array([0.2, 0.5, 0.3]), Decision(reject_below=0.6))
     assert (answer.label, answer.index, answer.probability) == ("unknown", None, 0.5)
     assert answer.best.label == "green"
-    at_threshold = Answer(CLASSES, np.array([0.2, 0.5, 0.3]), reject_below=0.5)
+    at_threshold = Answer(CLASSES, np.array([0.2, 0.5, 0.3]), Decision(reject_below=0.5))
     assert (at_threshold.label, at_threshold.index) == ("green", 1)
 
 
@@ -169,7 +171,7 @@ def test_export_folder_works_alone_wherever_it_is(tmp_path: Path) -> None:
     shutil.rmtree(folder)
     model = load_model(copy, tta=True)
     assert model.predict(image_of("red")).label == "red"
-    assert (model.reject_below, [view.name for view in model.views]) == (0.9, ["flip"])
+    assert (model.decision.reject_below, [view.name for view in model.views]) == (0.9, ["flip"])
 
 
 def test_threshold_of_the_export_is_used_unless_another_is_given(tmp_path: Path) -> None:
@@ -177,17 +179,16 @@ def test_threshold_of_the_export_is_used_unless_another_is_given(tmp_path: Path)
     doubtful = image_of("grey")
     assert load_model(folder).predict(doubtful).label == "unknown"
     assert load_model(folder, reject_below=0.0).predict(doubtful).label != "unknown"
-    assert load_model(folder, reject_below=0.999).reject_below == 0.999
+    assert load_model(folder, reject_below=0.999).decision.reject_below == 0.999
 
 
 def test_weights_run_with_the_decision_beside_them(tmp_path: Path) -> None:
     folder = tmp_path / "models"
     tiny_bundle(folder)
     (folder / "decision.json").write_text('{"reject_below": 0.7}')
-    assert load_model(folder, runtime="torch").reject_below == 0.7
+    assert load_model(folder, runtime="torch").decision.reject_below == 0.7
     (folder / "decision.json").unlink()
     assert "decision.json is missing" in refusal(folder, runtime="torch")
-    assert load_model(folder, runtime="torch", reject_below=0.2).reject_below == 0.2
 
 
 def test_damaged_and_missing_files_are_reported_with_what_to_do(tmp_path: Path) -> None:

@@ -60,4 +60,4 @@ def test_fetched_artifact_answers_without_the_rest(
     run(tmp_path, *DVC, *given, "--out", "exp")
     model = load_model(tmp_path / "exp", tta=True)
     assert model.predict(image_of("red")).label == "red"
-    assert model.reject_below == 0.9
+    assert model.decision.reject_below == 0.9

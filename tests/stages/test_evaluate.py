@@ -16,6 +16,7 @@ from classifier.data.dataset import load_dataset
 from classifier.evaluation.evaluate import PAIRS_PRINTED
 from classifier.evaluation.params import EvaluateParams
 from classifier.models.bundle import load_bundle
+from classifier.processing.decision import Decision
 from classifier.processing.images import center_crop
 from classifier.processing.softmax import probabilities
 from stages import evaluate
@@ -46,14 +47,17 @@ def test_the_stage_writes_its_files_and_flat_metrics(project: Path):
         "confident_mistakes.png",
         "confused_pairs.csv",
         "confusion_matrix.png",
+        "costs.csv",
         "coverage.csv",
         "coverage.png",
         "feature_map.csv",
         "least_confident_correct.png",
         "measures.csv",
         "metrics.json",
+        "outside.csv",
         "per_class.csv",
         "per_class.png",
+        "prediction_sets.csv",
         "predictions.csv",
         "reliability.png",
         "slices.csv",
@@ -154,7 +158,8 @@ def test_answers_under_the_threshold_become_unknown(project: Path, capsys):
 def test_the_threshold_is_written_beside_the_model(project: Path, reject_below: float | None):
     write_params({"reject_below": reject_below})
     evaluate.main()
-    assert json.loads(Path("models/decision.json").read_text()) == {"reject_below": reject_below}
+    written = json.loads(Path("models/decision.json").read_text())
+    assert Decision.model_validate(written) == Decision(reject_below=reject_below)
 
 
 def test_where_every_answer_is_rejected_there_is_no_accuracy_of_the_rest(project: Path):

@@ -16,7 +16,7 @@ from classifier.export.export_report import Exported
 from classifier.export.formats import ONNX, TORCHSCRIPT, Agreement
 from classifier.export.reference import check_agreement
 from classifier.inference.manifest import read_exported, read_manifest
-from classifier.inference.onnx_runtime import Predictor, load_onnx
+from classifier.inference.onnx_runtime import Outputs, Predictor, load_onnx
 from stages import export
 
 FILES = ["model.onnx", "model.pt2", "model.torchscript.pt", "model.int8.onnx"]
@@ -104,7 +104,7 @@ def test_attempt_is_judged_on_the_validation_split(exported: Path) -> None:
     dataset = load_dataset(exported / "data/split")
     rows = dataset.rows("val")
     predict = load_onnx((exported / "models/export/model.int8.onnx").read_bytes(), 1)
-    right = predict(dataset.images[rows]).argmax(1) == dataset.labels[rows]
+    right = predict(dataset.images[rows]).logits.argmax(1) == dataset.labels[rows]
     assert attempt["calibration"] == "minmax"
     assert attempt["val_accuracy"] == pytest.approx(right.mean())
     assert attempt["published"]
@@ -195,8 +195,8 @@ def test_file_that_disagrees_fails_the_stage_and_nothing_is_written(
     def load_and_differ(content: bytes) -> Predictor:
         predict = TORCHSCRIPT.load(content)
 
-        def differ(images: np.ndarray) -> np.ndarray:
-            return predict(images) + np.float32(0.25)
+        def differ(images: np.ndarray) -> Outputs:
+            return Outputs(predict(images).logits + np.float32(0.25))
 
         return differ
 

@@ -1,6 +1,7 @@
 """Options that choose a model and what decides its answers, the same in predict and serve."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def add_model_options(parser: argparse.ArgumentParser, runtimes: Sequence[str]) 
         help="answer `unknown` where no class has at least this probability, such as 0.8; "
         "0 always answers (default: what evaluate.reject_below was)",
     )
+    add(
+        "--outside",
+        type=_score,
+        metavar="SCORE",
+        help="answer `unknown` (none of the classes) where the outside score is higher; inf never "
+        "does (default: the threshold that evaluate.outside_share gave)",
+    )
 
 
 def open_model(options: argparse.Namespace) -> Model:
@@ -45,8 +53,16 @@ def open_model(options: argparse.Namespace) -> Model:
         int8=options.int8,
         tta=options.tta,
         reject_below=options.reject,
+        outside_above=options.outside,
         threads=1,
     )
+
+
+def _score(text: str) -> float:
+    value = float(text)
+    if math.isnan(value):
+        raise argparse.ArgumentTypeError(f"{text} is no number")
+    return value
 
 
 def _fraction(text: str) -> float:

@@ -1,0 +1,145 @@
+"""Fit the rules that decide what is answered on the validation split; measure them on the test."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from classifier.core.errors import UserError
+from classifier.data.dataset import Dataset
+from classifier.evaluation.answers import Answers
+from classifier.evaluation.costs import COLUMNS as COST_COLUMNS
+from classifier.evaluation.costs import costs_of, costs_table
+from classifier.evaluation.outside import COLUMNS as OUTSIDE_COLUMNS
+from classifier.evaluation.outside import (
+    LabelledOutputs,
+    Splits,
+    fit_score,
+    outside_table,
+    outside_threshold,
+)
+from classifier.evaluation.params import EvaluateParams
+from classifier.evaluation.prediction_sets import COLUMNS as SET_COLUMNS
+from classifier.evaluation.prediction_sets import fit_sets, sets_table
+from classifier.metrics.conformal import SetThresholds
+from classifier.metrics.outside import OutsideScore
+from classifier.models.bundle import Bundle
+from classifier.models.network_outputs import NetworkOutputs, network_outputs, spread_rows
+from classifier.processing.decision import Decision, PredictionSets
+from classifier.processing.images import read_image
+from classifier.processing.softmax import probabilities
+
+# Training images that the outside score is fitted to: more take longer and change little.
+_MOST_IMAGES = 5000
+_IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class FittedRules:
+    """The rules, and what they were fitted to.
+
+    Attributes:
+        decision: the rules.
+        splits: outputs of the network, for the outside score; None without.
+        thresholds: of the prediction sets; None without sets.
+        score: the outside score; None without.
+    """
+
+    decision: Decision
+    splits: Splits | None
+    thresholds: SetThresholds | None
+    score: OutsideScore | None
+
+
+def fit_rules(
+    bundle: Bundle, dataset: Dataset, test: NetworkOutputs, params: EvaluateParams
+) -> FittedRules:
+    """Return the rules that `params` ask for, their thresholds from the validation split.
+
+    Args:
+        bundle: the trained model.
+        dataset: the data set that it belongs to.
+        test: outputs of the test split.
+        params: section `evaluate`.
+
+    Raises:
+        UserError: see `costs_of`.
+    """
+    costs = None if params.costs is None else costs_of(params.costs, dataset.classes)
+    fitted = FittedRules(Decision(reject_below=params.reject_below, costs=costs), None, None, None)
+    if params.coverage is None and params.outside_share is None:
+        return fitted
+    val = _labelled(bundle, dataset, dataset.rows("val"), params)
+    if params.coverage is not None:
+        given = probabilities(val.outputs.logits, bundle.spec.temperature)
+        thresholds = fit_sets(Answers(dataset, dataset.rows("val"), given), params.coverage)
+        sets = PredictionSets(coverage=params.coverage, thresholds=thresholds.values.tolist())
+        decision = fitted.decision.model_copy(update={"sets": sets})
+        fitted = replace(fitted, decision=decision, thresholds=thresholds)
+    if params.outside_share is not None:
+        train = _labelled(bundle, dataset, spread_rows(dataset, _MOST_IMAGES), params)
+        of_test = LabelledOutputs(test, dataset.labels[dataset.rows("test")])
+        splits = Splits(train, val, of_test)
+        score = fit_score(splits)
+        above = outside_threshold(score(*val.outputs), params.outside_share)
+        decision = fitted.decision.model_copy(update={"outside_above": above})
+        fitted = replace(fitted, decision=decision, splits=splits, score=score)
+    return fitted
+
+
+def rules_tables(
+    answers: Answers, fitted: FittedRules, bundle: Bundle, params: EvaluateParams, foreign: Path
+) -> dict[str, pd.DataFrame]:
+    """Return a table of each rule, by the name of its file; without rows where there is no rule.
+
+    Args:
+        answers: of the test split.
+        fitted: the rules.
+        bundle: the trained model.
+        params: section `evaluate`.
+        foreign: folder of images that show none of the classes; it may be empty.
+    """
+    tables = {
+        "prediction_sets": pd.DataFrame(columns=SET_COLUMNS),
+        "costs": pd.DataFrame(columns=COST_COLUMNS),
+        "outside": pd.DataFrame(columns=OUTSIDE_COLUMNS),
+    }
+    if fitted.thresholds is not None and params.coverage is not None:
+        tables["prediction_sets"] = sets_table(answers, fitted.thresholds, params.coverage)
+    if fitted.splits is not None and params.outside_share is not None:
+        tables["outside"] = outside_table(
+            fitted.splits,
+            answers.dataset.classes,
+            share=params.outside_share,
+            frozen=bundle.model.backbone_is_frozen,
+            foreign=_foreign_outputs(foreign, bundle, params.batch_size),
+        )
+    tables["costs"] = costs_table(answers, fitted.decision.costs)
+    return tables
+
+
+def _labelled(
+    bundle: Bundle, dataset: Dataset, rows: np.ndarray, params: EvaluateParams
+) -> LabelledOutputs:
+    outputs = network_outputs(bundle, dataset.images, rows, batch_size=params.batch_size)
+    return LabelledOutputs(outputs, dataset.labels[rows])
+
+
+def _foreign_outputs(folder: Path, bundle: Bundle, batch_size: int) -> NetworkOutputs | None:
+    """Return the outputs of the images in `folder` and below; None where there are none.
+
+    Raises:
+        UserError: where a file cannot be read.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGE_ENDINGS)
+    if not paths:
+        return None
+    pixels = []
+    for path in paths:
+        try:
+            pixels.append(read_image(path, bundle.spec.preprocessing).pixels)
+        except UserError as error:
+            raise UserError(f"{path}: {error} Remove it from {folder}.") from None
+    images = np.stack(pixels)
+    return network_outputs(bundle, images, np.arange(len(images)), batch_size=batch_size)

@@ -1,0 +1,111 @@
+"""Outside score: how little an image looks like those of any class, from features and logits.
+
+The score is that of ViM (Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", arXiv
+2203.10807), changed in two places that a measurement asked for (docs/evaluation.md): features are
+divided by their length before the principal subspace is found, and the parts are added up in units
+of their spread on validation images. The parts are
+
+- the residual: the length of what the subspace of the training features does not explain, large for
+  images of another kind, and
+- the largest logit, small for images between the classes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Most directions of the subspace, and features for each: few suffice, and make a small file.
+_MOST_DIRECTIONS, _FEATURES_PER_DIRECTION = 128, 10
+# Weight of the logit, that of the residual being 1.
+_LOGIT_WEIGHT = 2.0
+_SMALLEST = 1e-12
+
+
+class OutsideScore(NamedTuple):
+    """What the score is computed from; arrays float32.
+
+    Attributes:
+        mean: of the features of length 1, `(features,)`.
+        scale: their standard deviations, `(features,)`.
+        directions: orthonormal columns that span the principal subspace, `(features, k)`.
+        weights: factor of the residual, factor of the largest logit, and a constant, `(3,)`.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    directions: np.ndarray
+    weights: np.ndarray
+
+    def __call__(self, features: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """Return the outside scores: float64 `(n,)`.
+
+        A validation image has 0 on average, and the standard deviation of validation images is 1.
+
+        Args:
+            features: of the images, float `(n, features)`.
+            logits: of the images, float `(n, classes)`.
+        """
+        parts = np.stack([self.residuals(features), logits.max(axis=1)], axis=1)
+        return parts @ self.weights[:2].astype(np.float64) + float(self.weights[2])
+
+    def residuals(self, features: np.ndarray) -> np.ndarray:
+        """Return the lengths of what the subspace leaves out: float64 `(n,)`."""
+        shown = (_unit_length(features) - self.mean) / self.scale
+        left = (shown**2).sum(axis=1) - ((shown @ self.directions) ** 2).sum(axis=1)
+        return np.sqrt(np.maximum(left, 0))
+
+
+def fit_outside(
+    features: np.ndarray, validation_features: np.ndarray, validation_logits: np.ndarray
+) -> OutsideScore:
+    """Return the score for these images.
+
+    Args:
+        features: of training images, float `(n, features)`, n > 1.
+        validation_features: of validation images, which training did not fit.
+        validation_logits: of the same images, float `(n, classes)`.
+    """
+    shown = _unit_length(features)
+    mean, scale = shown.mean(axis=0), shown.std(axis=0)
+    # A feature that never changes in training says nothing about scale.
+    typical = np.median(scale[scale > 0]) if (scale > 0).any() else 1.0
+    scale = np.where(scale > typical / 1000, scale, typical)
+    # A subspace of as many directions as images would leave nothing out.
+    most = min(_MOST_DIRECTIONS, len(features) // 2)
+    count = max(1, min(most, features.shape[1] // _FEATURES_PER_DIRECTION))
+    directions = _principal_directions((shown - mean) / scale, count)
+    unweighted = OutsideScore(
+        mean.astype(np.float32),
+        scale.astype(np.float32),
+        directions.astype(np.float32),
+        np.ones(3, np.float32),
+    )
+    residuals = unweighted.residuals(validation_features)
+    logits = validation_logits.max(axis=1)
+    factors = np.array([1 / _spread(residuals), -_LOGIT_WEIGHT / _spread(logits)])
+    scores = np.stack([residuals, logits], axis=1) @ factors
+    factors, constant = factors / _spread(scores), -scores.mean() / _spread(scores)
+    return unweighted._replace(weights=np.array([*factors, constant], np.float32))
+
+
+def _unit_length(features: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    return features / np.maximum(lengths, _SMALLEST)
+
+
+def _principal_directions(centred: np.ndarray, count: int) -> np.ndarray:
+    """Return the directions of largest variance: `(features, count)`."""
+    images, features = centred.shape
+    if images < features:
+        # The smaller of the two Gram matrices has the same eigenvalues above zero.
+        values, vectors = np.linalg.eigh(centred @ centred.T)
+        best = np.argsort(-values, kind="stable")[:count]
+        return (centred.T @ vectors[:, best]) / np.sqrt(np.maximum(values[best], _SMALLEST))
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    return vectors[:, ::-1][:, :count]
+
+
+def _spread(values: np.ndarray) -> float:
+    """Return the standard deviation; 1 where all values are equal."""
+    spread = float(np.std(values))
+    return spread if spread > _SMALLEST else 1.0

@@ -1,0 +1,68 @@
+"""Write the sections of the report page on what is answered: unknown images, sets and costs."""
+
+from classifier.report.formatting import fraction, interval, with_interval
+from classifier.report.parts import Paragraph, Section, Table
+from classifier.report.run_results import RunResults
+
+
+def outside_section(run: RunResults) -> Section:
+    """Say how well images that show none of the classes are recognised."""
+    if not run.outside:
+        return Section("None of the classes", [Paragraph("evaluate.outside_share is off.")])
+    headings = ["images", "number", "AUROC", "refused", "good images refused"]
+    headings += ["AUROC of maximum softmax", "refused by it"]
+    names = ("auroc", "refused", "good_refused", "max_softmax_auroc", "max_softmax_refused")
+    rows = [
+        [row["left_out"], row["images"], *(fraction(row[name]) for name in names)]
+        for row in run.outside
+    ]
+    frozen = run.outside[0]["backbone"] == "frozen"
+    note = "Each class in turn is left out, so that its images show none of the classes."
+    if not frozen:
+        note += (
+            " The backbone was trained with the class, so that these figures are too good: new "
+            "kinds of images are recognised less often."
+        )
+    return Section("None of the classes", [Paragraph(note), Table("Left out", headings, rows)])
+
+
+def sets_section(run: RunResults) -> Section:
+    """Give coverage and size of the prediction sets."""
+    if not run.prediction_sets:
+        return Section("Prediction sets", [Paragraph("evaluate.coverage is off.")])
+    rows = [
+        [
+            row["class"],
+            row["images"],
+            with_interval(row, "coverage"),
+            with_interval(row, "size"),
+            row["quantile"],
+        ]
+        for row in run.prediction_sets
+    ]
+    seen, unseen = (float(row["coverage"] or 0) for row in run.prediction_sets[-2:])
+    note = (
+        "The thresholds come from the validation split, which also chose the epoch and the "
+        f"temperature. What that costs: the sets hold the class of {seen:.1%} of the test images; "
+        f"with thresholds from other test images, which nothing has used, of {unseen:.1%}. A class "
+        "without a threshold of its own has the promised coverage only on average over all."
+    )
+    headings = ["class", "test images", "coverage", "mean size", "threshold from images of"]
+    return Section(
+        "Prediction sets",
+        [Table("On the test split, with 95% intervals", headings, rows), Paragraph(note)],
+    )
+
+
+def costs_section(run: RunResults) -> Section:
+    """Give what the decision of least expected cost saves."""
+    if not run.costs:
+        text = "evaluate.costs is null: every error costs the same."
+        return Section("Costs", [Paragraph(text)])
+    rows = [
+        [row["decision"], fraction(row["mean_cost"]), interval(row)]
+        + [fraction(row[name]) for name in ("unknown_share", "answered_accuracy")]
+        for row in run.costs
+    ]
+    headings = ["decision", "mean cost", "95% interval", "unknown", "accuracy of the others"]
+    return Section("Costs", [Table("Cost of a test image", headings, rows)])

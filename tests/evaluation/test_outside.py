@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from classifier.evaluation.outside import (
+    FOREIGN,
+    MEAN,
+    LabelledOutputs,
+    Splits,
+    outside_lines,
+    outside_table,
+    outside_threshold,
+)
+from classifier.models.network_outputs import NetworkOutputs
+
+CLASSES = ["cat", "dog", "wolf"]
+CENTRES = np.random.default_rng(0).normal(size=(4, 20)) * 3
+
+
+def outputs(label: int, images: int, seed: int) -> NetworkOutputs:
+    """Images around the centre of a class; 3 is no class."""
+    noise = np.random.default_rng([label, seed]).normal(size=(images, 20))
+    features = CENTRES[label] + noise
+    return NetworkOutputs(features, features @ CENTRES[:3].T / 5)
+
+
+def split(images: int, seed: int) -> LabelledOutputs:
+    parts = [outputs(label, images, seed) for label in range(3)]
+    joined = NetworkOutputs(*(np.concatenate(of) for of in zip(*parts, strict=True)))
+    return LabelledOutputs(joined, np.repeat(np.arange(3), images))
+
+
+SPLITS = Splits(split(40, 0), split(20, 1), split(20, 2))
+
+
+def test_class_that_is_left_out_is_told_from_the_others() -> None:
+    table = outside_table(SPLITS, CLASSES, share=0.1, frozen=True).set_index("left_out")
+    assert table.index.tolist() == [*CLASSES, MEAN]
+    assert table["images"]["cat"] == 80  # of all splits
+    of_classes = table["auroc"][CLASSES]
+    assert of_classes.min() > 0.9
+    assert table["auroc"][MEAN] == pytest.approx(of_classes.mean())
+    assert set(table["backbone"]) == {"frozen"}
+
+
+def test_backbone_that_was_trained_is_measured_on_test_images_and_named() -> None:
+    table = outside_table(SPLITS, CLASSES, share=0.1, frozen=False).set_index("left_out")
+    assert table.loc["dog", "images"] == 20
+    assert set(table["backbone"]) == {"has seen the class"}
+    (line,) = outside_lines(table.reset_index(), 0.1)
+    assert "by a backbone that has seen them" in line
+
+
+def test_foreign_images_have_a_row_and_a_line() -> None:
+    foreign = outputs(3, 30, 5)
+    table = outside_table(SPLITS, CLASSES, share=0.1, frozen=True, foreign=foreign)
+    row = table.set_index("left_out").to_dict("index")[FOREIGN]
+    assert row["images"] == 30
+    assert row["refused"] > 0.5
+    assert outside_lines(table, 0.1)[1].startswith("  of 30 foreign images ")
+
+
+def test_two_classes_leave_nothing_to_compare() -> None:
+    two = Splits(*(of.where(of.labels < 2) for of in SPLITS))
+    assert outside_table(two, CLASSES[:2], share=0.1, frozen=True).empty
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3])
+def test_no_more_than_the_share_lies_above_the_threshold(share: float) -> None:
+    scores = np.random.default_rng(0).normal(size=142)
+    refused = (scores > outside_threshold(scores, share)).mean()
+    assert share - 1 / 142 <= refused <= share

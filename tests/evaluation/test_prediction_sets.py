@@ -1,0 +1,63 @@
+import numpy as np
+from builders.answers import answers_with
+
+from classifier.evaluation.answers import Answers
+from classifier.evaluation.prediction_sets import (
+    ALL,
+    UNSEEN,
+    fit_sets,
+    set_lines,
+    set_measures,
+    sets_table,
+)
+
+CLASSES = ["cat", "dog", "wolf"]
+
+
+def draw(counts: list[int], seed: int = 0) -> Answers:
+    """Answers for so many images of each class, right more often than not."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(3), counts)
+    given = generator.dirichlet(np.ones(3), len(labels)) + np.eye(3)[labels] * 0.5
+    return answers_with(given / given.sum(axis=1, keepdims=True), labels, CLASSES)
+
+
+def test_rows_have_coverage_and_size_of_the_sets_that_predict_gives() -> None:
+    answers = draw([40, 40, 40], seed=1)
+    fitted = fit_sets(draw([60, 60, 60]), 0.9)
+    table = sets_table(answers, fitted, 0.9)
+    rows = table.set_index("class").to_dict("index")
+    inside = answers.probabilities >= fitted.values
+    inside[np.arange(120), answers.predicted] = True
+    assert rows["dog"]["coverage"] == inside[40:80, 1].mean()
+    assert rows["dog"]["size"] == inside[40:80].sum(axis=1).mean()
+    assert rows[ALL]["coverage"] == inside[np.arange(120), answers.labels].mean()
+    assert rows[ALL]["coverage_low"] < 0.9 < rows[ALL]["coverage_high"]
+    assert rows[ALL]["size_low"] < rows[ALL]["size"] < rows[ALL]["size_high"]
+    assert set_measures(table)["set_size"] == rows[ALL]["size"]
+
+
+def test_class_with_few_validation_images_is_named() -> None:
+    fitted = fit_sets(draw([60, 60, 8]), 0.9)
+    table = sets_table(draw([40, 40, 40], seed=1), fitted, 0.9)
+    assert table["quantile"].tolist() == ["own", "own", "all classes", "", ""]
+    first, second = set_lines(table)
+    assert first.startswith("prediction sets hold the class of ")
+    assert "too few validation images of wolf" in second
+
+
+def test_thresholds_from_other_test_images_cover_as_asked() -> None:
+    shares = []
+    for seed in range(40):
+        answers = draw([50, 50, 50], seed)
+        table = sets_table(answers, fit_sets(answers, 0.9), 0.9).set_index("class")
+        shares.append(table.loc[UNSEEN, "coverage"])
+    # A little more than asked: each class has thresholds from 45 images.
+    assert 0.9 <= np.mean(shares) <= 0.93
+
+
+def test_class_without_test_images_has_an_empty_row() -> None:
+    table = sets_table(draw([40, 40, 0]), fit_sets(draw([60, 60, 60]), 0.9), 0.9)
+    row = table.set_index("class").to_dict("index")["wolf"]
+    assert row["images"] == 0
+    assert np.isnan(row["coverage"])

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
+
+from classifier.metrics.outside import fit_outside
+
+
+def draw(images: int, seed: int, rank: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Features of 60 numbers that lie close to a subspace, and logits of 3 classes."""
+    generator = np.random.default_rng(seed)
+    basis = np.random.default_rng(99).normal(size=(rank, 60))
+    features = generator.normal(size=(images, rank)) @ basis + 3
+    return features + 0.1 * generator.normal(size=(images, 60)), generator.normal(size=(images, 3))
+
+
+def test_validation_images_have_a_mean_of_0_and_a_deviation_of_1() -> None:
+    val = draw(80, 1)
+    scores = fit_outside(draw(200, 0)[0], *val)(*val)
+    assert scores.mean() == pytest.approx(0, abs=1e-5)
+    assert scores.std() == pytest.approx(1, abs=1e-5)
+
+
+def test_features_off_the_subspace_have_high_scores() -> None:
+    val, good = draw(80, 1), draw(80, 2)
+    score = fit_outside(draw(200, 0)[0], *val)
+    foreign = np.random.default_rng(3).normal(size=(80, 60)) * 2 + 3
+    scores = np.concatenate([score(*good), score(foreign, good[1])])
+    assert roc_auc_score(np.repeat([0, 1], 80), scores) > 0.95
+
+
+def test_low_logits_raise_the_score() -> None:
+    val = draw(80, 1)
+    score = fit_outside(draw(200, 0)[0], *val)
+    assert (score(val[0], val[1] - 1) > score(*val)).all()
+
+
+@pytest.mark.parametrize("images", [40, 200])
+def test_residual_is_what_a_principal_component_analysis_leaves(images: int) -> None:
+    features, _ = draw(images, 0)
+    score = fit_outside(features, *draw(80, 1))
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    standard = (unit - unit.mean(axis=0)) / unit.std(axis=0)
+    oracle = PCA(score.directions.shape[1]).fit(standard)
+    left = standard - oracle.inverse_transform(oracle.transform(standard))
+    assert score.residuals(features) == pytest.approx(np.linalg.norm(left, axis=1), abs=1e-3)
+
+
+def test_length_of_the_features_does_not_matter() -> None:
+    val = draw(80, 1)
+    score = fit_outside(draw(200, 0)[0], *val)
+    assert score(val[0] * 7, val[1]) == pytest.approx(score(*val), abs=1e-4)
+
+
+def test_features_that_never_change_and_equal_images_give_numbers() -> None:
+    features = np.zeros((20, 16))
+    features[:, 0] = 1
+    score = fit_outside(features, features[:5], np.ones((5, 2)))
+    assert np.isfinite(score(features, np.ones((20, 2)))).all()

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders.tiny import IMAGE_SIZE, tiny_model
+
+from classifier.core.errors import UserError
+from classifier.metrics.outside import OutsideScore, fit_outside
+from classifier.models.outside import (
+    OUTSIDE_FILE,
+    ScoredClassifier,
+    load_outside,
+    save_outside,
+    with_outside,
+)
+
+SHAPE = (40, IMAGE_SIZE, IMAGE_SIZE, 3)
+IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8))
+
+
+@pytest.fixture
+def score() -> OutsideScore:
+    model = tiny_model()
+    with torch.no_grad():
+        features = model.features(IMAGES)
+        fitted, others = features[:20].numpy(), features[20:]
+        return fit_outside(fitted, others.numpy(), model.head(others).numpy())
+
+
+def test_network_gives_the_scores_that_were_fitted(score: OutsideScore) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        logits, outside = with_outside(model, score)(IMAGES)
+        features = model.features(IMAGES)
+    assert logits.equal(model(IMAGES))
+    expected = score(features.numpy(), logits.numpy())
+    assert outside.numpy() == pytest.approx(expected, abs=1e-3)
+
+
+def test_without_a_score_the_network_stays_as_it_is() -> None:
+    model = tiny_model()
+    assert with_outside(model, None) is model
+
+
+def test_score_is_read_as_it_was_written(tmp_path: Path, score: OutsideScore) -> None:
+    path = tmp_path / OUTSIDE_FILE
+    save_outside(score, path)
+    loaded = load_outside(path)
+    assert loaded is not None
+    assert all(np.array_equal(one, other) for one, other in zip(loaded, score, strict=True))
+    first = path.read_bytes()
+    save_outside(loaded, path)
+    assert path.read_bytes() == first
+    assert isinstance(with_outside(tiny_model(), loaded), ScoredClassifier)
+
+
+def test_file_without_a_score_says_that_there_is_none(tmp_path: Path) -> None:
+    save_outside(None, tmp_path / OUTSIDE_FILE)
+    assert load_outside(tmp_path / OUTSIDE_FILE) is None
+
+
+def test_missing_and_damaged_files_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / OUTSIDE_FILE
+    with pytest.raises(UserError, match="run the evaluate stage"):
+        load_outside(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"is damaged .*run the evaluate stage again"):
+        load_outside(path)
