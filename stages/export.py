@@ -25,8 +25,9 @@ def main() -> None:
     started = time.perf_counter()
     params = load_section("export", ExportParams)
     make_deterministic()
+    bundle, dataset = load_trained(MODELS, DATA)
     score = load_outside(MODELS / OUTSIDE_FILE)
-    reference = Reference(*load_trained(MODELS, DATA), params.batch_size, score)
+    reference = Reference(bundle, dataset, params.batch_size, score)
     latencies = export_model(reference, params, MODELS, RESULTS)
     write_timing("export", started, **latencies)
 
