@@ -28,7 +28,7 @@ from botocore.exceptions import EndpointConnectionError
 
 ROOT = Path(__file__).parents[1]
 DVC = [sys.executable, "-m", "dvc"]
-PORT = 5987
+PORT, GROUP = 5987, 12000
 S3 = {
     "AWS_ACCESS_KEY_ID": "someone",
     "AWS_SECRET_ACCESS_KEY": "something",
@@ -138,13 +138,13 @@ def share_cache(work: Path) -> None:
     """Two users of one group with one cache: the second finds what the first has added."""
     cache = work / "shared-cache"
     cache.mkdir()
-    os.chown(cache, 12001, 12000)
+    os.chown(cache, 12001, GROUP)
     cache.chmod(0o2770)
     work.chmod(0o755)
     for user in (12001, 12002):
         project = work / f"of-{user}"
         project.mkdir()
-        os.chown(project, user, 12000)
+        os.chown(project, user, GROUP)
         for command in (
             ["init", "--no-scm", "--quiet"],
             ["cache", "dir", str(cache)],
@@ -155,7 +155,7 @@ def share_cache(work: Path) -> None:
         copy = project / "packed"
         shutil.copytree(work / "source/packed", copy)
         for path in (copy, *copy.iterdir()):
-            os.chown(path, user, 12000)
+            os.chown(path, user, GROUP)
         if user == 12002:
             (copy / "images-09.zip").write_bytes(b"another shard")
         report(f"user {user}, one cache", project, "add", "packed", user=user)
@@ -188,12 +188,9 @@ def report(what: str, project: Path, *command: str, user: int | None = None) -> 
 
 def run(project: Path, *command: str, user: int | None = None) -> str:
     done = subprocess.run(
-        [*DVC, *command],
+        [*as_user(user), *DVC, *command],
         cwd=project,
         env=os.environ | S3 | {"HOME": str(project), "DVC_NO_ANALYTICS": "1"},
-        user=user,
-        group=None if user is None else 12000,
-        extra_groups=None if user is None else [],
         capture_output=True,
         text=True,
         check=False,
@@ -201,6 +198,18 @@ def run(project: Path, *command: str, user: int | None = None) -> str:
     if done.returncode:
         sys.exit(f"dvc {' '.join(command)}: {done.stdout}{done.stderr}")
     return done.stdout
+
+
+def as_user(user: int | None) -> list[str]:
+    """Return how a command is run as another user, who may read the Python of this one."""
+    if user is None:
+        return []
+    may = "-all,+dac_read_search"
+    return [
+        *("setpriv", "--reuid", str(user), "--regid", str(GROUP), "--clear-groups"),
+        *("--inh-caps", may, "--ambient-caps", may, "--bounding-set", may),
+        *("env", f"LOGNAME=user{user}"),
+    ]
 
 
 def killed(project: Path, is_under_way, *command: str) -> float:
