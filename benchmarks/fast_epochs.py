@@ -20,6 +20,8 @@ import numpy as np
 from preset_params import preset_params
 from throughput import bench, noise
 
+from classifier.models.backbone_description import describe_backbone
+from classifier.models.backbone_params import BackboneParams
 from classifier.models.devices import make_deterministic
 from classifier.models.prediction import predict_logits
 from classifier.processing.views import named_view
@@ -33,6 +35,9 @@ RECIPE = {
     "epochs": 8,
 }
 RECIPE_VIEWS = 6
+
+# The network of the preset cifar10-fast.
+AIRBENCH = describe_backbone(BackboneParams(name="airbench", weights=None, checksum=None))
 
 
 class Plan(NamedTuple):
@@ -102,7 +107,9 @@ def timed(function: Callable[[], object]) -> float:
 def step_of(params: TrainParams, side: int, folder: Path, rounds: int) -> Callable[[], object]:
     """A function that makes a training step of this plan at this side."""
     folder.mkdir()
-    _, stream, step = bench(params, noise(folder, (rounds + 1) * params.batch_size, SIDE), side)
+    _, stream, step = bench(
+        params, AIRBENCH, noise(folder, (rounds + 1) * params.batch_size, SIDE), side
+    )
     return lambda: step(next(stream))
 
 
@@ -110,7 +117,7 @@ def view_of(params: TrainParams, folder: Path) -> Callable[[], object]:
     """A function that shows the network a view of `JUDGED` images."""
     folder.mkdir()
     dataset = noise(folder, JUDGED, SIDE)
-    model, view = bench(params, dataset).model, named_view("shift_left_1", SIDE, SIDE)
+    model, view = bench(params, AIRBENCH, dataset).model, named_view("shift_left_1", SIDE, SIDE)
     rows = np.arange(JUDGED)
     return lambda: predict_logits(model, dataset.images, rows, [view], batch_size=250)
 

@@ -27,9 +27,12 @@ from preset_params import preset_params
 from classifier.core.shards import shard_names, shards_of
 from classifier.data.dataset import Dataset
 from classifier.data.stored_images import open_images
+from classifier.models.backbone_description import describe_backbone
+from classifier.models.backbone_params import BackboneParams
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.models.network import Classifier, build_classifier
 from classifier.processing.images import Preprocessing
+from classifier.processing.spec import BackboneSpec
 from classifier.training.batches import Batch, EpochSampler, ImageBatches, MicroBatches
 from classifier.training.checkpoint import CheckpointFolder
 from classifier.training.distributed import ProcessGroup
@@ -56,19 +59,20 @@ def main() -> None:
     content = preset_params(options.preset)
     section = content["train"] | {"precision": options.precision}
     if options.backbone:
-        model = {"backbone": options.backbone, "stem": options.stem}
-        section["model"] |= model | {"weights": None, "freeze": "none"}
-        section |= {"feature_views": 0, "ema_decay": None}
+        content["backbone"] = {"name": options.backbone, "weights": None, "checksum": None}
+        section["model"] |= {"stem": options.stem, "freeze": "none"}
+        section |= {"feature_views": 0, "ema_decay": None, "head": "linear"}
     if options.batch:
         section |= {"batch_size": options.batch, "grad_accumulation_steps": 1}
     params = TrainParams.model_validate(section)
+    backbone = describe_backbone(BackboneParams.model_validate(content["backbone"]))
     make_deterministic()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         count = options.images or (options.steps + 1) * params.batch_size
         dataset = noise(Path(folder), count, content["split"]["stored_size"], options.shards)
-        pipeline, resident = measure(params, dataset, options.steps)
+        pipeline, resident = measure(params, backbone, dataset, options.steps)
     print(
-        f"{params.model.backbone}, batches of {params.batch_size}: {pipeline:.0f} images a second, "
+        f"{backbone.name}, batches of {params.batch_size}: {pipeline:.0f} images a second, "
         f"one resident batch {resident:.0f}, ratio {pipeline / resident:.2f}; map of "
         f"{dataset.images.nbytes / 2**20:.0f} MiB, peak memory "
         f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MiB"
@@ -101,13 +105,20 @@ class Bench(NamedTuple):
     step: Callable[[list[Batch]], float]
 
 
-def bench(params: TrainParams, dataset: Dataset, side: int | None = None) -> Bench:
+def bench(
+    params: TrainParams, backbone: BackboneSpec, dataset: Dataset, side: int | None = None
+) -> Bench:
     """The preset's network on this machine, its images reduced to `side`, from random weights."""
     device = choose_device()
     input_size = params.input_size or dataset.images.shape[1]
     steps = params.grad_accumulation_steps
     model = build_classifier(
-        params.model, classes=CLASSES, input_size=input_size, mean=(120.0,) * 3, std=(60.0,) * 3
+        params.model,
+        backbone,
+        classes=CLASSES,
+        input_size=input_size,
+        mean=(120.0,) * 3,
+        std=(60.0,) * 3,
     ).to(device)
     batches = ImageBatches(
         dataset,
@@ -134,9 +145,11 @@ def bench(params: TrainParams, dataset: Dataset, side: int | None = None) -> Ben
     return Bench(model, batches.training_batches(1), step)
 
 
-def measure(params: TrainParams, dataset: Dataset, steps: int) -> tuple[float, float]:
+def measure(
+    params: TrainParams, backbone: BackboneSpec, dataset: Dataset, steps: int
+) -> tuple[float, float]:
     """Images a second through the pipeline, and of one batch that is there already."""
-    _, stream, step = bench(params, dataset)
+    _, stream, step = bench(params, backbone, dataset)
     resident = next(stream)
     step(resident)
     seconds = [0.0, 0.0]

@@ -4,7 +4,7 @@ from collections import Counter
 from copy import deepcopy
 
 import torch
-from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -75,5 +75,6 @@ def _has_sums(norm: nn.BatchNorm2d) -> bool:
 
 def _what_is_left(norm: nn.BatchNorm2d) -> nn.Module:
     if isinstance(norm, BatchNormAct2d):
-        return nn.Sequential(norm.drop, norm.act)
+        drop, activation = norm.get_submodule("drop"), norm.get_submodule("act")
+        return nn.Sequential(drop, activation)
     return nn.Identity()

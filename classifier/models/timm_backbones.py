@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from difflib import get_close_matches
+from typing import Any
 
 import timm
 from timm.models import PretrainedCfg
@@ -22,9 +23,11 @@ def build_timm(name: str, *, pretrained: bool, input_size: int) -> tuple[nn.Modu
     """
     del pretrained  # timm's networks are the same with and without
     pretrained_cfg(name)
-    options = {"img_size": input_size} if _has_fixed_size(name) else {}
+    options: dict[str, Any] = {"img_size": input_size} if _has_fixed_size(name) else {}
     backbone = timm.create_model(name, pretrained=False, num_classes=0, **options)
-    return backbone, int(backbone.head_hidden_size)
+    width = backbone.head_hidden_size
+    assert isinstance(width, int)
+    return backbone, width
 
 
 def prepared_by_timm(name: str) -> Preparation:

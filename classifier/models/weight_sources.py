@@ -162,7 +162,9 @@ def _of_package(params: BackboneParams) -> WeightsFile:
         raise UserError(f"backbone.weights: the Python package {package} has no file {inside!r}.")
     for distribution in importlib.metadata.packages_distributions().get(package, []):
         described = importlib.metadata.metadata(distribution)
-        licence = _LICENCES.get(package) or described.get("License-Expression")
+        licence = _LICENCES.get(package)
+        if licence is None and "License-Expression" in described:
+            licence = described["License-Expression"]
         return WeightsFile(path, f"{distribution} {described['Version']}: {inside}", licence)
     return WeightsFile(path, f"{package}: {inside}")
 

@@ -109,7 +109,7 @@ class LogisticRegression:
             line_search_fn="strong_wolfe",
         )
 
-        def objective() -> Tensor:
+        def objective() -> float:
             weight, bias = parts(free)
             loss = cross_entropy(
                 self._turned @ weight.T + bias,
@@ -119,7 +119,7 @@ class LogisticRegression:
             )
             loss = loss + strength / 2 * weight.square().sum()
             (free.grad,) = torch.autograd.grad(loss, free)
-            return loss
+            return loss.item()
 
         search.step(objective)
         return parts(free.detach())
