@@ -15,7 +15,8 @@ from classifier.metrics.intervals import Interval, wilson
 from classifier.plotting.agg import Axis, Figure, MaxNLocator, PowerNorm
 from classifier.plotting.figures import BLUE, GREEN, GREY, new_figure, shorten, write_png
 from classifier.plotting.fonts import drawable_names
-from classifier.processing.decision import ALWAYS, Decision, decide
+from classifier.processing.decision import ALWAYS, Decision
+from classifier.processing.rules import decide
 
 DECIMALS = 6
 # With more classes than this, the order of a confusion matrix shows nothing by itself.

@@ -14,7 +14,8 @@ from classifier.core.errors import UserError
 from classifier.evaluation.answers import Answers
 from classifier.evaluation.params import CostParams
 from classifier.metrics.intervals import mean_interval
-from classifier.processing.decision import Costs, Decision, decide
+from classifier.processing.decision import Costs, Decision
+from classifier.processing.rules import cost_matrix, decide
 
 COLUMNS = ["decision", "mean_cost", "low", "high", "unknown_share", "answered_accuracy"]
 SAVED = "saved"
@@ -60,7 +61,7 @@ def costs_table(answers: Answers, costs: Costs | None) -> pd.DataFrame:
     for name, rule in rules.items():
         decided = decide(answers.probabilities, None, rule)
         unknown = np.array([reason is not None for reason in decided.reasons])
-        errors = costs.matrix(answers.probabilities.shape[1])[answers.labels, decided.classes]
+        errors = cost_matrix(costs, answers.probabilities.shape[1])[answers.labels, decided.classes]
         each = np.where(unknown, costs.reject or 0.0, errors)
         right = (decided.classes == answers.labels)[~unknown]
         accuracy = float(right.mean()) if len(right) else math.nan

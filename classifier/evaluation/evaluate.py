@@ -37,7 +37,8 @@ from classifier.models.bundle import Bundle
 from classifier.models.network_outputs import network_outputs
 from classifier.models.outside import OUTSIDE_FILE, save_outside
 from classifier.plotting.figures import write_png
-from classifier.processing.decision import Decision, decide
+from classifier.processing.decision import Decision
+from classifier.processing.rules import decide
 from classifier.processing.softmax import DECISION, probabilities
 
 # Measures in metrics.json, a row of `dvc exp show`; the others are in measures.csv.

@@ -21,7 +21,8 @@ from sklearn.metrics import roc_auc_score
 from classifier.evaluation.answers import Answers
 from classifier.metrics.outside import OutsideScore, fit_outside
 from classifier.models.network_outputs import NetworkOutputs
-from classifier.processing.decision import Decision, is_outside
+from classifier.processing.decision import Decision
+from classifier.processing.rules import is_outside
 from classifier.processing.softmax import probabilities
 
 COLUMNS = ["left_out", "images", "auroc", "refused", "good_refused", "max_softmax_auroc"]

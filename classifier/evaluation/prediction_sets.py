@@ -8,7 +8,8 @@ import pandas as pd
 from classifier.evaluation.answers import Answers
 from classifier.metrics.conformal import SetThresholds, set_thresholds
 from classifier.metrics.intervals import mean_interval, wilson
-from classifier.processing.decision import PredictionSets, in_sets
+from classifier.processing.decision import PredictionSets
+from classifier.processing.rules import in_sets
 
 COLUMNS = ["class", "images", "coverage", "coverage_low", "coverage_high", "size", "size_low"]
 COLUMNS += ["size_high", "threshold", "quantile"]

@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from classifier.processing.decision import ALWAYS, Decided, Decision, Reason, decide, in_sets
+from classifier.processing.decision import ALWAYS, Decision
+from classifier.processing.rules import Decided, Reason, decide, in_sets
 from classifier.processing.softmax import UNKNOWN
 
 

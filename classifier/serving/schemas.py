@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from classifier.inference.answer import Answer, Candidate
-from classifier.processing.decision import Reason
+from classifier.processing.rules import Reason
 from classifier.serving.uploads import FIELD
 
 _DECIMALS = 6

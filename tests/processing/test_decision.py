@@ -2,14 +2,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from classifier.processing.decision import (
-    Costs,
-    Decision,
-    PredictionSets,
-    decide,
-    expected_costs,
-    in_sets,
-)
+from classifier.processing.decision import Costs, Decision, PredictionSets
+from classifier.processing.rules import decide, expected_costs, in_sets
 
 NAMES = ["cat", "dog", "wolf"]
 GIVEN = np.array([[0.6, 0.3, 0.1], [0.2, 0.45, 0.35], [0.05, 0.05, 0.9]])
