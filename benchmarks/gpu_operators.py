@@ -21,7 +21,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from builders.gpu import Operations
+from builders.gpu import Operations  # pyright: ignore[reportMissingImports] - of the tests
 
 from classifier.models.backbones import build_torchvision
 
@@ -45,7 +45,9 @@ def _of_timm() -> Iterator[tuple[str, nn.Module, int]]:
     for family in timm.list_modules():
         if names := timm.list_models(module=family):
             network = timm.create_model(min(names, key=_size), num_classes=0)
-            yield min(names, key=_size), network, network.pretrained_cfg["input_size"][-1]
+            config = timm.models.get_pretrained_cfg(min(names, key=_size))
+            assert config is not None
+            yield min(names, key=_size), network, config.input_size[-1]
 
 
 def _of_torchvision() -> Iterator[tuple[str, nn.Module, int]]:

@@ -25,6 +25,7 @@ from classifier.evaluation.answer_report import (
 from classifier.evaluation.answers import Answers
 from classifier.metrics.classification import class_scores
 from classifier.plotting.figures import write_png
+from classifier.processing.decision import Decision
 from classifier.processing.images import Preprocessing
 
 
@@ -65,7 +66,7 @@ def test_predictions_name_the_image_and_both_classes(answers: Answers):
 def test_answers_below_a_confidence_are_unknown(answers: Answers):
     sure = [0.4, 0.6, 0.59, 0.7, 0.9, 0.6]
     answers.__dict__["confidence"] = np.array(sure)
-    table = predictions_table(answers, 0.6)
+    table = predictions_table(answers, Decision(reject_below=0.6))
     assert list(table.columns)[-1] == "answer"
     assert table["answer"].tolist() == ["unknown", "b, or so", "unknown", "b, or so", "a", "ç"]
 

@@ -37,7 +37,10 @@ def test_accuracy_of_the_neighbours_is_scikit_learns(bundle: Bundle, answers: An
     dataset = answers.dataset
     train = dataset.rows("train")
     peer = KNeighborsClassifier(
-        10, metric="cosine", weights=lambda distances: 1 - distances, algorithm="brute"
+        10,
+        metric="cosine",
+        weights=lambda distances: 1 - distances,  # pyright: ignore[reportArgumentType]
+        algorithm="brute",
     )
     peer.fit(features_of(bundle, answers, train), dataset.labels[train])
     expected = peer.score(features_of(bundle, answers, answers.rows), answers.labels)

@@ -3,16 +3,17 @@ import time
 import numpy as np
 
 from classifier.inference.latency import measure_in_turn, seconds_in_turn
+from classifier.inference.onnx_runtime import Outputs
 
 
 def test_slower_function_is_found_slower_and_calls_take_turns() -> None:
     called: list[str] = []
 
     def sleeping(name: str, seconds: float):
-        def predict(images: np.ndarray) -> np.ndarray:
+        def predict(images: np.ndarray) -> Outputs:
             called.append(name)
             time.sleep(seconds)
-            return images
+            return Outputs(images, None)
 
         return predict
 
@@ -26,9 +27,9 @@ def test_slower_function_is_found_slower_and_calls_take_turns() -> None:
 def test_figures_are_of_one_image_and_of_batches() -> None:
     sizes: set[int] = set()
 
-    def predict(images: np.ndarray) -> np.ndarray:
+    def predict(images: np.ndarray) -> Outputs:
         sizes.add(len(images))
-        return images
+        return Outputs(images, None)
 
     (speed,) = measure_in_turn({"it": predict}, np.zeros((5, 2, 2, 3), np.uint8), 32).values()
     assert sizes == {1, 32}

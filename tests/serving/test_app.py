@@ -17,6 +17,7 @@ from PIL import Image
 from pillow_heif import from_pillow
 
 from classifier.core.errors import UserError
+from classifier.inference.onnx_runtime import Outputs
 from classifier.inference.predict import Model, load_model
 from classifier.serving.app import build_app
 from classifier.serving.schemas import BatchPredictResponse, ModelInfo, PredictResponse
@@ -132,7 +133,7 @@ def test_one_heat_map_is_drawn_at_a_time(models: Path) -> None:
     model = load_model(models)
     started, go_on = threading.Event(), threading.Event()
 
-    def slow(images: np.ndarray) -> np.ndarray:
+    def slow(images: np.ndarray) -> Outputs:
         started.set()
         assert go_on.wait(30)
         return model.predictor(images)

@@ -7,6 +7,7 @@ import pytest
 from builders.colours import CLASSES, image_of, write_models
 
 from classifier.core.errors import UserError
+from classifier.inference.onnx_runtime import Outputs
 from classifier.inference.predict import Model, load_model
 from classifier.serving.inference_queue import BusyError, InferenceQueue, useful_batch_size
 
@@ -134,9 +135,9 @@ def test_batches_are_on_only_where_they_measure_better(
     """fixed, each: seconds of a call, and of every image in it."""
     now = 0.0
 
-    def predict(images: np.ndarray) -> np.ndarray:
+    def predict(images: np.ndarray) -> Outputs:
         nonlocal now
         now += fixed + each * len(images)
-        return images
+        return Outputs(images, None)
 
     assert useful_batch_size(predict, np.zeros((4, 2, 2, 3), np.uint8), lambda: now) == expected

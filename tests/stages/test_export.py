@@ -242,7 +242,7 @@ def test_onnx_is_never_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("spread", [0.1, 1.0, 50.0])
 def test_difference_of_logits_is_judged_by_their_spread(spread: float) -> None:
     agreement = Agreement(1.0, 1.0, 0.001 * max(1.0, spread))
-    one = Exported("onnx", "model.onnx", b"", lambda images: images, agreement)
+    one = Exported("onnx", "model.onnx", b"", lambda images: Outputs(images, None), agreement)
     check_agreement(one, 0.001, spread)
     with pytest.raises(UserError, match="differs from the PyTorch model"):
         check_agreement(one, 0.0009, spread)

@@ -143,7 +143,7 @@ def test_page_is_whole_and_needs_nothing_from_outside(project: tuple[Path, str])
     assert page.open == []
     assert not page.every("script", "link", "iframe", "object", "base")
     sources = [str(image["src"]) for image in page.every("img")]
-    assert len(sources) == 12
+    assert len(sources) == 14
     assert all(source.startswith("data:image/") for source in sources)
     assert "url(" not in PAGE.read_text("utf-8")
     anchors = {element["id"] for _, element in page.elements if "id" in element}
