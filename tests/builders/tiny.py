@@ -97,8 +97,8 @@ def tiny_section(**overrides: Any) -> dict[str, Any]:
     A head with a hidden layer is train.head: mlp.
     """
     section = _merged(_merged(_SECTIONS["train"], _TINY), overrides)
-    hidden = section["model"]["head"]["hidden"]
-    return section if hidden is None else section | {"head": "mlp"}
+    head = section["model"]["head"]
+    return section | {"head": "mlp"} if head and head["hidden"] else section
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,16 @@ from builders.tasks import Order, refuse, square, threads_and_process
 from classifier.core.errors import UserError
 from classifier.core.executors import ATTEMPTS, open_executor
 
+# A program that was started in the background ignores SIGINT, and so do those that it starts.
 STOPS = """
+import signal
 import sys
 from pathlib import Path
 from builders.tasks import wait_for_ever
 from classifier.core.executors import open_executor
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     files = [Path(sys.argv[1], str(number)) for number in range(2)]
     with open_executor(2, workers=2) as executor:
         list(executor.map(wait_for_ever, files))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 from itertools import pairwise
@@ -64,8 +65,10 @@ def test_predictions_name_the_image_and_both_classes(answers: Answers):
 
 
 def test_answers_below_a_confidence_are_unknown(answers: Answers):
-    sure = [0.4, 0.6, 0.59, 0.7, 0.9, 0.6]
-    answers.__dict__["confidence"] = np.array(sure)
+    sure = np.array([0.4, 0.6, 0.59, 0.7, 0.9, 0.6])
+    given = np.repeat(((1 - sure) / 2)[:, None], 3, axis=1)
+    given[np.arange(6), answers.predicted] = sure
+    answers = dataclasses.replace(answers, probabilities=given)
     table = predictions_table(answers, Decision(reject_below=0.6))
     assert list(table.columns)[-1] == "answer"
     assert table["answer"].tolist() == ["unknown", "b, or so", "unknown", "b, or so", "a", "ç"]

@@ -148,7 +148,7 @@ def test_page_is_whole_and_needs_nothing_from_outside(project: tuple[Path, str])
     assert "url(" not in PAGE.read_text("utf-8")
     anchors = {element["id"] for _, element in page.elements if "id" in element}
     links = [str(link["href"]) for link in page.every("a")]
-    assert len(links) == 10
+    assert len(links) == 14
     assert {link.removeprefix("#") for link in links} == anchors
 
 

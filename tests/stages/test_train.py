@@ -177,7 +177,7 @@ def test_wrong_params_are_refused_before_anything_is_written(
 
 def test_missing_data_is_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(project / "data/split")
-    with pytest.raises(UserError, match=r"data/split/images\.npy is missing"):
+    with pytest.raises(UserError, match=r"data/split/manifest\.csv is missing"):
         run_in(project, monkeypatch)
 
 
