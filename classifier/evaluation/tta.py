@@ -28,6 +28,9 @@ from classifier.processing.softmax import Merge, merge_views, probabilities
 from classifier.processing.spec import BundleSpec
 from classifier.processing.views import CENTRE, View, named_view
 
+# Images whose latency is measured: more take minutes with a large network.
+_TIMED_IMAGES = 32
+
 
 class TtaEvaluation(NamedTuple):
     """Results of the merged views on the test split, and of the centre crop alone.
@@ -166,7 +169,8 @@ def tta_policy(views: Sequence[View], params: TtaParams) -> TtaPolicy:
 
 def measure_latency(bundle: Bundle, evaluation: TtaEvaluation, batch_size: int) -> dict[str, float]:
     """Return the milliseconds per image: of the centre crop, then of all views, uncached."""
-    dataset, rows = evaluation.after.dataset, evaluation.after.rows[:batch_size]
+    rows = evaluation.after.rows[: min(batch_size, _TIMED_IMAGES)]
+    dataset = evaluation.after.dataset
     before, after = (
         milliseconds_per_image(bundle.model, dataset.images, rows, views)
         for views in ([evaluation.centre], evaluation.views)

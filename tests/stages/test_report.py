@@ -31,7 +31,7 @@ PAGE, CARD = Path("results/report.html"), Path("models/MODEL_CARD.md")
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder with all that the stage reads, and the verdict of tta_evaluate."""
+    """A folder with all that the stage reads and writes, and the verdict of tta_evaluate."""
     folder = tmp_path_factory.mktemp("project")
     make_project(folder, CLASSES, per_class=40)
     with pytest.MonkeyPatch.context() as patch:
@@ -52,6 +52,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         said: list[str] = []
         patch.setattr(tta_evaluate, "print", said.append, raising=False)
         tta_evaluate.main()
+        report.main()
     lines = [line for text in said for line in text.splitlines()]
     return folder, next(line for line in lines if line.startswith("Test-time"))
 
@@ -134,7 +135,6 @@ class Page(HTMLParser):
 
 
 def read_page() -> Page:
-    report.main()
     return Page(PAGE.read_text("utf-8"))
 
 
@@ -192,7 +192,6 @@ def test_both_say_what_the_stage_said_of_test_time_augmentation(project: tuple[P
 def test_a_second_run_gives_the_same_bytes_without_a_path_of_this_machine(
     project: tuple[Path, str],
 ):
-    report.main()
     first = PAGE.read_bytes(), CARD.read_bytes()
     report.main()
     assert (PAGE.read_bytes(), CARD.read_bytes()) == first
@@ -204,7 +203,6 @@ def test_a_second_run_gives_the_same_bytes_without_a_path_of_this_machine(
 def test_card_names_the_data_the_files_and_the_classes_with_few_images(
     project: tuple[Path, str],
 ):
-    report.main()
     card = CARD.read_text("utf-8")
     assert "ab" * 32 in card
     for name in ("model.json", "model.safetensors", "tta.json", "export/model.onnx"):
@@ -252,6 +250,7 @@ def test_stage_reads_exactly_what_dvc_yaml_says(project: tuple[Path, str]):
 
 
 def test_missing_file_is_reported(project: tuple[Path, str]):
+    PAGE.unlink()
     Path("results/evaluate/measures.csv").unlink()
     with pytest.raises(UserError, match=r"results/evaluate/measures\.csv is missing: `dvc repro`"):
         report.main()
