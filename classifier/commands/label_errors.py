@@ -29,8 +29,8 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     # PyTorch and scikit-learn are slow to import, which --help need not wait for.
     from classifier.core.files import write_csv  # noqa: PLC0415
-    from classifier.evaluation.label_errors import draw_label_errors, find_label_errors  # noqa: PLC0415
-    from classifier.evaluation.label_studio import Suggestion  # noqa: PLC0415
+    from classifier.evaluation.labels.label_errors import draw_label_errors, find_label_errors  # noqa: PLC0415
+    from classifier.evaluation.labels.label_studio import Suggestion  # noqa: PLC0415
     from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
     from classifier.models.prediction import load_trained  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415

@@ -31,13 +31,13 @@ def main(arguments: list[str]) -> None:
     folder: Path = options.folder
     # PyTorch is slow to import, which --help need not wait for.
     from classifier.core.files import write_csv  # noqa: PLC0415
-    from classifier.evaluation.label_next import (  # noqa: PLC0415
+    from classifier.evaluation.labels.label_next import (  # noqa: PLC0415
         choose,
         draw_chosen,
         look_at,
         ranking,
     )
-    from classifier.evaluation.label_studio import Suggestion  # noqa: PLC0415
+    from classifier.evaluation.labels.label_studio import Suggestion  # noqa: PLC0415
     from classifier.models.bundle import load_bundle  # noqa: PLC0415
     from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415

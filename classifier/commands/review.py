@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from classifier.data.dataset import Dataset
-    from classifier.evaluation.review import Case
+    from classifier.evaluation.labels.review import Case
     from classifier.models.bundle import Bundle
     from classifier.serving.review import Review, ReviewCase, Shown
 
@@ -42,8 +42,8 @@ def main(arguments: list[str]) -> None:
 def find_review(count: int | None) -> "Review":
     """Return the first `count` images to decide about, or all, without those decided before."""
     # PyTorch and pandas are slow to import, which --help need not wait for.
-    from classifier.evaluation.label_errors import label_features, held_out_probabilities  # noqa: PLC0415, I001
-    from classifier.evaluation.review import read_duplicates, review_cases  # noqa: PLC0415
+    from classifier.evaluation.labels.label_errors import label_features, held_out_probabilities  # noqa: PLC0415, I001
+    from classifier.evaluation.labels.review import read_duplicates, review_cases  # noqa: PLC0415
     from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
     from classifier.models.prediction import load_trained  # noqa: PLC0415
     from classifier.serving.review import Review  # noqa: PLC0415

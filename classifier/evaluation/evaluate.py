@@ -22,13 +22,13 @@ from classifier.evaluation.calibration_report import (
     coverage_table,
     reliability_figure,
 )
-from classifier.evaluation.costs import cost_lines
+from classifier.evaluation.decisions.costs import cost_lines
+from classifier.evaluation.decisions.outside import outside_lines, outside_measures
+from classifier.evaluation.decisions.prediction_sets import set_lines, set_measures
+from classifier.evaluation.decisions.rules import fit_rules, rules_tables
 from classifier.evaluation.feature_map import map_features
 from classifier.evaluation.galleries import confident_mistakes, least_confident_correct
-from classifier.evaluation.outside import outside_lines, outside_measures
 from classifier.evaluation.params import EvaluateParams
-from classifier.evaluation.prediction_sets import set_lines, set_measures
-from classifier.evaluation.rules import fit_rules, rules_tables
 from classifier.evaluation.slices import describe_worst, slices_table, worst_slice
 from classifier.metrics.calibration import Reliability, reliability, risk_coverage_curve
 from classifier.metrics.classification import balanced_accuracy, cross_entropy, top_accuracy

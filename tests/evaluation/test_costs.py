@@ -4,7 +4,7 @@ from builders.answers import answers_with
 from scipy import stats
 
 from classifier.core.errors import UserError
-from classifier.evaluation.costs import SAVED, cost_lines, costs_of, costs_table
+from classifier.evaluation.decisions.costs import SAVED, cost_lines, costs_of, costs_table
 from classifier.evaluation.params import CostParams
 
 CLASSES = ["cat", "dog", "wolf"]

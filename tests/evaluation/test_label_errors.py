@@ -9,7 +9,7 @@ from builders.tiny import CLASSES, contents, tiny_bundle, write_split
 
 from classifier.commands import label_errors
 from classifier.core.errors import UserError
-from classifier.evaluation.label_errors import held_out_probabilities, rank_label_errors
+from classifier.evaluation.labels.label_errors import held_out_probabilities, rank_label_errors
 
 
 def test_wrong_labels_come_first_and_only_confident_ones_are_sure() -> None:

@@ -9,7 +9,7 @@ from builders.tiny import contents, tiny_bundle
 
 from classifier.commands import label_next
 from classifier.core.errors import UserError
-from classifier.evaluation.label_next import choose
+from classifier.evaluation.labels.label_next import choose
 
 
 def test_unsure_images_that_differ_are_chosen_before_copies_and_sure_ones() -> None:

@@ -1,6 +1,6 @@
 from xml.etree import ElementTree
 
-from classifier.evaluation.label_studio import Suggestion, label_studio_tasks, labelling_page
+from classifier.evaluation.labels.label_studio import Suggestion, label_studio_tasks, labelling_page
 
 
 def test_task_names_the_image_as_local_storage_serves_it_and_the_suggestion() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from classifier.evaluation.outside import (
+from classifier.evaluation.decisions.outside import (
     FOREIGN,
     MEAN,
     LabelledOutputs,

@@ -2,7 +2,7 @@ import numpy as np
 from builders.answers import answers_with
 
 from classifier.evaluation.answers import Answers
-from classifier.evaluation.prediction_sets import (
+from classifier.evaluation.decisions.prediction_sets import (
     ALL,
     UNSEEN,
     fit_sets,

@@ -7,7 +7,7 @@ from builders.tiny import write_split
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
-from classifier.evaluation.review import read_duplicates, review_cases
+from classifier.evaluation.labels.review import read_duplicates, review_cases
 
 COLUMNS = ["path", "class", "split", "other_path", "other_class", "other_split"]
 COLUMNS += ["kind", "contradiction", "leak"]

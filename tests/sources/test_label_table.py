@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from classifier.core.errors import UserError
-from classifier.evaluation.label_studio import Suggestion, label_studio_tasks
+from classifier.evaluation.labels.label_studio import Suggestion, label_studio_tasks
 from classifier.sources.labelling.label_table import label_by_table
 from classifier.sources.labelling.labels import KeptOut, Labels
 from classifier.sources.tables import SeenFile

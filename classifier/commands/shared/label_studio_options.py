@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from classifier.evaluation.label_studio import Suggestion
+    from classifier.evaluation.labels.label_studio import Suggestion
 
 
 def add_label_studio_options(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def write_label_studio(
     if not options.label_studio:
         return
     from classifier.core.files import json_bytes, write_bytes  # noqa: PLC0415
-    from classifier.evaluation.label_studio import (  # noqa: PLC0415
+    from classifier.evaluation.labels.label_studio import (  # noqa: PLC0415
         label_studio_tasks,
         labelling_page,
     )

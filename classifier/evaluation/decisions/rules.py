@@ -9,19 +9,19 @@ import pandas as pd
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import Answers
-from classifier.evaluation.costs import COLUMNS as COST_COLUMNS
-from classifier.evaluation.costs import costs_of, costs_table
-from classifier.evaluation.outside import COLUMNS as OUTSIDE_COLUMNS
-from classifier.evaluation.outside import (
+from classifier.evaluation.decisions.costs import COLUMNS as COST_COLUMNS
+from classifier.evaluation.decisions.costs import costs_of, costs_table
+from classifier.evaluation.decisions.outside import COLUMNS as OUTSIDE_COLUMNS
+from classifier.evaluation.decisions.outside import (
     LabelledOutputs,
     Splits,
     fit_score,
     outside_table,
     outside_threshold,
 )
+from classifier.evaluation.decisions.prediction_sets import COLUMNS as SET_COLUMNS
+from classifier.evaluation.decisions.prediction_sets import fit_sets, sets_table
 from classifier.evaluation.params import EvaluateParams
-from classifier.evaluation.prediction_sets import COLUMNS as SET_COLUMNS
-from classifier.evaluation.prediction_sets import fit_sets, sets_table
 from classifier.metrics.conformal import SetThresholds
 from classifier.metrics.outside import OutsideScore
 from classifier.models.bundle import Bundle

@@ -13,7 +13,7 @@ import pandas as pd
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
-from classifier.evaluation.label_errors import rank_label_errors
+from classifier.evaluation.labels.label_errors import rank_label_errors
 
 NEIGHBOURS = 6
 

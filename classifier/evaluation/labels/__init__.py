@@ -1,0 +1,1 @@
+"""Which labels a person should look at, or give next."""
