@@ -1,34 +1,12 @@
-import unicodedata
 from typing import Any
 
 import pytest
-from builders.sources import local_params
+from builders.folders import facts, places, read_folders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifier.core.errors import UserError
-from classifier.sources.labelling.labels import KeptOut, Labels
-from classifier.sources.labelling.layout import label_by_folders
-from classifier.sources.tables import SeenFile
-
-
-def read(*paths: str, folders: tuple[str, ...] = (), **changes: Any) -> Labels:
-    """The labels of these files; what has no ending .png is no image."""
-    files = [
-        SeenFile(path, 1, "image" if path.endswith(".png") else "no image")
-        for path in sorted(paths)
-    ]
-    return label_by_folders(files, folders, local_params("folder", "pets", **changes))
-
-
-def facts(*paths: str, **changes: Any) -> dict[str, tuple[str, str]]:
-    images = read(*paths, **changes).images
-    return {image.path: (image.class_name, image.split) for image in images}
-
-
-def places(*paths: str, **changes: Any) -> set[tuple[str, str]]:
-    """Class and split of the images; one word where no split is given."""
-    return set(facts(*paths, **changes).values())
+from classifier.sources.labelling.labels import KeptOut
 
 
 def test_class_is_the_folder() -> None:
@@ -98,7 +76,7 @@ def test_splits_below_groups_of_classes_are_honoured_and_the_groups_asked_about(
         for name in names
     ]
     with pytest.raises(UserError, match=r"set download\.class_level to 1 or 2"):
-        read(*paths)
+        read_folders(*paths)
     assert places(*paths, class_level=2) == {
         (name, split) for name in ("cat", "dog", "owl", "emu") for split in ("train", "test")
     }
@@ -113,14 +91,14 @@ def test_a_class_may_have_the_name_of_a_split_in_its_name(names: tuple[str, str]
 def test_classes_named_like_splits_stop_until_class_level_says_so(names: tuple[str, ...]) -> None:
     paths = [f"{name}/1.png" for name in names]
     with pytest.raises(UserError, match=r"images without a folder for each class: .+class_level"):
-        read(*paths)
+        read_folders(*paths)
     assert places(*paths, class_level=1) == {(name, "") for name in names}
 
 
 def test_named_splits_are_taken_wherever_they_lie() -> None:
     paths = [f"data/{part}/{name}" for part in ("a", "b", "c") for name in BOTH]
     splits = {"train": ["a", "data/b"], "test": "c"}
-    labels = read(*paths, splits=splits)
+    labels = read_folders(*paths, splits=splits)
     assert {(image.path[5], image.split) for image in labels.images} == {
         ("a", "train"), ("b", "train"), ("c", "test"),
     }  # fmt: skip
@@ -130,7 +108,7 @@ def test_named_splits_are_taken_wherever_they_lie() -> None:
 
 def test_images_outside_the_named_splits_take_no_part() -> None:
     paths = [f"{part}/{name}" for part in ("a", "b", "old") for name in BOTH]
-    labels = read(*paths, splits={"train": "a", "test": "b"})
+    labels = read_folders(*paths, splits={"train": "a", "test": "b"})
     reason = KeptOut("unlabelled", "download.splits does not name old/")
     assert labels.kept_out == {f"old/{name}": reason for name in BOTH}
     assert len(labels.images) == 4
@@ -147,7 +125,7 @@ def test_images_outside_the_named_splits_take_no_part() -> None:
 )  # fmt: skip
 def test_wrong_names_of_splits_are_refused(splits: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        read(*(f"{part}/{name}" for part in "ab" for name in BOTH), splits=splits)
+        read_folders(*(f"{part}/{name}" for part in "ab" for name in BOTH), splits=splits)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +134,7 @@ def test_wrong_names_of_splits_are_refused(splits: dict[str, Any], sentence: str
      ("Testing/1.png", "Testing"), ("unlabelled/1.png", "unlabelled")],
 )  # fmt: skip
 def test_images_of_a_competition_without_labels_take_no_part(flat: str, top: str) -> None:
-    labels = read(*(f"train/{name}" for name in BOTH), flat)
+    labels = read_folders(*(f"train/{name}" for name in BOTH), flat)
     assert labels.kept_out == {flat: KeptOut("unlabelled", f"{top}/ has no folders of classes")}
     assert {image.split for image in labels.images} == {"train"}
     assert any("`classifier predict` can answer later" in line for line in labels.lines)
@@ -165,7 +143,7 @@ def test_images_of_a_competition_without_labels_take_no_part(flat: str, top: str
 
 def test_images_to_predict_are_known_by_the_words_of_the_splits_beside_them() -> None:
     paths = [f"seg_{part}/seg_{part}/{name}" for part in ("train", "test") for name in BOTH]
-    labels = read(*paths, "seg_pred/seg_pred/1.png")
+    labels = read_folders(*paths, "seg_pred/seg_pred/1.png")
     assert list(labels.kept_out) == ["seg_pred/seg_pred/1.png"]
 
 
@@ -176,7 +154,7 @@ YEARS = [f"{name}/{year}/1.png" for name in ("cat", "dog") for year in (2021, 20
 
 def test_nested_folders_stop_with_all_readings() -> None:
     with pytest.raises(UserError) as caught:
-        read(*YEARS)
+        read_folders(*YEARS)
     assert str(caught.value) == (
         "the folders can be read in several ways, as 2 classes by the first folder (cat 2, dog 2) "
         "or 2 classes by the second folder (2021 2, 2022 2): set download.class_level to 1 or 2; "
@@ -193,7 +171,7 @@ def test_class_level_decides() -> None:
 def test_a_class_within_a_class_is_asked_about() -> None:
     paths = ["cat/1.png", "cat/kittens/2.png", "dog/1.png"]
     with pytest.raises(UserError) as caught:
-        read(*paths)
+        read_folders(*paths)
     assert "2 classes by the first folder (cat 2, dog 1)" in str(caught.value)
     assert "3 classes by the innermost folder (cat 1, dog 1, kittens 1)" in str(caught.value)
     assert "are splits" not in str(caught.value)
@@ -203,9 +181,9 @@ def test_a_class_within_a_class_is_asked_about() -> None:
 
 def test_level_deeper_than_the_folders_is_refused() -> None:
     with pytest.raises(UserError, match=r"is 2, but the images in cat/ lie only 1 deep"):
-        read("cat/1.png", "dog/big/1.png", class_level=2)
+        read_folders("cat/1.png", "dog/big/1.png", class_level=2)
     with pytest.raises(UserError, match="levels begin with 1"):
-        read(*BOTH, class_level=0)
+        read_folders(*BOTH, class_level=0)
 
 
 @given(
@@ -242,7 +220,7 @@ def test_each_image_has_a_label_or_a_reason_or_the_stage_stops(
     paths: set[str], level: int | None, splits: dict[str, str] | None
 ) -> None:
     try:
-        labels = read(*paths, class_level=level, splits=splits)
+        labels = read_folders(*paths, class_level=level, splits=splits)
     except UserError:
         return
     assert sorted([*(image.path for image in labels.images), *labels.kept_out]) == sorted(paths)
@@ -271,74 +249,41 @@ def test_each_image_has_a_label_or_a_reason_or_the_stage_stops(
 )  # fmt: skip
 def test_what_folders_cannot_say_is_refused(paths: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        read(*paths)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [("Cat", "cat"), ("dog ", "dog"), ("\uff23at", "cat"), ("a  b", "a b"), ("Straße", "STRASSE")],
-)
-def test_classes_that_look_alike_are_refused_with_their_numbers(one: str, other: str) -> None:
-    with pytest.raises(UserError, match=r"\('?.+\(\d images?\) differ only in capital") as caught:
-        read(f"{one}/1.png", f"{one}/2.png", f"{other}/1.png", "emu/1.png")
-    assert f"{one!r} (2 images)" in str(caught.value)
-    assert f"{other!r} (1 image)" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "name", ["a\u200cb", "👩\u200d🔬", "a\u00a0b", "日本\u3000語", "$x$", "50%"]
-)
-def test_classes_may_have_names_of_any_script(name: str) -> None:
-    assert places(f"{name}/1.png", "cat/1.png") == {(name, ""), ("cat", "")}
-
-
-def test_letters_that_only_look_alike_stay_apart() -> None:
-    cyrillic = unicodedata.lookup("CYRILLIC SMALL LETTER A")
-    assert len(places(f"c{cyrillic}t/1.png", "cat/1.png")) == 2
-
-
-def test_a_class_named_like_the_answer_for_no_class_is_refused() -> None:
-    with pytest.raises(UserError, match="a class is called unknown, and so is the answer"):
-        read("unknown/1.png", "cat/1.png")
-
-
-def test_a_class_named_like_the_word_for_no_part_is_refused() -> None:
-    with pytest.raises(UserError, match=r"called exclude, .* data/corrections\.csv .*1 image out"):
-        read("exclude/1.png", "dog/1.png")
+        read_folders(*paths)
 
 
 def test_an_empty_class_folder_and_one_without_images_are_named() -> None:
     with pytest.raises(UserError, match=r"the folder emu/ lies beside .+, and holds nothing"):
-        read(*BOTH, folders=("cat", "dog", "emu"))
+        read_folders(*BOTH, folders=("cat", "dog", "emu"))
     with pytest.raises(UserError, match=r"the folder emu/ .+ holds 2 files but no image"):
-        read(*BOTH, "emu/1.mov", "emu/more/2.mov")
+        read_folders(*BOTH, "emu/1.mov", "emu/more/2.mov")
     with pytest.raises(UserError, match=r"the folder train/emu/ .+ holds nothing"):
-        read(*(f"train/{name}" for name in BOTH), folders=("train", "train/emu"))
+        read_folders(*(f"train/{name}" for name in BOTH), folders=("train", "train/emu"))
 
 
 def test_empty_folders_elsewhere_do_not_matter() -> None:
-    read(*BOTH, folders=("cat", "cat/empty"))
+    read_folders(*BOTH, folders=("cat", "cat/empty"))
     paths = [f"{split}/{name}" for split in ("train", "test") for name in BOTH]
-    read(*paths[:3], folders=("test/dog",))  # the class has images elsewhere
-    read("pets/cat/1.png", "pets/dog/1.png", "notes/readme.txt")
+    read_folders(*paths[:3], folders=("test/dog",))  # the class has images elsewhere
+    read_folders("pets/cat/1.png", "pets/dog/1.png", "notes/readme.txt")
 
 
 # What is said
 
 
 def test_lines_name_classes_and_splits() -> None:
-    assert read("cat/1.png", "cat/2.png", "dog/1.png").lines == [
+    assert read_folders("cat/1.png", "cat/2.png", "dog/1.png").lines == [
         "2 classes: cat 2, dog 1 (from the first folder)",
         "the data gives no splits: train, val and test are drawn",
     ]
     paths = [f"{split}/{name}" for split in ("train", "dev", "Test") for name in BOTH]
-    assert read(*paths).lines == [
+    assert read_folders(*paths).lines == [
         "2 classes: cat 3, dog 3 (from the first folder)",
         "splits: train 2 (train), val 2 (dev), test 2 (Test)",
     ]
 
 
 def test_of_many_classes_ten_are_named() -> None:
-    (line, *_) = read(*(f"class {i:02d}/1.png" for i in range(12))).lines
+    (line, *_) = read_folders(*(f"class {i:02d}/1.png" for i in range(12))).lines
     assert line.startswith("12 classes: class 00 1, ")
     assert line.endswith("class 09 1, and 2 more (from the first folder)")

@@ -1,10 +1,8 @@
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any
 
 import pytest
+from builders.draws import counts_of, draw, images_of, moved
 from builders.splits import split_params
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,39 +12,14 @@ from classifier.data.dataset import SPLITS, Split
 from classifier.splitting.assignment import (
     assign,
     check_class_sizes,
-    expected_sizes,
     without_untrained,
 )
 from classifier.splitting.raw_images import (
-    RawImage,
     without_excluded,
     without_small,
 )
 
 FRACTIONS: dict[Split, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
-
-
-def draw(
-    images: Sequence[RawImage], groups: Sequence[int] | None = None, **changes: Any
-) -> list[Split]:
-    """The splits of images whose content is a function of their path."""
-    keys = [hashlib.sha256(image.path.encode()).digest() for image in images]
-    return assign(images, keys, split_params(**changes), groups)
-
-
-def images_of(sizes: dict[str, int], given: Split | None = None) -> list[RawImage]:
-    """The given number of images of each class, sorted by path."""
-    folder = f"{given}/" if given else ""
-    return sorted(
-        RawImage(f"{folder}{name}/{i:04d}.png", name, given)
-        for name, size in sizes.items()
-        for i in range(size)
-    )
-
-
-def counts_of(images: list[RawImage], splits: list[Split]) -> Counter[tuple[str, Split]]:
-    pairs = zip(images, splits, strict=True)
-    return Counter((image.class_name, split) for image, split in pairs)
 
 
 def test_excluded_classes_are_left_out() -> None:
@@ -72,15 +45,6 @@ def test_less_than_two_classes_are_refused() -> None:
         without_small(images_of({"cat": 9, "dog": 2}), 3)
     with pytest.raises(UserError, match="found: none"):
         without_small([], 3)
-
-
-def moved(before: list[RawImage], after: list[RawImage], **changes: Any) -> int:
-    """The number of images in both data sets that are in another split."""
-    old, new = (
-        {image.path: split for image, split in zip(of, draw(of, **changes), strict=True)}
-        for of in (before, after)
-    )
-    return sum(old[path] != new[path] for path in old.keys() & new.keys())
 
 
 FRACTIONS_OF_ALL_KINDS = st.tuples(st.integers(1, 60), st.integers(1, 39)).map(
@@ -306,63 +270,3 @@ def test_given_splits_stay_whatever_the_groups() -> None:
     splits = draw(images, [int(row in (0, 6, 7)) for row in range(len(images))])
     assert splits[0] == "test"
     assert splits[6] == splits[7] != "test"
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(2, 6), st.lists(st.integers(0, 9), min_size=40, max_size=40), st.integers(0, 99))
-def test_every_image_is_in_the_test_split_of_one_fold(
-    folds: int, drawn: list[int], seed: int
-) -> None:
-    images = images_of({"cat": 60, "dog": 60})
-    groups = [number if number < 4 else 0 for number in drawn] + [0] * 80
-    draws = [draw(images, groups, folds=folds, fold=fold, seed=seed) for fold in range(folds)]
-    for row in range(120):
-        assert [of[row] for of in draws].count("test") == 1
-    for of in draws:
-        for number in set(groups) - {0}:
-            assert len({of[row] for row in range(120) if groups[row] == number}) == 1
-
-
-@pytest.mark.parametrize("folds", [2, 3, 5])
-def test_folds_are_equal_and_val_is_drawn_from_the_rest(folds: int) -> None:
-    images = images_of({"cat": 62, "dog": 31})
-    vals = []
-    for fold in range(folds):
-        splits = draw(images, folds=folds, fold=fold)
-        counts = counts_of(images, splits)
-        for name, size in (("cat", 62), ("dog", 31)):
-            assert abs(counts[name, "test"] - size / folds) < 1
-            rest = size - counts[name, "test"]
-            assert abs(counts[name, "val"] - rest / 8) < 1
-        vals.append({row for row, split in enumerate(splits) if split == "val"})
-        check = expected_sizes(images, split_params(folds=folds, fold=fold))
-        assert +check == counts
-    assert all(not one & other for one, other in pairwise(vals))
-
-
-def test_an_added_image_moves_few_others_between_folds() -> None:
-    whole = images_of({"cat": 101, "dog": 40})
-    for row in range(0, 101, 10):
-        without = [*whole[:row], *whole[row + 1 :]]
-        assert moved(without, whole, folds=5, fold=2) <= 8
-
-
-def test_folds_of_data_with_its_own_test_split_are_refused() -> None:
-    images = sorted(images_of({"cat": 20, "dog": 20}, "train") + images_of({"cat": 9}, "test"))
-    with pytest.raises(UserError, match="but the data gives its own test or val images"):
-        draw(images, folds=5)
-    with pytest.raises(UserError, match="but the data gives its own test or val images"):
-        check_class_sizes(images, split_params(folds=5))
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"folds": 5, "fold": 5}, "split.fold is 5: it must be 0 to 4"),
-        ({"fold": 1}, "split.fold is 1: it must be 0, since split.folds is null"),
-        ({"folds": 1}, "split.folds is 1"),
-    ],
-)
-def test_fold_that_there_is_not_is_refused(changes: dict[str, int], sentence: str) -> None:
-    with pytest.raises(UserError, match=sentence):
-        split_params(**changes)
