@@ -13,6 +13,7 @@ from functools import cache
 os.environ["MPLBACKEND"] = "agg"
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,6 +25,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 __all__ = [
+    "Artist",
     "Axes",
     "Axis",
     "FT2Font",

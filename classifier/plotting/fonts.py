@@ -6,10 +6,20 @@ every machine. Others, such as Chinese and Japanese, come from a font of the sys
 
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
-from classifier.plotting.agg import Figure, FontEntry, FT2Font, Text, findfont, installed_fonts
+from classifier.plotting.agg import (
+    Artist,
+    Axes,
+    Axis,
+    Figure,
+    FontEntry,
+    FT2Font,
+    Text,
+    findfont,
+    installed_fonts,
+)
 
 _FIRST = "DejaVu Sans"
 # Draws a box for every letter there is.
@@ -40,14 +50,27 @@ def use_fallback_fonts(figure: Figure) -> None:
 
     Letters that no installed font has become question marks.
     """
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
+    for text in _texts(figure):
         shown = text.get_text()
         if missing := frozenset(_letters(shown) - _charset(_FIRST)):
             families, found = _fallback(missing)
             unknown = missing - found
             text.set_text("".join("?" if letter in unknown else letter for letter in shown))
             text.set_fontfamily([_FIRST, *families])
+
+
+def _texts(artist: Artist) -> Iterator[Text]:
+    """Yield the texts in an artist that are drawn.
+
+    `Figure.findobj` would make the ticks of axes that are switched off: a quarter of the time that
+    a sheet of images takes.
+    """
+    if isinstance(artist, Text):
+        yield artist
+    is_off = isinstance(artist, Axes) and not artist.axison
+    for child in artist.get_children():
+        if not (is_off and isinstance(child, Axis)):
+            yield from _texts(child)
 
 
 def _drawable(names: Iterable[str]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from classifier.sources import tables
 from classifier.splitting.params import SplitParams
 from classifier.splitting.split import split
 
-ROOT = Path(__file__).parents[2]
+_SECTION = read_params(Path(__file__).parents[2] / "params.yaml")["split"]
 
 LIMITS: dict[str, Any] = {
     "min_side": 20,
@@ -41,7 +41,7 @@ _SMALL: dict[str, Any] = {
 
 def split_section(**changes: Any) -> dict[str, Any]:
     """Section `split` of params.yaml for small data, with these changes."""
-    return read_params(ROOT / "params.yaml")["split"] | _SMALL | changes
+    return _SECTION | _SMALL | changes
 
 
 def split_params(**changes: Any) -> SplitParams:
