@@ -13,7 +13,6 @@ import csv
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -21,6 +20,7 @@ from typing import NoReturn, TextIO
 from classifier.commands.shared.model_options import add_model_options, open_model
 from classifier.commands.shared.options import positive
 from classifier.core.errors import UserError
+from classifier.core.text import escape_name
 from classifier.inference.answer import Answer
 from classifier.inference.batch import Outcome, classify_all
 from classifier.inference.image_files import describe_search, find_images, read_images
@@ -74,19 +74,6 @@ def _write_all(
         if options.plot is not None and len(drawn) < _MOST_DRAWN:
             drawn.append(outcome)
     return drawn, used, failed
-
-
-def escape_name(name: str) -> str:
-    r"""Return a name with control characters written as in Python, such as `\n` and `\x1b`.
-
-    A name may hold line breaks, sequences that steer a terminal, and bytes that are no text.
-    """
-    return "".join(
-        character.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-        else character
-        for character in name
-    )
 
 
 def _with_bar(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:

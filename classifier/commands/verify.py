@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from classifier.core.errors import UserError
-from classifier.inference.golden import read_golden
+from classifier.inference.golden_files import read_golden
 from classifier.inference.latency import measure_in_turn
 from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.onnx_runtime import Predictor, load_exported

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from classifier.core.config import Params
 from classifier.core.errors import UserError
 from classifier.data.augment import AugmentParams
+from classifier.processing.decision import MAX_VIEWS
 from classifier.processing.softmax import Merge
 from classifier.processing.views import expand_views, named_view
 
@@ -64,7 +65,7 @@ class TtaParams(Params):
     merge: Merge
     search: Literal["none", "greedy"]
     candidates: list[str]
-    max_views: int = Field(ge=2)
+    max_views: int = Field(ge=2, le=MAX_VIEWS)
 
     @field_validator("views", "candidates")
     @classmethod

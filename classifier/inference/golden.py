@@ -6,20 +6,15 @@ the probabilities, outside scores and labels that each file gave to both where i
 ONNX Runtime and NumPy only.
 """
 
-import io
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from classifier.core.errors import UserError
-from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.onnx_runtime import Outputs, Predictor
 from classifier.processing.rules import decide, expected_costs, is_outside, largest_cost
-from classifier.processing.softmax import DECISION, Merge, mean_outside, merge_views
+from classifier.processing.softmax import Merge, mean_outside, merge_views
 
 if TYPE_CHECKING:
     from classifier.processing.decision import Decision
@@ -158,8 +153,10 @@ class Golden:
         """Compare what `predict` gives with what is expected of the file; return it in words.
 
         Raises:
-            UserError: where it does not agree.
+            UserError: where it does not agree, or where nothing is expected of the file.
         """
+        if file not in self.expected or file not in self.tolerances:
+            raise UserError("it has no golden answers.")
         pairs = zip(self.inputs.answers(predict), self.expected[file], strict=True)
         replays = [self.compare(file, given, expected) for given, expected in pairs]
         largest = max(replay.largest_outside_difference for replay in replays)
@@ -218,51 +215,3 @@ def _largest_difference(given: np.ndarray | None, expected: np.ndarray | None) -
     differences = np.abs(given - expected)
     # NaN, which passes no comparison, is a difference too.
     return float("inf") if np.isnan(differences).any() else float(differences.max())
-
-
-def read_golden(folder: Path) -> Golden:
-    """Read the golden images of the export in `folder`.
-
-    Raises:
-        UserError: as `read_exported` does.
-    """
-    content = json.loads(read_exported(folder, EXPECTED))
-    images, tta_images = (
-        np.load(io.BytesIO(read_exported(folder, file)), allow_pickle=False)
-        for file in (IMAGES, TTA_IMAGES)
-    )
-    inputs = GoldenInputs(
-        images,
-        tta_images,
-        classes=content["classes"],
-        temperature=content["temperature"],
-        merge=content["merge"],
-        decision=_rules(read_exported(folder, DECISION)),
-    )
-    entries = read_manifest(folder).items()
-    tolerances = {file: one.tolerance for file, one in entries if one.tolerance is not None}
-    expected = {
-        file: (_expected(content, "", file), _expected(content, "tta_", file))
-        for file in content["probabilities"]
-    }
-    return Golden(inputs, expected, tolerances)
-
-
-def _rules(content: bytes) -> "Decision":
-    """Return `decision.json` as it was exported; its hash is that of the manifest.
-
-    The schema needs pydantic, which is not installed wherever an export is verified.
-    """
-    absent = {"outside_above": None, "sets": None, "costs": None}
-    rules = absent | json.loads(content)
-    costs = rules["costs"] and SimpleNamespace(**rules["costs"])
-    return cast("Decision", SimpleNamespace(**rules | {"costs": costs}))
-
-
-def _expected(content: dict[str, Any], prefix: str, file: str) -> GoldenAnswers:
-    # An export of a version without outside scores has none.
-    outside = content.get(f"{prefix}outside", {}).get(file)
-    return GoldenAnswers(
-        np.array(content[f"{prefix}probabilities"][file]),
-        None if outside is None else np.array(outside),
-    )

@@ -7,12 +7,15 @@ checked. Needs only the standard library.
 
 import hashlib
 import json
+import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from classifier.core.errors import UserError
 
 MANIFEST = "manifest.json"
+# Of a file beside the manifest: no path, no hidden file, nothing that steers a terminal.
+_FILE_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)
 
 
 class Entry(NamedTuple):
@@ -62,18 +65,47 @@ def read_manifest(folder: Path) -> dict[str, Entry]:
     """Read the entries by file name.
 
     Raises:
-        UserError: where there is no readable manifest.
+        UserError: where there is no readable manifest, or where it names a file that does not lie
+            in the folder itself.
     """
     path = folder / MANIFEST
     try:
-        files = json.loads(path.read_text("utf-8"))["files"]
-        return {file: Entry(**entry) for file, entry in files.items()}
+        content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run the export stage, or `dvc checkout`.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    try:
+        files = parse_json(content)["files"]
+        entries = {file: Entry(**entry) for file, entry in files.items()}
+        for file, entry in entries.items():
+            _check_entry(file, entry)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} is no manifest of an export: run the export stage, or `dvc checkout`."
+            f"{path} is no manifest of an export ({error}): run the export stage, or "
+            "`dvc checkout`."
         ) from None
+    return entries
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse JSON as its standard says, without `NaN` and `Infinity`; raise ValueError."""
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name} is no number in JSON")
+
+    try:
+        return json.loads(content, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("lists in lists without an end") from None
+
+
+def _check_entry(file: str, entry: Entry) -> None:
+    """Raise ValueError where a name or a value cannot be in a manifest."""
+    if not _FILE_NAME.fullmatch(file) or file == MANIFEST:
+        raise ValueError(f"{file!r} is no name of a file in this folder")
+    if not re.fullmatch("[0-9a-f]{64}", entry.sha256):
+        raise ValueError(f"the hash of {file} is no SHA-256")
+    if entry.tolerance is not None and not 0 < entry.tolerance <= 1:
+        raise ValueError(f"the tolerance of {file} is not between 0 and 1")
 
 
 def read_exported(folder: Path, file: str) -> bytes:
@@ -87,15 +119,14 @@ def read_exported(folder: Path, file: str) -> bytes:
         raise UserError(
             f"{file} is not in {folder / MANIFEST}, so it is not opened: run the export stage."
         )
-    try:
-        content = (folder / file).read_bytes()
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder / file} is missing, but {MANIFEST} names it: copy the whole folder again."
-        ) from None
+    path = folder / file
+    # A pipe or a device would be read for ever.
+    if not path.is_file():
+        raise UserError(f"{path} is missing, but {MANIFEST} names it: copy the whole folder again.")
+    content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != entries[file].sha256:
         raise UserError(
-            f"{folder / file} is not what the export wrote (its SHA-256 differs from that in "
+            f"{path} is not what the export wrote (its SHA-256 differs from that in "
             f"{MANIFEST}), so it is not opened: copy it again, or run the export stage."
         )
     return content

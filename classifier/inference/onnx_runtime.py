@@ -1,6 +1,7 @@
 """Run an ONNX file on the CPU. Needs ONNX Runtime and NumPy only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,13 +33,20 @@ Predictor = Callable[[np.ndarray], Outputs]
 
 
 def load_onnx(content: bytes, threads: int = 0) -> Predictor:
-    """Load a file as a function; with 0 threads, ONNX Runtime uses one for each core."""
-    session = _session(content, threads, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
+    """Load a file as a function; with 0 threads, ONNX Runtime uses one for each core.
 
+    Raises:
+        UserError: where this ONNX Runtime cannot run it; so does the function.
+    """
+    with _as_sentence():
+        session = _session(content, threads, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
     names = [output.name for output in session.get_outputs()]
+    if not {LOGITS} <= {*names} <= {LOGITS, OUTSIDE}:
+        raise UserError(f"its outputs are {', '.join(names)} instead of {LOGITS} and {OUTSIDE}.")
 
     def predict(images: np.ndarray) -> Outputs:
-        given = session.run(names, {INPUT: images})
+        with _as_sentence():
+            given = session.run(names, {INPUT: images})
         return Outputs(**dict(zip(names, map(np.asarray, given), strict=True)))
 
     return predict
@@ -50,9 +58,14 @@ def load_exported(folder: Path, file: str, threads: int = 0) -> Predictor:
     Raises:
         UserError: where the file is not what the manifest says, or this ONNX Runtime cannot run it.
     """
-    content = read_exported(folder, file)
+    return load_onnx(read_exported(folder, file), threads)
+
+
+@contextmanager
+def _as_sentence() -> Iterator[None]:
+    """Turn an error of ONNX Runtime into a UserError."""
     try:
-        return load_onnx(content, threads)
+        yield
     # The classes of its errors have no base of their own and no public names.
     except Exception as error:
         reason = str(error).splitlines()[0]

@@ -25,7 +25,14 @@ from classifier.inference.image_inputs import ImageInput, decode_input
 from classifier.inference.manifest import MANIFEST, read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Predictor, load_exported
 from classifier.inference.openvino_runtime import load_openvino
-from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy, parse_travelling
+from classifier.processing.decision import (
+    TTA_POLICY,
+    Decision,
+    TtaPolicy,
+    check_class_count,
+    first_problem,
+    parse_travelling,
+)
 from classifier.processing.images import DecodedImage, read_image
 from classifier.processing.softmax import DECISION, Merge, mean_outside, merge_views
 from classifier.processing.spec import DESCRIPTION, BundleSpec
@@ -165,7 +172,9 @@ def load_model(
         spec, predictor, version = _load_export(export, file, runtime, threads)
         _check_not_stale(folder, export, [DESCRIPTION, DECISION, *([TTA_POLICY] if tta else [])])
         read = partial(read_exported, export)
+    _check_outputs(folder, spec, predictor)
     decision = parse_travelling(read(DECISION), Decision, DECISION, "evaluate")
+    check_class_count(decision, len(spec.classes))
     told = {"reject_below": reject_below, "outside_above": outside_above}
     chosen = {name: value for name, value in told.items() if value is not None}
     decision = decision.model_copy(update=chosen)
@@ -206,16 +215,35 @@ def _load_export(
         )
     try:
         spec = BundleSpec.model_validate_json(read_exported(export, DESCRIPTION))
-    except ValidationError:
+    except ValidationError as error:
         raise UserError(
-            f"{export / DESCRIPTION} describes a model of another version of this program: run "
-            "the export stage again."
+            f"{export / DESCRIPTION} describes no model of this version of the program "
+            f"({first_problem(error)}): run the export stage again."
         ) from None
     if runtime == "openvino":
         predictor = load_openvino(read_exported(export, file), threads)
     else:
         predictor = load_exported(export, file, threads)
     return spec, predictor, entries[file].sha256[:12]
+
+
+def _check_outputs(folder: Path, spec: BundleSpec, predictor: Predictor) -> None:
+    """Show the network an image, and raise UserError where its outputs are not those described."""
+    side, classes = spec.input_size, len(spec.classes)
+    try:
+        outputs = predictor(np.zeros((1, side, side, 3), np.uint8))
+    # Each runtime has errors of its own for an image of another size.
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"the network in {folder} takes no images of {side} pixels, as {DESCRIPTION} says "
+            f"({reason}): run the export stage again, or `dvc checkout`."
+        ) from error
+    if outputs.logits.shape != (1, classes):
+        raise UserError(
+            f"the network in {folder} has {outputs.logits.shape[-1]} outputs, but {DESCRIPTION} "
+            f"names {classes} classes: run the export stage again, or `dvc checkout`."
+        )
 
 
 def _check_not_stale(folder: Path, export: Path, files: Sequence[str]) -> None:

@@ -9,9 +9,11 @@ from typing import ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from classifier.core.errors import UserError
-from classifier.processing.softmax import Merge
+from classifier.processing.softmax import DECISION, Merge
 
 TTA_POLICY = "tta.json"
+# More views would only cost time; the search of tta_evaluate merges far fewer.
+MAX_VIEWS = 64
 
 
 class _Travelling(BaseModel):
@@ -72,6 +74,18 @@ class Decision(_Travelling):
         return not (self.reject_below is self.outside_above is self.costs is None)
 
 
+def check_class_count(decision: Decision, classes: int) -> None:
+    """Raise UserError where the rules are for another number of classes than the model's."""
+    thresholds = decision.sets and decision.sets.thresholds
+    errors = decision.costs and decision.costs.errors
+    for name, values in (("sets.thresholds", thresholds), ("costs.errors", errors)):
+        if values is not None and len(values) != classes:
+            raise UserError(
+                f"{name} in {DECISION} is for {len(values)} classes, but the model has {classes}: "
+                "run the evaluate and export stages again, or `dvc checkout`."
+            )
+
+
 # Answers with the most probable class, whatever its probability.
 ALWAYS = Decision(reject_below=None)
 
@@ -79,7 +93,7 @@ ALWAYS = Decision(reject_below=None)
 class TtaPolicy(_Travelling):
     """`tta.json`: names of the views whose predictions are merged, and how."""
 
-    views: list[str] = Field(min_length=1)
+    views: list[str] = Field(min_length=1, max_length=MAX_VIEWS)
     merge: Merge
 
 
@@ -101,9 +115,14 @@ def parse_travelling(content: bytes, schema: type[Travelling], file: str, stage:
     try:
         return schema.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        reason = f"{place}: {first['msg']}" if place else first["msg"]
         raise UserError(
-            f"{file} is damaged ({reason}): run the {stage} stage again, or `dvc checkout`."
+            f"{file} is damaged ({first_problem(error)}): run the {stage} stage again, or "
+            "`dvc checkout`."
         ) from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first place and reason of an error of validation, in words."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]

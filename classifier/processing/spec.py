@@ -1,15 +1,38 @@
 """The description of a trained model: all but its weights. Needs no PyTorch."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from classifier.core.text import has_control_character
 from classifier.processing.images import Preprocessing, Resize
+from classifier.processing.softmax import UNKNOWN
 
 DESCRIPTION = "model.json"
+# Sides of an image in pixels; params.yaml allows no more.
+MAX_SIDE = 1024
 
 
-class BackboneSpec(BaseModel):
+def _check_class_name(name: str) -> str:
+    if not name.strip() or has_control_character(name):
+        raise ValueError("a class name must not be empty or hold control characters")
+    return name
+
+
+_ClassName = Annotated[str, AfterValidator(_check_class_name)]
+_Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+_Mean = Annotated[float, Field(ge=0, le=255)]
+_Std = Annotated[float, Field(gt=0)]
+_Positive = Annotated[float, Field(gt=0)]
+
+
+class _Travelling(BaseModel):
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False
+    )
+
+
+class BackboneSpec(_Travelling):
     """`data/backbone/backbone.json`, and the part `backbone` of `model.json`.
 
     Attributes:
@@ -26,22 +49,20 @@ class BackboneSpec(BaseModel):
         features: number of features of an image; None until the network has been built.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
-
     name: str
     weights: str | None = None
     origin: str | None = None
     source_sha256: str | None = None
     sha256: str | None = None
     licence: str | None = None
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    input_size: int | None = None
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Std, _Std, _Std]
+    input_size: Annotated[int, Field(ge=1)] | None = None
     interpolation: str | None = None
-    features: int | None = None
+    features: Annotated[int, Field(ge=1)] | None = None
 
 
-class BundleSpec(BaseModel):
+class BundleSpec(_Travelling):
     """`model.json`.
 
     Attributes:
@@ -58,19 +79,25 @@ class BundleSpec(BaseModel):
         params: the `train` section of the run.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
-
     backbone: BackboneSpec
-    classes: list[str]
-    stored_size: int
+    classes: list[_ClassName] = Field(min_length=2)
+    stored_size: _Side
     resize: Resize
-    white_level: float
-    max_pixels: int
-    input_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    temperature: float
+    white_level: _Positive
+    max_pixels: int = Field(ge=1)
+    input_size: _Side
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Std, _Std, _Std]
+    temperature: _Positive
     params: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if len(set(self.classes)) < len(self.classes) or UNKNOWN in self.classes:
+            raise ValueError(f"classes must differ, and none may be called {UNKNOWN}")
+        if self.input_size > self.stored_size:
+            raise ValueError("input_size must not be larger than stored_size")
+        return self
 
     @property
     def preprocessing(self) -> Preprocessing:

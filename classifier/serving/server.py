@@ -14,7 +14,7 @@ import uvicorn
 
 from classifier.core.errors import UserError
 from classifier.core.processes import worker_count
-from classifier.inference.golden import read_golden
+from classifier.inference.golden_files import read_golden
 from classifier.inference.manifest import read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
 from classifier.inference.predict import Model, export_folder

@@ -5,6 +5,7 @@ import unicodedata
 from typing import Literal
 
 from classifier.core.errors import UserError
+from classifier.core.text import has_control_character
 
 _MACOS_ICON = "Icon\r"  # the name of the file that holds a folder's own icon
 # Files and folders that systems and their programs add, in small letters: macOS (with archives that
@@ -35,12 +36,6 @@ def clean_name(name: str) -> str:
     if has_control_character(name) and parts[-1:] != [_MACOS_ICON]:
         raise UserError(f"the name {name!r} holds a control character: rename the file.")
     return unicodedata.normalize("NFC", "/".join(parts))
-
-
-def has_control_character(name: str) -> bool:
-    """Return whether a name holds a line break or another character that moves the cursor."""
-    # A fast test first: only names with strange characters are looked at letter by letter.
-    return not name.isprintable() and any(unicodedata.category(letter) == "Cc" for letter in name)
 
 
 def ignored_by(name: str) -> Literal["hidden", "system", ""]:

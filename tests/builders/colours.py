@@ -3,7 +3,9 @@
 It is written down node by node, so that tests which use it wait for no exporter and no PyTorch.
 """
 
+import hashlib
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,6 +107,15 @@ def write_models(
     for name in (DESCRIPTION, DECISION, TTA_POLICY):
         write_bytes(folder / name, others[name])
     return folder
+
+
+def rewrite(export: Path, file: str, content: bytes) -> None:
+    """Replace an exported file, and its entry in the manifest, as an attacker would."""
+    write_bytes(export / file, content)
+    manifest = json.loads((export / MANIFEST).read_bytes())
+    changed = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    manifest["files"][file] = manifest["files"].get(file, {"format": "other"}) | changed
+    write_json(export / MANIFEST, manifest)
 
 
 def npy(array: np.ndarray) -> bytes:

@@ -13,8 +13,8 @@ from classifier.inference.golden import (
     Replay,
     choose_golden,
     golden_content,
-    read_golden,
 )
+from classifier.inference.golden_files import read_golden
 from classifier.inference.onnx_runtime import load_exported
 from classifier.processing.decision import Decision
 

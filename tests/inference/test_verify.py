@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import subprocess
@@ -6,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders.colours import rewrite
 from builders.tiny import tiny_bundle, write_project
 
 from stages import export
@@ -84,13 +84,6 @@ def expect_otherwise(folder: Path) -> None:
     answers = golden["probabilities"]["model.onnx"]
     golden["probabilities"]["model.onnx"] = [[0.0, 0.0, 1.0] for _ in answers]
     rewrite(folder, "golden.json", json.dumps(golden).encode())
-
-
-def rewrite(folder: Path, file: str, content: bytes) -> None:
-    (folder / file).write_bytes(content)
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    manifest["files"][file]["sha256"] = hashlib.sha256(content).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 
 def test_file_that_answers_otherwise_here_fails(exported: Path) -> None:

@@ -1,0 +1,22 @@
+"""Characters of names that break tables and terminals."""
+
+import unicodedata
+
+
+def has_control_character(name: str) -> bool:
+    """Return whether a name holds a line break or another character that moves the cursor."""
+    # A fast test first: only names with strange characters are looked at letter by letter.
+    return not name.isprintable() and any(unicodedata.category(letter) == "Cc" for letter in name)
+
+
+def escape_name(name: str) -> str:
+    r"""Return a name with control characters written as in Python, such as `\n` and `\x1b`.
+
+    A name may hold line breaks, sequences that steer a terminal, and bytes that are no text.
+    """
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        else character
+        for character in name
+    )
