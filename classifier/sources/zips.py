@@ -7,11 +7,14 @@ https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, sections 4.3.7 to 4
 
 import struct
 import zlib
+from array import array
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile
+
+import numpy as np
 
 _END = struct.Struct("<4s4H2LH")
 _LOCATOR_64 = struct.Struct("<4sLQL")
@@ -21,6 +24,8 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _LONGEST_COMMENT = 0xFFFF
 _START = 1 << 12  # packed bytes that hold the first few hundred, a table of codes included
 _ELSEWHERE = 0xFFFFFFFF  # the number is too large for 32 bits and is in the extra field
+_MOST = 1 << 62  # bytes; what says more, lies
+_MISSING = _MOST + 1
 
 
 class Entry(NamedTuple):
@@ -43,12 +48,23 @@ class Entry(NamedTuple):
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
-    """Yield the entries of the central directory; raise BadZipFile if it is damaged."""
+    """Yield the entries of the central directory; raise BadZipFile if it is damaged.
+
+    After the last one it raises BadZipFile if members overlap: many that share their bytes unpack
+    to far more than any archive of its size holds.
+    """
+    offsets, packed = array("Q"), array("Q")
     with path.open("rb") as file:
         start, end = _find_table(file)
         file.seek(start)
         while file.tell() < end:
-            yield _read_entry(file)
+            entry = _read_entry(file)
+            if entry.offset + entry.packed > start or entry.size > _MOST:
+                raise BadZipFile("an entry states an impossible size")
+            offsets.append(entry.offset)
+            packed.append(entry.packed)
+            yield entry
+    _check_apart(np.array(offsets), np.array(packed), start)
 
 
 def read_content(file: BufferedReader, entry: Entry) -> bytes:
@@ -83,7 +99,17 @@ def _seek_content(file: BufferedReader, entry: Entry) -> None:
     """Move to the first byte of a member's content; raise BadZipFile."""
     file.seek(entry.offset)
     name_length, extra_length = _unpack(_LOCAL, file, b"PK\x03\x04")[-2:]
-    file.seek(name_length + extra_length, 1)
+    if _decode(file.read(name_length)) != entry.name:
+        raise BadZipFile(f"the table of contents and the member disagree on the name {entry.name}")
+    file.seek(extra_length, 1)
+
+
+def _check_apart(offsets: np.ndarray, packed: np.ndarray, end: int) -> None:
+    """Raise BadZipFile if members, uint64 `(n,)`, overlap each other or the table at `end`."""
+    order = np.argsort(offsets, kind="stable")
+    begins = np.append(offsets[order], np.uint64(end))
+    if np.any(begins[:-1] + packed[order] + np.uint64(_LOCAL.size) > begins[1:]):
+        raise BadZipFile("its members overlap")
 
 
 def _find_table(file: BufferedReader) -> tuple[int, int]:
@@ -99,7 +125,7 @@ def _find_table(file: BufferedReader) -> tuple[int, int]:
     locator = file.read(_LOCATOR_64.size)
     if locator.startswith(b"PK\x06\x07"):  # a zip64 archive
         end = _LOCATOR_64.unpack(locator)[2]
-        file.seek(end)
+        file.seek(min(end, length))
         *_, size, start = _unpack(_END_64, file, b"PK\x06\x06")
     if start + size != end:
         raise BadZipFile("its table of contents is damaged")
@@ -145,7 +171,7 @@ def _large_numbers(extra: bytes, numbers: list[int]) -> list[int]:
         place += 4
         if kind == 1:
             large = iter(struct.unpack_from(f"<{length // 8}Q", extra, place))
-            return [next(large) if number == _ELSEWHERE else number for number in numbers]
+            return [next(large, _MISSING) if one == _ELSEWHERE else one for one in numbers]
         place += length
     return numbers
 
