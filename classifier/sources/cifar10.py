@@ -5,18 +5,17 @@ https://www.cs.toronto.edu/~kriz/cifar.html describes the batches: each is a pic
 Like `archives`, this module offers `list_members` and `read_members`.
 """
 
-import io
-import pickle
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from classifier.core.errors import UserError
 from classifier.sources import archives
 from classifier.sources.archives import Member
+from classifier.sources.batch_pickles import PickledArray, load_pickle
 
 # Each image is returned as a PPM file: this header, then red, green and blue of each pixel.
 _PPM_HEADER = b"P6 32 32 255\n"
@@ -101,10 +100,10 @@ def _read_classes(member: str, content: bytes) -> list[str]:
 
 def _read_batch(member: str, content: bytes) -> _Batch:
     batch = _unpickle(member, content)
-    data, labels = batch.get(b"data"), batch.get(b"labels")
+    array, labels = batch.get(b"data"), batch.get(b"labels")
+    data = array.pixels if isinstance(array, PickledArray) else None
     if (
-        not isinstance(data, np.ndarray)
-        or data.dtype != np.uint8
+        data is None
         or not isinstance(labels, list)
         or not all(isinstance(label, int) and label >= 0 for label in labels)
         or data.shape != (len(labels), 3 * 32 * 32)
@@ -118,7 +117,7 @@ def _read_batch(member: str, content: bytes) -> _Batch:
 
 def _unpickle(member: str, content: bytes) -> dict[Any, Any]:
     try:
-        loaded = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+        loaded = load_pickle(content)
     except UserError as error:
         raise UserError(f"{member} {error}") from None
     # A damaged pickle raises exceptions of many types.
@@ -127,32 +126,3 @@ def _unpickle(member: str, content: bytes) -> dict[Any, Any]:
     if not isinstance(loaded, dict):
         raise UserError(f"{member} holds no dict, as CIFAR-10's batches do: correct download.url.")
     return loaded
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """Stand in for `_codecs.encode`, by which Python 3 writes bytes for Python 2 to read."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"the encoding {encoding} is unknown")
-    return text.encode("latin1")
-
-
-class _Unpickler(pickle.Unpickler):
-    """Unpickle numbers, bytes, lists, dicts and NumPy arrays; refuse to call anything else."""
-
-    # NumPy 2 renamed the module of the function that makes an empty array.
-    _admitted: ClassVar[dict[tuple[str, str], Any]] = {
-        ("_codecs", "encode"): _encode,
-        ("numpy", "dtype"): np.dtype,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-        ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    }
-
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        try:
-            return self._admitted[module_name, global_name]
-        except KeyError:
-            raise UserError(
-                f"wants to call {module_name}.{global_name}, which no CIFAR-10 batch does: do not "
-                "trust this file, and get the archive from its publisher."
-            ) from None

@@ -2,6 +2,7 @@ import datetime
 import io
 import os
 import pickle
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,39 @@ def test_bytes_come_of_one_encoding_only(tmp_path: Path, encoding: str) -> None:
     content = content.replace(b"\x06\0\0\0latin1", frame)
     with pytest.raises(UserError, match=f"data_batch_1 is damaged .+{encoding}"):
         list_members(archive_with(tmp_path, data_batch_1=content))
+
+
+def test_pickle_cannot_change_what_it_calls(tmp_path: Path) -> None:
+    """`_codecs.encode` with a state, which would set `__defaults__` of a function."""
+    evil = b"\x80\x02c_codecs\nencode\n(N}U\x0c__defaults__U\x06latin1stb."
+    with pytest.raises(UserError, match=r"data_batch_1 is damaged .+a state for what has none"):
+        list_members(archive_with(tmp_path, data_batch_1=evil))
+    assert list_members(archive_with(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        b"\x80\x02Nr\xff\xff\xff\x1f.",  # remembered under a large number
+        b"\x80\x04\x95\xff\xff\xff\xff\x00\x00\x00\x00N.",  # a frame of 4 GB
+        b"\x80\x04\x8e\xff\xff\xff\xff\x00\x00\x00\x00.",  # as many bytes
+        b"\x80\x05\x96\xff\xff\xff\xff\x00\x00\x00\x00.",  # as many that can be changed
+    ],
+)
+def test_few_bytes_take_little_memory(tmp_path: Path, evil: bytes) -> None:
+    path = archive_with(tmp_path, data_batch_1=evil)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match="data_batch_1 is damaged"):
+        list_members(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_array_that_promises_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    content = pickle.dumps(BATCH, protocol=2)
+    rows = content.replace(b"K\x04M\x00\x0c\x86", b"J\x00\x00\x00\x7fM\x00\x0c\x86")
+    assert rows != content
+    with pytest.raises(UserError, match=r"data_batch_1 is damaged .+an array of "):
+        list_members(archive_with(tmp_path, data_batch_1=rows))
 
 
 BATCH = cifar_batch(4, 0)
