@@ -74,6 +74,26 @@ def _mapping_without_duplicates(loader: ParamsLoader, node: yaml.MappingNode) ->
 
 
 ParamsLoader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicates)
+# Values of a params file, those of aliases counted wherever they stand.
+_MAX_VALUES = 100_000
+
+
+def _check_size(root: yaml.Node | None) -> None:
+    """Raise YAMLError where aliases of aliases stand for more values than memory holds."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = 0  # of a mapping that holds itself, which is refused later
+            values = node.value if isinstance(node, yaml.CollectionNode) else []
+            parts = (
+                part for value in values for part in (value if type(value) is tuple else (value,))
+            )
+            sizes[id(node)] = 1 + sum(map(size, parts))
+        return sizes[id(node)]
+
+    if root is not None and size(root) > _MAX_VALUES:
+        raise yaml.YAMLError(f"aliases make more than {_MAX_VALUES:,} values of it")
 
 
 def read_params(path: Path) -> dict[str, Any]:
@@ -98,7 +118,9 @@ def parse_params(text: str | bytes, path: Path) -> dict[str, Any]:
     path: names the file in errors.
     """
     try:
-        content = yaml.load(text.decode() if isinstance(text, bytes) else text, ParamsLoader)
+        decoded = text.decode() if isinstance(text, bytes) else text
+        _check_size(yaml.compose(decoded, ParamsLoader))
+        content = yaml.load(decoded, ParamsLoader)
     # PyYAML raises other errors than its own for a date of the 99th month or an endless number.
     except (yaml.YAMLError, ValueError, AttributeError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from classifier.core.addresses import shown_address
 from classifier.models.backbone_params import OWN_FEATURES, TIMM, BackboneParams
 from classifier.processing.spec import BackboneSpec
 
@@ -50,7 +51,7 @@ def describe_backbone(params: BackboneParams) -> BackboneSpec:
         known = prepared_by_torchvision(params.name, weights)
     return BackboneSpec(
         name=params.name,
-        weights=params.weights,
+        weights=None if params.weights is None else shown_address(params.weights),
         licence=known.licence if params.weights is not None else None,
         mean=_three(known.mean),
         std=_three(known.std),

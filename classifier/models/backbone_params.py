@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
+from classifier.core.addresses import check_without_password
 from classifier.core.config import Params
 
 # The project's own networks, which need neither torchvision nor timm, and the width of their
@@ -68,6 +69,7 @@ class BackboneParams(Params):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
+        check_without_password(self.weights, "backbone.weights")
         if self.name in OWN_FEATURES and self.weights is not None:
             raise ValueError(
                 f"backbone.name: {self.name} has no pretrained weights; set backbone.weights: null."

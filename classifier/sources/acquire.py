@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from classifier.core.addresses import is_web_address, local_path, shown_address
 from classifier.core.cache import cache_folder
 from classifier.core.errors import UserError
 from classifier.core.files import sha256_of, write_json
@@ -19,9 +20,7 @@ from classifier.sources.fetch import (
     check_file,
     copy_file,
     download,
-    is_web_address,
     link_or_copy,
-    local_path,
     parse_checksum,
 )
 from classifier.sources.folders import list_folder, read_file, read_image
@@ -84,9 +83,10 @@ def acquire(params: DownloadParams, folder: Path) -> Acquired:
     stored = found.store(folder, files)
     write_labels(folder / LABELS, labels.images, labels.columns)
     write_files(folder / FILES, files)
+    url = _address(params)[0]
     description = {
         "source": params.source,
-        "url": _address(params)[0],
+        "url": None if url is None else shown_address(url),
         "shards": params.shards,
         "files": {
             file.name: {"checksum": f"sha256:{sha256_of(file)}", "bytes": file.stat().st_size}
@@ -175,13 +175,14 @@ def _account(files: Sequence[SeenFile], labels: Labels) -> list[SeenFile]:
 
 def _check_images(files: Sequence[SeenFile], params: DownloadParams) -> None:
     """Raise UserError if there are no images, or if one is too large to read."""
+    shown = shown_address(params.url or "")
     if not any(file.status == "image" for file in files):
         remedy = "correct download.url" + (" or download.ignore" if params.ignore else "")
-        raise UserError(f"no images lie in {params.url}: {remedy}.")
+        raise UserError(f"no images lie in {shown}: {remedy}.")
     large = (file for file in files if file.status == "image" and file.size > MAX_WANTED)
     if large := next(large, None):
         raise UserError(
-            f"{params.url} holds {large.path} of {large.size:,} bytes; {MAX_WANTED:,} is the "
+            f"{shown} holds {large.path} of {large.size:,} bytes; {MAX_WANTED:,} is the "
             "limit: remove it."
         )
 

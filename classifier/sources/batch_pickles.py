@@ -27,7 +27,7 @@ def load_pickle(content: bytes) -> Any:
         Exception: It is damaged; of many types.
     """
     for instruction, value, _ in pickletools.genops(content):
-        if instruction.name in _SIZED and value > len(content):
+        if instruction.name in _SIZED and int(value or 0) > len(content):
             raise pickle.UnpicklingError(f"{instruction.name} of {value:,}")
     return _Unpickler(io.BytesIO(content), encoding="bytes").load()
 

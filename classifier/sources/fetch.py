@@ -18,9 +18,11 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from classifier.core.addresses import shown_address
 from classifier.core.cache import locked
 from classifier.core.errors import UserError
 from classifier.core.files import replacing, write_json
+from classifier.sources.web_requests import open_address
 
 ATTEMPTS = 5  # in a row without a new byte
 FIRST_PAUSE = 1.0  # seconds before the second attempt; each further pause is twice as long
@@ -60,25 +62,6 @@ def parse_checksum(text: str) -> Checksum:
     return Checksum(algorithm, digest.lower())
 
 
-def is_web_address(url: str) -> bool:
-    """Return whether `url` is an address of HTTP or HTTPS."""
-    return url.lower().startswith(("http://", "https://"))
-
-
-def local_path(url: str) -> Path:
-    """Return the path that a `file:` address or a plain path names.
-
-    Raises:
-        ValueError: The address names another computer.
-    """
-    if not url.lower().startswith("file:"):
-        return Path(url)
-    parts = urllib.parse.urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        raise ValueError(f"{url!r} names a file of another computer; write file:///path.")
-    return Path(urllib.request.url2pathname(parts.path))
-
-
 def download(url: str, checksum: Checksum, cache: Path) -> Path:
     """Download `url` to the folder `cache` once; return the path of the verified file.
 
@@ -96,7 +79,7 @@ def download(url: str, checksum: Checksum, cache: Path) -> Path:
         if not (partial.exists() and checksum.of(partial) == checksum):
             _receive(url, partial)
         _note(partial).unlink(missing_ok=True)
-        _verify(partial, checksum, url)
+        _verify(partial, checksum, shown_address(url))
         return partial.replace(kept)
 
 
@@ -170,6 +153,7 @@ def _compare(path: Path, checksum: Checksum, origin: str) -> None:
 
 def _receive(url: str, partial: Path) -> None:
     """Download the rest of `url` into `partial`, with new attempts after each cut."""
+    shown = shown_address(url)
     most, failures = _size(partial), 0
     while True:
         try:
@@ -180,11 +164,13 @@ def _receive(url: str, partial: Path) -> None:
             failures += 1
             if failures == ATTEMPTS:
                 raise UserError(
-                    f"{url} cannot be downloaded ({error}): check the address and the network, "
+                    f"{shown} cannot be downloaded ({error}): check the address and the network, "
                     f"then try again; {_size(partial):,} bytes have arrived and are kept."
                 ) from error
             pause = FIRST_PAUSE * 2 ** (failures - 1)
-            tqdm.write(f"{url}: {error}; trying again in {pause:g} s", file=sys.stderr)
+            tqdm.write(
+                f"{shown_address(url)}: {error}; trying again in {pause:g} s", file=sys.stderr
+            )
             time.sleep(pause)
 
 
@@ -199,19 +185,31 @@ def _request(url: str, partial: Path) -> None:
         length = response.headers.get("Content-Length")
         total = have + int(length) if length is not None else None
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        write_json(_note(partial), {"url": url, "validator": validator})
+        write_json(_note(partial), {"url": shown_address(url), "validator": validator})
         name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
+        most = have + shutil.disk_usage(partial.parent).free // 2
         with partial.open("ab" if have else "wb") as file, _progress(name, have, total) as bar:
             while block := _read(response):
                 file.write(block)
                 bar.update(len(block))
+                if total is None and file.tell() > most:
+                    break
+    if total is None and _size(partial) > most:
+        partial.unlink()
+        raise UserError(
+            f"{shown_address(url)} sends more than {most:,} bytes, half of the free space of "
+            f"{partial.parent}, and does not say how many there are: correct download.url."
+        )
     if total is not None and _size(partial) < total:
         raise _CutError(f"the connection was cut after {_size(partial):,} of {total:,} bytes")
 
 
 def _open(url: str, partial: Path) -> http.client.HTTPResponse:
+    shown = shown_address(url)
     try:
-        return urllib.request.urlopen(_question(url, partial), timeout=TIMEOUT)
+        return open_address(_question(url, partial), TIMEOUT)
+    except UserError:
+        raise
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             partial.unlink(missing_ok=True)
@@ -219,14 +217,14 @@ def _open(url: str, partial: Path) -> http.client.HTTPResponse:
         if error.code in _TRANSIENT:
             raise _CutError(f"the server answers {error.code} {error.reason}") from error
         if error.code < 400:
-            raise UserError(f"{url} redirects in a circle: correct download.url.") from error
+            raise UserError(f"{shown} redirects in a circle: correct download.url.") from error
         raise UserError(
-            f"{url} cannot be downloaded: the server answers {error.code} {error.reason}; "
+            f"{shown} cannot be downloaded: the server answers {error.code} {error.reason}; "
             "correct download.url, or ask for access."
         ) from error
     except (http.client.InvalidURL, ValueError) as error:
         raise UserError(
-            f"{url} is no valid web address ({error}): correct download.url."
+            f"{shown} is no valid web address ({error}): correct download.url."
         ) from error
     except (OSError, http.client.HTTPException) as error:
         raise _CutError(_reason(error)) from error

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from classifier.core.addresses import check_without_password, is_web_address, local_path
 from classifier.core.config import Params
-from classifier.sources.fetch import is_web_address, local_path, parse_checksum
+from classifier.sources.fetch import parse_checksum
 from classifier.sources.labelling.table_files import is_watched
 from classifier.sources.tables import SplitName
 
@@ -131,6 +132,7 @@ class DownloadParams(Params):
     @model_validator(mode="after")
     def _consistent(self) -> "DownloadParams":
         url, checksum = self.url, self.checksum
+        check_without_password(url, "download.url")
         if self.source in ("digits", "cifar10"):
             self._check_layout()
         self._check_labels()

@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
+from classifier.core.addresses import is_web_address, local_path
 from classifier.core.errors import UserError
-from classifier.sources.fetch import is_web_address, local_path
 from classifier.sources.labelling.label_table import check_watched
 from classifier.sources.params import DownloadParams
 

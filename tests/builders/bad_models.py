@@ -111,6 +111,13 @@ for name, content in {
     "params.yaml: a date of the 99th month": f"{DIGITS}  day: 2026-99-99\n",
     "params.yaml: lists in lists without an end": "download: " + "[" * 5000,
     "params.yaml: a mapping that holds itself": "download: &a\n  source: *a\n",
+    "params.yaml: aliases of aliases": "\n".join(
+        [
+            "download:",
+            "  a0: &a0 [0, 0]",
+            *(f"  a{i + 1}: &a{i + 1} [*a{i}, *a{i}]" for i in range(40)),
+        ]
+    ),
 }.items():
     case("download", name)(text(content))
 

@@ -63,6 +63,16 @@ def _(stack: ExitStack) -> None:
     serve(stack, Server(b"", answers=[302] * 50))
 
 
+@case("download", "the address redirects to a file, or from HTTPS to HTTP")
+def _(stack: ExitStack) -> None:
+    serve(stack, Server(b"", answers=[302], location="file:///etc/passwd"))
+
+
+@case("download", "an address with a password")
+def _(stack: ExitStack) -> None:
+    download_params(url="http://ann:secret@127.0.0.1:9/pets.zip", checksum=OTHER_CHECKSUM)
+
+
 @case("download", "no network, or nobody listens at the address or the proxy")
 def _(stack: ExitStack) -> None:
     without_pauses(stack)

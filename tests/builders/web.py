@@ -15,6 +15,9 @@ class Server:
 
     sends: how many bytes it sends at a request before it cuts the connection, one a request;
     after the last of them it sends all. answers: a status instead of content, likewise.
+    location: where redirects lead; empty for the same address.
+    has_length: whether it says how many bytes it sends.
+    asked, logins: the headers Range and Authorization of each request.
     before: called at each request, first of all.
     """
 
@@ -25,6 +28,9 @@ class Server:
     sends: list[int] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     asked: list[str | None] = field(default_factory=list)
+    logins: list[str | None] = field(default_factory=list)
+    location: str = ""
+    has_length: bool = True
     before: Callable[[], object] = lambda: None
 
 
@@ -37,9 +43,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         behaviour = self.behaviour
         behaviour.before()
         behaviour.asked.append(self.headers.get("Range"))
+        behaviour.logins.append(self.headers.get("Authorization"))
         if behaviour.answers:
             self.send_response(behaviour.answers.pop(0))
-            self.send_header("Location", self.path)
+            self.send_header("Location", behaviour.location or self.path)
             self.end_headers()
             return
         start = self._start()
@@ -51,7 +58,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if start:
             size = len(behaviour.content)
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
-        self.send_header("Content-Length", str(len(behaviour.content) - start))
+        if behaviour.has_length:
+            self.send_header("Content-Length", str(len(behaviour.content) - start))
         self.send_header("ETag", behaviour.etag)
         self.end_headers()
         length = behaviour.sends.pop(0) if behaviour.sends else len(behaviour.content)

@@ -2,6 +2,7 @@ import errno
 import hashlib
 import io
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,7 @@ from classifier.sources.fetch import (
     check_file,
     copy_file,
     download,
-    is_web_address,
     link_or_copy,
-    local_path,
     parse_checksum,
     partial_path,
 )
@@ -192,6 +191,42 @@ def test_redirect_loop_is_a_sentence(server: Server, cache: Path) -> None:
         download(server.address, RIGHT, cache)
 
 
+def test_redirect_to_another_host_is_followed_without_the_password(
+    server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text("machine localhost login ann password secret\n", "utf-8")
+    (tmp_path / ".netrc").chmod(0o600)
+    server.answers, server.location = [302], server.address
+    asked = server.address.replace("127.0.0.1", "localhost")
+    assert download(asked, RIGHT, cache).read_bytes() == CONTENT
+    assert server.logins == ["Basic YW5uOnNlY3JldA==", None]
+
+
+def test_token_in_an_address_stays_out_of_what_is_printed_and_kept(
+    server: Server, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.sends = [1000] + [0] * 9
+    address = server.address.replace("version=1", "token=secret")
+    with pytest.raises(UserError, match=r"data%20set\.zip\?… cannot be downloaded") as caught:
+        download(address, RIGHT, cache)
+    kept = b"".join(path.read_bytes() for path in cache.glob("*.json"))
+    assert kept
+    assert "secret" not in f"{caught.value}{capsys.readouterr().err}{kept}"
+
+
+def test_answer_without_an_end_does_not_fill_the_disk(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.has_length = False
+    assert download(server.address, RIGHT, cache).read_bytes() == CONTENT
+    usage = shutil.disk_usage(cache)._replace(free=len(CONTENT))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match="sends more than 524,288 bytes, half of the free space"):
+        download(server.address, WRONG, cache)
+    assert ".part" not in leftovers(cache)
+
+
 def test_no_network_is_a_sentence(cache: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be downloaded \(Connection refused\)"):
         download("http://127.0.0.1:9/data.zip", RIGHT, cache)
@@ -302,13 +337,3 @@ def test_checksums_are_read_in_letters_of_any_case() -> None:
 def test_other_checksums_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="64 hexadecimal digits, or md5: and 32"):
         parse_checksum(text)
-
-
-def test_addresses_and_paths_are_distinguished() -> None:
-    assert is_web_address("HTTPS://host/a.zip")
-    assert not is_web_address("file:///a.zip")
-    assert local_path("file:///a%20b/c.zip") == local_path("file://localhost/a%20b/c.zip")
-    assert local_path("file:///a%20b/c.zip") == Path("/a b/c.zip")
-    assert local_path("a%20b/c.zip") == Path("a%20b/c.zip")
-    with pytest.raises(ValueError, match="another computer"):
-        local_path("file://host/c.zip")
