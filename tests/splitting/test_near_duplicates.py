@@ -1,13 +1,30 @@
+import itertools
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageEnhance
 
+from classifier.core.cache import CACHE_VARIABLE, cache_folder
 from classifier.core.errors import UserError
+from classifier.splitting.duplicates import near_duplicates
 from classifier.splitting.duplicates.candidate_pairs import Search
 from classifier.splitting.duplicates.near_duplicates import near_pairs
 from classifier.splitting.duplicates.thumbnails import SIDE, grey_thumbnail
+
+
+@pytest.fixture
+def forget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes the pairs unknown again that earlier calls have compared."""
+    numbers = itertools.count()
+
+    def forget() -> None:
+        monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / f"cache-{next(numbers)}"))
+
+    forget()
+    return forget
 
 
 def scene(seed: int, side: int = 96) -> Image.Image:
@@ -71,7 +88,7 @@ def copies(count: int, variants_of_each: int) -> np.ndarray:
 
 @pytest.mark.parametrize("workers", [2, 3])
 def test_pairs_do_not_depend_on_the_number_of_workers(
-    workers: int, monkeypatch: pytest.MonkeyPatch
+    workers: int, monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]
 ) -> None:
     images = copies(30, 2)
     alone = near_pairs(images, 0.75, "exact")
@@ -80,19 +97,23 @@ def test_pairs_do_not_depend_on_the_number_of_workers(
     monkeypatch.setattr("classifier.splitting.duplicates.near_duplicates._POOL_PAYS", 0)
     monkeypatch.setattr("classifier.splitting.duplicates.near_duplicates._PAIRS_A_TASK", 50)
     monkeypatch.setattr("classifier.splitting.duplicates.candidate_pairs._ROWS_A_TASK", 32)
+    forget()
     together = near_pairs(images, 0.75, "exact", workers=workers)
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("search", ["exact", "index"])
-def test_pairs_do_not_depend_on_the_blocks(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_do_not_depend_on_the_blocks(
+    search: Search, monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]
+) -> None:
     images = copies(6, 3)
     whole = near_pairs(images, 0.75, search)
     assert len(whole[0]) == 6 * 15
     monkeypatch.setattr("classifier.splitting.duplicates.near_duplicates._PAIRS_A_TASK", 7)
     for name in ("_ROWS_A_TASK", "_ROWS_AT_ONCE", "_COLUMNS_AT_ONCE"):
         monkeypatch.setattr(f"classifier.splitting.duplicates.candidate_pairs.{name}", 4)
+    forget()
     parts = near_pairs(images, 0.75, search)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -108,6 +129,39 @@ def test_index_finds_no_other_pairs_and_most_of_them(monkeypatch: pytest.MonkeyP
     assert found <= exact
     assert len(exact) > 200
     assert len(found) > 0.8 * len(exact)
+
+
+def test_pairs_that_are_known_are_not_compared_again_and_give_the_same(
+    monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]
+) -> None:
+    few, more = copies(6, 1), copies(8, 1)
+    near_pairs(few, 0.75, "exact")
+    compared: list[int] = []
+    compare = near_duplicates._detail_similarity
+
+    def counting(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        compared.append(len(pairs))
+        return compare(thumbnails, pairs)
+
+    monkeypatch.setattr(near_duplicates, "_detail_similarity", counting)
+    partly_known = near_pairs(more, 0.75, "exact")
+    again = near_pairs(more, 0.75, "exact")
+    (count,) = compared
+    forget()
+    unknown = near_pairs(more, 0.75, "exact")
+    assert 0 < count < compared[1]
+    for others in (again, unknown):
+        for one, other in zip(partly_known, others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_damaged_memory_of_pairs_is_not_believed(forget: Callable[[], None]) -> None:
+    images = copies(4, 1)
+    first = near_pairs(images, 0.75, "exact")
+    (path,) = cache_folder("pairs").iterdir()
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    for one, other in zip(first, near_pairs(images, 0.75, "exact"), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_only_chosen_rows_take_part() -> None:

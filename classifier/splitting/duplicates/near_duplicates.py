@@ -25,6 +25,7 @@ from classifier.splitting.duplicates.candidate_pairs import (
     count_tasks,
     find_candidates,
 )
+from classifier.splitting.duplicates.known_pairs import similarities
 from classifier.splitting.duplicates.thumbnails import SIDE
 
 # Frequencies a side of the coarse comparison.
@@ -50,7 +51,8 @@ def near_pairs(
 
     Plain images are in no pair. Nothing depends on the number of workers. With `exact`, the time
     grows with n squared. Files of about 1,300 bytes per image lie in the cache folder meanwhile,
-    and memory is 24 bytes per pair of candidates.
+    and memory is about 150 bytes per pair of candidates. Pairs
+    of the last run are not compared again, see `known_pairs`.
 
     Args:
         thumbnails: uint8 `(n, SIDE, SIDE)`.
@@ -74,11 +76,16 @@ def near_pairs(
         vectors = folder / "vectors.npy"
         _write_vectors(vectors, path, len(rows), executor)
         pairs = find_candidates(vectors, search, executor)
-        parts = [
-            _Part(str(path), start, start + _PAIRS_A_TASK, pairs[start : start + _PAIRS_A_TASK])
-            for start in range(0, len(pairs), _PAIRS_A_TASK)
-        ]
-        alike = np.concatenate([np.empty(0), *executor.map(_compare_details, parts, str)])
+        stored = np.load(path, mmap_mode="r")
+
+        def compare(some: np.ndarray) -> np.ndarray:
+            parts = [
+                _Part(str(path), start, start + _PAIRS_A_TASK, some[start : start + _PAIRS_A_TASK])
+                for start in range(0, len(some), _PAIRS_A_TASK)
+            ]
+            return np.concatenate([np.empty(0), *executor.map(_compare_details, parts, str)])
+
+        alike = similarities(stored, pairs, compare, __name__)
     kept = alike >= similarity
     return rows[pairs[kept]], alike[kept]
 
