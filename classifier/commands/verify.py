@@ -5,7 +5,8 @@
 ONNX Runtime and NumPy are all that it needs. It compares the hash of every file with the manifest,
 and the probabilities and labels of every ONNX file with those that it gave where it was made. A
 probability may differ by 0.001 in float models and by 0.1 in eight-bit ones, whose kernels differ
-between processors. It prints a line for each file and the latency of each ONNX file here, and ends
+between processors. Where Pillow is installed, it also decodes the golden files and compares pixels
+and probabilities. It prints a line for each file and the latency of each ONNX file here, and ends
 with status 1 where one fails. Other formats are hashed but not opened.
 """
 
@@ -14,9 +15,10 @@ from pathlib import Path
 
 from classifier.core.errors import UserError
 from classifier.inference.golden_files import read_golden
+from classifier.inference.golden_originals import Originals, read_originals
 from classifier.inference.latency import measure_in_turn
 from classifier.inference.manifest import read_exported, read_manifest
-from classifier.inference.onnx_runtime import Predictor, load_exported
+from classifier.inference.onnx_runtime import ONNX_FILE, Predictor, load_exported
 
 
 def main(arguments: list[str]) -> None:
@@ -28,6 +30,7 @@ def main(arguments: list[str]) -> None:
     folder: Path = parser.parse_args(arguments).folder
     entries = read_manifest(folder)
     golden = read_golden(folder)
+    originals = read_originals(folder, golden)
     failed: list[str] = []
     predictors: dict[str, Predictor] = {}
     for file in entries:
@@ -36,8 +39,10 @@ def main(arguments: list[str]) -> None:
                 predictors[file] = load_exported(folder, file)
                 found = golden.replay(file, predictors[file])
             else:
-                read_exported(folder, file)
+                content = read_exported(folder, file)
                 found = "its hash is that of the manifest"
+                if originals is not None and file in originals.expected:
+                    found = _replay(originals, file, content, predictors.get(ONNX_FILE))
             print(f"ok      {file}: {found}")
         except UserError as error:
             failed.append(file)
@@ -50,3 +55,10 @@ def main(arguments: list[str]) -> None:
             "on this machine."
         )
     print(f"All {len(entries)} files are as they were made.")
+
+
+def _replay(originals: Originals, file: str, content: bytes, predict: Predictor | None) -> str:
+    try:
+        return originals.replay(file, content, predict)
+    except ModuleNotFoundError:
+        return "its hash is that of the manifest; not decoded, since Pillow is not installed"

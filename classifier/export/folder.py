@@ -1,6 +1,5 @@
 """Write the folder `models/export`: exported files and everything needed to predict with them."""
 
-import io
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,8 @@ import numpy as np
 from classifier.core.errors import UserError
 from classifier.core.files import json_bytes, write_bytes
 from classifier.export.export_report import Exported
-from classifier.export.formats import INT8_NAME
+from classifier.export.formats import INT8_NAME, ONNX
+from classifier.export.original_files import npy_bytes, write_originals
 from classifier.inference.golden import (
     EXPECTED,
     IMAGES,
@@ -27,6 +27,8 @@ from classifier.processing.views import named_view
 
 # Of a probability. Float kernels differ in rounding; those of eight bits round each layer.
 _TOLERANCE, _INT8_TOLERANCE = 0.001, 0.1
+# Of the files beside the network, by their ending.
+_FORMATS = {".json": "JSON", ".npy": "NumPy array", ".png": "PNG image", ".jpg": "JPEG image"}
 
 
 class Travelling(NamedTuple):
@@ -80,14 +82,15 @@ def write_export_folder(
     inputs = _golden_inputs(golden, spec, travelling)
     answers = {one.file: inputs.answers(one.predict) for one in exported}
     others = travelling.files | {
-        IMAGES: _npy(inputs.images),
-        TTA_IMAGES: _npy(inputs.tta_images),
+        IMAGES: npy_bytes(inputs.images),
+        TTA_IMAGES: npy_bytes(inputs.tta_images),
         EXPECTED: json_bytes(golden_content(inputs, answers)),
     }
+    (onnx,) = (one for one in exported if one.name == ONNX.name)
+    others |= write_originals(golden, spec, inputs, onnx.predict)
     entries = {one.file: _entry(one, spec) for one in exported}
-    formats: dict[str, str] = dict.fromkeys((IMAGES, TTA_IMAGES), "NumPy array")
     entries |= {
-        file: describe(content, formats.get(file, "JSON")) for file, content in others.items()
+        file: describe(content, _FORMATS[Path(file).suffix]) for file, content in others.items()
     }
     files = {one.file: one.content for one in exported} | others
     files[MANIFEST] = json_bytes(manifest_content(entries))
@@ -111,12 +114,6 @@ def _golden_inputs(stored: np.ndarray, spec: BundleSpec, travelling: Travelling)
         merge=policy.merge,
         decision=travelling.decision,
     )
-
-
-def _npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
 
 
 def _entry(one: Exported, spec: BundleSpec) -> Entry:

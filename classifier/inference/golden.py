@@ -76,9 +76,13 @@ class GoldenInputs:
     def answers(self, predict: Predictor) -> tuple[GoldenAnswers, GoldenAnswers]:
         """Return what `predict` gives for the centres, and for the views."""
         return (
-            self._merged([predict(self.images)]),
+            self.answer(self.images, predict),
             self._merged([predict(view) for view in self.tta_images]),
         )
+
+    def answer(self, images: np.ndarray, predict: Predictor) -> GoldenAnswers:
+        """Return what `predict` gives for model inputs, uint8 `(n, input_size, input_size, 3)`."""
+        return self._merged([predict(images)])
 
     def labels(self, answers: GoldenAnswers) -> list[str]:
         """Return the answer to each image: the name of a class, or `unknown`."""
