@@ -103,6 +103,11 @@ def collect_garbage(project: Path) -> None:
     before = size_of(remote)
     report("gc of the remote", project, "gc", "-w", "-f", "--cloud", "--remote", "folder")
     print(f"| gc of the remote | | | {before - size_of(remote):,} bytes fewer there |")
+    kept = {path.name: path.read_bytes() for path in (project / "packed").iterdir()}
+    shutil.rmtree(cache)
+    shutil.rmtree(project / "packed")
+    report("pull after it", project, "pull", "--remote", "folder", "packed.dvc")
+    assert kept == {path.name: path.read_bytes() for path in (project / "packed").iterdir()}
 
 
 def import_and_use(project: Path, source: Path) -> None:
