@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,27 @@ _HERE = Path(__file__).parent
 
 def add_pages(app: FastAPI) -> None:
     """Serve the page at `/` and the description of the API at `/docs`."""
-    add_page(app, "/", "page.html")
+    add_page(app, "/", "page/page.html")
     add_page(app, "/docs", "docs.html")
 
 
 def add_page(app: FastAPI, path: str, file: str) -> None:
     """Serve a page of this folder at `path`, with a policy that admits its own script alone."""
-    content = (_HERE / file).read_text("utf-8")
+    content = _whole_page(_HERE / file)
     headers = {"Content-Security-Policy": _page_policy(content)}
     response = HTMLResponse(content, headers=headers)
     app.add_api_route(path, _always(response), include_in_schema=False)
+
+
+def _whole_page(path: Path) -> str:
+    """Return a page with its style and its script, which lie beside it, inside."""
+
+    def inside(tag: str) -> Callable[[re.Match[str]], str]:
+        return lambda match: f"<{tag}>\n{path.with_name(match[1]).read_text('utf-8')}</{tag}>"
+
+    content = path.read_text("utf-8")
+    content = re.sub(r'<link rel="stylesheet" href="(\w+\.css)">', inside("style"), content)
+    return re.sub(r'<script src="(\w+\.js)"></script>', inside("script"), content)
 
 
 def _always(response: Response) -> Any:

@@ -67,8 +67,10 @@ def test_heat_map_takes_the_place_of_the_image_and_gives_it_back(
     thumbnail = page.locator(".item img")
     for width, pressed in ((12, "true"), (300, "false"), (12, "true")):
         button.click()
+        page.locator("#clear").focus()
         expect(button).to_have_attribute("aria-pressed", pressed)
         expect(thumbnail).to_have_js_property("naturalWidth", width)
+        expect(page.locator("#clear")).to_be_focused()
     page.screenshot(path=tmp_path / "heat.png", full_page=True)
 
 
