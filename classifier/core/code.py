@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 # Top-level packages of this repository; in an installed copy, other libraries lie beside them.
 PACKAGES = ("classifier", "stages")
 # Templates and pages that a package reads, beside its Python files.
-DATA_SUFFIXES = (".html", ".jinja")
+DATA_SUFFIXES = (".html", ".css", ".js", ".jinja")
 
 
 def code_digest(*modules: str, root: Path | None = None) -> str:
