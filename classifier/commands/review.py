@@ -29,14 +29,14 @@ def main(arguments: list[str]) -> None:
     """
     options = _parser().parse_args(arguments)
     with needs_extra("serve"):
-        from classifier.serving.review import HOST, review_config  # noqa: PLC0415
+        from classifier.serving.review import HOST, review_server  # noqa: PLC0415
         from classifier.serving.server import serve_on  # noqa: PLC0415
     review = find_review(options.count)
     if not review.cases:
         print("No label is in doubt, and no duplicate contradicts another.")
         return
     print(f"{len(review.cases)} images to decide about; decisions go to {CORRECTIONS}")
-    serve_on(review_config(review), HOST, options.port)
+    serve_on(review_server(review), HOST, options.port)
 
 
 def find_review(count: int | None) -> "Review":

@@ -5,10 +5,23 @@ curl -F image=@photo.jpg localhost:8000/predict
 """
 
 import argparse
+import sys
+from functools import partial
 from pathlib import Path
 
 from classifier.commands.shared.model_options import add_model_options, open_model
 from classifier.commands.shared.options import needs_extra
+from classifier.core.errors import UserError
+from classifier.core.processes import worker_count
+from classifier.processing.formats import FORMATS
+
+# How people call them, by Pillow's names.
+_FORMATS = {**{name: name for name in FORMATS}, "HEIC": "HEIF"}
+_DEFAULT_FORMATS = "JPEG,PNG,WebP,AVIF,HEIC"
+_MEMORY = """\
+memory: at most about 200 MiB for the server and 300 MiB for each process, each with twice the size
+of the model's file, and max-decoded-megabytes, max-buffered-megabytes and 32 MiB for each process.
+"""
 
 
 def main(arguments: list[str]) -> None:
@@ -18,23 +31,64 @@ def main(arguments: list[str]) -> None:
     """
     options = _parser().parse_args(arguments)
     with needs_extra("serve"):
-        from classifier.serving.server import listen, prepare, read_key  # noqa: PLC0415
-        from classifier.serving.uploads import Limits  # noqa: PLC0415
+        from classifier.serving.limits import Limits  # noqa: PLC0415
+        from classifier.serving.request_log import RequestLog, log_as_json  # noqa: PLC0415
+        from classifier.serving.served_model import prepare  # noqa: PLC0415
+        from classifier.serving.server import ClassifierServer, read_key, serve_on  # noqa: PLC0415
+        from classifier.serving.service import Service, ServiceOptions  # noqa: PLC0415
     limits = Limits(
         max_body=options.max_megabytes << 20,
         max_pixels=options.max_megapixels * 1_000_000,
         max_waiting=options.max_waiting,
+        max_buffered=options.max_buffered_megabytes << 20,
+        max_decoded=options.max_decoded_megabytes << 20,
+        formats=options.formats,
+        decode_seconds=options.decode_seconds,
+        shutdown_seconds=options.shutdown_seconds,
     )
-    model = open_model(options)
-    api_key = None if options.api_key_file is None else read_key(options.api_key_file)
-    served = prepare(model, options.models, int8=options.int8, limits=limits, api_key=api_key)
-    listen(served, options.host, options.port)
+    if limits.max_buffered < 2 * limits.max_body:
+        raise UserError(
+            "--max-buffered-megabytes must be at least twice --max-megabytes, since one address "
+            "may fill half of it."
+        )
+    service_options = ServiceOptions(
+        limits,
+        options.processes,
+        worker_count(),
+        None if options.api_key_file is None else read_key(options.api_key_file),
+        options.allowed_hosts,
+    )
+    load = partial(
+        prepare,
+        partial(open_model, options),
+        options.models,
+        int8=options.int8,
+        openvino=options.runtime == "openvino",
+    )
+    model = load()
+    workers = options.processes or service_options.threads
+    print(
+        f"{model.found}; {workers} {'processes' if options.processes else 'threads'}, "
+        + (
+            "one image at a time"
+            if model.batch_size == 1
+            else f"up to {model.batch_size} images at once"
+        )
+    )
+    log = None
+    if options.log == "json":
+        log_as_json()
+        log = RequestLog(sys.stderr)
+    serve_on(
+        ClassifierServer(Service(model, service_options, load), log), options.host, options.port
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="classifier serve",
         description="Serve a trained model over HTTP, with a page to try it.",
+        epilog=_MEMORY,
     )
     add = parser.add_argument
     add_model_options(parser, ("onnx", "openvino"))
@@ -45,30 +99,94 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--port",
-        type=int,
+        type=_whole(0, 65535),
         default=8000,
         help="the port to listen on; 0 for a free one (default: %(default)s)",
     )
     add("--api-key-file", type=Path, metavar="FILE", help="ask for the key that this file holds")
     add(
-        "--max-megabytes",
-        type=int,
-        default=32,
-        metavar="N",
-        help="largest body of a request (default: %(default)s)",
+        "--allowed-hosts",
+        type=_names,
+        default=(),
+        metavar="NAMES",
+        help="host names under which requests may come, such as cats.example.org,localhost "
+        "(default: all)",
     )
     add(
-        "--max-megapixels",
-        type=int,
-        default=50,
+        "--processes",
+        type=_whole(0, 256),
+        default=worker_count(),
         metavar="N",
-        help="largest image (default: %(default)s)",
+        help="processes that decode images and run the model; 0 for threads of one process, which "
+        "need less memory but cannot be stopped in the middle of an image (default: the number of "
+        "cores, here %(default)s)",
     )
     add(
-        "--max-waiting",
-        type=int,
-        default=64,
-        metavar="N",
-        help="images in the queue (default: %(default)s)",
+        "--formats",
+        type=_formats,
+        default=_formats(_DEFAULT_FORMATS),
+        metavar="NAMES",
+        help=f"formats that are taken, of {', '.join(_FORMATS)} (default: {_DEFAULT_FORMATS})",
     )
+    add(
+        "--log",
+        choices=("text", "json"),
+        default="text",
+        help="json writes a line for each request to the standard error; text writes warnings "
+        "alone (default: %(default)s)",
+    )
+    _add_limits(parser)
     return parser
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    limits = parser.add_argument_group("limits")
+    numbers = {
+        "--max-megabytes": (1, 1024, 32, "largest body of a request, in MiB"),
+        "--max-megapixels": (1, 1000, 25, "largest image"),
+        "--max-waiting": (1, 100_000, 64, "images in the queue"),
+        "--max-buffered-megabytes": (2, 1 << 20, 128, "bodies of all requests in memory, in MiB"),
+        "--max-decoded-megabytes": (
+            16,
+            1 << 20,
+            512,
+            "memory of all images that are being decoded, in MiB; one that would take more alone "
+            "is refused",
+        ),
+        "--decode-seconds": (1, 3600, 5, "longest time to decode an image"),
+        "--shutdown-seconds": (1, 3600, 10, "longest time from SIGTERM to the end"),
+    }
+    for name, (low, high, default, text) in numbers.items():
+        limits.add_argument(
+            name,
+            type=_whole(low, high),
+            default=default,
+            metavar="N",
+            help=f"{text} (default: %(default)s)",
+        )
+
+
+def _whole(low: int, high: int):
+    """Return the type of an option: a whole number from `low` to `high`."""
+
+    def read(text: str) -> int:
+        value = int(text) if text.lstrip("-").isdecimal() and text.isascii() else None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {low:,} to {high:,}")
+        return value
+
+    return read
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    named = {name.upper(): known for name, known in _FORMATS.items()}
+    wrong = [name for name in _names(text) if name.upper() not in named]
+    if wrong or not _names(text):
+        raise argparse.ArgumentTypeError(
+            f"{', '.join(wrong) or 'nothing'} is no format; choose from {', '.join(_FORMATS)}"
+        )
+    return tuple(dict.fromkeys(named[name.upper()] for name in _names(text)))

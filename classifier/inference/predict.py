@@ -96,20 +96,31 @@ class Model:
                     raise UserError(f"image {number} of the list: {error}") from error
             yield from self.answers(np.stack(pixels))
 
-    def read(self, content: Path | bytes, max_pixels: int | None = None) -> DecodedImage:
+    def read(
+        self,
+        content: Path | bytes,
+        max_pixels: int | None = None,
+        admit: Callable[[int], None] | None = None,
+    ) -> DecodedImage:
         """Decode an image as training stored them; raise as `predict` does.
 
         Args:
             content: path or bytes of the file.
             max_pixels: a limit below that of the model.
+            admit: see `read_image`.
         """
         preprocessing = self.spec.preprocessing
         limit = min(max_pixels or preprocessing.max_pixels, preprocessing.max_pixels)
-        return read_image(content, replace(preprocessing, max_pixels=limit))
+        return read_image(content, replace(preprocessing, max_pixels=limit), admit)
 
-    def decode(self, content: Path | bytes, max_pixels: int | None = None) -> np.ndarray:
+    def decode(
+        self,
+        content: Path | bytes,
+        max_pixels: int | None = None,
+        admit: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
         """Return the pixels that `read` decodes: uint8 `(S, S, 3)`."""
-        return self.read(content, max_pixels).pixels
+        return self.read(content, max_pixels, admit).pixels
 
     def answers(self, images: np.ndarray) -> list[Answer]:
         """Return the answers for decoded images, uint8 `(N, S, S, 3)`.

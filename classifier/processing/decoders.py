@@ -10,6 +10,11 @@ from classifier.core.errors import UserError
 from classifier.processing.decoder_warnings import collect_libtiff_errors, note
 from classifier.processing.formats import FORMATS, sniff
 
+# A progressive photo has about ten scans, and each goes over all of its pixels.
+MAX_SCANS = 100
+# Pillow handles each chunk of a PNG file by itself; encoders write at least some kilobytes in one.
+MAX_CHUNKS = 50_000
+_START_OF_SCAN = b"\xff\xda"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PIXEL_CHUNKS = (b"tRNS", b"eXIf")  # the ancillary chunks of PNG that are used
 
@@ -18,7 +23,8 @@ def open_image(data: bytes) -> Image.Image:
     """Open an image file, whose pixels are not decoded yet.
 
     Raises:
-        UserError: It is in none of FORMATS, its header is damaged, or its reader is missing.
+        UserError: It is in none of FORMATS, its header is damaged, its reader is missing, or it has
+            more parts than an image needs, each of which would take time.
     """
     kind = sniff(data)
     if kind is None:
@@ -27,12 +33,47 @@ def open_image(data: bytes) -> Image.Image:
         return _open_heif(data)
     if kind == "TIFF":
         collect_libtiff_errors()
+    elif kind == "JPEG":
+        _check_parts(count_scans(data), MAX_SCANS, "scans")
+    elif kind == "PNG":
+        _check_parts(_count_chunks(data), MAX_CHUNKS, "chunks")
     try:
         return Image.open(io.BytesIO(data), formats=(kind,))
     except Image.UnidentifiedImageError:
         raise UserError(
             f"it is damaged or cut short (Pillow cannot read its {kind} header)."
         ) from None
+
+
+def count_scans(data: bytes) -> int:
+    """Return the number of scans of a JPEG file, with those of images that follow it.
+
+    The two bytes that begin a scan occur nowhere in compressed pixels. What stands before the first
+    scan, such as a thumbnail, does not count.
+    """
+    place = 2
+    while data[place : place + 1] == b"\xff" and data[place : place + 2] != _START_OF_SCAN:
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return data.count(_START_OF_SCAN, place)
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height of a WebP file; None for other files, and for damaged ones.
+
+    Pillow reserves memory for all pixels when it opens such a file, so they are counted before.
+    Source: RFC 9649, sections 2.5 to 2.7.
+    """
+    if sniff(data) != "WEBP":
+        return None
+    kind, head = data[12:16], data[20:30]
+    if kind == b"VP8X":
+        return tuple(1 + int.from_bytes(head[at : at + 3], "little") for at in (4, 7))
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        return tuple(int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+    return None
 
 
 def orientation(image: Image.Image) -> int:
@@ -68,6 +109,20 @@ def without_damaged_chunks(data: bytes) -> bytes:
             kept.append(chunk)
         place = end
     return b"".join(kept)
+
+
+def _check_parts(count: int, limit: int, name: str) -> None:
+    if count > limit:
+        raise UserError(f"it has {count:,} {name}; {limit:,} is the limit.")
+
+
+def _count_chunks(data: bytes) -> int:
+    """Return the number of chunks of a PNG file, but at most one more than the limit."""
+    count, place = 0, len(_PNG)
+    while place < len(data) and count <= MAX_CHUNKS:
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
+        count += 1
+    return count
 
 
 def _has_checksum(chunk: bytes) -> bool:

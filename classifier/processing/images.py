@@ -1,7 +1,7 @@
 """From the bytes of an image file to pixels: one function for training and for serving."""
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,15 @@ import numpy as np
 from PIL import Image
 
 from classifier.core.errors import UserError
+from classifier.processing.decoded_size import decoded_bytes, webp_bytes
 from classifier.processing.decoder_warnings import collect_warnings, note
-from classifier.processing.decoders import open_image, orientation, without_damaged_chunks
+from classifier.processing.decoders import (
+    count_scans,
+    open_image,
+    orientation,
+    webp_size,
+    without_damaged_chunks,
+)
 from classifier.processing.wide_values import (
     FULL_RANGE,
     EightBit,
@@ -81,12 +88,22 @@ class DecodedImage(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def read_image(content: bytes | Path, preprocessing: Preprocessing) -> DecodedImage:
+def read_image(
+    content: bytes | Path,
+    preprocessing: Preprocessing,
+    admit: Callable[[int], None] | None = None,
+) -> DecodedImage:
     """Decode an image, turn it upright, make it RGB, and scale it to a square.
 
     Transparent parts become white. For values of more than 8 bits see `wide_values`. Of an
     animation, the first frame counts, of a HEIF file its primary image. A square RGB image of
     `stored_size` keeps its pixels as they are.
+
+    Args:
+        content: The path of a file, or its bytes.
+        preprocessing: What the image becomes.
+        admit: Called with the bytes of memory that decoding takes at most, before it begins; it may
+            wait until there are as many, or raise UserError.
 
     Raises:
         UserError: with the reason, but not the file's name, where `content` is in none of FORMATS,
@@ -96,12 +113,12 @@ def read_image(content: bytes | Path, preprocessing: Preprocessing) -> DecodedIm
     data = _read_file(content) if isinstance(content, Path) else content
     with collect_warnings() as warnings:
         try:
-            image = _read(data, preprocessing)
+            image = _read(data, preprocessing, admit)
         except UserError as error:
             repaired = without_damaged_chunks(data)
             if repaired == data:
                 raise
-            image = _read(repaired, preprocessing)
+            image = _read(repaired, preprocessing, admit)
             note(f"text or other data beside the pixels is left out ({error})")
     return image._replace(warnings=tuple(warnings))
 
@@ -113,7 +130,7 @@ def prepare_image(image: Image.Image, preprocessing: Preprocessing) -> DecodedIm
     that is needed, so its pixels may differ a little from those of the file.
     """
     with collect_warnings() as warnings, _plain_errors(preprocessing.max_pixels):
-        decoded = _decode(image, preprocessing, fast=False)
+        decoded = _decode(image, preprocessing, _ask_nobody, fast=False)
     return decoded._replace(warnings=tuple(warnings))
 
 
@@ -155,9 +172,22 @@ def _read_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _read(data: bytes, preprocessing: Preprocessing) -> DecodedImage:
+def _read(
+    data: bytes, preprocessing: Preprocessing, admit: Callable[[int], None] | None
+) -> DecodedImage:
+    size = webp_size(data)
+    if size is not None:
+        _check_size(size, preprocessing.max_pixels)
+        if admit is not None:
+            admit(webp_bytes(*size))
+
+    def ask(image: Image.Image, stored: tuple[int, int]) -> None:
+        if admit is not None and size is None:
+            scans = count_scans(data) if image.format == "JPEG" else 1
+            admit(decoded_bytes(image, stored, scans))
+
     with _plain_errors(preprocessing.max_pixels), open_image(data) as image:
-        return _decode(image, preprocessing, fast=True)
+        return _decode(image, preprocessing, ask, fast=True)
 
 
 @contextmanager
@@ -175,19 +205,31 @@ def _plain_errors(max_pixels: int) -> Iterator[None]:
         raise UserError(f"it is damaged or cut short ({reason}).") from error
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> None:
+def _ask_nobody(_image: Image.Image, _stored: tuple[int, int]) -> None:
+    """Let an image be decoded that the caller holds already."""
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     """Raise UserError where the header, all that is read so far, gives too many pixels or none."""
-    width, height = image.size
+    width, height = size
     if width * height > max_pixels:
         raise UserError(f"it has {width} x {height} pixels; {max_pixels:,} is the limit.")
     if width * height == 0:
         raise UserError("it has no pixels.")
 
 
-def _decode(image: Image.Image, preprocessing: Preprocessing, *, fast: bool) -> DecodedImage:
-    _check_size(image, preprocessing.max_pixels)
+def _decode(
+    image: Image.Image,
+    preprocessing: Preprocessing,
+    ask: Callable[[Image.Image, tuple[int, int]], None],
+    *,
+    fast: bool,
+) -> DecodedImage:
+    _check_size(image.size, preprocessing.max_pixels)
+    stored = image.size
     if image.format == "HEIF":
         # Only libheif's decoder knows the final size. Besides, `draft` would take a thumbnail.
+        ask(image, stored)
         image.load()
         fast = False
     (width, height), mode = image.size, image.mode
@@ -197,16 +239,19 @@ def _decode(image: Image.Image, preprocessing: Preprocessing, *, fast: bool) -> 
     if drafted is not None:
         scale = width / drafted[1][2]
         box = (box[0] / scale, box[1] / scale, box[2] / scale, box[3] / scale)
-    rgb, largest = _to_rgb(image, preprocessing.white_level)
+    if image.format != "HEIF":
+        ask(image, stored)
+    pixels, largest = _averageable(image, preprocessing.white_level)
     # Asked for only now, since loading a TIFF file turns it upright and drops the tag.
     turned = orientation(image)
-    small = rgb.resize(size, Image.Resampling.BILINEAR, box)
+    # Scaled before it gets a background: that of the whole image would take as much memory again.
+    small = _on_white(pixels.resize(size, Image.Resampling.BILINEAR, box))
     if turned in _UPRIGHT:
         small = small.transpose(_UPRIGHT[turned])
     if turned in (5, 6, 7, 8):
         width, height = height, width
-    pixels = np.array(_fill_up(small, preprocessing.stored_size))
-    return DecodedImage(pixels, width, height, mode, largest)
+    square = np.array(_fill_up(small, preprocessing.stored_size))
+    return DecodedImage(square, width, height, mode, largest)
 
 
 def _geometry(width: int, height: int, preprocessing: Preprocessing) -> tuple[tuple[int, int], Box]:
@@ -233,15 +278,27 @@ def _fill_up(image: Image.Image, size: int) -> Image.Image:
     return square
 
 
-def _to_rgb(image: Image.Image, white_level: float) -> EightBit:
-    """Decode the pixels; return them as RGB, and the largest of values wider than 8 bits."""
+def _averageable(image: Image.Image, white_level: float) -> EightBit:
+    """Decode the pixels; return them in a mode whose neighbours may be averaged.
+
+    That is L, LA, RGB or RGBA; besides, return the largest of values wider than 8 bits.
+    """
     stated, wide_colour = stated_white_level(image), is_wide_colour(image)
     image.load()
     if is_wide_grey(image):
         grey, largest = grey_to_eight_bits(image, stated or white_level)
-        return EightBit(grey.convert("RGB"), 0 if stated else largest)
+        return EightBit(grey, 0 if stated else largest)
     largest = largest_colour(image, white_level) if wide_colour else 0
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return EightBit(image.convert("RGB"), largest)
+    if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
+        return EightBit(image.convert("RGBA"), largest)
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        return EightBit(image.convert("L" if image.mode == "1" else "RGB"), largest)
+    return EightBit(image, largest)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Return an image as RGB; its transparent parts become white."""
+    if image.mode not in ("LA", "RGBA"):
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

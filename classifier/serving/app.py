@@ -1,30 +1,25 @@
 """The routes of the server: predictions, heat maps, the model, health and metrics."""
 
 import asyncio
-import io
 import secrets
 import time
-from collections.abc import AsyncIterator
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
-from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
-from PIL import Image
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from classifier.core.errors import UserError
-from classifier.inference.occlusion import blend, occlusion_map
-from classifier.inference.predict import Model
-from classifier.processing.images import center_crop
 from classifier.serving.error_handlers import add_error_handlers
-from classifier.serving.inference_queue import BusyError, InferenceQueue, TimedAnswer
-from classifier.serving.metrics import ServingMetrics
-from classifier.serving.middleware import HeadersMiddleware
+from classifier.serving.forms import Upload
+from classifier.serving.image_worker import Outcome, Task
+from classifier.serving.middleware import OutermostMiddleware
 from classifier.serving.pages import add_pages
+from classifier.serving.refused import RefusedError
+from classifier.serving.request_log import RequestLog
 from classifier.serving.schemas import (
     ERROR_RESPONSES,
     HEAT_MAP,
@@ -33,87 +28,59 @@ from classifier.serving.schemas import (
     Health,
     ModelInfo,
     PredictResponse,
-    answer_content,
 )
-from classifier.serving.uploads import Limits, RefusedError, Upload, UploadBudget, read_uploads
+from classifier.serving.service import Service
+from classifier.serving.uploads import UploadBudget, read_uploads
+from classifier.serving.worker_pool import BusyError
 
 
-@dataclass(frozen=True)
-class Served:
-    """What is served, and how.
-
-    Attributes:
-        model: The model that answers; its threads are those of one call.
-        info: What `/model` answers, see `ModelInfo`.
-        limits: What a request may bring.
-        threads: Images that are answered at the same time.
-        batch_size: Images that one thread may give the model at once.
-        api_key: Key that a request must have; None lets everybody in.
-    """
-
-    model: Model
-    info: dict[str, Any]
-    limits: Limits
-    threads: int
-    batch_size: int
-    api_key: str | None = None
-
-
-def build_app(served: Served) -> FastAPI:
-    """Return the application, whose threads run from its startup to its shutdown."""
-    limits = served.limits
-    queue = InferenceQueue(
-        served.model,
-        threads=served.threads,
-        capacity=limits.max_waiting,
-        max_pixels=limits.max_pixels,
-        batch_size=served.batch_size,
-    )
-    metrics = ServingMetrics(served.model.version, lambda: queue.waiting)
+def build_app(service: Service, log: RequestLog | None = None) -> FastAPI:
+    """Return the application; the workers of `service` run from its startup to its shutdown."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        queue.start()
+        await service.start()
         yield
-        await asyncio.to_thread(queue.close)
+        await service.close()
 
     app = FastAPI(
         title="Image classifier",
-        version=served.model.version,
+        version=service.model.version,
         lifespan=lifespan,
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
     )
     add_error_handlers(app)
     add_pages(app)
-    _add_health(app, queue)
-    key = [Depends(_key_check(served.api_key))] if served.api_key is not None else []
-    budget = UploadBudget(limits)
-    _add_predict(app, served, queue, metrics, budget, key)
-    _add_heat_map(app, served, budget, key)
+    _add_health(app, service)
+    options = service.options
+    key = [Depends(_key_check(options.api_key))] if options.api_key is not None else []
+    budget = UploadBudget(options.limits)
+    _add_predict(app, service, budget, key)
+    _add_heat_map(app, service, budget, key)
 
     @app.get("/model", dependencies=key, responses=_error_responses(401) if key else {})
     async def model() -> ModelInfo:
         """Describe the model that is served."""
-        return ModelInfo(**served.info)
+        return ModelInfo(**service.model.info)
 
     @app.get("/metrics", dependencies=key, response_class=Response, include_in_schema=False)
     async def prometheus() -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    app.add_middleware(HeadersMiddleware, metrics=metrics, limits=limits)
+    app.add_middleware(
+        OutermostMiddleware,
+        metrics=service.metrics,
+        limits=options.limits,
+        allowed_hosts=options.allowed_hosts,
+        stopping=service.stopping,
+        log=log,
+    )
     return app
 
 
-def _add_predict(
-    app: FastAPI,
-    served: Served,
-    queue: InferenceQueue,
-    metrics: ServingMetrics,
-    budget: UploadBudget,
-    key: list[Any],
-) -> None:
-    limits = served.limits
+def _add_predict(app: FastAPI, service: Service, budget: UploadBudget, key: list[Any]) -> None:
+    limits, metrics = service.options.limits, service.metrics
 
     @app.post(
         "/predict",
@@ -126,22 +93,21 @@ def _add_predict(
         request: Request, top_k: Annotated[int, Query(ge=1, le=1000)] = 5
     ) -> JSONResponse:
         """Classify one image, or each of several."""
-        with budget.hold(request):
-            uploads = await read_uploads(request, limits)
-            arrived = time.perf_counter()
-            outcomes = await _answers(queue, uploads, limits.answer_seconds)
+        with budget.hold(request) as held:
+            uploads = await read_uploads(request, limits, held)
+            arrived, version = time.perf_counter(), service.model.version
+            tasks = [Task(upload.content, top_k) for upload in uploads]
+            outcomes = await _outcomes(service, tasks)
         for outcome in outcomes:
-            if isinstance(outcome, TimedAnswer):
-                metrics.count_image(outcome)
-            else:
-                metrics.count_unreadable()
+            metrics.count_image(outcome)
+        request.scope["state"]["log"] = {"images": [_logged(outcome) for outcome in outcomes]}
         seconds = time.perf_counter() - arrived
         metrics.count_seconds(seconds)
-        about = {"model": served.model.version, "milliseconds": round(1e3 * seconds, 3)}
-        return JSONResponse(_content(uploads, outcomes, top_k) | about)
+        about = {"model": version, "milliseconds": round(1e3 * seconds, 3)}
+        return JSONResponse(_content(uploads, outcomes) | about)
 
 
-def _add_heat_map(app: FastAPI, served: Served, budget: UploadBudget, key: list[Any]) -> None:
+def _add_heat_map(app: FastAPI, service: Service, budget: UploadBudget, key: list[Any]) -> None:
     # A map takes as long as dozens of answers; two at once would delay the images.
     drawing = asyncio.Lock()
 
@@ -153,92 +119,85 @@ def _add_heat_map(app: FastAPI, served: Served, budget: UploadBudget, key: list[
         openapi_extra=REQUEST_BODY,
     )
     async def heat_map(
-        request: Request, index: Annotated[int | None, Query(ge=0)] = None
+        request: Request, index: Annotated[int | None, Query(ge=0, le=1_000_000)] = None
     ) -> Response:
         """Draw the image regions that support a class: the most probable or that of `index`."""
-        with budget.hold(request):
-            uploads = await read_uploads(request, served.limits)
-            if len(uploads) > 1:
+        with budget.hold(request) as held:
+            upload, *others = await read_uploads(request, service.options.limits, held)
+            if others:
                 raise RefusedError(400, "Send one image for a heat map.")
             if drawing.locked():
                 raise RefusedError(
                     503, "Another heat map is being drawn; try again.", Retry_After="1"
                 )
             async with drawing:
-                content = await asyncio.to_thread(_heat_png, served, uploads[0], index)
-        return Response(content, media_type="image/png")
+                return Response(await _heat_map(service, upload, index), media_type="image/png")
 
 
-def _heat_png(served: Served, upload: Upload, index: int | None) -> bytes:
-    model = served.model
-    classes = len(model.spec.classes)
-    if index is not None and index >= classes:
-        raise RefusedError(422, f"index: the model has {classes} classes, from 0 on.")
+async def _heat_map(service: Service, upload: Upload, index: int | None) -> bytes:
     try:
-        pixels = model.decode(upload.content, served.limits.max_pixels)
-    except UserError as error:
-        raise RefusedError(422, f"{upload.name}: {error}") from None
-    if index is None:
-        index = model.answers(pixels[np.newaxis])[0].best.index
-    image = center_crop(pixels, model.spec.input_size)
-    heat = occlusion_map(model.predictor, image, index, model.spec.mean)
-    buffer = io.BytesIO()
-    Image.fromarray(blend(image[np.newaxis], heat[np.newaxis])[0]).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _content(
-    uploads: list[Upload], outcomes: list[TimedAnswer | UserError], top_k: int
-) -> dict[str, Any]:
-    """Return the answer for one image, or those for several; raise RefusedError without any."""
-    problems = [
-        f"{upload.name}: {outcome}"
-        for upload, outcome in zip(uploads, outcomes, strict=True)
-        if isinstance(outcome, UserError)
-    ]
-    if len(problems) == len(uploads):
-        raise RefusedError(422, " ".join(problems))
-    contents = [
-        {"error": str(outcome)}
-        if isinstance(outcome, UserError)
-        else answer_content(outcome.answer, top_k)
-        for outcome in outcomes
-    ]
-    if len(uploads) == 1:
-        return contents[0]
-    named = [
-        {"name": upload.name} | content for upload, content in zip(uploads, contents, strict=True)
-    ]
-    return {"answers": named}
-
-
-async def _answers(
-    queue: InferenceQueue, uploads: list[Upload], seconds: float
-) -> list[TimedAnswer | UserError]:
-    """Return each image's answer or error; raise RefusedError without room or enough time."""
-    try:
-        futures = queue.submit([upload.content for upload in uploads])
+        future = service.submit_heat_map(upload.content, index)
+        return await _in_time(future, service.options.limits.answer_seconds)
     except BusyError as busy:
-        raise RefusedError(
-            503, "Too many images are waiting; try again.", Retry_After=str(busy.retry_after)
-        ) from None
-    waiting = asyncio.gather(*(_outcome(future) for future in futures))
+        raise _busy(busy) from None
+    except UserError as error:
+        raise RefusedError(422, _with_name(upload, str(error))) from None
+
+
+async def _outcomes(service: Service, tasks: Sequence[Task]) -> list[Outcome]:
+    """Return what became of each image; raise RefusedError without room or enough time."""
     try:
-        return await asyncio.wait_for(waiting, seconds)
+        waiting = asyncio.gather(*service.submit(tasks))
+    except BusyError as busy:
+        raise _busy(busy) from None
+    return await _in_time(waiting, service.options.limits.answer_seconds)
+
+
+async def _in_time(future: "asyncio.Future[Any]", seconds: float) -> Any:
+    try:
+        return await asyncio.wait_for(future, seconds)
     except TimeoutError:
         raise RefusedError(
             503, f"There was no answer after {seconds:g} seconds; try again.", Retry_After="5"
         ) from None
 
 
-async def _outcome(future: "Future[TimedAnswer]") -> TimedAnswer | UserError:
-    try:
-        return await asyncio.wrap_future(future)
-    except UserError as error:
-        return error
+def _busy(busy: BusyError) -> RefusedError:
+    retry_after = str(busy.retry_after)
+    return RefusedError(503, "Too many images are waiting; try again.", Retry_After=retry_after)
 
 
-def _add_health(app: FastAPI, queue: InferenceQueue) -> None:
+def _content(uploads: list[Upload], outcomes: list[Outcome]) -> dict[str, Any]:
+    """Return the answer for one image, or those for several; raise RefusedError without any."""
+    pairs = list(zip(uploads, outcomes, strict=True))
+    if all(outcome.content is None for outcome in outcomes):
+        reasons = [_with_name(upload, outcome.error) for upload, outcome in pairs]
+        raise RefusedError(422, " ".join(reasons))
+    if len(pairs) == 1:
+        assert outcomes[0].content is not None
+        return outcomes[0].content
+    answers = [
+        {"name": upload.name}
+        | ({"error": outcome.error} if outcome.content is None else outcome.content)
+        for upload, outcome in pairs
+    ]
+    return {"answers": answers}
+
+
+def _with_name(upload: Upload, reason: str) -> str:
+    return reason if reason.startswith("index: ") else f"{upload.name}: {reason}"
+
+
+def _logged(outcome: Outcome) -> dict[str, Any]:
+    """Return what the log says about an image."""
+    label = None if outcome.content is None else outcome.content["label"]
+    stages = ("waiting", "decoding", "inference")
+    return {"label": label} | {
+        f"{stage}_milliseconds": round(1e3 * getattr(outcome, stage), 3) for stage in stages
+    }
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
     @app.get("/health/live")
     async def live() -> Health:
         """Say that the process answers."""
@@ -246,9 +205,10 @@ def _add_health(app: FastAPI, queue: InferenceQueue) -> None:
 
     @app.get("/health/ready", responses=_error_responses(503))
     async def ready() -> Health:
-        """Say that the model was checked and that the queue has room."""
-        if not queue.has_room:
-            raise RefusedError(503, "The queue is full.", Retry_After="1")
+        """Say that the model was checked, the queue has room, and images are answered in time."""
+        problem = service.problem
+        if problem is not None:
+            raise RefusedError(503, problem, Retry_After="1")
         return Health(status="ready")
 
 
@@ -257,10 +217,13 @@ def _error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _key_check(expected: str) -> Any:
-    async def check(authorization: Annotated[str, Header()] = "") -> None:
-        scheme, _, given = authorization.partition(" ")
-        right = secrets.compare_digest(given.strip().encode(), expected.encode())
-        if scheme.lower() != "bearer" or not right:
+    bearer = HTTPBearer(auto_error=False, description="The key of --api-key-file.")
+
+    async def check(
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    ) -> None:
+        key = "" if given is None else given.credentials.strip()
+        if not secrets.compare_digest(key.encode("utf-8", "replace"), expected.encode()):
             raise RefusedError(
                 401, "Send the header `Authorization: Bearer KEY`.", WWW_Authenticate="Bearer"
             )

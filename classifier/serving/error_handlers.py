@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from classifier.serving.uploads import RefusedError
+from classifier.serving.refused import RefusedError
 
 
 def error_response(status: int, reason: str, headers: Any = None) -> JSONResponse:
@@ -17,7 +17,7 @@ def error_response(status: int, reason: str, headers: Any = None) -> JSONRespons
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Add handlers for all errors, also for those of the server itself."""
+    """Add handlers for all errors that are a client's; `middleware` answers faults of ours."""
 
     @app.exception_handler(RefusedError)
     async def refused(_request: Request, error: RefusedError) -> JSONResponse:
@@ -35,7 +35,3 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(ClientDisconnect)
     async def gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
         return error_response(400, "The request ended too early.")
-
-    @app.exception_handler(Exception)
-    async def fault(_request: Request, _error: Exception) -> JSONResponse:
-        return error_response(500, "The server has a fault; its log says which.")

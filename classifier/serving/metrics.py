@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from classifier.serving.inference_queue import TimedAnswer
+from classifier.serving.image_worker import Outcome
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -36,9 +36,10 @@ class ServingMetrics:
         Gauge("classifier_waiting", "Images that wait.", registry=self._registry).set_function(
             waiting
         )
-        Gauge(
+        self._model = Gauge(
             "classifier_model_info", "The model that is served.", ["model"], registry=self._registry
-        ).labels(model).set(1)
+        )
+        self.set_model(model)
 
     def count_request(self, status: int) -> None:
         """Count a response by its status."""
@@ -48,15 +49,22 @@ class ServingMetrics:
         """Record the seconds of a request with images."""
         self._seconds.observe(seconds)
 
-    def count_image(self, timed: TimedAnswer) -> None:
-        """Count an image by its label, and record where its time went."""
-        self._images.labels(timed.answer.label).inc()
-        for stage in ("waiting", "decoding", "inference"):
-            self._stages.labels(stage).observe(getattr(timed, stage))
+    def set_model(self, version: str) -> None:
+        """Name the model that is served from now on."""
+        self._model.clear()
+        self._model.labels(version).set(1)
 
-    def count_unreadable(self) -> None:
-        """Count an image that could not be read, under the empty label, which no class has."""
-        self._images.labels("").inc()
+    def count_image(self, outcome: Outcome) -> None:
+        """Count an image by its label, and record where its time went.
+
+        One that could not be read counts under the empty label, which no class has.
+        """
+        if outcome.content is None:
+            self._images.labels("").inc()
+            return
+        self._images.labels(outcome.content["label"]).inc()
+        for stage in ("waiting", "decoding", "inference"):
+            self._stages.labels(stage).observe(getattr(outcome, stage))
 
     def text(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""

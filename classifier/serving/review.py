@@ -16,10 +16,11 @@ from pydantic import BaseModel
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from classifier.serving.error_handlers import add_error_handlers
+from classifier.serving.limits import Limits
 from classifier.serving.metrics import ServingMetrics
-from classifier.serving.middleware import HeadersMiddleware
+from classifier.serving.middleware import OutermostMiddleware
 from classifier.serving.pages import add_page
-from classifier.serving.uploads import Limits, RefusedError
+from classifier.serving.refused import RefusedError
 from classifier.sources.corrections import (
     EXCLUDE,
     Correction,
@@ -155,22 +156,24 @@ def build_review_app(review: Review) -> FastAPI:
 
     limits = Limits()
     metrics = ServingMetrics("review", lambda: 0)
-    app.add_middleware(HeadersMiddleware, metrics=metrics, limits=limits)
+    app.add_middleware(OutermostMiddleware, metrics=metrics, limits=limits)
     # A page of another site cannot reach this server under a name of its own (DNS rebinding).
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     return app
 
 
-def review_config(review: Review) -> uvicorn.Config:
-    """Return the settings of uvicorn."""
-    return uvicorn.Config(
-        build_review_app(review),
-        ws="none",
-        server_header=False,
-        proxy_headers=False,
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=5,
+def review_server(review: Review) -> uvicorn.Server:
+    """Return the server of the page."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            build_review_app(review),
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            access_log=False,
+            log_level="warning",
+            timeout_graceful_shutdown=5,
+        )
     )
 
 

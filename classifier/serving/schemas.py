@@ -4,11 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from classifier.inference.answer import Answer, Candidate
 from classifier.processing.rules import Reason
 from classifier.serving.uploads import FIELD
-
-_DECIMALS = 6
 
 
 class Scored(BaseModel):
@@ -109,31 +106,6 @@ class Health(BaseModel):
     """The state of the server."""
 
     status: str
-
-
-def answer_content(answer: Answer, top_k: int) -> dict[str, Any]:
-    """Return an answer as `ImageAnswer` describes it."""
-    return {
-        "label": answer.label,
-        "index": answer.index,
-        "probability": round(answer.probability, _DECIMALS),
-        "reason": answer.reason,
-        "outside": None if answer.outside is None else round(answer.outside, _DECIMALS),
-        "set": None if answer.set is None else [one.label for one in answer.set],
-        "top": [_scored(candidate) for candidate in answer.top(top_k)],
-        "probabilities": {
-            label: round(value, _DECIMALS)
-            for label, value in zip(answer.classes, answer.probabilities.tolist(), strict=True)
-        },
-    }
-
-
-def _scored(candidate: Candidate) -> dict[str, Any]:
-    return {
-        "label": candidate.label,
-        "index": candidate.index,
-        "probability": round(candidate.probability, _DECIMALS),
-    }
 
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}

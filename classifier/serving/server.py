@@ -1,61 +1,38 @@
-"""Load a model, check it and listen: what `classifier serve` runs.
+"""Listen, answer, and end in an orderly way: what `classifier serve` runs."""
 
-Before it listens, it replays the golden images of the export: a server that would answer wrongly
-ends with status 1 instead.
-"""
-
-import json
+import asyncio
+import os
 import signal
 import socket
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import cast
 
 import uvicorn
 
 from classifier.core.errors import UserError
-from classifier.core.processes import worker_count
-from classifier.inference.golden_files import read_golden
-from classifier.inference.manifest import read_manifest
-from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
-from classifier.inference.predict import Model, export_folder
-from classifier.serving.app import Served, build_app
-from classifier.serving.connections import connection_class
-from classifier.serving.inference_queue import useful_batch_size
-from classifier.serving.uploads import Limits
+from classifier.serving.app import build_app
+from classifier.serving.connections import GuardedConnection, connection_class
+from classifier.serving.request_log import RequestLog
+from classifier.serving.service import Service
 
-MODEL_CARD = "MODEL_CARD.md"
-# Finishing what was accepted takes no longer than an upload and its answer.
-_SHUTDOWN_SECONDS = 100
+# After SIGTERM, clients that send requests all the time are told with an answer to go away.
+_FAREWELL_SECONDS = 1.0
+_PAUSE = 0.05
+# Of the time to the end, so much is kept for ending what does not end by itself.
+_LAST_SHARE = 0.2
 
 
-def listen(served: Served, host: str, port: int) -> None:
-    """Serve a model, see `serve_on`."""
-    serve_on(server_config(served), host, port)
-
-
-def serve_on(config: uvicorn.Config, host: str, port: int) -> None:
+def serve_on(server: uvicorn.Server, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C; port 0 takes a free one. Raises OSError if it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as listener:
+    with socket.create_server((host, port), family=family, backlog=1024) as listener:
         print(f"Serving on {address(listener)} (stop with Ctrl-C)", flush=True)
         # uvicorn finishes what it has accepted, and then sends itself the signal again.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        uvicorn.Server(config).run(sockets=[listener])
-
-
-def server_config(served: Served) -> uvicorn.Config:
-    """Return the settings of uvicorn."""
-    return uvicorn.Config(
-        build_app(served),
-        http=connection_class(served.limits),
-        h11_max_incomplete_event_size=served.limits.header_bytes,
-        ws="none",
-        server_header=False,
-        proxy_headers=False,
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-    )
+        server.run(sockets=[listener])
 
 
 def address(listener: socket.socket) -> str:
@@ -64,63 +41,89 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def prepare(
-    model: Model, folder: Path, *, int8: bool, limits: Limits, api_key: str | None
-) -> Served:
-    """Check that `model`, loaded from `folder`, answers as it did where it was exported.
+class ClassifierServer(uvicorn.Server):
+    """uvicorn, with an end that loses no request, and SIGHUP for another model."""
 
-    Raises UserError where it does not.
-    """
-    file = INT8_FILE if int8 else ONNX_FILE
-    golden = read_golden(export_folder(folder))
-    try:
-        found = golden.replay(file, model.predictor)
-    except UserError as error:
-        raise UserError(
-            f"{file} gives other answers here than where it was made: {error} Do not use it on "
-            "this machine."
-        ) from None
-    batch_size = useful_batch_size(model.predictor, golden.inputs.images)
-    threads = worker_count()
-    print(
-        f"{file} (model {model.version}): {found}; {threads} threads, "
-        + ("one image at a time" if batch_size == 1 else f"up to {batch_size} images at once")
-    )
-    return Served(
-        model,
-        info=model_info(model, folder, file),
-        limits=limits,
-        threads=threads,
-        batch_size=batch_size,
-        api_key=api_key,
-    )
+    def __init__(self, service: Service, log: RequestLog | None = None) -> None:
+        """Prepare the server of a service."""
+        self._service = service
+        self._limits = service.options.limits
+        config = uvicorn.Config(
+            build_app(service, log),
+            http=connection_class(self._limits, service.metrics),
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+        )
+        super().__init__(config)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        try:
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+        except (ValueError, RuntimeError, NotImplementedError):
+            return  # in a thread, as in tests, there are no signals
 
-def model_info(model: Model, folder: Path, file: str) -> dict[str, Any]:
-    """Return what `/model` answers, as `ModelInfo` describes it."""
-    card = folder / MODEL_CARD
-    decision = model.decision
-    entries = read_manifest(export_folder(folder))
-    return {
-        "classes": model.spec.classes,
-        "model": model.version,
-        "file": file,
-        "files": {name: entry.sha256 for name, entry in entries.items()},
-        "description": json.loads(model.spec.model_dump_json()),
-        "views": [view.name for view in model.views],
-        "reject_below": decision.reject_below or 0.0,
-        "outside_above": decision.outside_above,
-        "coverage": None if decision.sets is None else decision.sets.coverage,
-        "card": card.read_text("utf-8") if card.exists() else None,
-    }
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end on the first signal; on the second one, end at once."""
+        if self.should_exit:
+            self._service.abort()
+            os._exit(128 + sig)
+        self._service.stopping.set()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End within `shutdown_seconds`, after answering what was read.
+
+        Clients are first told to go away, by the answers to their requests. Then nothing more is
+        accepted, and what is under way is finished. Uploads that are not complete in time get a
+        503.
+        """
+        begun, seconds = time.monotonic(), self._limits.shutdown_seconds
+        self._service.stopping.set()
+        farewell = min(_FAREWELL_SECONDS, seconds * _LAST_SHARE)
+        while self._connections() and time.monotonic() - begun < farewell:
+            await asyncio.sleep(_PAUSE)
+        for server in self.servers:
+            server.close()
+        for one in sockets or []:
+            one.close()
+        for connection in self._connections():
+            if connection.is_idle:
+                connection.dismiss("The server is stopping.")
+        while self._connections() and time.monotonic() - begun < seconds * (1 - _LAST_SHARE):
+            await asyncio.sleep(_PAUSE)
+        for connection in self._connections():
+            connection.dismiss("The server is stopping.")
+        left = max(_PAUSE, seconds - (time.monotonic() - begun) - _PAUSE)
+        try:
+            await asyncio.wait_for(self.lifespan.shutdown(), left)
+        except TimeoutError:
+            self._service.abort()
+
+    def _connections(self) -> Sequence[GuardedConnection]:
+        return cast("list[GuardedConnection]", list(self.server_state.connections))
+
+    def _reload(self) -> None:
+        self._reloading = asyncio.ensure_future(self._service.reload())
 
 
 def read_key(path: Path) -> str:
     """Return the API key in a file, stripped; raise UserError where it is weak."""
-    key = path.read_text("utf-8").strip()
+    try:
+        key = path.read_text("utf-8").strip()
+    except UnicodeDecodeError:
+        key = ""
     if len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key:
         raise UserError(
             f"{path} holds no API key: write at least 16 letters and digits, such as "
             "`openssl rand -hex 24` prints."
         )
+    if path.stat().st_mode & 0o022:
+        raise UserError(f"{path} may be changed by others: run `chmod 600 {path}`.")
     return key

@@ -1,115 +1,87 @@
 """Read the images of a request within limits, from a form or from the body itself."""
 
-from collections.abc import AsyncGenerator, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from classifier.processing.formats import FORMATS
+from classifier.serving.forms import FIELD, FormReader, Upload
+from classifier.serving.limits import Limits
+from classifier.serving.refused import RefusedError
 
-FIELD = "image"
 # Content types of a raw body; the format is found from the content.
 _RAW_TYPES = ("image/", "application/octet-stream")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Limits of the server.
+class UploadBudget:
+    """Bounds the bytes of request bodies in memory, over all requests and for each address.
 
-    Attributes:
-        max_body: Bytes of a request's body.
-        max_pixels: Pixels of an image.
-        max_images: Images of a request.
-        max_waiting: Images in the queue.
-        max_buffered: Bytes of all request bodies in memory.
-        max_connections: Open connections.
-        header_bytes: Bytes of a request's header.
-        header_count: Fields of a request's header.
-        upload_seconds: From the first byte of a request to its last one.
-        answer_seconds: From the last byte of a request to its answer.
+    What has arrived counts, and not what a client declares: a declaration costs it nothing.
     """
 
-    max_body: int = 32 << 20
-    max_pixels: int = 50_000_000
-    max_images: int = 16
-    max_waiting: int = 64
-    max_buffered: int = 256 << 20
-    max_connections: int = 512
-    header_bytes: int = 16 << 10
-    header_count: int = 100
-    upload_seconds: float = 60.0
-    answer_seconds: float = 30.0
-
-
-class RefusedError(Exception):
-    """A request that is refused with a status and a sentence that says why."""
-
-    def __init__(self, status: int, reason: str, **headers: str) -> None:
-        """Keep the response; `Retry_After="1"` becomes the header `Retry-After: 1`."""
-        super().__init__(reason)
-        self.status, self.reason = status, reason
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-
-class Upload(NamedTuple):
-    """The content of an uploaded file and the name that it was sent under."""
-
-    name: str
-    content: bytes
-
-
-class UploadBudget:
-    """Bounds the bytes of request bodies in memory, over all requests."""
-
     def __init__(self, limits: Limits) -> None:
-        """Start with nothing reserved; `limits.max_buffered` is the budget."""
+        """Start with nothing held."""
         self._limits = limits
-        self._held = 0
+        self._held: Counter[str] = Counter()
+        self._total = 0
 
     @contextmanager
-    def hold(self, request: Request) -> Iterator[None]:
-        """Reserve the declared size of the request, or the largest one, while inside.
+    def hold(self, request: Request) -> Iterator["HeldUpload"]:
+        """Count the bytes of a request while inside."""
+        upload = HeldUpload(self, request.client.host if request.client else "")
+        try:
+            yield upload
+        finally:
+            self.count(upload.address, -upload.size)
+
+    def count(self, address: str, size: int) -> None:
+        """Count bytes from an address, or give them back (negative).
 
         Raises:
-            RefusedError: The budget is used up.
+            RefusedError: All that may be held is, or all that this address may hold.
         """
-        size = declared_size(request, self._limits.max_body)
-        if self._held + size > self._limits.max_buffered:
+        self._held[address] += size
+        self._total += size
+        if self._held[address] <= 0:
+            del self._held[address]
+        if size <= 0:
+            return
+        most = self._limits.max_buffered
+        if self._total > most or self._held[address] > most * self._limits.address_share:
             raise RefusedError(503, "Too many uploads at once; try again.", Retry_After="1")
-        self._held += size
-        try:
-            yield
-        finally:
-            self._held -= size
 
 
-def declared_size(request: Request, limit: int) -> int:
-    """Return the body's size by its header, or `limit`; raise RefusedError if it is larger."""
-    text = request.headers.get("content-length")
-    if text is not None and not text.isdecimal():
-        raise RefusedError(400, "The header Content-Length must be a number.")
-    size = limit if text is None else int(text)
-    if size > limit:
-        raise RefusedError(413, f"The body has {size:,} bytes; {limit:,} is the limit.")
-    return size
+class HeldUpload:
+    """The bytes of one request that are in memory."""
+
+    def __init__(self, budget: UploadBudget, address: str) -> None:
+        """Start with none."""
+        self._budget, self.address, self.size = budget, address, 0
+
+    def add(self, count: int) -> None:
+        """Count bytes that have arrived; raise RefusedError where they are too many."""
+        self.size += count
+        self._budget.count(self.address, count)
 
 
-async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
+async def read_uploads(request: Request, limits: Limits, held: HeldUpload) -> list[Upload]:
     """Return the images of a request, at least one; raise RefusedError for any other request."""
-    kind = request.headers.get("content-type", "").lower().strip()
+    _check_declared(request, limits.max_body)
+    header = request.headers.get("content-type", "")
+    kind = header.lower().strip()
     if kind.startswith("multipart/form-data"):
-        uploads = await _read_form(request, limits)
+        form = FormReader(header, limits.max_images)
+        await _feed(request, limits.max_body, held, form.feed)
+        uploads = form.uploads()
     elif kind.startswith(_RAW_TYPES):
-        parts = [part async for part in _limited(request, limits.max_body)]
-        uploads = [Upload("image", b"".join(parts))]
+        pieces: list[bytes] = []
+        await _feed(request, limits.max_body, held, pieces.append)
+        uploads = [Upload(FIELD, b"".join(pieces))]
     else:
         raise RefusedError(
             415,
-            f"Send images ({', '.join(FORMATS)}) as multipart/form-data with the field "
+            f"Send images ({', '.join(limits.formats)}) as multipart/form-data with the field "
             f"{FIELD!r}, or one image as the body with a content type such as image/jpeg.",
         )
     for upload in uploads:
@@ -118,50 +90,28 @@ async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
     return uploads
 
 
-class _InMemory(MultiPartParser):
-    """A parser that keeps files in memory: a container may have no disk to write to."""
-
-    spool_max_size = 0  # no limit
-
-
-async def _read_form(request: Request, limits: Limits) -> list[Upload]:
-    stream = _limited(request, limits.max_body)
-    # The parser itself refuses more files and fields than these.
-    parser = _InMemory(
-        request.headers, stream, max_files=limits.max_images, max_fields=8, max_part_size=1024
-    )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise RefusedError(400, f"The form cannot be read: {error.message}") from None
-    try:
-        return [await _upload(name, value) for name, value in _fields(form)]
-    finally:
-        await form.close()
+def _check_declared(request: Request, limit: int) -> None:
+    """Raise RefusedError where the request says that its body is too large."""
+    text = request.headers.get("content-length", "0")
+    if not (text.isascii() and text.isdecimal()):
+        raise RefusedError(400, "The header Content-Length must be a number.")
+    # Of more digits than any size has, Python would refuse to make a number.
+    if len(text) > 18 or int(text) > limit:
+        raise RefusedError(413, f"The body has {_grouped(text)} bytes; {limit:,} is the limit.")
 
 
-def _fields(form: FormData) -> list[tuple[str, UploadFile]]:
-    fields: list[tuple[str, UploadFile]] = []
-    for name, value in form.multi_items():
-        if name != FIELD or isinstance(value, str):
-            raise RefusedError(
-                400, f"The form must hold files as the field {FIELD!r}, and nothing else."
-            )
-        fields.append((name, value))
-    if not fields:
-        raise RefusedError(400, f"The form holds no file as the field {FIELD!r}.")
-    return fields
+def _grouped(digits: str) -> str:
+    return f"{int(digits):,}" if len(digits) <= 18 else "far too many"
 
 
-async def _upload(name: str, file: UploadFile) -> Upload:
-    return Upload(file.filename or name, await file.read())
-
-
-async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """Yield the body as it arrives; raise RefusedError once it is too large."""
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
+async def _feed(
+    request: Request, limit: int, held: HeldUpload, take: Callable[[bytes], None]
+) -> None:
+    """Pass on the body as it arrives; raise RefusedError once it is too large."""
+    async for piece in request.stream():
+        if not piece:
+            continue
+        held.add(len(piece))
+        if held.size > limit:
             raise RefusedError(413, f"The body is too large; {limit:,} bytes is the limit.")
-        yield part
+        take(piece)

@@ -12,36 +12,46 @@ import uvicorn
 
 from classifier.inference.onnx_runtime import ONNX_FILE
 from classifier.inference.predict import Model, load_model
-from classifier.serving.app import Served
-from classifier.serving.server import address, model_info, server_config
-from classifier.serving.uploads import Limits
+from classifier.serving.limits import Limits
+from classifier.serving.served_model import ServedModel, model_info, prepare
+from classifier.serving.server import ClassifierServer, address
+from classifier.serving.service import Service, ServiceOptions
 
 
 def served(
-    folder: Path, model: Model | None = None, api_key: str | None = None, **limits: Any
-) -> Served:
-    """The model in `folder`, or another one in its place, with a thread and some limits changed."""
-    loaded = load_model(folder, threads=1)
-    return Served(
-        model or loaded,
-        info=model_info(loaded, folder, ONNX_FILE),
-        limits=Limits(**limits),
-        threads=1,
-        batch_size=1,
-        api_key=api_key,
-    )
+    folder: Path,
+    model: Model | None = None,
+    api_key: str | None = None,
+    *,
+    processes: int = 0,
+    allowed_hosts: tuple[str, ...] = (),
+    **limits: Any,
+) -> Service:
+    """The model in `folder`, or another one in its place, with a thread and some limits changed.
+
+    With processes, the model is that of the folder.
+    """
+    options = ServiceOptions(Limits(**limits), processes, 1, api_key, allowed_hosts)
+
+    def load() -> ServedModel:
+        return prepare(lambda: load_model(folder, threads=1), folder, int8=False, openvino=False)
+
+    if processes:
+        return Service(load(), options, load)
+    loaded = model or load_model(folder, threads=1)
+    info = model_info(loaded, folder, ONNX_FILE)
+    return Service(ServedModel(loaded.version, info, lambda: loaded), options, load)
 
 
-def running(what: Served) -> AbstractContextManager[str]:
+def running(what: Service) -> AbstractContextManager[str]:
     """Serve on a free port; gives the address, such as `http://127.0.0.1:4711`."""
-    return running_as(server_config(what))
+    return running_as(ClassifierServer(what))
 
 
 @contextmanager
-def running_as(config: uvicorn.Config) -> Iterator[str]:
+def running_as(server: uvicorn.Server) -> Iterator[str]:
     """As `running`, whatever is served."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -239,9 +239,9 @@ def test_wrong_method_and_path_are_refused_as_json(client: TestClient) -> None:
 class Stuck(Model):
     """Takes a second for an image."""
 
-    def decode(self, content, max_pixels=0):
+    def decode(self, content, max_pixels=None, admit=None):
         concurrent.futures.wait([concurrent.futures.Future()], 1)
-        return super().decode(content)
+        return super().decode(content, max_pixels, admit)
 
 
 def stuck_client(models: Path, **limits: Any) -> TestClient:

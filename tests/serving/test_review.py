@@ -11,7 +11,7 @@ from builders.serving import running_as
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from classifier.serving.review import Review, ReviewCase, Shown, review_config
+from classifier.serving.review import Review, ReviewCase, Shown, review_server
 from classifier.sources.corrections import Correction, read_corrections, write_corrections
 
 CLASSES = ["cat", "dog", "a class with quite a long name"]
@@ -44,7 +44,7 @@ def make_review(folder: Path) -> Review:
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    with running_as(review_config(make_review(tmp_path))) as url:
+    with running_as(review_server(make_review(tmp_path))) as url:
         yield url
 
 

@@ -1,0 +1,146 @@
+"""Load a model, check it, and carry it to the workers.
+
+Each worker builds the model from the same bytes, so that a folder that changes under a running
+server never leads to two models at once.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from classifier.core.errors import UserError
+from classifier.inference.golden_files import read_golden
+from classifier.inference.manifest import read_exported, read_manifest
+from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, load_onnx
+from classifier.inference.openvino_runtime import load_openvino
+from classifier.inference.predict import Model, export_folder
+from classifier.processing.decision import Decision
+from classifier.processing.softmax import Merge
+from classifier.processing.spec import BundleSpec
+from classifier.processing.views import named_view
+from classifier.serving.batch_size import useful_batch_size
+
+MODEL_CARD = "MODEL_CARD.md"
+_VERSION_DIGITS = 12
+# A call of the model may take this many times as long as it did at the start.
+_PATIENCE = 20
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that was checked.
+
+    Attributes:
+        version: See `Model`.
+        info: What `/model` answers, see `ModelInfo`.
+        build: Makes the model, where it is needed.
+        batch_size: Images that one call should take at most.
+        call_seconds: What a call takes at most, generously.
+        found: What the check found, in words.
+    """
+
+    version: str
+    info: dict[str, Any]
+    build: Callable[[], Model]
+    batch_size: int = 1
+    call_seconds: float = 10.0
+    found: str = ""
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """All that a model is made of, without what cannot be sent to another process.
+
+    Attributes:
+        content: Of the ONNX file.
+        openvino: Whether OpenVINO runs it, and not ONNX Runtime.
+        views: Names of the views, see `named_view`.
+        spec: See `Model`, as the others.
+        version: See `Model`.
+        merge: See `Model`.
+        decision: See `Model`.
+    """
+
+    content: bytes
+    openvino: bool
+    views: list[str]
+    spec: BundleSpec
+    version: str
+    merge: Merge
+    decision: Decision
+
+    def __call__(self) -> Model:
+        """Return the model, with one thread a call."""
+        load = load_openvino if self.openvino else load_onnx
+        spec = self.spec
+        views = [named_view(name, spec.stored_size, spec.input_size) for name in self.views]
+        predictor = load(self.content, 1)
+        return Model(spec, predictor, self.version, views, self.merge, self.decision)
+
+
+def prepare(
+    open_model: Callable[[], Model], folder: Path, *, int8: bool, openvino: bool
+) -> ServedModel:
+    """Load a model and check that it answers as it did where it was exported.
+
+    Args:
+        open_model: Loads it from `folder`, with one thread a call.
+        folder: Of the model, or of an export.
+        int8: Whether it is the eight-bit file.
+        openvino: Whether OpenVINO runs it.
+
+    Raises:
+        UserError: It does not answer so, or a file is missing or damaged.
+    """
+    model = open_model()
+    export, file = export_folder(folder), INT8_FILE if int8 else ONNX_FILE
+    content = read_exported(export, file)
+    if read_manifest(export)[file].sha256[:_VERSION_DIGITS] != model.version:
+        raise UserError(f"{export} changed while it was read; try again.")
+    golden = read_golden(export)
+    try:
+        found = golden.replay(file, model.predictor)
+    except UserError as error:
+        raise UserError(
+            f"{file} gives other answers here than where it was made: {error} Do not use it on "
+            "this machine."
+        ) from None
+    images = golden.inputs.images
+    batch_size = useful_batch_size(model.predictor, images)
+    started = time.perf_counter()
+    model.predictor(images)
+    call_seconds = _PATIENCE * len(model.views) * (time.perf_counter() - started)
+    views = [view.name for view in model.views]
+    recipe = ModelRecipe(
+        content, openvino, views, model.spec, model.version, model.merge, model.decision
+    )
+    return ServedModel(
+        model.version,
+        model_info(model, folder, file),
+        recipe,
+        batch_size,
+        call_seconds,
+        f"{file} (model {model.version}): {found}",
+    )
+
+
+def model_info(model: Model, folder: Path, file: str) -> dict[str, Any]:
+    """Return what `/model` answers, as `ModelInfo` describes it."""
+    card = folder / MODEL_CARD
+    decision = model.decision
+    entries = read_manifest(export_folder(folder))
+    return {
+        "classes": model.spec.classes,
+        "model": model.version,
+        "file": file,
+        "files": {name: entry.sha256 for name, entry in entries.items()},
+        "description": json.loads(model.spec.model_dump_json()),
+        "views": [view.name for view in model.views],
+        "reject_below": decision.reject_below or 0.0,
+        "outside_above": decision.outside_above,
+        "coverage": None if decision.sets is None else decision.sets.coverage,
+        "card": card.read_text("utf-8") if card.exists() else None,
+    }
