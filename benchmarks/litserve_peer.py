@@ -11,10 +11,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import litserve
+import litserve  # pyright: ignore[reportMissingImports] (another environment has it)
 import numpy as np
 from fastapi import Request
-from litserve.api import LitAPI
+from litserve.api import LitAPI  # pyright: ignore[reportMissingImports]
 
 from classifier.inference.predict import load_model
 

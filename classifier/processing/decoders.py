@@ -67,12 +67,14 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
         return None
     kind, head = data[12:16], data[20:30]
     if kind == b"VP8X":
-        return tuple(1 + int.from_bytes(head[at : at + 3], "little") for at in (4, 7))
+        width, height = (int.from_bytes(head[at : at + 3], "little") for at in (4, 7))
+        return width + 1, height + 1
     if kind == b"VP8L":
         bits = int.from_bytes(head[1:5], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     if kind == b"VP8 ":
-        return tuple(int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+        width, height = (int.from_bytes(head[at : at + 2], "little") for at in (6, 8))
+        return width & 0x3FFF, height & 0x3FFF
     return None
 
 
@@ -95,7 +97,7 @@ def without_damaged_chunks(data: bytes) -> bytes:
     Texts, colour profiles and the like go; transparency and EXIF stay if their checksum is right.
     Of another file, or of one that is cut short, return what was given.
     """
-    if not data.startswith(_PNG):
+    if not data.startswith(_PNG) or _count_chunks(data) > MAX_CHUNKS:
         return data
     kept, place = [_PNG], len(_PNG)
     while place + 12 <= len(data):

@@ -175,8 +175,9 @@ class _Window:
         inside = images[:, max(self.top, 0) : bottom, max(self.left, 0) : right]
         missing_rows = (max(-self.top, 0), max(bottom - size, 0))
         missing_columns = (max(-self.left, 0), max(right - size, 0))
-        seen = np.pad(inside, ((0, 0), missing_rows, missing_columns, (0, 0)), mode="edge")
-        return _mirror(seen) if self.mirrored else seen
+        if any(missing_rows + missing_columns):  # to pad nothing takes time, too
+            inside = np.pad(inside, ((0, 0), missing_rows, missing_columns, (0, 0)), mode="edge")
+        return _mirror(inside) if self.mirrored else np.ascontiguousarray(inside)
 
 
 @dataclass(frozen=True)

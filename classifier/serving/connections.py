@@ -52,8 +52,8 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for the connection where there are too many; begin to count its seconds."""
         # What uvicorn closes is closed by `finish`.
-        super().connection_made(cast("asyncio.Transport", _Closing(transport, self)))
-        self._socket = transport
+        self._socket, self._outer = transport, _Closing(transport, self)
+        super().connection_made(cast("asyncio.Transport", self._outer))
         self.connected = self._begun = time.monotonic()
         if len(self.connections) > self.limits.max_connections and not self._make_room():
             self.refuse(503, "Too many connections; try again.")
@@ -155,6 +155,11 @@ class GuardedConnection(HttpToolsProtocol):
         return self._discarded is None and (answered or self._in_body)
 
     @property
+    def is_ending(self) -> bool:
+        """Whether no more requests are read."""
+        return self._discarded is not None
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing of a request has come that is not answered."""
         begun = self._begun is not None and self._head_bytes > 0
@@ -164,6 +169,7 @@ class GuardedConnection(HttpToolsProtocol):
         """Send what is left to send and end the connection, with a limit of time for both."""
         if self._discarded is not None or self._socket.is_closing():
             return
+        self._outer.flush()
         self._discarded = 0
         if self._begun is None:
             self._socket.close()
@@ -188,7 +194,7 @@ class GuardedConnection(HttpToolsProtocol):
                 b"connection: close",
                 *(name + b": " + value for name, value in SECURITY_HEADERS),
             ]
-            self._socket.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+            self._outer.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
             self.metrics.count_request(status)
         if waits:
             # The application sees a client that has gone; its answer goes nowhere.
@@ -254,21 +260,34 @@ class GuardedConnection(HttpToolsProtocol):
 
 
 class _Closing:
-    """The transport that uvicorn sees: its `close` is the `finish` of the connection."""
+    """The transport that uvicorn sees.
+
+    Its `close` is the `finish` of the connection. What is written in one turn of the loop, such as
+    the header and the body of an answer, is sent at once, which halves the system calls.
+    """
 
     def __init__(self, transport: asyncio.Transport, connection: GuardedConnection) -> None:
         self._transport, self._connection = transport, connection
+        self._pieces: list[bytes] = []
 
     def write(self, data: bytes) -> None:
         # The loop of uvloop raises an error where that of asyncio ignores what comes too late.
-        if not self.is_closing():
-            self._transport.write(data)
+        if self.is_closing():
+            return
+        if not self._pieces:
+            self._connection.loop.call_soon(self.flush)
+        self._pieces.append(data)
+
+    def flush(self) -> None:
+        if self._pieces and not self._transport.is_closing():
+            self._transport.write(b"".join(self._pieces))
+        self._pieces.clear()
 
     def close(self) -> None:
         self._connection.finish()
 
     def is_closing(self) -> bool:
-        return self._connection._discarded is not None or self._transport.is_closing()
+        return self._connection.is_ending or self._transport.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -76,8 +76,9 @@ class OutermostMiddleware:
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 call.status = message["status"]
-                if not scope_is_refused(call.scope):
-                    self._metrics.count_request(call.status)
+                # The connection has answered in the place of the application.
+                if "refused" not in call.scope["state"]:
+                    self._metrics.count_request(message["status"])
                 message = {**message, "headers": self._headers(call, message)}
             elif call.scope["method"] == "HEAD":
                 message = {**message, "body": b""}
@@ -135,11 +136,6 @@ class _Call:
             self.bytes += len(message.get("body", b""))
             self.body_is_open = message.get("more_body", False)
         return message
-
-
-def scope_is_refused(scope: Scope) -> bool:
-    """Return whether the connection has answered the request in the place of the application."""
-    return "refused" in scope.get("state", {})
 
 
 def _without_port(host: bytes) -> str:

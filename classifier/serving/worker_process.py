@@ -131,8 +131,6 @@ def _run(connection: socket.socket, build: Callable[[], Model], limits: Limits) 
     # Ctrl-C and a service manager signal all processes, but what was accepted is answered first.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    # The server comes first: it is what keeps the workers busy.
-    os.nice(1)
     worker = ImageWorker(build(), limits)
     stream = connection.makefile("rb")
 

@@ -72,13 +72,14 @@ def write_models(
     reject_below: float | None = None,
     views: Sequence[str] = ("identity", "flip"),
     merge: Merge = "probabilities",
+    factor: float = 0.1,
 ) -> Path:
     """Write what the pipeline leaves in `models` of such a model, but for the weights.
 
     golden_error: added to the expected probability of the first class; golden_tta_error likewise,
-    to that with test-time augmentation.
+    to that with test-time augmentation. factor: see `colours_onnx`.
     """
-    contents = {ONNX_FILE: colours_onnx(), INT8_FILE: colours_onnx(factor=0.101)}
+    contents = {ONNX_FILE: colours_onnx(factor=factor), INT8_FILE: colours_onnx(factor=0.101)}
     images = np.stack([np.full((IMAGE_SIZE, IMAGE_SIZE, 3), 20, np.uint8)] * 3)
     images[np.arange(3), :, :, np.arange(3)] = 200
     shown = [named_view(name, IMAGE_SIZE, CROP)(images, np.arange(3)) for name in views]

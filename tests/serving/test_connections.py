@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,7 +23,7 @@ WHOLE = HEADER + b"Content-Length: %d\r\n\r\n" % len(IMAGE) + IMAGE
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     models = write_models(tmp_path_factory.mktemp("models"))
     seconds = {"upload_seconds": 0.5, "header_seconds": 0.4, "write_seconds": 0.5, "min_rate": 1}
-    limits = {"max_body": 100_000, "header_bytes": 8192} | seconds
+    limits: dict[str, Any] = {"max_body": 100_000, "header_bytes": 8192, **seconds}
     with running(served(models, max_connections=20, **limits)) as url:
         yield url
         # Whatever a test did, the server is as well as before.

@@ -19,6 +19,7 @@ from PIL import Image
 
 from classifier.core.errors import UserError
 from classifier.inference.predict import Model, load_model
+from classifier.processing.formats import FORMATS
 from classifier.serving.app import build_app
 
 # Pillow tells of what it can do without.
@@ -59,7 +60,7 @@ def model(models: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def client(models: Path) -> Iterator[TestClient]:
-    app = build_app(served(models, max_pixels=MAX_PIXELS))
+    app = build_app(served(models, max_pixels=MAX_PIXELS, formats=FORMATS))
     # A fault of ours becomes a status 500, as it would for a client.
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client

@@ -1,6 +1,8 @@
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,11 +17,12 @@ import pytest
 from builders.colours import image_of, write_models
 from builders.images import encode
 
+from classifier.commands import serve
 from classifier.core.errors import UserError
 from classifier.serving.server import read_key
 
 REPOSITORY = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "classifier", "serve", "--port", "0"]
+COMMAND = [sys.executable, "-m", "classifier", "serve", "--port", "0", "--processes", "0"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
 
 
@@ -74,7 +77,7 @@ def test_address_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
 def test_shutdown_finishes_what_was_accepted(tmp_path: Path) -> None:
     write_models(tmp_path / "models")
     # One takes tenths of a second to decode, and there is one thread.
-    slow = encode(np.zeros((4000, 5000, 3), np.uint8), compress_level=1)
+    slow = encode(np.zeros((3000, 4000, 3), np.uint8), compress_level=1)
     statuses: list[int] = []
     with program(tmp_path) as (process, url):
 
@@ -106,8 +109,147 @@ def test_key_comes_from_a_file(tmp_path: Path) -> None:
         assert httpx.post(f"{url}/predict", files=files, headers=headers).status_code == 200
 
 
+def half_sent(url: str) -> socket.socket:
+    """A connection with an upload that is not complete."""
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+    connection.sendall(head + b"Content-Length: 100\r\n\r\nhalf")
+    return connection
+
+
+def test_stalled_upload_does_not_delay_the_end(tmp_path: Path) -> None:
+    write_models(tmp_path / "models")
+    with (
+        program(tmp_path, "--shutdown-seconds", "1") as (process, url),
+        half_sent(url) as stalled,
+        httpx.Client(base_url=url) as kept,
+    ):
+        assert kept.get("/health/ready").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        # A client that keeps its connection is told with an answer, and not by a reset.
+        last = kept.get("/health/live")
+        assert (last.status_code, last.headers["connection"]) == (200, "close")
+        assert b" 503 " in stalled.recv(100)
+        assert process.wait(5) in (0, -signal.SIGTERM)
+
+
+def test_server_that_stops_is_not_ready(tmp_path: Path) -> None:
+    write_models(tmp_path / "models")
+    with (
+        program(tmp_path, "--shutdown-seconds", "5") as (process, url),
+        half_sent(url),
+        httpx.Client(base_url=url) as kept,
+    ):
+        assert kept.get("/health/ready").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        answer = kept.get("/health/ready")
+        assert (answer.status_code, answer.json()) == (503, {"error": "The server is stopping."})
+        process.send_signal(signal.SIGINT)
+        # The second signal ends it at once.
+        assert process.wait(2) == 128 + signal.SIGINT
+
+
+def answered_version(url: str) -> str:
+    return httpx.post(f"{url}/predict", files={"image": image_of("red")}).json()["model"]
+
+
+def wait_for_log(process: "subprocess.Popen[str]", text: str) -> str:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return line
+    raise AssertionError(f"the log ended without {text}")
+
+
+def test_model_is_replaced_without_a_lost_request_and_a_damaged_one_is_refused(
+    tmp_path: Path,
+) -> None:
+    models = write_models(tmp_path / "models")
+    with program(tmp_path, "--processes", "1") as (process, url):
+        before = answered_version(url)
+        statuses: list[int] = []
+        going = threading.Event()
+
+        def ask() -> None:
+            with httpx.Client(base_url=url) as client:
+                while not going.is_set():
+                    files = {"image": image_of("blue")}
+                    statuses.append(client.post("/predict", files=files).status_code)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        write_models(models, golden_error=0.01)
+        process.send_signal(signal.SIGHUP)
+        line = wait_for_log(process, "the model is not replaced")
+        assert "gives other answers here than where it was made" in line
+        assert answered_version(url) == before
+        write_models(models, factor=0.2)
+        process.send_signal(signal.SIGHUP)
+        wait_for_log(process, "the model is replaced")
+        assert answered_version(url) != before
+        going.set()
+        asking.join()
+        assert set(statuses) == {200}
+
+
+def test_json_log_says_what_a_request_cost_and_shows_no_image_or_key(tmp_path: Path) -> None:
+    write_models(tmp_path / "models")
+    (tmp_path / "key").write_text("0123456789abcdef0123\n")
+    (tmp_path / "key").chmod(0o600)
+    with program(tmp_path, "--log", "json", "--api-key-file", "key") as (process, url):
+        headers = {"Authorization": "Bearer 0123456789abcdef0123", "X-Request-ID": "from-outside-1"}
+        files = {"image": ("secret-name.png", image_of("red"))}
+        answer = httpx.post(f"{url}/predict?key=0123456789abcdef0123", files=files, headers=headers)
+        assert answer.headers["x-request-id"] == "from-outside-1"
+        text = wait_for_log(process, "/predict")
+        assert "0123456789abcdef" not in text
+        assert "secret-name" not in text
+        line = json.loads(text)
+        assert (line["id"], line["status"], line["path"]) == ("from-outside-1", 200, "/predict")
+        assert line["bytes"] > len(image_of("red"))
+        (image,) = line["images"]
+        assert image["label"] == "red"
+        times = ("waiting", "decoding", "inference")
+        assert all(image[f"{name}_milliseconds"] >= 0 for name in times)
+        made = httpx.get(f"{url}/health/live", headers={"X-Request-ID": "a b"})
+        assert re.fullmatch("[0-9a-f]{16}", made.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--max-waiting", "-5"], "-5 is no whole number from 1 to 100,000"),
+        (["--max-megapixels", "0"], "0 is no whole number from 1"),
+        (["--port", "70000"], "70000 is no whole number from 0 to 65,535"),
+        (["--port", "x"], "x is no whole number"),
+        (["--processes", "-1"], "-1 is no whole number from 0 to 256"),
+        (["--reject", "nan"], "nan is not between 0 and 1"),
+        (["--reject", "x"], "x is no number"),
+        (["--outside", "x"], "x is no number"),
+        (["--formats", "JPEG,SVG"], "SVG is no format; choose from JPEG"),
+        (["--formats", ""], "nothing is no format"),
+        (["--log", "xml"], "invalid choice: 'xml'"),
+    ],
+)
+def test_option_out_of_range_is_refused(
+    options: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        serve.main(options)
+    assert caught.value.code == 2
+    assert reason in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["", "short", "with spaces in it all along", "ä" * 20])
 def test_weak_key_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "key").write_text(text, "utf-8")
+    (tmp_path / "key").write_text(text, "latin-1")
     with pytest.raises(UserError, match="write at least 16 letters and digits"):
+        read_key(tmp_path / "key")
+
+
+def test_key_that_others_may_change_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("0123456789abcdef0123")
+    (tmp_path / "key").chmod(0o666)
+    with pytest.raises(UserError, match="may be changed by others: run `chmod 600"):
         read_key(tmp_path / "key")

@@ -58,15 +58,22 @@ def open_model(options: argparse.Namespace) -> Model:
     )
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no number") from None
+
+
 def _score(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if math.isnan(value):
         raise argparse.ArgumentTypeError(f"{text} is no number")
     return value
 
 
 def _fraction(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 1")
     return value
