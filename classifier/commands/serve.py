@@ -19,8 +19,8 @@ from classifier.processing.formats import FORMATS
 _FORMATS = {**{name: name for name in FORMATS}, "HEIC": "HEIF"}
 _DEFAULT_FORMATS = "JPEG,PNG,WebP,AVIF,HEIC"
 _MEMORY = """\
-memory: at most about 200 MiB for the server and 300 MiB for each process, each with twice the size
-of the model's file, and max-decoded-megabytes, max-buffered-megabytes and 32 MiB for each process.
+Memory in MiB, at most: 200 + 2 x max-buffered-megabytes + max-decoded-megabytes + N x (332 + 3 x
+max-megabytes) + (N + 1) x twice the model's file, for N processes (see docs/serving.md).
 """
 
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
     """
     options = _parser().parse_args(arguments)
     with needs_extra("serve"):
-        from classifier.serving.limits import Limits  # noqa: PLC0415
+        from classifier.serving.limits import Limits, most_memory  # noqa: PLC0415
         from classifier.serving.request_log import RequestLog, log_as_json  # noqa: PLC0415
         from classifier.serving.served_model import prepare  # noqa: PLC0415
         from classifier.serving.server import ClassifierServer, read_key, serve_on  # noqa: PLC0415
@@ -74,6 +74,7 @@ def main(arguments: list[str]) -> None:
             if model.batch_size == 1
             else f"up to {model.batch_size} images at once"
         )
+        + f"; at most {most_memory(limits, workers, options.processes > 0, model.size) >> 20:,} MiB"
     )
     log = None
     if options.log == "json":

@@ -18,10 +18,7 @@ from classifier.inference.predict import Model
 from classifier.processing.formats import sniff
 from classifier.processing.images import center_crop
 from classifier.serving.answer_content import answer_content
-from classifier.serving.limits import Limits
-
-# Images below this ask for nothing, since asking takes time too; each worker may hold so much.
-FREE_BYTES = 32 << 20
+from classifier.serving.limits import FREE_BYTES, Limits
 
 # Waits until so many bytes may be used for decoding.
 Grant = Callable[[int], None]

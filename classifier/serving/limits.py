@@ -6,6 +6,13 @@ from dataclasses import dataclass
 DEFAULT_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF")
 
 
+# Images that need less memory ask for none, since asking takes time too; each worker may hold so
+# much.
+FREE_BYTES = 32 << 20
+# The libraries of the server, and those of a worker process with what they allocate for a network.
+_SERVER_BYTES, _PROCESS_BYTES = 200 << 20, 300 << 20
+
+
 @dataclass(frozen=True)
 class Limits:
     """Limits of the server.
@@ -51,3 +58,20 @@ class Limits:
     answer_seconds: float = 30.0
     write_seconds: float = 10.0
     shutdown_seconds: float = 10.0
+
+
+def most_memory(limits: Limits, workers: int, in_processes: bool, model_bytes: int) -> int:
+    """Return how many bytes of memory the server takes at most, with all its processes.
+
+    Args:
+        limits: Of the server.
+        workers: Number of processes or threads that decode and infer.
+        in_processes: Whether they are processes.
+        model_bytes: Of the model's file, which each process holds twice: as it is, and loaded.
+    """
+    models = 2 * model_bytes * (workers + 1 if in_processes else 1)
+    # A worker holds an image in the message, by itself, and on its way through the socket.
+    a_worker = FREE_BYTES + 3 * limits.max_body + (_PROCESS_BYTES if in_processes else 0)
+    # The bytes of an upload are copied once when it is complete.
+    shared = _SERVER_BYTES + 2 * limits.max_buffered + limits.max_decoded
+    return shared + workers * a_worker + models

@@ -40,6 +40,7 @@ class ServedModel:
         batch_size: Images that one call should take at most.
         call_seconds: What a call takes at most, generously.
         found: What the check found, in words.
+        size: Bytes of the model's file.
     """
 
     version: str
@@ -48,6 +49,7 @@ class ServedModel:
     batch_size: int = 1
     call_seconds: float = 10.0
     found: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def prepare(
         batch_size,
         call_seconds,
         f"{file} (model {model.version}): {found}",
+        len(content),
     )
 
 

@@ -271,6 +271,11 @@ def _(stack: ExitStack) -> None:
     image(encode(Image.new("1", (20_000, 20_000))))
 
 
+@case("split", "a JPEG of thousands of scans, each of which takes time")
+def _(stack: ExitStack) -> None:
+    image(encode(noise(64, 64), "JPEG")[:-2] + b"\xff\xda" * 2000, "jpg")
+
+
 @case("split", "a JPEG that is cut short")
 def _(stack: ExitStack) -> None:
     content = encode(noise(64, 64), "JPEG")

@@ -8,17 +8,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 import pytest
-from builders.colours import image_of, write_models
+from builders.colours import colours_onnx, image_of, write_models
 from builders.images import encode
+from PIL import Image
 
 from classifier.commands import serve
 from classifier.core.errors import UserError
+from classifier.serving.limits import Limits, most_memory
 from classifier.serving.server import read_key
 
 REPOSITORY = Path(__file__).parents[2]
@@ -239,6 +243,28 @@ def test_option_out_of_range_is_refused(
         serve.main(options)
     assert caught.value.code == 2
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux counts shared pages")
+def test_memory_stays_below_what_is_said_at_the_start(tmp_path: Path) -> None:
+    write_models(tmp_path / "models")
+    # Each takes up to 76 MiB to decode.
+    large = encode(Image.new("RGBA", (2000, 2000)), "WEBP", lossless=True, method=0)
+    small = ["--max-decoded-megabytes", "80", "--max-buffered-megabytes", "8"]
+    with program(tmp_path, "--processes", "2", "--max-megabytes", "2", *small) as (process, url):
+        own = psutil.Process(process.pid)
+        peak = 0.0
+        with ThreadPoolExecutor(4) as pool:
+            files = [("image", large)] * 4
+            asked = [
+                pool.submit(httpx.post, f"{url}/predict", files=files, timeout=60) for _ in range(4)
+            ]
+            while not all(one.done() for one in asked):
+                family = [own, *own.children(recursive=True)]
+                peak = max(peak, sum(one.memory_full_info().pss for one in family))
+        assert {one.result().status_code for one in asked} == {200}
+        limits = Limits(max_decoded=80 << 20, max_buffered=8 << 20, max_body=2 << 20)
+        assert peak <= most_memory(limits, 2, True, len(colours_onnx()))
 
 
 @pytest.mark.parametrize("text", ["", "short", "with spaces in it all along", "ä" * 20])
