@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "classify image files with the trained model",
     "serve": "serve the model over HTTP, with a page to try it",
     "verify": "replay the golden images of an export on this machine",
+    "export-page": "write a folder of static files that classifies images in the browser",
     "compare": "compare the predictions of two runs on the same images",
     "gallery": "draw the test images of a class with heat maps, mistakes first",
     "label-errors": "list images whose label is probably wrong",

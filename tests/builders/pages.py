@@ -11,7 +11,17 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # From the top of the layers to the bottom.
 PACKAGES = (
-    *("commands", "sweep", "serving", "report", "export", "evaluation", "training", "inference"),
+    *(
+        "commands",
+        "sweep",
+        "serving",
+        "static_page",
+        "report",
+        "export",
+        "evaluation",
+        "training",
+        "inference",
+    ),
     *("splitting", "models", "data", "sources", "metrics", "plotting", "processing", "core"),
 )
 

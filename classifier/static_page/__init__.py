@@ -1,0 +1,1 @@
+"""A page of static files that classifies in the browser."""

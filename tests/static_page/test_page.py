@@ -1,0 +1,110 @@
+"""The page with the real runtime for browsers, in headless Chromium."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from builders.browser import launched, needs_chromium, opened_page
+from builders.colours import image_of, write_models
+from builders.static_site import static_site
+from playwright.sync_api import Browser, Page, expect
+
+from classifier.commands.export_page import main
+from classifier.core.errors import UserError
+from classifier.core.files import write_bytes
+from classifier.inference.predict import load_model
+from classifier.static_page.web_runtime import runtime_files
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_models(tmp_path_factory.mktemp("models"), reject_below=0.9)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[str]:
+    """A page with the runtime of the npm package; skips where npm cannot get it."""
+    folder = tmp_path_factory.mktemp("page")
+    try:
+        contents = runtime_files(None)
+    except UserError as error:
+        pytest.skip(str(error))
+    for name, content in contents.items():
+        write_bytes(folder / "package/dist" / name, content)
+    site = folder / "site"
+    main([str(site), "--models", str(models), "--runtime", str(folder / "package")])
+    with static_site(site) as url:
+        yield url
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    with opened_page(browser, f"{url}/") as page:
+        yield page
+
+
+def choose(page: Page, *files: tuple[str, bytes]) -> None:
+    given = [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files]
+    page.locator("#files").set_input_files(given)  # pyright: ignore[reportArgumentType]
+
+
+def test_chosen_images_are_answered_as_python_answers_them(page: Page, models: Path) -> None:
+    expect(page.locator("#about")).to_contain_text("It tells apart: red, green, blue.")
+    choose(page, ("sea.png", image_of("blue", 300)), ("rose.png", image_of("red", 50)))
+    titles = page.locator(".item h2")
+    expect(titles).to_have_text(["red, 100.0%", "blue, 100.0%"])  # the newest first
+    expect(page.locator(".item").nth(0).locator("tr")).to_have_count(3)
+    shown = page.locator(".item").nth(1).locator("progress").nth(0).evaluate("bar => bar.value")
+    expected = load_model(models).predict(image_of("blue", 300)).probability
+    assert shown == pytest.approx(expected, abs=1e-6)
+
+
+def test_answer_may_be_unknown(page: Page) -> None:
+    choose(page, ("grey.png", image_of("grey")))
+    expect(page.locator(".item h2")).to_have_text("Unknown (low confidence)")
+
+
+def test_file_that_is_no_image_is_a_sentence_and_the_next_is_answered(page: Page) -> None:
+    choose(page, ("text.png", b"text"), ("rose.png", image_of("red")))
+    expect(page.locator(".item h2")).to_have_text(
+        ["red, 100.0%", "This browser cannot read it as an image."]
+    )
+
+
+def test_keyboard_reaches_everything_and_clears(page: Page) -> None:
+    choose(page, ("rose.png", image_of("red")))
+    expect(page.locator("#status")).to_have_text("red, 100.0%")
+    page.locator("#files").focus()
+    page.keyboard.press("Tab")
+    expect(page.locator("#clear")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".item")).to_have_count(0)
+    expect(page.locator("#files")).to_be_focused()
+
+
+def test_missing_file_of_the_page_is_a_sentence(browser: Browser, url: str) -> None:
+    page = browser.new_page()
+    page.route("**/model.onnx", lambda route: route.fulfill(status=404))
+    page.goto(f"{url}/")
+    expect(page.locator("#about")).to_have_text(
+        "The model cannot be loaded: model.onnx is missing: copy the whole folder."
+    )
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_window(browser: Browser, url: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(f"{url}/")
+    choose(page, (f"{'long' * 60}.png", image_of("red")))
+    expect(page.locator("#status")).to_have_text("red, 100.0%")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
