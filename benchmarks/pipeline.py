@@ -84,9 +84,7 @@ def run(project: Path, *command: str) -> Cost:
     variables = {"PYTHONPATH": str(ROOT), "CLASSIFIER_CACHE": str(project / "cache")}
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     with (project / "output.txt").open("ab") as output:
-        subprocess.run(
-            command, cwd=project, env=os.environ | variables, check=True, stdout=output
-        )
+        subprocess.run(command, cwd=project, env=os.environ | variables, check=True, stdout=output)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(time.perf_counter() - started, spent)

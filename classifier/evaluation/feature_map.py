@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from classifier.evaluation.answers import Answers
 from classifier.models.bundle import Bundle
 from classifier.models.extractor import FeatureExtractor
+from classifier.models.network_outputs import training_dtype
 from classifier.processing.views import CENTRE, named_view
 
 NEIGHBOURS = 10
@@ -46,9 +48,9 @@ def map_features(bundle: Bundle, answers: Answers) -> FeatureMap:
     """
     dataset, rows = answers.dataset, _compared(answers)
     centre = named_view(CENTRE, bundle.spec.stored_size, bundle.spec.input_size)
-    extractor = FeatureExtractor(bundle.model)
     known, asked = (
-        extractor.features(dataset.images, part, [centre])[0] for part in (rows, answers.rows)
+        FeatureExtractor(bundle.model, dtype).features(dataset.images, part, [centre])[0]
+        for part, dtype in ((rows, training_dtype(bundle)), (answers.rows, torch.float32))
     )
     count = min(NEIGHBOURS, len(rows))
     search = NearestNeighbors(n_neighbors=count, metric="cosine", algorithm="brute").fit(known)

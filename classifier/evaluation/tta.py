@@ -5,7 +5,6 @@ It is compared with the centre crop alone on the same images, with a test of the
 
 import time
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -17,11 +16,12 @@ from classifier.data.random_view import random_view
 from classifier.evaluation.answer_report import write_report, write_table
 from classifier.evaluation.answers import Answers
 from classifier.evaluation.params import TtaParams
-from classifier.evaluation.tta_report import compare_classes, compare_sets
+from classifier.evaluation.tta_report import compare_classes, compare_merges
 from classifier.evaluation.view_search import greedy_views, milliseconds_per_image
 from classifier.metrics.intervals import PairedGain, paired_gain
 from classifier.metrics.tta_verdict import tta_verdict
 from classifier.models.bundle import Bundle
+from classifier.models.network_outputs import training_dtype
 from classifier.models.prediction import predict_split
 from classifier.processing.decision import TtaPolicy
 from classifier.processing.softmax import Merge, merge_views, probabilities
@@ -29,7 +29,7 @@ from classifier.processing.spec import BundleSpec
 from classifier.processing.views import CENTRE, View, named_view
 
 # Images whose latency is measured: more take minutes with a large network.
-_TIMED_IMAGES = 32
+_TIMED_IMAGES = 8
 
 
 class TtaEvaluation(NamedTuple):
@@ -59,7 +59,7 @@ class TtaEvaluation(NamedTuple):
 def evaluate_tta(
     bundle: Bundle, dataset: Dataset, params: TtaParams, results: Path
 ) -> TtaEvaluation:
-    """Measure the configured views, and those that a greedy search finds; write tables and charts.
+    """Measure the views that a greedy search finds, or the configured ones; write tables, charts.
 
     Args:
         bundle: the trained model.
@@ -69,23 +69,21 @@ def evaluate_tta(
     """
     spec, rows = bundle.spec, dataset.rows("test")
     centre = named_view(CENTRE, spec.stored_size, spec.input_size)
-    sets = {"configured": build_views(params, spec, len(dataset.images))}
+    chosen, views = "configured", build_views(params, spec, len(dataset.images))
     if params.search == "greedy":
-        sets["greedy"] = search_views(params, bundle, dataset, centre)
+        chosen, views = "greedy", search_views(params, bundle, dataset, centre)
     asked = time.perf_counter()
-    logits = predict_views(bundle, dataset, [centre, *chain(*sets.values())], params.batch_size)
+    logits = predict_views(bundle, dataset, [centre, *views], params.batch_size)
     seconds = time.perf_counter() - asked
     before = Answers(dataset, rows, probabilities(logits[repr(centre)], spec.temperature))
-    merged: dict[tuple[str, Merge], Answers] = {}
-    for name, views in sets.items():
-        stacked = np.stack([logits[repr(view)] for view in views])
-        for merge in get_args(Merge):
-            given = merge_views(stacked, spec.temperature, merge)
-            merged[name, merge] = Answers(dataset, rows, given)
-    write_table(results / "views.csv", compare_sets(before, merged, sets))
-    # The last set is the one that the search found, or else the only one.
-    chosen, views = list(sets.items())[-1]
-    after = merged[chosen, params.merge]
+    stacked = np.stack([logits[repr(view)] for view in views])
+    merged: dict[Merge, Answers] = {
+        merge: Answers(dataset, rows, merge_views(stacked, spec.temperature, merge))
+        for merge in get_args(Merge)
+    }
+    names = [view.name for view in views]
+    write_table(results / "views.csv", compare_merges(before, merged, chosen, names))
+    after = merged[params.merge]
     gain = paired_gain(before.right, after.right)
     write_tta_report(results, before, after)
     return TtaEvaluation(before, after, gain, centre, views, len(rows) / seconds)
@@ -119,12 +117,22 @@ def build_views(params: TtaParams, spec: BundleSpec, images: int) -> list[View]:
 
 
 def search_views(params: TtaParams, bundle: Bundle, dataset: Dataset, centre: View) -> list[View]:
-    """Return the centre crop and the candidates that lower the log loss of the validation split."""
+    """Return the centre crop and the candidates that lower the log loss of the validation split.
+
+    A frozen backbone computes in the number format of its training, which may be faster.
+    """
     spec = bundle.spec
     names = [name for name in params.candidates if name != CENTRE]
     views = [centre, *(named_view(name, spec.stored_size, spec.input_size) for name in names)]
     chosen = greedy_views(
-        predict_split(bundle, dataset, "val", batch_size=params.batch_size, views=views),
+        predict_split(
+            bundle,
+            dataset,
+            "val",
+            batch_size=params.batch_size,
+            views=views,
+            dtype=training_dtype(bundle),
+        ),
         dataset.labels[dataset.rows("val")],
         temperature=spec.temperature,
         merge=params.merge,

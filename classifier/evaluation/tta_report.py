@@ -8,28 +8,32 @@ from classifier.evaluation.answers import Answers
 from classifier.metrics.classification import class_scores, cross_entropy
 from classifier.metrics.intervals import paired_gain
 from classifier.processing.softmax import Merge
-from classifier.processing.views import View
 
 
-def compare_sets(
-    before: Answers,
-    merged: dict[tuple[str, Merge], Answers],
-    sets: dict[str, list[View]],
+def compare_merges(
+    before: Answers, merged: dict[Merge, Answers], chosen: str, names: list[str]
 ) -> pd.DataFrame:
-    """Return a row for each TTA policy, that is a set of views and a way to merge them.
+    """Return a row for each TTA policy, that is a way to merge the views.
 
-    Columns `policy` (both in words), `set, merge, views` (their number), `accuracy, log_loss, gain,
-    low, high, p_value, corrected, regressed` on the test split, and `names` of the views.
+    Args:
+        before: answers of the centre crop.
+        merged: answers of all views, by the way in which they are merged.
+        chosen: how the views were chosen, `configured` or `greedy`.
+        names: of the views.
+
+    Returns:
+        Columns `policy` (in words), `set, merge, views` (their number), `accuracy, log_loss, gain,
+        low, high, p_value, corrected, regressed` on the test split, and `names` of the views.
     """
     rows = []
-    for (name, merge), after in merged.items():
+    for merge, after in merged.items():
         gain = paired_gain(before.right, after.right)
         rows.append(
             {
-                "policy": f"{name}, mean of {merge}",
-                "set": name,
+                "policy": f"{chosen}, mean of {merge}",
+                "set": chosen,
                 "merge": merge,
-                "views": len(sets[name]),
+                "views": len(names),
                 "accuracy": float(after.right.mean()),
                 "log_loss": cross_entropy(after.probabilities, after.labels),
                 "gain": gain.gain,
@@ -38,7 +42,7 @@ def compare_sets(
                 "p_value": gain.p_value,
                 "corrected": gain.corrected,
                 "regressed": gain.regressed,
-                "names": " ".join(view.name for view in sets[name]),
+                "names": " ".join(names),
             }
         )
     return pd.DataFrame(rows)

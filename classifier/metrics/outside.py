@@ -13,6 +13,7 @@ of their spread on validation images. The parts are
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh
 
 # Most directions of the subspace, and features for each: few suffice, and make a small file.
 _MOST_DIRECTIONS, _FEATURES_PER_DIRECTION = 128, 10
@@ -98,11 +99,16 @@ def _principal_directions(centred: np.ndarray, count: int) -> np.ndarray:
     images, features = centred.shape
     if images < features:
         # The smaller of the two Gram matrices has the same eigenvalues above zero.
-        values, vectors = np.linalg.eigh(centred @ centred.T)
-        best = np.argsort(-values, kind="stable")[:count]
-        return (centred.T @ vectors[:, best]) / np.sqrt(np.maximum(values[best], _SMALLEST))
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    return vectors[:, ::-1][:, :count]
+        values, vectors = _largest(centred @ centred.T, count)
+        return (centred.T @ vectors) / np.sqrt(np.maximum(values, _SMALLEST))
+    return _largest(centred.T @ centred, count)[1]
+
+
+def _largest(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest eigenvalues, in descending order, and their vectors, as columns."""
+    last = len(matrix) - 1
+    values, vectors = eigh(matrix, subset_by_index=(last - count + 1, last), driver="evr")
+    return values[::-1], vectors[:, ::-1]
 
 
 def _spread(values: np.ndarray) -> float:

@@ -8,6 +8,7 @@ import torch
 from classifier.data.dataset import Dataset
 from classifier.data.stored_images import Images
 from classifier.models.bundle import Bundle
+from classifier.models.devices import compute_dtype
 from classifier.models.extractor import FeatureExtractor
 from classifier.processing.views import CENTRE, named_view
 
@@ -26,7 +27,12 @@ class NetworkOutputs(NamedTuple):
 
 @torch.no_grad()
 def network_outputs(
-    bundle: Bundle, images: Images, rows: np.ndarray, *, batch_size: int
+    bundle: Bundle,
+    images: Images,
+    rows: np.ndarray,
+    *,
+    batch_size: int,
+    dtype: torch.dtype = torch.float32,
 ) -> NetworkOutputs:
     """Return features and logits of `images[rows]`, with a frozen backbone from cached features.
 
@@ -35,12 +41,13 @@ def network_outputs(
         images: uint8 `(N, S, S, 3)`.
         rows: int64 `(n,)`, n > 0.
         batch_size: images at once; memory, not results.
+        dtype: number format in which a frozen backbone computes. That of an answer is float32.
     """
     model, spec = bundle.model.eval(), bundle.spec
     view = named_view(CENTRE, spec.stored_size, spec.input_size)
     device = model.mean.device
     if model.backbone_is_frozen:
-        (features,) = FeatureExtractor(model).features(images, rows, [view])
+        (features,) = FeatureExtractor(model, dtype).features(images, rows, [view])
         logits = model.head(torch.from_numpy(features).to(device)).float().cpu().numpy()
         return NetworkOutputs(features, logits)
     parts = []
@@ -49,6 +56,14 @@ def network_outputs(
         features = model.features(torch.from_numpy(view(images[chosen], chosen)).to(device))
         parts.append((features.float().cpu(), model.head(features).float().cpu()))
     return NetworkOutputs(*(torch.cat(of).numpy() for of in zip(*parts, strict=True)))
+
+
+def training_dtype(bundle: Bundle) -> torch.dtype:
+    """Return the number format in which training saw the features of a frozen backbone.
+
+    In it, the features of the training images are in the cache folder.
+    """
+    return compute_dtype(bundle.spec.params["precision"], bundle.model.mean.device)
 
 
 def spread_rows(dataset: Dataset, most: int) -> np.ndarray:

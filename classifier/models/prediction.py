@@ -46,6 +46,7 @@ def predict_split(
     *,
     batch_size: int,
     views: Sequence[View] | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> np.ndarray:
     """Return the logits of a split, its rows in their order: float32 `(views, n, classes)`.
 
@@ -55,11 +56,14 @@ def predict_split(
         split: `train`, `val` or `test`.
         batch_size: images at once; memory, not results.
         views: views of each image; None is the centre crop alone.
+        dtype: number format in which a frozen backbone computes. That of an answer is float32.
     """
     spec = bundle.spec
     shown = views or [named_view(CENTRE, spec.stored_size, spec.input_size)]
     rows = dataset.rows(split)
-    return predict_logits(bundle.model, dataset.images, rows, shown, batch_size=batch_size)
+    return predict_logits(
+        bundle.model, dataset.images, rows, shown, batch_size=batch_size, dtype=dtype
+    )
 
 
 @torch.no_grad()
@@ -70,16 +74,18 @@ def predict_logits(
     views: Sequence[View],
     *,
     batch_size: int,
+    dtype: torch.dtype = torch.float32,
 ) -> np.ndarray:
     """Return the logits of `images[rows]` through each view: float32 `(views, rows, classes)`.
 
     images: uint8 `(N, S, S, 3)`, read a batch at a time. rows: int64 `(n,)`.
-    They are computed in float32 on the model's device, in evaluation mode, and with a frozen
-    backbone from cached features.
+    They are computed on the model's device, in evaluation mode, and in float32. With a frozen
+    backbone they come from cached features, for which it computes in `dtype`.
     """
     model.eval()
     if model.backbone_is_frozen:
-        return _predict_from_features(model, images, rows, views)
+        features = np.stack(FeatureExtractor(model, dtype).features(images, rows, views))
+        return model.head(torch.from_numpy(features).to(model.mean.device)).cpu().numpy()
     device = model.mean.device
     batches = []
     for start in range(0, len(rows), batch_size):
@@ -90,10 +96,3 @@ def predict_logits(
         ]
         batches.append(torch.stack(seen))
     return torch.cat(batches, dim=1).numpy()
-
-
-def _predict_from_features(
-    model: Classifier, images: Images, rows: np.ndarray, views: Sequence[View]
-) -> np.ndarray:
-    features = np.stack(FeatureExtractor(model).features(images, rows, views))
-    return model.head(torch.from_numpy(features).to(model.mean.device)).cpu().numpy()

@@ -189,7 +189,7 @@ def features_section(run: RunResults) -> Section:
 
 
 def tta_section(run: RunResults) -> Section:
-    """Compare sets of views (test-time augmentation) with the single view."""
+    """Compare several views (test-time augmentation) with the single view."""
     rows = [
         [
             f"{row['set']}, mean of {row['merge'].replace('_', '-')}",
@@ -211,7 +211,7 @@ def tta_section(run: RunResults) -> Section:
         "Test-time augmentation",
         [
             Paragraph(verdict_of(run)),
-            Table("Sets of views on the test split", headings, rows),
+            Table("Views on the test split", headings, rows),
             Table("Classes whose predictions change", columns, moved),
         ],
     )

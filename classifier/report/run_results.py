@@ -125,11 +125,8 @@ class RunResults:
 
     @property
     def chosen_views(self) -> Row:
-        """Row of `views` for the chosen views: the last set, merged as configured."""
-        last = self.views[-1]["set"]
-        (row,) = [
-            row for row in self.views if (row["set"], row["merge"]) == (last, self.choice["merge"])
-        ]
+        """Row of `views` for the way to merge that is configured."""
+        (row,) = [row for row in self.views if row["merge"] == self.choice["merge"]]
         return row
 
     @property

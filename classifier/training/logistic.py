@@ -93,7 +93,9 @@ class LogisticRegression:
         """
         bends = self._curvature(weight, bias)
         factor = self._factor(bends, strength)
-        inverse = torch.linalg.solve_triangular(factor, torch.eye(len(factor)).double(), upper=False)
+        inverse = torch.linalg.solve_triangular(
+            factor, torch.eye(len(factor)).double(), upper=False
+        )
         bias_scale = bends.mean().sqrt()
 
         def parts(scaled: Tensor) -> tuple[Tensor, Tensor]:

@@ -173,7 +173,7 @@ def test_both_ways_to_merge_are_compared(project: Path):
     assert other["accuracy"] == run(merge="log_probabilities")["tta_accuracy"]
 
 
-def test_the_search_finds_views_that_are_the_stages_result_beside_the_configured_ones(
+def test_the_search_finds_views_that_take_the_place_of_the_configured_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     # With few validation images, and with a model that doubts enough, no view would surely gain.
@@ -182,7 +182,7 @@ def test_the_search_finds_views_that_are_the_stages_result_beside_the_configured
     path = Path("models/model.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"temperature": 0.3}))
     metrics, table = run(search="greedy"), views_table()
-    assert list(dict.fromkeys(name for name, _ in table.index)) == ["configured", "greedy"]
+    assert list(dict.fromkeys(name for name, _ in table.index)) == ["greedy"]
     names = str(table["names"]["greedy", "probabilities"]).split()
     assert names[0] == "identity"
     assert 1 < len(names) <= PARAMS["max_views"]

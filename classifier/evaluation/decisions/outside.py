@@ -202,7 +202,7 @@ class _Head:
     def __init__(self, train: LabelledOutputs) -> None:
         chosen = np.linspace(0, len(train.labels) - 1, min(len(train.labels), _MOST_IMAGES))
         some = train.where(np.isin(np.arange(len(train.labels)), chosen.astype(int)))
-        features = some.outputs.features.astype(np.float64)
+        features = some.outputs.features
         self._mean, self._scale = features.mean(axis=0), features.std(axis=0)
         self._scale[self._scale == 0] = 1.0
         self._regression = LogisticRegression(C=_C, max_iter=_ITERATIONS, tol=1e-3)

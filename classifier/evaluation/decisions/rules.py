@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
@@ -25,7 +26,12 @@ from classifier.evaluation.params import EvaluateParams
 from classifier.metrics.conformal import SetThresholds
 from classifier.metrics.outside import OutsideScore
 from classifier.models.bundle import Bundle
-from classifier.models.network_outputs import NetworkOutputs, network_outputs, spread_rows
+from classifier.models.network_outputs import (
+    NetworkOutputs,
+    network_outputs,
+    spread_rows,
+    training_dtype,
+)
 from classifier.processing.decision import Decision, PredictionSets
 from classifier.processing.images import read_image
 from classifier.processing.softmax import probabilities
@@ -70,7 +76,7 @@ def fit_rules(
     fitted = FittedRules(Decision(reject_below=params.reject_below, costs=costs), None, None, None)
     if params.coverage is None and params.outside_share is None:
         return fitted
-    val = _labelled(bundle, dataset, dataset.rows("val"), params)
+    val = _labelled(bundle, dataset, dataset.rows("val"), params, torch.float32)
     if params.coverage is not None:
         given = probabilities(val.outputs.logits, bundle.spec.temperature)
         thresholds = fit_sets(Answers(dataset, dataset.rows("val"), given), params.coverage)
@@ -78,7 +84,8 @@ def fit_rules(
         decision = fitted.decision.model_copy(update={"sets": sets})
         fitted = replace(fitted, decision=decision, thresholds=thresholds)
     if params.outside_share is not None:
-        train = _labelled(bundle, dataset, spread_rows(dataset, _MOST_IMAGES), params)
+        rows = spread_rows(dataset, _MOST_IMAGES)
+        train = _labelled(bundle, dataset, rows, params, training_dtype(bundle))
         of_test = LabelledOutputs(test, dataset.labels[dataset.rows("test")])
         splits = Splits(train, val, of_test)
         score = fit_score(splits)
@@ -120,9 +127,11 @@ def rules_tables(
 
 
 def _labelled(
-    bundle: Bundle, dataset: Dataset, rows: np.ndarray, params: EvaluateParams
+    bundle: Bundle, dataset: Dataset, rows: np.ndarray, params: EvaluateParams, dtype: torch.dtype
 ) -> LabelledOutputs:
-    outputs = network_outputs(bundle, dataset.images, rows, batch_size=params.batch_size)
+    outputs = network_outputs(
+        bundle, dataset.images, rows, batch_size=params.batch_size, dtype=dtype
+    )
     return LabelledOutputs(outputs, dataset.labels[rows])
 
 
