@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import leaves_list, linkage
 
 from classifier.core.files import write_csv, write_json
 from classifier.data.dataset import SPLITS, Dataset
@@ -228,6 +227,9 @@ def _counts(answers: Answers) -> np.ndarray:
 
 def _clustered(counts: np.ndarray) -> np.ndarray:
     """Return the classes in the order of the leaves of a hierarchical clustering by confusion."""
+    # Of use with many classes only, and slow to import.
+    from scipy.cluster.hierarchy import leaves_list, linkage  # noqa: PLC0415
+
     shares = _row_shares(counts)
     alike = (shares + shares.T) / 2
     np.fill_diagonal(alike, 1)

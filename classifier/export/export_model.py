@@ -23,6 +23,7 @@ from classifier.inference.golden import choose_golden
 from classifier.inference.latency import measure_in_turn, seconds_in_turn
 from classifier.inference.onnx_runtime import INT8_FILE
 from classifier.inference.torch_runtime import eager
+from classifier.models.outside import with_outside
 
 
 def export_model(
@@ -110,7 +111,7 @@ def measure_latencies(
     reference: Reference, exported: list[Exported], images: np.ndarray
 ) -> dict[str, float]:
     """Print and return the latency and throughput of PyTorch and of every file, in turn."""
-    predictors = {"pytorch": eager(reference.network)}
+    predictors = {"pytorch": eager(with_outside(reference.bundle.model, reference.score))}
     predictors |= {one.name: one.predict for one in exported}
     speeds = measure_in_turn(predictors, images)
     for name, speed in speeds.items():

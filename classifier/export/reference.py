@@ -1,9 +1,11 @@
 """Load the trained model and its data, with which every exported file is compared."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset, Split
@@ -14,6 +16,7 @@ from classifier.inference.golden import OUTSIDE_FACTOR
 from classifier.inference.onnx_runtime import Outputs, Predictor
 from classifier.metrics.outside import OutsideScore
 from classifier.models.bundle import Bundle
+from classifier.models.folding import fold_batch_norm
 from classifier.models.network_outputs import network_outputs
 from classifier.models.outside import with_outside
 from classifier.models.prediction import predict_split
@@ -36,10 +39,14 @@ class Reference:
     batch_size: int
     score: OutsideScore | None = None
 
-    @property
+    @cached_property
     def network(self) -> Network:
-        """The network that is exported: with outside scores where there are any."""
-        return with_outside(self.bundle.model, self.score)
+        """The network that is exported: batch norm folded, outside scores where there are any."""
+        classifier = deepcopy(self.bundle.model)
+        images = torch.from_numpy(self.images(self.dataset.rows("test")[:2]))
+        example = classifier.normalize(images.to(classifier.mean.device))
+        classifier.backbone = fold_batch_norm(classifier.backbone, example)
+        return with_outside(classifier, self.score)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """Return the model input of these rows: uint8 `(n, input_size, input_size, 3)`."""

@@ -23,6 +23,7 @@ from classifier.core.code import code_digest
 from classifier.core.versions import installed_versions
 from classifier.data.stored_images import Images
 from classifier.models.devices import device_name
+from classifier.models.folding import fold_batch_norm
 from classifier.models.network import Classifier
 from classifier.models.stored_backbone import StoredBackbone
 from classifier.processing.views import View
@@ -116,9 +117,6 @@ def _for_inference(backbone: nn.Module, dtype: torch.dtype, example: Tensor) -> 
 
     example: images as the backbone takes them.
     """
-    # It imports timm, which takes seconds and is not needed where all features are there.
-    from classifier.models.folding import fold_batch_norm  # noqa: PLC0415
-
     network = backbone.network() if isinstance(backbone, StoredBackbone) else backbone
     return fold_batch_norm(network, example).to(dtype).to(memory_format=torch.channels_last)
 

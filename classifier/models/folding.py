@@ -4,12 +4,13 @@ from collections import Counter
 from copy import deepcopy
 
 import torch
-from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 # Largest relative difference of outputs that rounding explains.
 _ROUNDING = 1e-3
+# timm's batch norm with an activation inside, by its name, since timm takes seconds to import.
+_WITH_ACTIVATION = "BatchNormAct2d"
 
 
 def fold_batch_norm(network: nn.Module, example: Tensor) -> nn.Module:
@@ -60,7 +61,7 @@ def _pairs(network: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d, nn.Batc
     ] + [
         module.register_forward_pre_hook(note_input)
         for module in network.modules()
-        if type(module) in (nn.BatchNorm2d, BatchNormAct2d)
+        if type(module) is nn.BatchNorm2d or _has_activation(module)
     ]
     with torch.no_grad():
         network(example)
@@ -73,8 +74,12 @@ def _has_sums(norm: nn.BatchNorm2d) -> bool:
     return norm.running_mean is not None and norm.running_var is not None
 
 
+def _has_activation(module: nn.Module) -> bool:
+    return type(module).__name__ == _WITH_ACTIVATION
+
+
 def _what_is_left(norm: nn.BatchNorm2d) -> nn.Module:
-    if isinstance(norm, BatchNormAct2d):
+    if _has_activation(norm):
         drop, activation = norm.get_submodule("drop"), norm.get_submodule("act")
         return nn.Sequential(drop, activation)
     return nn.Identity()
