@@ -30,10 +30,20 @@ class Plain(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return what the model gives for images uint8 `(N, H, W, 3)`."""
-        normalized = self.model.normalize(images).contiguous()
-        features = self.model.backbone(normalized)
+        features = self.model.backbone(self._normalized(images))
         logits = self.model.head(features)
         return logits if self.scorer is None else (logits, self.scorer.score(features, logits))
+
+    def _normalized(self, images: Tensor) -> Tensor:
+        """Return what `Classifier.normalize` does, from whole rows of pixels.
+
+        With mean and std of one pixel, runtimes subtract and divide three numbers at a time, which
+        takes a fifth of the time of a small network in eight bits.
+        """
+        width = images.shape[2]
+        rows = images.flatten(2).to(self.model.mean.dtype)
+        rows = (rows - self.model.mean.repeat(width)) / self.model.std.repeat(width)
+        return rows.unflatten(2, (width, 3)).permute(0, 3, 1, 2).contiguous()
 
 
 def to_onnx(model: Network, input_size: int) -> bytes:
