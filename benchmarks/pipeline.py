@@ -31,9 +31,6 @@ class Cost(NamedTuple):
     wall: float
     processor: float
 
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.wall + other.wall, self.processor + other.processor)
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -58,12 +55,11 @@ def print_stages(project: Path, params: dict[str, Any]) -> None:
     """Run all stages, then the training with another seed on the same split."""
     save(project, params)
     print("| stage | seconds | of the processor |\n| --- | --- | --- |")
-    total = Cost(0.0, 0.0)
+    costs = []
     for stage in STAGES:
-        cost = run(project, sys.executable, "-m", f"stages.{stage}")
-        print_cost(stage, cost)
-        total += cost
-    print_cost("all stages", total)
+        costs.append(run(project, sys.executable, "-m", f"stages.{stage}"))
+        print_cost(stage, costs[-1])
+    print_cost("all stages", Cost(*map(sum, zip(*costs, strict=True))))
     params["train"]["seed"] += 1
     save(project, params)
     print_cost("train again", run(project, sys.executable, "-m", "stages.train"))

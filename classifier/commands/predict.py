@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from classifier.commands.shared.model_options import add_model_options, open_model
+from classifier.commands.shared.model_options import add_model_options, open_model, settle_runtime
 from classifier.commands.shared.options import positive
 from classifier.core.errors import UserError
 from classifier.core.text import escape_name
@@ -38,8 +38,9 @@ Writer = Callable[[str, Answer], None]
 def main(arguments: list[str]) -> None:
     """Classify the images that are named and print what they are."""
     options = _parser().parse_args(arguments)
-    model = open_model(options)
     search = find_images(options.images, sys.stdin)
+    settle_runtime(options, search.count)
+    model = open_model(options)
     outcomes = _with_bar(classify_all(model, read_images(search), count=search.count), search.count)
     try:
         drawn, used, failed = _write_all(outcomes, _writer(model, options), options)

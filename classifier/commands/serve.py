@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from classifier.commands.shared.model_options import add_model_options, open_model
+from classifier.commands.shared.model_options import add_model_options, open_model, settle_runtime
 from classifier.commands.shared.options import needs_extra
 from classifier.core.errors import UserError
 from classifier.core.processes import worker_count
@@ -58,6 +58,7 @@ def main(arguments: list[str]) -> None:
         None if options.api_key_file is None else read_key(options.api_key_file),
         options.allowed_hosts,
     )
+    settle_runtime(options)
     load = partial(
         prepare,
         partial(open_model, options),

@@ -47,7 +47,12 @@ def test_class_scores_by_hand_are_zero_where_undefined():
 def test_measures_are_those_of_scikit_learn(seed: int, images: int, classes: int):
     given, labels = random_probabilities(seed, images, classes)
     predicted, names = given.argmax(axis=1), np.arange(classes)
-    expected = precision_recall_fscore_support(labels, predicted, labels=names, zero_division=0)
+    expected = precision_recall_fscore_support(
+        labels,
+        predicted,
+        labels=names,
+        zero_division=0,  # pyright: ignore[reportArgumentType] (its type is taken from a default)
+    )
     np.testing.assert_allclose(class_scores(predicted, labels, classes), expected[:3], rtol=1e-12)
     counts = confusion_counts(predicted, labels, classes)
     np.testing.assert_array_equal(counts, confusion_matrix(labels, predicted, labels=names))
