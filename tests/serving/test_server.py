@@ -27,6 +27,7 @@ from classifier.serving.server import read_key
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "classifier", "serve", "--port", "0", "--processes", "0"]
+COMMAND += ["--runtime", "onnx"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
 
 
