@@ -20,6 +20,7 @@ from classifier.serving.service import Service
 
 # After SIGTERM, clients that send requests all the time are told with an answer to go away.
 _FAREWELL_SECONDS = 1.0
+_HEARING_SECONDS = 0.3
 _PAUSE = 0.05
 # Of the time to the end, so much is kept for ending what does not end by itself.
 _LAST_SHARE = 0.2
@@ -89,10 +90,7 @@ class ClassifierServer(uvicorn.Server):
         farewell = min(_FAREWELL_SECONDS, seconds * _LAST_SHARE)
         while self._connections() and time.monotonic() - begun < farewell:
             await asyncio.sleep(_PAUSE)
-        for server in self.servers:
-            server.close()
-        for one in sockets or []:
-            one.close()
+        await self._stop_listening(sockets or [])
         for connection in self._connections():
             if connection.is_idle:
                 connection.dismiss("The server is stopping.")
@@ -105,6 +103,14 @@ class ClassifierServer(uvicorn.Server):
             await asyncio.wait_for(self.lifespan.shutdown(), left)
         except TimeoutError:
             self._service.abort()
+
+    async def _stop_listening(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept nobody any more, and hear those out who were accepted a moment ago."""
+        for server in self.servers:
+            server.close()
+        for one in sockets:
+            one.close()
+        await asyncio.sleep(_HEARING_SECONDS)
 
     def _connections(self) -> Sequence[GuardedConnection]:
         return cast("list[GuardedConnection]", list(self.server_state.connections))

@@ -71,6 +71,11 @@ class _Job:
     alone: bool = False
     arrived: float = field(default_factory=time.perf_counter)
 
+    @property
+    def is_single(self) -> bool:
+        """Whether no other image shares a call with it."""
+        return self.alone or self.heat_map
+
 
 class WorkerPool:
     """Images that wait, and the workers that answer them from `start` to `close`."""
@@ -98,7 +103,8 @@ class WorkerPool:
         self._start_worker, self._size = start_worker, workers
         self._limits, self._budget = limits, budget
         self._batch_size, self._call_seconds = batch_size, call_seconds
-        self._waiting: deque[_Job] = deque()
+        # By request, and taken from each in turn: many images of one delay no other for long.
+        self._requests: deque[deque[_Job]] = deque()
         self._arrived = asyncio.Event()
         self._closed = False
         self._seconds = 0.0  # running mean of an image's
@@ -130,7 +136,7 @@ class WorkerPool:
     @property
     def waiting(self) -> int:
         """Number of images that no worker has taken yet."""
-        return len(self._waiting)
+        return sum(len(jobs) for jobs in self._requests)
 
     @property
     def has_room(self) -> bool:
@@ -141,7 +147,7 @@ class WorkerPool:
     def delay(self) -> float:
         """Seconds by which images are late: the first one that waits, or all that are under way."""
         now = time.perf_counter()
-        first = now - self._waiting[0].arrived if self._waiting else 0.0
+        first = now - min((jobs[0].arrived for jobs in self._requests), default=now)
         under_way = [0.0 if since is None else now - since for since in self._since]
         return max(first, min(under_way))
 
@@ -163,10 +169,10 @@ class WorkerPool:
         return self._submit([job])[0]
 
     def _submit(self, jobs: list[_Job]) -> "list[asyncio.Future[Any]]":
-        if self._closed or len(self._waiting) + len(jobs) > self._limits.max_waiting:
-            seconds = len(self._waiting) * self._seconds / self._size
+        if self._closed or self.waiting + len(jobs) > self._limits.max_waiting:
+            seconds = self.waiting * self._seconds / self._size
             raise BusyError(max(1, math.ceil(seconds)))
-        self._waiting += jobs
+        self._requests.append(deque(jobs))
         self._arrived.set()
         return [job.future for job in jobs]
 
@@ -189,17 +195,20 @@ class WorkerPool:
 
     async def _take(self) -> list[_Job]:
         """Take the next images, a fair share of those that wait; none after `close`."""
-        while not self._waiting:
+        while not self._requests:
             if self._closed:
                 return []
             self._arrived.clear()
             await self._arrived.wait()
-        count = min(self._batch_size, math.ceil(len(self._waiting) / self._size))
-        jobs = [self._waiting.popleft()]
-        while len(jobs) < count and not (jobs[0].alone or jobs[0].heat_map):
-            if self._waiting[0].alone or self._waiting[0].heat_map:
+        count = min(self._batch_size, math.ceil(self.waiting / self._size))
+        jobs: list[_Job] = []
+        while self._requests and len(jobs) < count:
+            if jobs and (jobs[0].is_single or self._requests[0][0].is_single):
                 break
-            jobs.append(self._waiting.popleft())
+            request = self._requests.popleft()
+            jobs.append(request.popleft())
+            if request:
+                self._requests.append(request)
         # Requests that timed out have cancelled their futures.
         return [job for job in jobs if not job.future.cancelled()] or await self._take()
 
@@ -250,9 +259,9 @@ class WorkerPool:
             job = jobs[0]
             _settle_one(job, UserError(reason) if job.heat_map else Outcome(None, reason))
             return
-        for job in reversed(jobs):
+        for job in jobs:
             job.alone = True
-            self._waiting.appendleft(job)
+        self._requests.extendleft(deque([job]) for job in reversed(jobs))
         self._arrived.set()
 
     async def _replacement(self) -> Worker:

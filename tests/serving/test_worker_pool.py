@@ -73,8 +73,8 @@ async def label(future: "asyncio.Future[Any]") -> str:
     return outcome.content["label"]
 
 
-async def wait_until_taken(pool: WorkerPool) -> None:
-    while pool.waiting:
+async def wait_until_taken(pool: WorkerPool, left: int = 0) -> None:
+    while pool.waiting > left:
         await asyncio.sleep(0.001)
 
 
@@ -101,6 +101,18 @@ def test_full_queue_refuses_all_or_nothing(model: Gated) -> None:
         assert await label(waiting) == "red"
 
     run(model, test, capacity=2)
+
+
+def test_many_images_of_one_request_delay_no_other_for_long(model: Gated) -> None:
+    async def test(pool: WorkerPool) -> None:
+        many = pool.submit(tasks(*[image_of("red")] * 5))
+        await wait_until_taken(pool, left=4)
+        (single,) = pool.submit(tasks(image_of("blue")))
+        model.gate.set()
+        assert await label(single) == "blue"
+        assert not all(future.done() for future in many)
+
+    run(model, test)
 
 
 def test_closing_answers_what_was_accepted_and_takes_no_more(model: Gated) -> None:
