@@ -19,7 +19,7 @@ from classifier.processing.formats import FORMATS
 _FORMATS = {**{name: name for name in FORMATS}, "HEIC": "HEIF"}
 _DEFAULT_FORMATS = "JPEG,PNG,WebP,AVIF,HEIC"
 _MEMORY = """\
-Memory in MiB, at most: 200 + 2 x max-buffered-megabytes + max-decoded-megabytes + N x (332 + 3 x
+Memory in MiB, at most: 200 + 2 x max-buffered-megabytes + max-decoded-megabytes + N x (332 + 4 x
 max-megabytes) + (N + 1) x twice the model's file, for N processes (see docs/serving.md).
 """
 

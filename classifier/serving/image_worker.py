@@ -61,8 +61,13 @@ class ImageWorker:
         """Keep the model, whose calls use the threads that it was loaded with."""
         self._model, self._limits = model, limits
 
-    def answer(self, tasks: Sequence[Task], grant: Grant) -> list[Outcome]:
-        """Return the outcomes for images, which share one call of the model."""
+    def answer(
+        self, tasks: Sequence[Task], grant: Grant, decoded_all: Callable[[], None]
+    ) -> list[Outcome]:
+        """Return the outcomes for images, which share one call of the model.
+
+        decoded_all: Called when nothing is left to do but that call.
+        """
         decoded: list[np.ndarray | str] = []
         seconds: list[float] = []
         for task in tasks:
@@ -72,6 +77,7 @@ class ImageWorker:
             except UserError as error:
                 decoded.append(str(error))
             seconds.append(time.perf_counter() - started)
+        decoded_all()
         good = [pixels for pixels in decoded if not isinstance(pixels, str)]
         started = time.perf_counter()
         answers = iter(self._model.answers(np.stack(good)) if good else [])

@@ -70,8 +70,8 @@ def most_memory(limits: Limits, workers: int, in_processes: bool, model_bytes: i
         model_bytes: Of the model's file, which each process holds twice: as it is, and loaded.
     """
     models = 2 * model_bytes * (workers + 1 if in_processes else 1)
-    # A worker holds an image in the message, by itself, and on its way through the socket.
-    a_worker = FREE_BYTES + 3 * limits.max_body + (_PROCESS_BYTES if in_processes else 0)
+    # A worker holds an image in the message and by itself, and the server the next one twice.
+    a_worker = FREE_BYTES + 4 * limits.max_body + (_PROCESS_BYTES if in_processes else 0)
     # The bytes of an upload are copied once when it is complete.
     shared = _SERVER_BYTES + 2 * limits.max_buffered + limits.max_decoded
     return shared + workers * a_worker + models

@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import traceback
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from classifier.serving.limits import Limits
 
 # Waits until so many bytes may be used for decoding.
 AsyncGrant = Callable[[int], Awaitable[None]]
+# Waits for what a worker was asked for.
+Reply = Callable[[], Awaitable[Any]]
 
 _LENGTHS = struct.Struct("!II")
 # A process that is copied from one with the imports starts in milliseconds. A copy of the server
@@ -38,7 +41,11 @@ class WorkerFaultError(Exception):
 
 
 class WorkerProcess:
-    """A process with the model; it answers one call at a time."""
+    """A process with the model; it answers one call after the other.
+
+    A call may be sent while the one before is under way, so that the process never waits for the
+    server. The replies must be awaited in the order of the calls.
+    """
 
     def __init__(
         self,
@@ -69,26 +76,35 @@ class WorkerProcess:
         await worker._receive()
         return worker
 
-    async def answer(self, tasks: Sequence[Task], grant: AsyncGrant) -> list[Outcome]:
-        """Return the outcomes for images.
+    def answer(
+        self, tasks: Sequence[Task], grant: AsyncGrant, decoded_all: Callable[[], None]
+    ) -> Reply:
+        """Send images; the reply is their outcomes.
 
-        Raises:
-            WorkerLostError: The process has ended.
-            WorkerFaultError: There is a fault in our code.
+        It raises WorkerLostError where the process has ended, and WorkerFaultError where there is a
+        fault in our code.
         """
-        head = {
-            "sizes": [len(task.content) for task in tasks],
-            "top_k": [task.top_k for task in tasks],
-        }
-        reply, _ = await self._call(head, b"".join(task.content for task in tasks), grant)
-        return [Outcome(*fields) for fields in reply["outcomes"]]
+        sizes = [len(task.content) for task in tasks]
+        head = {"sizes": sizes, "top_k": [task.top_k for task in tasks]}
+        self._writer.writelines(_message(head, b"".join(task.content for task in tasks)))
 
-    async def heat_map(self, content: bytes, index: int | None, grant: AsyncGrant) -> bytes:
-        """Return a PNG, see `ImageWorker.heat_map`; raise as it does, and as `answer` does."""
-        reply, png = await self._call({"heat_map": index}, content, grant)
-        if "refused" in reply:
-            raise UserError(reply["refused"])
-        return png
+        async def reply() -> list[Outcome]:
+            head, _ = await self._reply(grant, decoded_all)
+            return [Outcome(*fields) for fields in head["outcomes"]]
+
+        return reply
+
+    def heat_map(self, content: bytes, index: int | None, grant: AsyncGrant) -> Reply:
+        """Send an image; the reply is a PNG. It raises as `ImageWorker.heat_map` does besides."""
+        self._writer.writelines(_message({"heat_map": index}, content))
+
+        async def reply() -> bytes:
+            head, png = await self._reply(grant)
+            if "refused" in head:
+                raise UserError(head["refused"])
+            return png
+
+        return reply
 
     def kill(self) -> None:
         """End the process at once, whatever it does."""
@@ -99,18 +115,21 @@ class WorkerProcess:
         """Wait until a killed process has ended."""
         await asyncio.to_thread(self._process.join)
 
-    async def _call(
-        self, head: dict[str, Any], body: bytes, grant: AsyncGrant
+    async def _reply(
+        self, grant: AsyncGrant, decoded_all: Callable[[], None] | None = None
     ) -> tuple[dict[str, Any], bytes]:
-        self._writer.writelines(_message(head, body))
         while True:
-            reply, content = await self._receive()
-            if "fault" in reply:
-                raise WorkerFaultError(reply["fault"])
-            if "needed" not in reply:
-                return reply, content
-            await grant(reply["needed"])
-            self._writer.writelines(_message({}))
+            head, body = await self._receive()
+            if "fault" in head:
+                raise WorkerFaultError(head["fault"])
+            if "needed" in head:
+                await grant(head["needed"])
+                self._writer.writelines(_message({"granted": True}))
+            elif "decoded" in head:
+                assert decoded_all is not None
+                decoded_all()
+            else:
+                return head, body
 
     async def _receive(self) -> tuple[dict[str, Any], bytes]:
         try:
@@ -137,6 +156,8 @@ def _run(connection: socket.socket, build: Callable[[], Model], limits: Limits) 
     def send(head: dict[str, Any], body: bytes = b"") -> None:
         connection.sendall(b"".join(_message(head, body)))
 
+    ahead: deque[tuple[dict[str, Any], bytes]] = deque()
+
     def receive() -> tuple[dict[str, Any], bytes]:
         lengths = stream.read(_LENGTHS.size)
         if len(lengths) < _LENGTHS.size:
@@ -146,12 +167,18 @@ def _run(connection: socket.socket, build: Callable[[], Model], limits: Limits) 
 
     def grant(needed: int) -> None:
         send({"needed": needed})
-        receive()
+        # A call that was sent ahead may stand before the answer.
+        while "granted" not in (message := receive())[0]:
+            ahead.append(message)
+
+    def decoded_all() -> None:
+        send({"decoded": True})
 
     send({})
     while True:
         try:
-            send(*_reply(worker, *receive(), grant))
+            call = ahead.popleft() if ahead else receive()
+            send(*_reply(worker, *call, grant, decoded_all))
         except OSError:
             os._exit(0)
         except Exception:
@@ -159,7 +186,11 @@ def _run(connection: socket.socket, build: Callable[[], Model], limits: Limits) 
 
 
 def _reply(
-    worker: ImageWorker, head: dict[str, Any], body: bytes, grant: Callable[[int], None]
+    worker: ImageWorker,
+    head: dict[str, Any],
+    body: bytes,
+    grant: Callable[[int], None],
+    decoded_all: Callable[[], None],
 ) -> tuple[dict[str, Any], bytes]:
     if "heat_map" in head:
         try:
@@ -170,4 +201,4 @@ def _reply(
     for size, top_k in zip(head["sizes"], head["top_k"], strict=True):
         tasks.append(Task(body[place : place + size], top_k))
         place += size
-    return {"outcomes": worker.answer(tasks, grant)}, b""
+    return {"outcomes": worker.answer(tasks, grant, decoded_all)}, b""

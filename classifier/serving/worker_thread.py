@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 from classifier.inference.predict import Model
-from classifier.serving.image_worker import ImageWorker, Outcome, Task
+from classifier.serving.image_worker import ImageWorker, Task
 from classifier.serving.limits import Limits
-from classifier.serving.worker_process import AsyncGrant
+from classifier.serving.worker_process import AsyncGrant, Reply
 
 
 class WorkerThread:
@@ -27,13 +27,16 @@ class WorkerThread:
         """Return the worker once it has its model."""
         return cls(await asyncio.to_thread(build), limits)
 
-    async def answer(self, tasks: Sequence[Task], grant: AsyncGrant) -> list[Outcome]:
-        """Return the outcomes for images."""
-        return await self._call(self._worker.answer, tasks, _from_thread(grant))
+    def answer(
+        self, tasks: Sequence[Task], grant: AsyncGrant, _decoded_all: Callable[[], None]
+    ) -> Reply:
+        """Begin to answer images; the reply is their outcomes."""
+        # Nothing is sent ahead to a thread, so nobody has to know when it has decoded.
+        return self._call(self._worker.answer, tasks, _from_thread(grant), lambda: None)
 
-    async def heat_map(self, content: bytes, index: int | None, grant: AsyncGrant) -> bytes:
-        """Return a PNG; raise as `ImageWorker.heat_map` does."""
-        return await self._call(self._worker.heat_map, content, index, _from_thread(grant))
+    def heat_map(self, content: bytes, index: int | None, grant: AsyncGrant) -> Reply:
+        """Begin a heat map; the reply is a PNG. It raises as `ImageWorker.heat_map` does."""
+        return self._call(self._worker.heat_map, content, index, _from_thread(grant))
 
     def kill(self) -> None:
         """Take no more calls."""
@@ -43,9 +46,14 @@ class WorkerThread:
         """Wait until the current call has ended."""
         await asyncio.to_thread(self._pool.shutdown)
 
-    async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Reply:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, partial(function, *arguments))
+        result = loop.run_in_executor(self._pool, partial(function, *arguments))
+
+        async def reply() -> Any:
+            return await result
+
+        return reply
 
 
 def _from_thread(grant: AsyncGrant) -> Callable[[int], None]:
