@@ -28,10 +28,12 @@ class WorkerThread:
         return cls(await asyncio.to_thread(build), limits)
 
     def answer(
-        self, tasks: Sequence[Task], grant: AsyncGrant, _decoded_all: Callable[[], None]
+        self,
+        tasks: Sequence[Task],
+        grant: AsyncGrant,
+        decoded_all: Callable[[], None],  # noqa: ARG002 (nothing is sent ahead to a thread)
     ) -> Reply:
         """Begin to answer images; the reply is their outcomes."""
-        # Nothing is sent ahead to a thread, so nobody has to know when it has decoded.
         return self._call(self._worker.answer, tasks, _from_thread(grant), lambda: None)
 
     def heat_map(self, content: bytes, index: int | None, grant: AsyncGrant) -> Reply:
