@@ -10,12 +10,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import yaml
 from builders.colours import image_of, write_models
 
 from classifier.core.files import write_bytes
+from classifier.serving.limits import Limits, most_memory
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
@@ -110,6 +113,44 @@ def test_what_is_copied_is_not_kept_out_of_the_context() -> None:
 def test_image_does_not_run_as_root_and_is_checked() -> None:
     assert instructions("USER") == ["10001"]
     assert "HEALTHCHECK" in DOCKERFILE
+
+
+@pytest.fixture(scope="module")
+def deployment() -> dict[str, Any]:
+    """The pods of docker/kubernetes.yaml."""
+    first, _ = yaml.safe_load_all((REPOSITORY / "docker/kubernetes.yaml").read_text("utf-8"))
+    return first["spec"]["template"]["spec"]
+
+
+def test_kubernetes_gives_the_memory_and_the_time_that_the_server_needs(
+    deployment: dict[str, Any],
+) -> None:
+    (container,) = deployment["containers"]
+    arguments = container["args"]
+    processes = int(arguments[arguments.index("--processes") + 1])
+    model_bytes = 20 << 20
+    needed = most_memory(Limits(), processes, in_processes=True, model_bytes=model_bytes)
+    assert container["resources"]["limits"]["memory"] == "2Gi"
+    assert needed < 2 << 30
+    assert int(container["resources"]["requests"]["cpu"]) == processes
+    assert deployment["terminationGracePeriodSeconds"] > Limits().shutdown_seconds
+    assert deployment["securityContext"]["runAsUser"] == int(instructions("USER")[0])
+
+
+def test_kubernetes_asks_paths_that_the_server_has(deployment: dict[str, Any]) -> None:
+    (container,) = deployment["containers"]
+    source = (REPOSITORY / "classifier/serving/app.py").read_text("utf-8")
+    asked = [container[f"{name}Probe"]["httpGet"]["path"] for name in ("liveness", "readiness")]
+    assert asked == ["/health/live", "/health/ready"]
+    assert all(f'"{path}"' in source for path in asked)
+    port = str(container["ports"][0]["containerPort"])
+    assert instructions("EXPOSE") == [port]
+
+
+def test_kubernetes_manifest_keeps_to_the_schema() -> None:
+    validate = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
+    for part in yaml.safe_load_all((REPOSITORY / "docker/kubernetes.yaml").read_text("utf-8")):
+        validate.validate(part, validate.latest_version(), strict=True)
 
 
 def test_versions_are_those_that_the_model_was_made_with() -> None:
