@@ -1,11 +1,16 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from builders.clones import Clone
 from hypothesis import settings
 
 from classifier.core.cache import locked
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # One thread a process: as many tests run at once as there are cores, and more threads than cores
 # spend most of their time waiting for each other. Set before a test imports NumPy or PyTorch.
@@ -22,6 +27,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("CLASSIFIER_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """A headless Chromium; for tests under `needs_chromium`."""
+    # Most workers need no browser.
+    from builders.browser import launched  # noqa: PLC0415
+
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -1,40 +1,16 @@
 """The page in a real browser: headless Chromium, driven by Playwright."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders.browser import launched, needs_chromium, opened_page
-from builders.colours import image_of, write_models
+from builders.browser import needs_chromium
+from builders.colours import image_of
 from builders.serving import running, served
 from playwright.sync_api import Browser, Page, expect
 
 KEY = "a-key-of-24-characters!!"
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_models(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def url(models: Path) -> Iterator[str]:
-    with running(served(models, max_pixels=1_000_000)) as url:
-        yield url
-
-
-@pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
-    with opened_page(browser, url) as page:
-        yield page
 
 
 def file(name: str, content: bytes) -> dict[str, object]:
@@ -86,9 +62,9 @@ def test_rejected_file_is_reported_in_words_and_the_next_is_answered(
     page.screenshot(path=tmp_path / "rejected.png", full_page=True)
 
 
-def test_page_fits_a_narrow_screen(browser: Browser, url: str, tmp_path: Path) -> None:
+def test_page_fits_a_narrow_screen(browser: Browser, page_url: str, tmp_path: Path) -> None:
     page = browser.new_page(viewport={"width": 320, "height": 640}, has_touch=True)
-    page.goto(url)
+    page.goto(page_url)
     choose(page, file(f"{'long name ' * 9}.png", image_of("blue", 200)))
     expect(page.locator(".item h2")).to_have_text("blue, 100.0%")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
@@ -125,8 +101,8 @@ def test_image_is_dropped_or_pasted(page: Page, event: str) -> None:
     expect(page.locator(".item h2")).to_have_text("green, 100.0%")
 
 
-def test_key_is_asked_for_and_used(browser: Browser, models: Path) -> None:
-    with running(served(models, api_key=KEY)) as url:
+def test_key_is_asked_for_and_used(browser: Browser, page_models: Path) -> None:
+    with running(served(page_models, api_key=KEY)) as url:
         page = browser.new_page()
         page.goto(url)
         page.get_by_label("API key").fill(KEY)
@@ -144,9 +120,9 @@ def test_name_of_a_file_is_never_markup(page: Page) -> None:
     assert page.locator(".item img").count() == 1
 
 
-def test_server_that_is_gone_is_reported(browser: Browser, models: Path) -> None:
+def test_server_that_is_gone_is_reported(browser: Browser, page_models: Path) -> None:
     page = browser.new_page()
-    with running(served(models)) as url:
+    with running(served(page_models)) as url:
         page.goto(url)
         expect(page.locator("#about")).to_contain_text("It tells apart")
     choose(page, file("a.png", image_of("red")))
@@ -154,9 +130,9 @@ def test_server_that_is_gone_is_reported(browser: Browser, models: Path) -> None
     page.close()
 
 
-def test_api_page_lists_every_path(browser: Browser, url: str, tmp_path: Path) -> None:
+def test_api_page_lists_every_path(browser: Browser, page_url: str, tmp_path: Path) -> None:
     page = browser.new_page()
-    page.goto(f"{url}/docs")
+    page.goto(f"{page_url}/docs")
     expect(page.locator("h2")).to_have_count(5)
     expect(page.locator("body")).not_to_contain_text("undefined")
     expect(page.locator("body")).to_contain_text(re.compile(r"POST /predict"))

@@ -3,41 +3,17 @@
 import csv
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from builders.browser import launched, needs_chromium, opened_page
-from builders.colours import image_of, write_images, write_models
+from builders.browser import needs_chromium, opened_page
+from builders.colours import image_of, write_images
 from builders.serving import running, served
 from playwright.sync_api import Browser, Download, Page, expect
 
 KEY = "a-key-of-24-characters!!"
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_models(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def url(models: Path) -> Iterator[str]:
-    with running(served(models)) as url:
-        yield url
-
-
-@pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
-    with opened_page(browser, url) as page:
-        yield page
 
 
 def choose(page: Page, **colours: str) -> None:
@@ -90,8 +66,8 @@ def test_server_that_does_not_answer_is_given_up_after_a_minute(page: Page) -> N
     expect(page.locator("h2.problem")).to_have_text("The server did not answer within 60 seconds.")
 
 
-def test_images_wait_for_the_key_and_go_on_with_it(browser: Browser, models: Path) -> None:
-    with running(served(models, api_key=KEY)) as url, opened_page(browser, url) as page:
+def test_images_wait_for_the_key_and_go_on_with_it(browser: Browser, page_models: Path) -> None:
+    with running(served(page_models, api_key=KEY)) as url, opened_page(browser, url) as page:
         expect(page.get_by_label("API key")).to_be_focused()
         expect(page.locator("#keyform")).to_contain_text("answers only with its API key")
         choose(page, a="red", b="blue")
@@ -127,10 +103,10 @@ def saved(page: Page, button: str) -> str:
     return Path(download.path()).read_text("utf-8")
 
 
-def test_table_of_several_images_is_copied_and_saved(browser: Browser, url: str) -> None:
+def test_table_of_several_images_is_copied_and_saved(browser: Browser, page_url: str) -> None:
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.goto(url)
+    page.goto(page_url)
     choose(page, **{"=HYPERLINK(1)": "red"})
     expect(page.locator("#summary")).to_be_hidden()
     choose(page, **{'sea, "blue"': "blue"})
@@ -148,11 +124,11 @@ def test_table_of_several_images_is_copied_and_saved(browser: Browser, url: str)
     context.close()
 
 
-def test_camera_is_offered_on_a_phone_alone(browser: Browser, url: str) -> None:
+def test_camera_is_offered_on_a_phone_alone(browser: Browser, page_url: str) -> None:
     for is_phone in (False, True):
         context = browser.new_context(is_mobile=is_phone, has_touch=is_phone)
         page = context.new_page()
-        page.goto(url)
+        page.goto(page_url)
         expect(page.locator("label[for=camera]")).to_be_visible(visible=is_phone)
         context.close()
 
@@ -160,12 +136,12 @@ def test_camera_is_offered_on_a_phone_alone(browser: Browser, url: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_everybody_can_use_the_page(
-    browser: Browser, url: str, scheme: str, width: int, tmp_path: Path
+    browser: Browser, page_url: str, scheme: str, width: int, tmp_path: Path
 ) -> None:
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
     context = browser.new_context(bypass_csp=True, has_touch=width < 500, **options)  # pyright: ignore
     page = context.new_page()
-    page.goto(url)
+    page.goto(page_url)
     choose(page, **{"a long name " * 12: "red", "صورة من البحر": "blue"})
     page.locator("#files").set_input_files(
         [{"name": "notes.png", "mimeType": "image/png", "buffer": b"no image"}]
@@ -183,11 +159,11 @@ def test_everybody_can_use_the_page(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_use_the_description_of_the_api(
-    browser: Browser, url: str, scheme: str
+    browser: Browser, page_url: str, scheme: str
 ) -> None:
     context = browser.new_context(bypass_csp=True, color_scheme=scheme)  # pyright: ignore
     page = context.new_page()
-    page.goto(f"{url}/docs")
+    page.goto(f"{page_url}/docs")
     expect(page.locator("h2").first).to_be_visible()
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()

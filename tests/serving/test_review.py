@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from builders.browser import launched, needs_chromium, opened_page
+from builders.browser import needs_chromium, opened_page
 from builders.serving import running_as
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
@@ -115,12 +115,6 @@ def test_small_images_are_enlarged_without_blur(url: str) -> None:
     assert len(shown.convert("RGB").getcolors(100) or []) == 64
     assert httpx.get(f"{url}/images/5").status_code == 404
     assert httpx.get(f"{url}/heat-maps/4").status_code == 404
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders.browser import launched, needs_chromium, opened_page
+from builders.browser import needs_chromium, opened_page
 from builders.colours import image_of, write_models
 from builders.static_site import static_site
 from playwright.sync_api import Browser, Page, expect
@@ -16,12 +16,6 @@ from classifier.inference.predict import load_model
 from classifier.static_page.web_runtime import runtime_files
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
