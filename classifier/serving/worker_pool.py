@@ -170,10 +170,10 @@ class WorkerPool:
 
     async def _finish(self, place: int, worker: Worker, call: Call, reply: Reply) -> None:
         """Wait for a reply, and replace a worker that is lost."""
-        self._since[place] = time.perf_counter()
+        self._since[place] = begun = time.perf_counter()
         lost = await call.receive(reply)
         if lost is None:
-            spent = (time.perf_counter() - self._since[place]) / len(call.jobs)
+            spent = (time.perf_counter() - begun) / len(call.jobs)
             self._seconds += _NEWEST * (spent - self._seconds)
         else:
             worker.kill()
@@ -189,14 +189,20 @@ class WorkerPool:
     async def _take(self, place: int) -> list[Job]:
         """Take the next images, a fair share of those that wait; none after `close`."""
         while True:
-            accepts = self._calls[place] == 0 or (self._calls[place] == 1 and self._decoded[place])
-            if self._requests and accepts and (jobs := self._next_jobs()):
+            if self._requests and self._accepts(place) and (jobs := self._next_jobs()):
                 self._calls[place] += 1
+                self._arrived.set()
                 return jobs
             if self._closed and not self._requests and not any(self._calls):
                 return []
             self._arrived.clear()
             await self._arrived.wait()
+
+    def _accepts(self, place: int) -> bool:
+        """Whether a worker should be sent images: it has none, or nobody else is without."""
+        if self._calls[place] == 0:
+            return True
+        return self._calls[place] == 1 and self._decoded[place] and min(self._calls) > 0
 
     def _next_jobs(self) -> list[Job]:
         count = min(self._batch_size, math.ceil(self.waiting / self._size))

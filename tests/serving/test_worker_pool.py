@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from builders.hostile_model import load_hostile
 from classifier.inference.onnx_runtime import Outputs
 from classifier.inference.predict import Model, load_model
 from classifier.serving.batch_size import useful_batch_size
-from classifier.serving.image_worker import Task
+from classifier.serving.image_worker import Outcome, Task
 from classifier.serving.limits import Limits
 from classifier.serving.memory_budget import MemoryBudget
 from classifier.serving.worker_pool import BusyError, WorkerPool
@@ -250,3 +250,54 @@ def test_batches_are_on_only_where_they_measure_better(
         return Outputs(images, None)
 
     assert useful_batch_size(predict, np.zeros((4, 2, 2, 3), np.uint8), lambda: now) == expected
+
+
+class SpyWorker:
+    """Answers when it is told to, has decoded at once, and notes what it was sent."""
+
+    def __init__(self, sent: list[int]) -> None:
+        self.sent, self.go_on = sent, asyncio.Event()
+
+    def answer(self, tasks: Sequence[Task], grant: Any, decoded_all: Callable[[], None]) -> Any:
+        self.sent.append(len(tasks))
+
+        async def reply() -> list[Outcome]:
+            decoded_all()
+            await self.go_on.wait()
+            return [Outcome({"label": "red"})] * len(tasks)
+
+        return reply
+
+    def heat_map(self, content: bytes, index: int | None, grant: Any) -> Any:
+        raise AssertionError
+
+    def kill(self) -> None:
+        self.go_on.set()
+
+    async def wait(self) -> None:
+        return
+
+
+def test_images_are_sent_ahead_once_every_worker_has_some() -> None:
+    async def whole() -> None:
+        sent: list[list[int]] = [[], []]
+        workers = [SpyWorker(calls) for calls in sent]
+        starting = iter(workers)
+
+        async def start() -> SpyWorker:
+            return next(starting)
+
+        pool = WorkerPool(start, 2, Limits(), MemoryBudget(1))
+        await pool.start()
+        futures = []
+        for expected in ([1, 0], [1, 1], [2, 1], [2, 2], [2, 2]):
+            futures += pool.submit(tasks(b"an image"))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert sorted(map(len, sent)) == sorted(expected)
+        for worker in workers:
+            worker.go_on.set()
+        assert [await label(future) for future in futures] == ["red"] * 5
+        await pool.close()
+
+    asyncio.run(whole())
