@@ -15,7 +15,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from classifier.core.errors import UserError
 from classifier.serving.error_handlers import add_error_handlers
 from classifier.serving.forms import Upload
-from classifier.serving.image_worker import Outcome, Task
 from classifier.serving.middleware import OutermostMiddleware
 from classifier.serving.pages import add_pages
 from classifier.serving.refused import RefusedError
@@ -31,7 +30,8 @@ from classifier.serving.schemas import (
 )
 from classifier.serving.service import Service
 from classifier.serving.uploads import UploadBudget, read_uploads
-from classifier.serving.worker_pool import BusyError
+from classifier.serving.workers.image_worker import Outcome, Task
+from classifier.serving.workers.pool import BusyError
 
 
 def build_app(service: Service, log: RequestLog | None = None) -> FastAPI:

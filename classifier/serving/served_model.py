@@ -21,7 +21,7 @@ from classifier.processing.decision import Decision
 from classifier.processing.softmax import Merge
 from classifier.processing.spec import BundleSpec
 from classifier.processing.views import named_view
-from classifier.serving.batch_size import useful_batch_size
+from classifier.serving.workers.batch_size import useful_batch_size
 
 MODEL_CARD = "MODEL_CARD.md"
 _VERSION_DIGITS = 12

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from classifier.core.errors import UserError
-from classifier.serving.image_worker import Outcome, Task
 from classifier.serving.limits import Limits
-from classifier.serving.memory_budget import MemoryBudget
 from classifier.serving.metrics import ServingMetrics
 from classifier.serving.served_model import ServedModel
-from classifier.serving.worker_pool import WorkerPool
-from classifier.serving.worker_process import WorkerLostError, WorkerProcess
-from classifier.serving.worker_thread import WorkerThread
+from classifier.serving.workers.image_worker import Outcome, Task
+from classifier.serving.workers.memory_budget import MemoryBudget
+from classifier.serving.workers.pool import WorkerPool
+from classifier.serving.workers.process import WorkerLostError, WorkerProcess
+from classifier.serving.workers.thread import WorkerThread
 
 _log = logging.getLogger(__name__)
 

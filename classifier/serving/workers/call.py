@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from classifier.serving.image_worker import Task
 from classifier.serving.limits import Limits
-from classifier.serving.memory_budget import MemoryBudget
-from classifier.serving.worker_process import AsyncGrant, Reply, WorkerLostError
+from classifier.serving.workers.image_worker import Task
+from classifier.serving.workers.memory_budget import MemoryBudget
+from classifier.serving.workers.process import AsyncGrant, Reply, WorkerLostError
 
 _HEAT_MAP_CALLS = 65  # of the model, for one heat map
 

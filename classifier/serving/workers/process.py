@@ -18,8 +18,8 @@ from typing import Any
 
 from classifier.core.errors import UserError
 from classifier.inference.predict import Model
-from classifier.serving.image_worker import ImageWorker, Outcome, Task
 from classifier.serving.limits import Limits
+from classifier.serving.workers.image_worker import ImageWorker, Outcome, Task
 
 # Waits until so many bytes may be used for decoding.
 AsyncGrant = Callable[[int], Awaitable[None]]
@@ -66,7 +66,7 @@ class WorkerProcess:
         Raises:
             WorkerLostError: It has ended instead.
         """
-        _context.set_forkserver_preload(["classifier.serving.image_worker"])
+        _context.set_forkserver_preload(["classifier.serving.workers.image_worker"])
         ours, theirs = socket.socketpair()
         process = _context.Process(target=_run, args=(theirs, build, limits), daemon=True)
         # The model travels with it, which takes a moment for a large one.

@@ -12,13 +12,13 @@ from builders.hostile_model import load_hostile
 
 from classifier.inference.onnx_runtime import Outputs
 from classifier.inference.predict import Model, load_model
-from classifier.serving.batch_size import useful_batch_size
-from classifier.serving.image_worker import Outcome, Task
 from classifier.serving.limits import Limits
-from classifier.serving.memory_budget import MemoryBudget
-from classifier.serving.worker_pool import BusyError, WorkerPool
-from classifier.serving.worker_process import WorkerFaultError, WorkerLostError, WorkerProcess
-from classifier.serving.worker_thread import WorkerThread
+from classifier.serving.workers.batch_size import useful_batch_size
+from classifier.serving.workers.image_worker import Outcome, Task
+from classifier.serving.workers.memory_budget import MemoryBudget
+from classifier.serving.workers.pool import BusyError, WorkerPool
+from classifier.serving.workers.process import WorkerFaultError, WorkerLostError, WorkerProcess
+from classifier.serving.workers.thread import WorkerThread
 
 
 class Gated(Model):

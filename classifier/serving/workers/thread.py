@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 from classifier.inference.predict import Model
-from classifier.serving.image_worker import ImageWorker, Task
 from classifier.serving.limits import Limits
-from classifier.serving.worker_process import AsyncGrant, Reply
+from classifier.serving.workers.image_worker import ImageWorker, Task
+from classifier.serving.workers.process import AsyncGrant, Reply
 
 
 class WorkerThread:

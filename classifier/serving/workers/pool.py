@@ -21,11 +21,11 @@ from functools import partial
 from typing import Any
 
 from classifier.core.errors import UserError
-from classifier.serving.image_worker import Outcome, Task
 from classifier.serving.limits import Limits
-from classifier.serving.memory_budget import MemoryBudget
-from classifier.serving.worker_call import Call, Job, Worker, settle
-from classifier.serving.worker_process import Reply, WorkerLostError
+from classifier.serving.workers.call import Call, Job, Worker, settle
+from classifier.serving.workers.image_worker import Outcome, Task
+from classifier.serving.workers.memory_budget import MemoryBudget
+from classifier.serving.workers.process import Reply, WorkerLostError
 
 _log = logging.getLogger(__name__)
 # Weight of the last image in the running mean of seconds per image.
