@@ -100,7 +100,8 @@ def search_int8(reference: Reference, onnx: Exported, params: Int8Params) -> Sea
     def speedup(content: bytes) -> float:
         both = {"float": onnx.predict, "int8": run_onnx(content)}
         seconds = seconds_in_turn(both, images[:1])
-        return float(np.median(seconds["float"]) / np.median(seconds["int8"]))
+        # The fastest calls are those that nothing else has slowed.
+        return min(seconds["float"]) / min(seconds["int8"])
 
     threads = torch.get_num_threads()
     search = Int8Search(onnx.content, images, reference.validation_accuracy, threads)
