@@ -17,6 +17,7 @@ from classifier.core.processes import run_program
 COMMANDS = {
     "predict": "classify image files with the trained model",
     "serve": "serve the model over HTTP, with a page to try it",
+    "drift": "compare recorded answers with the test split, and say what has changed",
     "verify": "replay the golden images of an export on this machine",
     "export-page": "write a folder of static files that classifies images in the browser",
     "compare": "compare the predictions of two runs on the same images",

@@ -24,7 +24,9 @@ from classifier.core.text import escape_name
 from classifier.inference.answer import Answer
 from classifier.inference.batch import Outcome, classify_all
 from classifier.inference.image_files import describe_search, find_images, read_images
+from classifier.inference.measures import image_measures
 from classifier.inference.predict import Model
+from classifier.processing.images import DecodedImage
 from classifier.processing.softmax import UNKNOWN
 
 # Maximum number of images that --plot draws.
@@ -32,7 +34,7 @@ _MOST_DRAWN = 12
 # Number of images from which a progress bar is shown, unless the lines themselves show it.
 _MANY = 20
 
-Writer = Callable[[str, Answer], None]
+Writer = Callable[[str, Answer, DecodedImage], None]
 
 
 def main(arguments: list[str]) -> None:
@@ -64,14 +66,14 @@ def _write_all(
     drawn: list[Outcome] = []
     used = failed = 0
     for outcome in outcomes:
-        if outcome.answer is None:
+        if outcome.answer is None or outcome.image is None:
             failed += 1
             print(f"error: {escape_name(outcome.name)}: {outcome.problem}", file=sys.stderr)
             continue
         used += 1
         for warning in outcome.warnings:
             print(f"warning: {escape_name(outcome.name)}: {warning}", file=sys.stderr)
-        write(outcome.name, outcome.answer)
+        write(outcome.name, outcome.answer, outcome.image)
         if options.plot is not None and len(drawn) < _MOST_DRAWN:
             drawn.append(outcome)
     return drawn, used, failed
@@ -88,14 +90,14 @@ def _with_bar(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
 
 def _writer(model: Model, options: argparse.Namespace) -> Writer:
     if options.json:
-        return lambda name, answer: print(_json_line(name, answer, options.top_k))
+        return lambda name, answer, image: print(_json_line(name, answer, image, options.top_k))
     if options.csv:
         return _csv_writer(sys.stdout, min(options.top_k, len(model.spec.classes)))
     width = max(len(name) for name in [*model.spec.classes, UNKNOWN])
-    return lambda name, answer: print(_table_line(name, answer, options.top_k, width))
+    return lambda name, answer, _: print(_table_line(name, answer, options.top_k, width))
 
 
-def _json_line(name: str, answer: Answer, top_k: int) -> str:
+def _json_line(name: str, answer: Answer, image: DecodedImage, top_k: int) -> str:
     content = {
         "path": name,
         "label": answer.label,
@@ -108,6 +110,7 @@ def _json_line(name: str, answer: Answer, top_k: int) -> str:
             {"label": one.label, "index": one.index, "probability": _rounded(one.probability)}
             for one in answer.top(top_k)
         ],
+        **image_measures(image.pixels, image.width, image.height),
     }
     text = json.dumps(content, ensure_ascii=False)
     # A name of bytes that are no UTF-8 holds lone surrogates, which only an escape can carry.
@@ -123,7 +126,7 @@ def _csv_writer(file: TextIO, top_k: int) -> Writer:
     further = [f"{key}_{rank}" for rank in range(2, top_k + 1) for key in ("label", "probability")]
     rows.writerow(["path", "label", "index", "probability", "reason", *further])
 
-    def write(name: str, answer: Answer) -> None:
+    def write(name: str, answer: Answer, _image: DecodedImage) -> None:
         others = [
             value
             for other in answer.top(top_k)[1:]

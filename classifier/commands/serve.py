@@ -57,6 +57,7 @@ def main(arguments: list[str]) -> None:
         worker_count(),
         None if options.api_key_file is None else read_key(options.api_key_file),
         options.allowed_hosts,
+        options.record,
     )
     settle_runtime(options)
     load = partial(
@@ -136,6 +137,12 @@ def _parser() -> argparse.ArgumentParser:
         default="text",
         help="json writes a line for each request to the standard error; text writes warnings "
         "alone (default: %(default)s)",
+    )
+    add(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="append every answer as a JSON line, without the image, for `classifier drift`",
     )
     _add_limits(parser)
     return parser

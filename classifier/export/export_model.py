@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from classifier.core.errors import UserError
-from classifier.core.files import write_csv, write_json
+from classifier.core.files import json_bytes, write_csv, write_json
 from classifier.export.export_report import (
     Exported,
     LeftOut,
@@ -19,8 +19,10 @@ from classifier.export.formats import INT8_NAME, ONNX, chosen_formats, run_onnx
 from classifier.export.int8_search import Int8Search, Search
 from classifier.export.params import ExportParams, Int8Params
 from classifier.export.reference import Reference, check_agreement
+from classifier.export.reference_values import reference_content
 from classifier.inference.golden import choose_golden
 from classifier.inference.latency import measure_in_turn, seconds_in_turn
+from classifier.inference.measures import REFERENCE
 from classifier.inference.onnx_runtime import INT8_FILE
 from classifier.inference.torch_runtime import eager
 from classifier.models.outside import with_outside
@@ -52,6 +54,8 @@ def export_model(
         print(exported[-1], flush=True)
     golden_rows = reference.dataset.rows("test")[choose_golden(reference.expected.logits)]
     golden = reference.dataset.images[golden_rows]
+    others = travelling.files | {REFERENCE: json_bytes(reference_content(reference))}
+    travelling = travelling._replace(files=others)
     write_export_folder(models / "export", reference.bundle.spec, exported, golden, travelling)
     write_csv(results / "formats.csv", formats_table(exported, left_out))
     write_csv(results / "int8_attempts.csv", attempts_table(search))

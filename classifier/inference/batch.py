@@ -28,14 +28,14 @@ class Outcome(NamedTuple):
     Attributes:
         name: of the image.
         answer: of the model; None with a problem.
-        pixels: the decoded image, uint8 `(S, S, 3)`; None with a problem.
+        image: as it was decoded; None with a problem.
         problem: why there is no answer, in words.
         warnings: what the decoder complained about, though it gave pixels.
     """
 
     name: str
     answer: Answer | None
-    pixels: np.ndarray | None
+    image: DecodedImage | None
     problem: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -83,7 +83,7 @@ def _classify_batch(model: Model, batch: list[Found]) -> list[Outcome]:
     return [
         Outcome(found.name, None, None, image)
         if isinstance(image, str)
-        else Outcome(found.name, next(answers), image.pixels, warnings=image.warnings)
+        else Outcome(found.name, next(answers), image, warnings=image.warnings)
         for found, image in zip(batch, decoded, strict=True)
     ]
 

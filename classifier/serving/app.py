@@ -100,6 +100,8 @@ def _add_predict(app: FastAPI, service: Service, budget: UploadBudget, key: list
             outcomes = await _outcomes(service, tasks)
         for outcome in outcomes:
             metrics.count_image(outcome)
+        if service.record is not None:
+            service.record.write(outcomes, version)
         request.scope["state"]["log"] = {"images": [_logged(outcome) for outcome in outcomes]}
         seconds = time.perf_counter() - arrived
         metrics.count_seconds(seconds)

@@ -8,6 +8,16 @@ from classifier.serving.workers.image_worker import Outcome
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
+_SIDES = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+# Text and bounds of the histograms by the measures of `inference.measures`.
+_MEASURES = {
+    "confidence": ("Probability of the most probable class.", (0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 1)),
+    "outside": ("Outside score.", (-2, -1, 0, 1, 2, 3, 4, 6, 10, 20)),
+    "brightness": ("Mean grey value of an image, 0 to 255.", tuple(range(25, 251, 25))),
+    "width": ("Width of an image in pixels.", _SIDES),
+    "height": ("Height of an image in pixels.", _SIDES),
+}
+
 
 class ServingMetrics:
     """Counters and histograms of one server, in a registry of their own."""
@@ -33,6 +43,10 @@ class ServingMetrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._measures = {
+            name: Histogram(f"classifier_{name}", text, buckets=buckets, registry=self._registry)
+            for name, (text, buckets) in _MEASURES.items()
+        }
         Gauge("classifier_waiting", "Images that wait.", registry=self._registry).set_function(
             waiting
         )
@@ -65,6 +79,11 @@ class ServingMetrics:
         self._images.labels(outcome.content["label"]).inc()
         for stage in ("waiting", "decoding", "inference"):
             self._stages.labels(stage).observe(getattr(outcome, stage))
+        self._measures["confidence"].observe(outcome.content["top"][0]["probability"])
+        measures = {"outside": outcome.content["outside"], **(outcome.measures or {})}
+        for name, value in measures.items():
+            if value is not None:
+                self._measures[name].observe(value)
 
     def text(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""

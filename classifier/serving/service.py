@@ -5,8 +5,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from classifier.core.errors import UserError
+from classifier.serving.answer_record import AnswerRecord
 from classifier.serving.limits import Limits
 from classifier.serving.metrics import ServingMetrics
 from classifier.serving.served_model import ServedModel
@@ -29,6 +31,7 @@ class ServiceOptions:
         threads: Images that are answered at once without processes.
         api_key: Key that a request must have; None lets everybody in.
         allowed_hosts: Names under which the server may be addressed; empty for all.
+        record: File to which answers are appended; None for none.
     """
 
     limits: Limits
@@ -36,6 +39,7 @@ class ServiceOptions:
     threads: int = 1
     api_key: str | None = None
     allowed_hosts: Sequence[str] = ()
+    record: Path | None = None
 
 
 class Service:
@@ -45,6 +49,7 @@ class Service:
         model: The current one.
         options: How it is served.
         metrics: Of all models together.
+        record: Takes every answer; None where none are kept.
         stopping: Set when the server is about to end.
     """
 
@@ -63,6 +68,7 @@ class Service:
         """
         self.model, self.options = model, options
         self.metrics = ServingMetrics(model.version, lambda: self.waiting)
+        self.record = None if options.record is None else AnswerRecord(options.record)
         self.stopping = asyncio.Event()
         self._reload = reload
         self._budget = MemoryBudget(options.limits.max_decoded)

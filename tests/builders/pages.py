@@ -11,18 +11,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # From the top of the layers to the bottom.
 PACKAGES = (
-    *(
-        "commands",
-        "sweep",
-        "serving",
-        "static_page",
-        "report",
-        "export",
-        "evaluation",
-        "training",
-        "inference",
-    ),
-    *("splitting", "models", "data", "sources", "metrics", "plotting", "processing", "core"),
+    *("commands", "sweep", "serving", "monitoring", "static_page", "report", "export"),
+    *("evaluation", "training", "inference", "splitting", "models", "data", "sources"),
+    *("metrics", "plotting", "processing", "core"),
 )
 
 

@@ -70,6 +70,7 @@ def test_json_is_an_object_a_line(run: Run) -> None:
     assert (first["label"], first["index"], second["label"]) == ("red", 0, "blue")
     assert first["top"][0] == {"label": "red", "index": 0, "probability": first["probability"]}
     assert len(first["top"]) == 2
+    assert (first["width"], first["height"], first["brightness"]) == (20, 20, 76.24)
 
 
 def test_csv_has_a_header_and_the_next_classes(run: Run) -> None:

@@ -70,11 +70,13 @@ def test_sound_export_passes_with_only_onnx_runtime_and_numpy(exported: Path) ->
     assert [line.split(":")[0] for line in lines if line.startswith("ok")] == [
         f"ok      {file}"
         for file in ("model.onnx", "model.pt2", "model.torchscript.pt", "model.int8.onnx")
-    ] + [f"ok      {file}" for file in ("model.json", "decision.json", "tta.json")] + [
+    ] + [
+        f"ok      {file}" for file in ("model.json", "decision.json", "tta.json", "reference.json")
+    ] + [
         f"ok      {file}" for file in ("golden.npy", "golden_tta.npy", "golden.json", *ORIGINALS)
     ] + [f"ok      {file}" for file in ("golden_files.npy", "golden_files.json")]
     assert "8 golden images" in lines[0]
-    assert "All 16 files are as they were made." in lines[-1]
+    assert "All 17 files are as they were made." in lines[-1]
 
 
 def test_golden_files_are_not_decoded_without_pillow_and_that_is_said(exported: Path) -> None:
@@ -124,7 +126,7 @@ def test_decoding_that_goes_another_way_fails(
     mistake: Callable[[bytes], bytes],
 ) -> None:
     rewrite(exported, file, mistake((exported / file).read_bytes()))
-    with pytest.raises(UserError, match=rf"^1 of 16 files failed \({file}\)"):
+    with pytest.raises(UserError, match=rf"^1 of 17 files failed \({file}\)"):
         main([str(exported)])
     assert f"FAILED  {file}: decoded, values differ by" in capsys.readouterr().out
 
@@ -177,7 +179,7 @@ def test_damaged_file_fails_and_the_others_are_still_reported(exported: Path) ->
     assert done.returncode == 1
     assert "FAILED  model.pt2" in done.stdout
     assert "ok      model.int8.onnx" in done.stdout
-    assert done.stderr.startswith("error: 1 of 16 files failed (model.pt2)")
+    assert done.stderr.startswith("error: 1 of 17 files failed (model.pt2)")
     assert "Traceback" not in done.stderr
 
 
@@ -195,7 +197,7 @@ def test_file_that_answers_otherwise_here_fails(exported: Path) -> None:
     assert done.returncode == 1
     assert "FAILED  model.onnx: 8 golden images, largest difference" in done.stdout
     assert "another label for" in done.stdout
-    assert "error: 1 of 16 files failed (model.onnx)" in done.stderr
+    assert "error: 1 of 17 files failed (model.onnx)" in done.stderr
 
 
 def test_file_that_onnx_runtime_cannot_run_fails_with_a_sentence(exported: Path) -> None:

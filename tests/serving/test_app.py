@@ -239,9 +239,9 @@ def test_wrong_method_and_path_are_refused_as_json(client: TestClient) -> None:
 class Stuck(Model):
     """Takes a second for an image."""
 
-    def decode(self, content, max_pixels=None, admit=None):
+    def read(self, content, max_pixels=None, admit=None):
         concurrent.futures.wait([concurrent.futures.Future()], 1)
-        return super().decode(content, max_pixels, admit)
+        return super().read(content, max_pixels, admit)
 
 
 def stuck_client(models: Path, **limits: Any) -> TestClient:
@@ -314,7 +314,7 @@ def test_every_answer_has_security_headers(client: TestClient) -> None:
 class Faulty(Model):
     """Has a fault of ours."""
 
-    def decode(self, content, max_pixels=None, admit=None):
+    def read(self, content, max_pixels=None, admit=None):
         raise RuntimeError("a fault of ours")
 
 

@@ -61,6 +61,7 @@ def test_stage_writes_a_file_for_each_format_and_the_description(exported: Path)
         "model.onnx",
         "model.pt2",
         "model.torchscript.pt",
+        "reference.json",
         "tta.json",
     ]
     for name in ("model.json", "decision.json", "tta.json"):

@@ -16,8 +16,8 @@ def answer_figure(outcomes: Sequence[Outcome], top_k: int) -> Figure:
     for (left, right), outcome in zip(rows, outcomes, strict=True):
         answer = outcome.answer
         assert answer is not None
-        assert outcome.pixels is not None
-        draw_image(left, outcome.pixels, outcome.name.replace("\\", "/").rsplit("/", 1)[-1])
+        assert outcome.image is not None
+        draw_image(left, outcome.image.pixels, outcome.name.replace("\\", "/").rsplit("/", 1)[-1])
         best = answer.top(top_k)
         drawn = drawable_names(answer.classes)
         names = [shorten(drawn[candidate.index], 24).replace("$", r"\$") for candidate in best]

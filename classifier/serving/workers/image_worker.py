@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image
 
 from classifier.core.errors import UserError
+from classifier.inference.measures import image_measures
 from classifier.inference.occlusion import blend, occlusion_map
 from classifier.inference.predict import Model
 from classifier.processing.formats import sniff
-from classifier.processing.images import center_crop
+from classifier.processing.images import DecodedImage, center_crop
 from classifier.serving.answer_content import answer_content
 from classifier.serving.limits import FREE_BYTES, Limits
 
@@ -45,6 +46,7 @@ class Outcome(NamedTuple):
         decoding: Seconds.
         inference: Seconds of the call of the model, which several images may share.
         waiting: Seconds until a worker took the image.
+        measures: Size and brightness of the image, see `image_measures`; None with an error.
     """
 
     content: dict[str, Any] | None
@@ -52,6 +54,7 @@ class Outcome(NamedTuple):
     decoding: float = 0.0
     inference: float = 0.0
     waiting: float = 0.0
+    measures: dict[str, Any] | None = None
 
 
 class ImageWorker:
@@ -68,7 +71,7 @@ class ImageWorker:
 
         decoded_all: Called when nothing is left to do but that call.
         """
-        decoded: list[np.ndarray | str] = []
+        decoded: list[DecodedImage | str] = []
         seconds: list[float] = []
         for task in tasks:
             started = time.perf_counter()
@@ -78,15 +81,21 @@ class ImageWorker:
                 decoded.append(str(error))
             seconds.append(time.perf_counter() - started)
         decoded_all()
-        good = [pixels for pixels in decoded if not isinstance(pixels, str)]
+        good = [image.pixels for image in decoded if not isinstance(image, str)]
         started = time.perf_counter()
         answers = iter(self._model.answers(np.stack(good)) if good else [])
         inference = time.perf_counter() - started
         return [
-            Outcome(None, pixels, spent)
-            if isinstance(pixels, str)
-            else Outcome(answer_content(next(answers), task.top_k), "", spent, inference)
-            for task, pixels, spent in zip(tasks, decoded, seconds, strict=True)
+            Outcome(None, image, spent)
+            if isinstance(image, str)
+            else Outcome(
+                answer_content(next(answers), task.top_k),
+                "",
+                spent,
+                inference,
+                measures=image_measures(image.pixels, image.width, image.height),
+            )
+            for task, image, spent in zip(tasks, decoded, seconds, strict=True)
         ]
 
     def heat_map(self, content: bytes, index: int | None, grant: Grant) -> bytes:
@@ -104,7 +113,7 @@ class ImageWorker:
         classes = len(model.spec.classes)
         if index is not None and index >= classes:
             raise UserError(f"index: the model has {classes} classes, from 0 on.")
-        pixels = self._decode(content, grant)
+        pixels = self._decode(content, grant).pixels
         if index is None:
             index = model.answers(pixels[np.newaxis])[0].best.index
         image = center_crop(pixels, model.spec.input_size)
@@ -113,7 +122,7 @@ class ImageWorker:
         Image.fromarray(blend(image[np.newaxis], heat[np.newaxis])[0]).save(buffer, "PNG")
         return buffer.getvalue()
 
-    def _decode(self, content: bytes, grant: Grant) -> np.ndarray:
+    def _decode(self, content: bytes, grant: Grant) -> DecodedImage:
         kind = sniff(content)
         if kind is not None and kind not in self._limits.formats:
             taken = ", ".join(self._limits.formats)
@@ -129,4 +138,4 @@ class ImageWorker:
             if needed > FREE_BYTES:
                 grant(needed)
 
-        return self._model.decode(content, self._limits.max_pixels, admit)
+        return self._model.read(content, self._limits.max_pixels, admit)

@@ -1,0 +1,40 @@
+"""Compare recorded answers with the test split, and say what has changed.
+
+    classifier serve --record answers.jsonl
+    classifier predict new/ --json > answers.jsonl
+    classifier drift answers.jsonl
+
+Confidence, outside score, brightness and size of the images are compared by Kolmogorov-Smirnov
+tests, the shares of the classes by a chi-squared test, all corrected for their number (Holm). The
+exit status is 0 whatever is found.
+"""
+
+import argparse
+from pathlib import Path
+
+from classifier.core.text import escape_name
+
+
+def main(arguments: list[str]) -> None:
+    """Print how the answers differ from those for the test split."""
+    parser = argparse.ArgumentParser(
+        prog="classifier drift",
+        description="Compare recorded answers with the test split, and say what has changed.",
+    )
+    parser.add_argument(
+        "answers", type=Path, help="what `serve --record` or `predict --json` has written"
+    )
+    parser.add_argument(
+        "--models",
+        type=Path,
+        default=Path("models"),
+        help="folder of the model, or of an export (default: models)",
+    )
+    options = parser.parse_args(arguments)
+    # SciPy is slow to import, which --help need not wait for.
+    from classifier.monitoring.drift import compare, describe  # noqa: PLC0415
+    from classifier.monitoring.recorded import read_answers, read_reference  # noqa: PLC0415
+
+    reference = read_reference(options.models)
+    drift = compare(reference, read_answers(options.answers, reference))
+    print(*map(escape_name, describe(drift, reference)), sep="\n")

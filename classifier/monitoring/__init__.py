@@ -1,0 +1,1 @@
+"""What recorded answers say about images that change (drift)."""

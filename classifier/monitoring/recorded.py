@@ -1,0 +1,142 @@
+"""Read recorded answers, and the reference values that travel with a model."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifier.core.errors import UserError
+from classifier.inference.manifest import parse_json, read_exported, read_manifest
+from classifier.inference.measures import MEASURES, REFERENCE
+from classifier.inference.predict import export_folder
+
+
+@dataclass(frozen=True)
+class Values:
+    """Measures of images, and the classes that they were taken for.
+
+    Attributes:
+        measures: by name (MEASURES), float64 `(n,)`; those that were not recorded are absent.
+        predicted: number of images taken for each class, int64 `(classes,)`.
+    """
+
+    measures: dict[str, np.ndarray]
+    predicted: np.ndarray
+
+
+@dataclass(frozen=True)
+class ReferenceValues:
+    """`reference.json`: what the model gave on the test split.
+
+    Attributes:
+        classes: names of the classes.
+        confusion: images of each actual class (rows) by predicted class (columns), int64.
+        values: of the test images.
+        versions: what recorded answers call this model.
+    """
+
+    classes: list[str]
+    confusion: np.ndarray
+    values: Values
+    versions: frozenset[str]
+
+
+def read_reference(models: Path) -> ReferenceValues:
+    """Read the reference values of the model in `models`, or in an export folder.
+
+    Raises:
+        UserError: where there are none, or where they are damaged.
+    """
+    folder = export_folder(models)
+    entries = read_manifest(folder)
+    if REFERENCE not in entries:
+        raise UserError(f"{folder} has no {REFERENCE}: run the export stage again (`dvc repro`).")
+    content = read_exported(folder, REFERENCE)
+    try:
+        classes, confusion, measures = _parsed(content)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise UserError(
+            f"{folder / REFERENCE} is damaged ({error}): copy the folder again, or run the export "
+            "stage."
+        ) from None
+    versions = frozenset(entry.sha256[:12] for entry in entries.values())
+    return ReferenceValues(classes, confusion, Values(measures, confusion.sum(axis=0)), versions)
+
+
+def _parsed(content: bytes) -> tuple[list[str], np.ndarray, dict[str, np.ndarray]]:
+    described = parse_json(content)
+    classes = [str(name) for name in described["classes"]]
+    confusion = np.array(described["confusion"], np.int64)
+    measures = {
+        name: np.array(values, np.float64)
+        for name, values in described["values"].items()
+        if name in MEASURES
+    }
+    if confusion.shape != (len(classes),) * 2 or confusion.min() < 0 or confusion.sum() == 0:
+        raise ValueError("the confusion matrix does not fit the classes")
+    if any(values.ndim != 1 or values.size == 0 for values in measures.values()):
+        raise ValueError("a measure has no values")
+    return classes, confusion, measures
+
+
+def read_answers(path: Path, reference: ReferenceValues) -> Values:
+    """Read answers as `classifier predict --json` and `classifier serve --record` write them.
+
+    A measure counts where all answers have it.
+
+    Raises:
+        UserError: where a line is no answer or is of another model, or there are no lines.
+    """
+    places = {name: index for index, name in enumerate(reference.classes)}
+    predicted = np.zeros(len(places), np.int64)
+    columns: dict[str, list[float]] = {name: [] for name in MEASURES}
+    count = 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                answer = parse_json(line)
+                best = answer["top"][0]
+                predicted[places[best["label"]]] += 1
+                columns["confidence"].append(_number(best["probability"]))
+                for name in MEASURES[1:]:
+                    if answer.get(name) is not None:
+                        columns[name].append(_number(answer[name]))
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+                raise UserError(
+                    f"{path}: line {number} is no answer of this model ({_reason(error)}): give "
+                    "what `classifier predict --json` or `classifier serve --record` has written."
+                ) from None
+            _check_version(answer, reference, f"{path}: line {number}")
+            count = number
+    if count == 0:
+        raise UserError(f"{path} holds no answers.")
+    measures = {name: np.array(values) for name, values in columns.items() if len(values) == count}
+    return Values(measures, predicted)
+
+
+def _check_version(answer: dict[str, Any], reference: ReferenceValues, place: str) -> None:
+    version = answer.get("model")
+    if version is not None and version not in reference.versions:
+        raise UserError(
+            f"{place} is of another model, {version}: give that model by --models, or leave its "
+            "answers out."
+        )
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not math.isfinite(number := float(value)):
+        raise ValueError(f"{value} is no number")
+    return number
+
+
+def _reason(error: Exception) -> str:
+    missing = isinstance(error, KeyError | IndexError)
+    return f"{error} is missing or unknown" if missing else str(error)
+
+
+def names_of(measures: Iterable[str]) -> list[str]:
+    """Return measures in the order of MEASURES."""
+    return [name for name in MEASURES if name in set(measures)]

@@ -1,0 +1,49 @@
+"""Answers as JSON lines in a file, for `classifier drift`; no image and no file name."""
+
+import json
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from classifier.serving.workers.image_worker import Outcome
+
+_log = logging.getLogger(__name__)
+
+
+class AnswerRecord:
+    """A file to which answers are appended; it is opened for each request, so it may be moved."""
+
+    def __init__(self, path: Path) -> None:
+        """Check that the file can be written; raise OSError where it cannot."""
+        self._path = path
+        self._works = True
+        self._append("")
+
+    def write(self, outcomes: Iterable[Outcome], version: str) -> None:
+        """Append a line for each image that was answered.
+
+        Where the disk is full or the folder is gone, the log says so once, and the server goes on.
+        """
+        about = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "model": version}
+        lines = [
+            json.dumps(about | _without_probabilities(outcome) | (outcome.measures or {})) + "\n"
+            for outcome in outcomes
+            if outcome.content is not None
+        ]
+        try:
+            self._append("".join(lines))
+            self._works = True
+        except OSError as error:
+            if self._works:
+                _log.error("answers are not recorded: %s", error)
+            self._works = False
+
+    def _append(self, text: str) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _without_probabilities(outcome: Outcome) -> dict[str, object]:
+    content = outcome.content or {}
+    return {key: value for key, value in content.items() if key != "probabilities"}

@@ -1,0 +1,157 @@
+"""Recorded answers against the values of the test split, as `classifier drift` compares them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders.colours import CLASSES, rewrite, write_images, write_models
+
+from classifier.commands.drift import main
+from classifier.commands.predict import main as predict
+from classifier.core.errors import UserError
+
+IMAGES = 300
+Draw = Callable[[np.random.Generator], dict[str, Any]]
+
+
+def answer(draws: np.random.Generator, shares: tuple[float, ...] = (1 / 3,) * 3) -> dict[str, Any]:
+    """An answer as `predict --json` writes it."""
+    index = int(draws.choice(3, p=shares))
+    top = {"label": CLASSES[index], "index": index, "probability": draws.uniform(0.5, 1)}
+    sizes = {"width": int(draws.integers(100, 200)), "height": int(draws.integers(100, 200))}
+    measures = {"outside": draws.normal(), "brightness": draws.normal(120, 20)} | sizes
+    return {"label": top["label"], "top": [top]} | measures
+
+
+def darker(draws: np.random.Generator) -> dict[str, Any]:
+    given = answer(draws)
+    return given | {"brightness": 0.7 * given["brightness"]}
+
+
+def other_shares(draws: np.random.Generator) -> dict[str, Any]:
+    return answer(draws, (0.8, 0.1, 0.1))
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A model whose reference values are those of `answer`."""
+    draws = np.random.default_rng(0)
+    given = [answer(draws) for _ in range(IMAGES)]
+    names = ("outside", "brightness", "width", "height")
+    values = {name: sorted(one[name] for one in given) for name in names}
+    values["confidence"] = sorted(one["top"][0]["probability"] for one in given)
+    counts = np.bincount([one["top"][0]["index"] for one in given]).tolist()
+    reference = {
+        "classes": CLASSES,
+        "images": IMAGES,
+        "confusion": np.diag(counts).tolist(),
+        "values": values,
+    }
+    write_models(tmp_path / "models")
+    rewrite(tmp_path / "models/export", "reference.json", json.dumps(reference).encode())
+    return tmp_path / "models"
+
+
+Report = Callable[[Draw], str]
+
+
+@pytest.fixture
+def report(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Report:
+    """What the command says of such answers."""
+
+    def run(draw: Draw) -> str:
+        draws = np.random.default_rng(1)
+        lines = [json.dumps(draw(draws)) for _ in range(IMAGES)]
+        (tmp_path / "answers.jsonl").write_text("\n".join(lines), "utf-8")
+        main([str(tmp_path / "answers.jsonl"), "--models", str(models)])
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_answers_like_those_of_the_test_split_are_no_drift(report: Report) -> None:
+    said = report(answer)
+    assert "300 answers, compared with 300 test images" in said
+    assert (
+        "No drift is found: with 300 answers, a change of a distribution by a distance of" in said
+    )
+    assert "changed" not in said
+
+
+def test_darker_images_are_named_and_nothing_else(report: Report) -> None:
+    said = report(darker)
+    assert "Drift: images are darker (without a change, this happens less than once in" in said
+    assert said.count("Drift:") == 1
+
+
+def test_other_shares_of_the_classes_are_estimated(report: Report) -> None:
+    said = report(other_shares)
+    assert "Drift: the model predicts other shares of the classes" in said
+    (line,) = [line for line in said.splitlines() if line.startswith("  red: ")]
+    assert " of the test split, now 7" in line
+    assert "may be wrong" not in said
+
+
+def test_shares_are_doubted_where_the_images_have_changed_too(report: Report) -> None:
+    said = report(lambda draws: darker(draws) | {"top": other_shares(draws)["top"]})
+    assert "these shares may be wrong" in said
+
+
+def test_measure_that_was_not_recorded_is_not_compared(report: Report) -> None:
+    said = report(lambda draws: answer(draws) | {"outside": None})
+    assert "\noutside" not in said
+    assert "\nbrightness" in said
+
+
+def test_answers_of_predict_are_taken(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(tmp_path / "photos")
+    predict(["--models", str(models), "--json", str(tmp_path / "photos")])
+    (tmp_path / "answers.jsonl").write_text(capsys.readouterr().out, "utf-8")
+    main([str(tmp_path / "answers.jsonl"), "--models", str(models)])
+    said = capsys.readouterr().out
+    assert "3 answers, compared with 300 test images" in said
+    assert "\nwidth" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("", "holds no answers"),
+        ("{", "line 1 is no answer of this model"),
+        ('{"label": "red"}', r"line 1 is no answer of this model \('top' is missing or unknown\)"),
+        ('{"top": [{"label": "violet", "probability": 1}]}', "'violet' is missing or unknown"),
+        ('{"top": [{"label": "red", "probability": true}]}', "True is no number"),
+        (
+            '{"top": [{"label": "red", "probability": 1}], "model": "0123456789ab"}',
+            "line 1 is of another model, 0123456789ab",
+        ),
+    ],
+)
+def test_what_is_no_answer_is_a_sentence(
+    models: Path, tmp_path: Path, line: str, sentence: str
+) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text(line, "utf-8")
+    with pytest.raises(UserError, match=sentence):
+        main([str(path), "--models", str(models)])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b'{"classes": ["a"], "confusion": [[1, 2]], "values": {}}', b'{"classes": 3}'],
+)
+def test_damaged_reference_is_a_sentence(models: Path, tmp_path: Path, content: bytes) -> None:
+    rewrite(models / "export", "reference.json", content)
+    with pytest.raises(UserError, match=r"reference\.json is damaged"):
+        main([str(tmp_path / "answers.jsonl"), "--models", str(models)])
+
+
+def test_export_of_an_earlier_version_is_a_sentence(tmp_path: Path) -> None:
+    models = write_models(tmp_path / "models")
+    with pytest.raises(UserError, match=r"has no reference\.json: run the export stage again"):
+        main([str(tmp_path / "answers.jsonl"), "--models", str(models)])

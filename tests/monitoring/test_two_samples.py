@@ -1,0 +1,86 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import false_discovery_control, fisher_exact
+
+from classifier.monitoring.two_samples import (
+    counts_test,
+    distribution_test,
+    holm,
+    label_shares,
+    noticeable_distance,
+)
+
+
+def test_same_sample_has_no_distance() -> None:
+    values = np.arange(50.0)
+    assert distribution_test(values, values) == (0.0, 1.0)
+
+
+def test_samples_that_do_not_overlap_are_apart() -> None:
+    result = distribution_test(np.arange(50.0), np.arange(50.0) + 100)
+    assert result.distance == 1
+    assert result.p_value < 1e-20
+
+
+def test_counts_of_rare_classes_are_compared_as_the_exact_test_does() -> None:
+    before, now = np.array([2, 18]), np.array([8, 9])
+    given = counts_test(before, now)
+    assert given.distance == pytest.approx(8 / 17 - 2 / 20)
+    expected: Any = fisher_exact([before.tolist(), now.tolist()])
+    assert given.p_value == pytest.approx(expected.pvalue, abs=0.01)
+
+
+def test_classes_that_nobody_predicts_do_not_count() -> None:
+    assert counts_test(np.array([5, 0]), np.array([7, 0])) == (0.0, 1.0)
+    some, more = np.array([50, 60]), np.array([70, 30])
+    none = np.zeros(1, int)
+    assert counts_test(np.append(some, none), np.append(more, none)) == counts_test(some, more)
+
+
+def test_correction_is_that_of_the_textbook() -> None:
+    # Holm's example: the smallest times 4, the next times 3, and none below the one before it.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_correction_is_never_below_that_of_the_false_discovery_rate() -> None:
+    p_values = np.random.default_rng(0).uniform(0, 0.2, 20)
+    assert (np.array(holm(p_values.tolist())) >= false_discovery_control(p_values) - 1e-12).all()
+
+
+def test_distance_that_is_said_to_be_noticed_is_noticed_nine_times_of_ten() -> None:
+    draws, size = np.random.default_rng(0), 200
+    distance = noticeable_distance(size, size, 0.01)
+    noticed = [
+        # Of uniform distributions, a shift by the distance moves the function by as much.
+        distribution_test(draws.uniform(0, 1, size), draws.uniform(0, 1, size) + distance).p_value
+        < 0.01
+        for _ in range(300)
+    ]
+    assert np.mean(noticed) >= 0.87
+
+
+def test_shares_are_those_of_the_labels_and_not_of_the_predictions() -> None:
+    draws = np.random.default_rng(0)
+    mistakes = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.0, 0.1, 0.9]])
+
+    def confusion(labels: np.ndarray) -> np.ndarray:
+        predicted = [draws.choice(3, p=mistakes[label]) for label in labels]
+        counts = np.zeros((3, 3), int)
+        np.add.at(counts, (labels, np.array(predicted)), 1)
+        return counts
+
+    before = confusion(np.repeat([0, 1, 2], 700))
+    now = confusion(np.repeat([0, 1, 2], [200, 1500, 300]))
+    shares = label_shares(before, now.sum(axis=0))
+    truth = np.array([0.1, 0.75, 0.15])
+    np.testing.assert_allclose(shares.estimate, truth, atol=0.03)
+    assert ((shares.low <= truth) & (truth <= shares.high)).all()
+    assert np.abs(now.sum(axis=0) / 2000 - truth).max() > 0.1
+
+
+def test_shares_are_estimated_without_images_of_a_class() -> None:
+    shares = label_shares(np.array([[10, 0, 0], [0, 10, 0], [0, 0, 0]]), np.array([5, 5, 0]))
+    np.testing.assert_allclose(shares.estimate, [0.5, 0.5, 0.0])

@@ -1,0 +1,62 @@
+"""What the server keeps of its answers."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from builders.colours import image_of, write_models
+from builders.serving import running, served
+
+from classifier.serving.answer_record import AnswerRecord
+from classifier.serving.service import Service
+from classifier.serving.workers.image_worker import Outcome
+
+ANSWER = Outcome({"label": "red", "probabilities": {"red": 1.0}}, measures={"width": 9})
+
+
+def recording(folder: Path) -> Service:
+    before = served(write_models(folder / "models"))
+    options = replace(before.options, record=folder / "answers.jsonl")
+    return Service(before.model, options)
+
+
+def test_answers_are_recorded_without_images_and_counted(tmp_path: Path) -> None:
+    with running(recording(tmp_path)) as url:
+        files = [("image", ("secret.png", image_of("red", 40))), ("image", ("bad.png", b"text"))]
+        httpx.post(f"{url}/predict", files=files)
+        metrics = httpx.get(f"{url}/metrics").text
+    (line,) = (tmp_path / "answers.jsonl").read_text("utf-8").splitlines()
+    recorded = json.loads(line)
+    assert (recorded["label"], recorded["top"][0]["label"]) == ("red", "red")
+    assert (recorded["width"], recorded["height"], recorded["brightness"]) == (40, 40, 76.24)
+    assert recorded["model"]
+    assert recorded["time"]
+    assert "probabilities" not in recorded
+    assert "secret" not in line
+    for name in ("confidence", "brightness", "width", "height"):
+        assert f"classifier_{name}_count 1.0" in metrics
+    assert 'classifier_width_bucket{le="64.0"} 1.0' in metrics
+    assert "classifier_outside_count 0.0" in metrics  # this model gives no scores
+
+
+def test_record_that_cannot_be_written_is_logged_once_and_taken_up_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    record = AnswerRecord(folder / "answers.jsonl")
+    (folder / "answers.jsonl").unlink()
+    folder.rmdir()
+    record.write([ANSWER], "v")
+    record.write([ANSWER], "v")
+    assert caplog.text.count("answers are not recorded") == 1
+    folder.mkdir()
+    record.write([ANSWER], "v")
+    assert len((folder / "answers.jsonl").read_text("utf-8").splitlines()) == 1
+
+
+def test_folder_that_is_missing_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        AnswerRecord(tmp_path / "missing/answers.jsonl")
