@@ -42,24 +42,33 @@ def main() -> None:
 
 
 def _of_timm() -> Iterator[tuple[str, nn.Module, int]]:
-    for family in timm.list_modules():
-        if names := timm.list_models(module=family):
-            network = timm.create_model(min(names, key=_size), num_classes=0)
-            config = timm.models.get_pretrained_cfg(min(names, key=_size))
-            assert config is not None
-            yield min(names, key=_size), network, config.input_size[-1]
+    for name in smallest_of_timm():
+        config = timm.models.get_pretrained_cfg(name)
+        assert config is not None
+        yield name, timm.create_model(name, num_classes=0), config.input_size[-1]
 
 
 def _of_torchvision() -> Iterator[tuple[str, nn.Module, int]]:
-    seen = set()
+    for name in smallest_of_torchvision():
+        size = 299 if name == "inception_v3" else 224
+        network, _ = build_torchvision(name, pretrained=False, input_size=size)
+        yield name, network, size
+
+
+def smallest_of_timm() -> list[str]:
+    """Return the name of the smallest model of each family of timm, as far as names tell."""
+    families = (timm.list_models(module=family) for family in timm.list_modules())
+    return [min(names, key=_size) for names in families if names]
+
+
+def smallest_of_torchvision() -> list[str]:
+    """Return the first model of each family of torchvision, whose names begin with one word."""
+    first: dict[str, str] = {}
     for name in torchvision.models.list_models(module=torchvision.models):
         family = re.match(r"[a-z]+", name)
         assert family is not None
-        if family.group() not in seen:
-            seen.add(family.group())
-            size = 299 if name == "inception_v3" else 224
-            network, _ = build_torchvision(name, pretrained=False, input_size=size)
-            yield name, network, size
+        first.setdefault(family.group(), name)
+    return list(first.values())
 
 
 def _size(name: str) -> tuple[int, int, str]:

@@ -1,0 +1,187 @@
+"""Every family of torchvision and timm from training to exported files, without pretrained weights.
+
+    python benchmarks/backbones.py benchmarks/backbones.csv
+    python benchmarks/backbones.py benchmarks/backbones.csv --only timm/vitamin_small_224
+
+Takes the smallest model of each family through the stages on 60 tiny images: train all layers for
+one epoch, train a head on frozen features, evaluate, export. It begins with images of 64 pixels; a
+model that refuses them gets the size that its weights expect. A row of the table says for each step
+`yes`, or what the step says. Families that are in the table already are skipped, so that the
+program can be stopped and started again. Each family runs in a process of its own for at most
+`--minutes`. Needs about 4 GiB of memory and an hour of one core.
+"""
+
+import argparse
+import csv
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from builders.backbones import (  # pyright: ignore[reportMissingImports] - of the tests
+    backbone_params,
+    random_weights,
+)
+from builders.tiny import (  # pyright: ignore[reportMissingImports] - of the tests
+    tiny_params,
+    tiny_runtime,
+    write_split,
+)
+from gpu_operators import smallest_of_timm, smallest_of_torchvision
+
+from classifier.core.config import read_params
+from classifier.core.errors import UserError
+from classifier.core.files import write_json
+from classifier.evaluation.evaluate import evaluate
+from classifier.evaluation.params import EvaluateParams
+from classifier.export.export_model import export_model
+from classifier.export.params import ExportParams
+from classifier.export.reference import Reference
+from classifier.models.backbone_description import describe_backbone
+from classifier.models.devices import make_deterministic
+from classifier.models.prediction import load_trained
+from classifier.models.pretrained import write_backbone
+from classifier.processing.decision import TTA_POLICY
+from classifier.training.distributed import ProcessGroup
+from classifier.training.run import train
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
+SMALL_SIZE = 64
+STEPS = ("train", "frozen", "evaluate", "onnx", "torch_export", "int8")
+COLUMNS = ("backbone", "input_size", *STEPS, "seconds", "at 64 pixels")
+Row = dict[str, str]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--only", action="append", help="a backbone; all families unless told")
+    parser.add_argument("--minutes", type=float, default=5.0, help="at most, for one family")
+    options = parser.parse_args()
+    table = options.table.resolve()
+    families = [*smallest_of_torchvision(), *(f"timm/{name}" for name in smallest_of_timm())]
+    names = options.only or families
+    known = set(pd.read_csv(table)["backbone"]) if table.exists() else set()
+    for name in names:
+        if name not in known:
+            append(table, in_a_process(name, 60 * options.minutes))
+
+
+def append(table: Path, row: Row) -> None:
+    print(", ".join(row.values()), flush=True)
+    first = not table.exists()
+    with table.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if first:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def in_a_process(name: str, seconds: float) -> Row:
+    """Return the row of a backbone; a copy of this process fills it, with all imports done."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: try_all(name, sender.send))
+    started = time.perf_counter()
+    process.start()
+    row: Row = dict.fromkeys(COLUMNS, "") | {"backbone": name}
+    while time.perf_counter() - started < seconds and (process.is_alive() or receiver.poll()):
+        if receiver.poll(0.2):
+            row |= receiver.recv()
+    if process.is_alive():
+        process.kill()
+        row[next(step for step in STEPS if not row[step])] = f"not within {seconds / 60:g} minutes"
+    process.join()
+    return row | {"seconds": f"{time.perf_counter() - started:.0f}"}
+
+
+def try_all(name: str, send: Callable[[Row], None]) -> None:
+    """Send what each step says as soon as it is known."""
+    torch.set_num_threads(1)
+    make_deterministic("warn")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        chdir(folder),
+        redirect_stdout(StringIO()),
+        redirect_stderr(StringIO()),
+    ):
+        refused = said(lambda: train_all_layers(name, SMALL_SIZE))
+        send({"at 64 pixels": refused})
+        size: int | None = SMALL_SIZE
+        if refused != "yes":
+            size = describe_backbone(backbone_params(name)).input_size
+        assert size is not None
+        trained = refused if size == SMALL_SIZE else said(lambda: train_all_layers(name, size))
+        send({"input_size": str(size), "train": trained})
+        if trained == "yes":
+            send({"evaluate": said(evaluate_it)})
+            send(export_it())
+        send({"frozen": said(lambda: train_head(name, size))})
+
+
+def said(step: Callable[[], None]) -> str:
+    """Return `yes`, or the sentence of the error."""
+    try:
+        step()
+    except UserError as error:
+        return str(error)
+    except Exception as error:  # which is what this program looks for
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"
+    return "yes"
+
+
+def train_all_layers(name: str, size: int) -> None:
+    write_split(DATA, stored_size=size)
+    write_backbone(backbone_params(name), Path("data/backbone"))
+    run(epochs=1, lr_scheduler={"warmup_epochs": 0.0}, optimizer={"lr": 1e-4})
+
+
+def train_head(name: str, size: int) -> None:
+    weights = random_weights(Path("weights.safetensors"), name, input_size=size)
+    write_backbone(weights, Path("data/backbone"))
+    run(head="logistic", model={"freeze": "backbone"})
+
+
+def run(**changes: object) -> None:
+    params = tiny_params(**changes)
+    train(params, tiny_runtime(), torch.device("cpu"), ProcessGroup(), time.perf_counter())
+
+
+def evaluate_it() -> None:
+    bundle, dataset = load_trained(MODELS, DATA)
+    params = EvaluateParams.model_validate(read_params(ROOT / "params.yaml")["evaluate"])
+    evaluate(bundle, dataset, params, RESULTS / "evaluate", MODELS, Path("data/foreign"))
+    write_json(MODELS / TTA_POLICY, {"views": ["identity"], "merge": "probabilities"})
+
+
+def export_it() -> Row:
+    """Return what the export stage says of each format."""
+    section = read_params(ROOT / "params.yaml")["export"]
+    section["int8"] |= {"methods": ["minmax"], "calibration_images": 8, "max_accuracy_drop": 1.0}
+    params = ExportParams.model_validate(section)
+    bundle, dataset = load_trained(MODELS, DATA)
+    reference = Reference(bundle, dataset, params.batch_size)
+    refused = said(lambda: write_files(reference, params))
+    if refused != "yes":
+        return {"onnx": refused}
+    files = pd.read_csv(RESULTS / "export/formats.csv", keep_default_na=False)
+    return {
+        name: why or "yes" for name, why in zip(files["format"], files["left_out"], strict=True)
+    }
+
+
+def write_files(reference: Reference, params: ExportParams) -> None:
+    export_model(reference, params, MODELS, RESULTS / "export")
+
+
+if __name__ == "__main__":
+    main()
