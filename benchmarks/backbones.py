@@ -31,6 +31,7 @@ from builders.backbones import (  # pyright: ignore[reportMissingImports] - of t
     random_weights,
 )
 from builders.tiny import (  # pyright: ignore[reportMissingImports] - of the tests
+    tiny_model,
     tiny_params,
     tiny_runtime,
     write_split,
@@ -39,17 +40,16 @@ from gpu_operators import smallest_of_timm, smallest_of_torchvision
 
 from classifier.core.config import read_params
 from classifier.core.errors import UserError
-from classifier.core.files import write_json
 from classifier.evaluation.evaluate import evaluate
 from classifier.evaluation.params import EvaluateParams
-from classifier.export.export_model import export_model
+from classifier.export.export_model import export_formats, search_int8
+from classifier.export.onnx_export import to_onnx
 from classifier.export.params import ExportParams
 from classifier.export.reference import Reference
 from classifier.models.backbone_description import describe_backbone
 from classifier.models.devices import make_deterministic
 from classifier.models.prediction import load_trained
 from classifier.models.pretrained import write_backbone
-from classifier.processing.decision import TTA_POLICY
 from classifier.training.distributed import ProcessGroup
 from classifier.training.run import train
 
@@ -70,6 +70,11 @@ def main() -> None:
     table = options.table.resolve()
     families = [*smallest_of_torchvision(), *(f"timm/{name}" for name in smallest_of_timm())]
     names = options.only or families
+    make_deterministic("warn")
+    # Threads of PyTorch would be missing in the copies of this process.
+    torch.set_num_threads(1)
+    # The exporter's imports take seconds, which each process of its own would spend again.
+    to_onnx(tiny_model(tiny_params().model), SMALL_SIZE)
     known = set(pd.read_csv(table)["backbone"]) if table.exists() else set()
     for name in names:
         if name not in known:
@@ -106,8 +111,6 @@ def in_a_process(name: str, seconds: float) -> Row:
 
 def try_all(name: str, send: Callable[[Row], None]) -> None:
     """Send what each step says as soon as it is known."""
-    torch.set_num_threads(1)
-    make_deterministic("warn")
     with (
         tempfile.TemporaryDirectory() as folder,
         chdir(folder),
@@ -132,11 +135,16 @@ def said(step: Callable[[], None]) -> str:
     """Return `yes`, or the sentence of the error."""
     try:
         step()
-    except UserError as error:
-        return str(error)
     except Exception as error:  # which is what this program looks for
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"
+        return sentence(error)
     return "yes"
+
+
+def sentence(error: Exception) -> str:
+    """Return what the error says, in a line."""
+    if isinstance(error, UserError):
+        return str(error)
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:120]}"
 
 
 def train_all_layers(name: str, size: int) -> None:
@@ -148,7 +156,7 @@ def train_all_layers(name: str, size: int) -> None:
 def train_head(name: str, size: int) -> None:
     weights = random_weights(Path("weights.safetensors"), name, input_size=size)
     write_backbone(weights, Path("data/backbone"))
-    run(head="logistic", model={"freeze": "backbone"})
+    run(epochs=1, lr_scheduler={"warmup_epochs": 0.0}, model={"freeze": "backbone"})
 
 
 def run(**changes: object) -> None:
@@ -160,7 +168,6 @@ def evaluate_it() -> None:
     bundle, dataset = load_trained(MODELS, DATA)
     params = EvaluateParams.model_validate(read_params(ROOT / "params.yaml")["evaluate"])
     evaluate(bundle, dataset, params, RESULTS / "evaluate", MODELS, Path("data/foreign"))
-    write_json(MODELS / TTA_POLICY, {"views": ["identity"], "merge": "probabilities"})
 
 
 def export_it() -> Row:
@@ -170,17 +177,13 @@ def export_it() -> Row:
     params = ExportParams.model_validate(section)
     bundle, dataset = load_trained(MODELS, DATA)
     reference = Reference(bundle, dataset, params.batch_size)
-    refused = said(lambda: write_files(reference, params))
-    if refused != "yes":
-        return {"onnx": refused}
-    files = pd.read_csv(RESULTS / "export/formats.csv", keep_default_na=False)
-    return {
-        name: why or "yes" for name, why in zip(files["format"], files["left_out"], strict=True)
-    }
-
-
-def write_files(reference: Reference, params: ExportParams) -> None:
-    export_model(reference, params, MODELS, RESULTS / "export")
+    try:
+        exported, left_out = export_formats(reference, params)
+        search = search_int8(reference, exported[0], params.int8)
+    except Exception as error:
+        return {"onnx": sentence(error)}
+    row = {one.name: "yes" for one in exported} | {one.name: one.reason for one in left_out}
+    return row | {"int8": "yes" if search.chosen else search.reason}
 
 
 if __name__ == "__main__":

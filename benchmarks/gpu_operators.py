@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from builders.gpu import Operations  # pyright: ignore[reportMissingImports] - of the tests
 
-from classifier.models.backbones import build_torchvision
+from classifier.models.backbones import build_torchvision, torchvision_weights
 
 # Parts of names, from those of the smallest models to those of larger ones.
 SMALL = ["test_", "nano", "atto", "pico", "femto", "xxs", "xx_small", "xxtiny", "tiny", "xs", "_s0"]
@@ -62,13 +62,14 @@ def smallest_of_timm() -> list[str]:
 
 
 def smallest_of_torchvision() -> list[str]:
-    """Return the first model of each family of torchvision, whose names begin with one word."""
-    first: dict[str, str] = {}
+    """Return the smallest model of each family of torchvision, whose names begin with one word."""
+    families: dict[str, list[tuple[int, str]]] = {}
     for name in torchvision.models.list_models(module=torchvision.models):
         family = re.match(r"[a-z]+", name)
         assert family is not None
-        first.setdefault(family.group(), name)
-    return list(first.values())
+        parameters = torchvision_weights(name, None).meta["num_params"]
+        families.setdefault(family.group(), []).append((parameters, name))
+    return [min(models)[1] for models in families.values()]
 
 
 def _size(name: str) -> tuple[int, int, str]:
