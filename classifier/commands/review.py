@@ -85,6 +85,7 @@ def _shown_case(dataset: "Dataset", case: "Case") -> "ReviewCase":
         reason=case.reason,
         suggested=dataset.classes[case.suggested],
         confidence=case.confidence,
+        nearest=[_shown(dataset, row) for row in case.nearest],
         similar=[_shown(dataset, row) for row in case.similar],
     )
 

@@ -49,12 +49,14 @@ class ReviewCase(Shown):
         reason: Why a person should look at it.
         suggested: Class that the model suggests.
         confidence: Probability of the suggested class.
-        similar: Duplicates and the images with the most similar features.
+        nearest: Training images with the most similar features, duplicates left out.
+        similar: Duplicates, and other images with similar features.
     """
 
     reason: str
     suggested: str
     confidence: float
+    nearest: list[Shown]
     similar: list[Shown]
 
 

@@ -55,8 +55,24 @@ def test_similar_images_are_those_with_the_nearest_features(dataset: Dataset) ->
     given = certain(dataset)
     given[7] = np.roll(given[7], 1)
     (case,) = review_cases(dataset, features, given, NO_DUPLICATES)
-    assert case.similar[:2] == [20, 31]
-    assert 7 not in case.similar
+    shown = [*case.nearest, *case.similar]
+    assert {20, 31} <= set(shown)
+    assert 7 not in shown
+    assert len(shown) == len(set(shown))
+
+
+def test_nearest_training_images_are_of_the_training_split_and_no_duplicates(
+    dataset: Dataset,
+) -> None:
+    features = np.random.default_rng(0).normal(size=(60, 5))
+    paths, training = dataset.manifest["path"], dataset.rows("train")
+    row, other = dataset.rows("test")[0], dataset.rows("val")[0]
+    features[[other, *training[:4]]] = features[row] * 2
+    pair = (paths[row], "red", "test", paths[training[0]], "red", "train", "near", False, True)
+    cases = review_cases(dataset, features, certain(dataset), pd.DataFrame([pair], columns=COLUMNS))
+    assert cases[0].row == row
+    assert sorted(cases[0].nearest) == training[1:4].tolist()
+    assert cases[0].similar[:2] == [training[0], other]
 
 
 def test_missing_table_of_duplicates_is_a_sentence(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ def make_review(folder: Path) -> Review:
             reason="The label is cat; the model says dog with 93%.",
             suggested="dog",
             confidence=0.93,
-            similar=[shown[4], shown[3]],
+            nearest=[shown[3]],
+            similar=[shown[4], shown[2]],
         )
         for row in range(3)
     }
@@ -170,6 +171,5 @@ def test_heat_map_is_shown_and_hidden(page: Page) -> None:
 
 @needs_chromium
 def test_similar_images_stand_beside_with_their_labels(page: Page) -> None:
-    similar = page.locator("#similar li")
-    expect(similar).to_have_count(2)
-    expect(similar.nth(0)).to_contain_text("cat, test: cat/4.png")
+    expect(page.locator("#nearest li")).to_contain_text(["cat, test: cat/3.png"])
+    expect(page.locator("#similar li")).to_contain_text(["cat, test: cat/4.png", "cat/2.png"])

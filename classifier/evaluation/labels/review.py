@@ -15,7 +15,8 @@ from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.evaluation.labels.label_errors import rank_label_errors
 
-NEIGHBOURS = 6
+# Similar images that are shown beside an image, and nearest training images.
+NEIGHBOURS, NEAREST = 6, 3
 
 
 class Case(NamedTuple):
@@ -26,13 +27,15 @@ class Case(NamedTuple):
         reason: Why a person should look at it, in words.
         suggested: Label that the model suggests.
         confidence: Probability of the suggested label, by a model that did not see the image.
-        similar: Rows of its duplicates and of the images with the most similar features.
+        nearest: Rows of the training images with the most similar features, duplicates left out.
+        similar: Rows of its duplicates, and of other images with similar features.
     """
 
     row: int
     reason: str
     suggested: int
     confidence: float
+    nearest: list[int]
     similar: list[int]
 
 
@@ -67,16 +70,18 @@ def review_cases(
         found[row] = (f"{reason} {text}".strip(), others)
     length = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     directions = features / length
-    return [
-        Case(
-            row,
-            reason,
-            int(given[row].argmax()),
-            float(given[row].max()),
-            _similar(directions, row, others),
-        )
-        for row, (reason, others) in found.items()
-    ]
+    training = np.isin(np.arange(len(features)), dataset.rows("train"))
+    cases = []
+    for row, (reason, others) in found.items():
+        order = _by_similarity(directions, row, others)
+        nearest = order[training[order]][:NEAREST].tolist()
+        similar = [
+            other for other in order[: NEIGHBOURS + NEAREST].tolist() if other not in nearest
+        ]
+        shown = [*others, *similar][: max(NEIGHBOURS, len(others))]
+        answer, confidence = int(given[row].argmax()), float(given[row].max())
+        cases.append(Case(row, reason, answer, confidence, nearest, shown))
+    return cases
 
 
 def _duplicate_reasons(
@@ -100,9 +105,7 @@ def _duplicate_reasons(
     return found
 
 
-def _similar(directions: np.ndarray, row: int, first: list[int]) -> list[int]:
-    """Return `first` and then the nearest rows by the cosine of the features."""
-    closeness = directions @ directions[row]
-    nearest = np.argsort(-closeness, kind="stable")[: NEIGHBOURS + len(first) + 1].tolist()
-    others = [other for other in nearest if other != row and other not in first]
-    return [*first, *others][: max(NEIGHBOURS, len(first))]
+def _by_similarity(directions: np.ndarray, row: int, duplicates: list[int]) -> np.ndarray:
+    """Return the other rows but `duplicates`, by the cosine of the features, nearest first."""
+    order = np.argsort(-(directions @ directions[row]), kind="stable")
+    return order[~np.isin(order, [row, *duplicates])]
