@@ -57,7 +57,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 SMALL_SIZE = 64
 STEPS = ("train", "frozen", "evaluate", "onnx", "torch_export", "int8")
-COLUMNS = ("backbone", "input_size", *STEPS, "seconds", "at 64 pixels")
+COLUMNS: tuple[str, ...] = ("backbone", "input_size", *STEPS, "seconds", "at 64 pixels")
 Row = dict[str, str]
 
 

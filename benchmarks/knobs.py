@@ -31,10 +31,12 @@ from classifier.models.prediction import predict_logits
 from classifier.processing.views import named_view
 from classifier.training.batches import Batch
 from classifier.training.checkpoint import CheckpointFolder
+from classifier.training.feature_batches import FeatureBatches
+from classifier.training.logistic import solve
 from classifier.training.loop import Batches, fit
 from classifier.training.params import TrainParams
 from classifier.training.run import train_head
-from classifier.training.setup import learner, prepare
+from classifier.training.setup import Setup, learner, prepare
 from classifier.training.state import start_state
 
 HEAD = [
@@ -50,9 +52,9 @@ HEAD = [
     "optimizer.max_grad_norm=1.0",
     "optimizer.name=adamw,optimizer.weight_decay=0.01",
     "optimizer.name=sgd,optimizer.lr=0.02",
-    "schedule.name=cosine",
-    "schedule.name=cosine,schedule.warmup_epochs=10.0",
-    "schedule.name=plateau,schedule.step_epochs=2,patience=6",
+    "lr_scheduler.name=cosine",
+    "lr_scheduler.name=cosine,lr_scheduler.warmup_epochs=10.0",
+    "lr_scheduler.name=plateau,lr_scheduler.step_epochs=2,patience=6",
 ]
 
 
@@ -128,6 +130,15 @@ def accuracy(dataset: Dataset, seed: int, change: str) -> float:
     changes = read_changes(change)
     magnitude = changes.pop("randaugment", None)
     params = changed(read_params(Path("params.yaml"))["train"], changes, seed)
+    setup = trained(dataset, params, None if magnitude is None else int(magnitude))
+    rows = dataset.rows("test")
+    centre = named_view("identity", setup.spec.stored_size, setup.spec.input_size)
+    (logits,) = predict_logits(setup.model, dataset.images, rows, [centre], batch_size=64)
+    return float((logits.argmax(1) == dataset.labels[rows]).mean())
+
+
+def trained(dataset: Dataset, params: TrainParams, magnitude: int | None = None) -> Setup:
+    """Train in the current folder; magnitude: of RandAugment, None without."""
     setup = prepare(params, dataset, choose_device())
     checkpoints = CheckpointFolder("knobs")
     checkpoints.clear()
@@ -136,8 +147,6 @@ def accuracy(dataset: Dataset, seed: int, change: str) -> float:
         of_head.clear()
         train_head(setup, params, of_head, 5.0)
     network, batches = learner(setup, params)
-    if magnitude is not None:
-        batches = RandAugmented(batches, int(magnitude))
     with one_thread():
         state = start_state(
             network,
@@ -148,12 +157,14 @@ def accuracy(dataset: Dataset, seed: int, change: str) -> float:
             group=setup.group,
             device=setup.device,
         )
+        if params.head == "logistic":
+            assert isinstance(batches, FeatureBatches)
+            solve(state, batches, setup.loss, params.monitor, lambda _: None)
+            return setup
+        if magnitude is not None:
+            batches = RandAugmented(batches, magnitude)
         fit(state, batches, setup.loss, params, device=setup.device, checkpoint_minutes=5.0)
-    model, spec = setup.model, setup.spec
-    rows = dataset.rows("test")
-    centre = named_view("identity", spec.stored_size, spec.input_size)
-    (logits,) = predict_logits(model, dataset.images, rows, [centre], batch_size=64)
-    return float((logits.argmax(1) == dataset.labels[rows]).mean())
+    return setup
 
 
 if __name__ == "__main__":
