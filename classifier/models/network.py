@@ -118,6 +118,12 @@ class Classifier(nn.Module):
         ]
         for module in self._frozen:
             module.requires_grad_(False)
+        for module in self.backbone.modules():
+            # Weights of its own, such as the class token, come before those of its parts.
+            first = next(part for part in module.modules() if not _parts(part))
+            if id(first) in fixed:
+                for weight in module.parameters(recurse=False):
+                    weight.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:

@@ -2,10 +2,11 @@
 
 from contextlib import suppress
 from difflib import get_close_matches
+from os.path import commonpath
 from typing import Any
 
 import timm
-from timm.models import PretrainedCfg
+from timm.models import PretrainedCfg, group_parameters
 from torch import nn
 
 from classifier.core.errors import UserError
@@ -56,6 +57,27 @@ def pretrained_cfg(name: str) -> PretrainedCfg:
             f"backbone.name 'timm/{name}' is unknown{hint}: `timm.list_models()` has all of them."
         )
     return config
+
+
+def layers_of_timm(backbone: nn.Module) -> dict[str, str]:
+    """Return the name of the layer of each weight, in the order of the forward pass.
+
+    Layers are the groups of the model's `group_matcher`, as in timm's own layer decay. A layer has
+    the name of the module that holds its matrices, such as `blocks.3`; where that is the whole
+    network, or holds another layer too, it is `layer_` and its number.
+    """
+    numbers = group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
+    groups: dict[int, list[str]] = {}
+    for weight, number in numbers.items():
+        groups.setdefault(number, []).append(weight)
+    layers: dict[str, str] = {}
+    for number, weights in sorted(groups.items()):
+        matrices = [name for name in weights if backbone.get_parameter(name).ndim > 1] or weights
+        folders = [name.rpartition(".")[0].replace(".", "/") for name in matrices]
+        module = commonpath(folders).replace("/", ".")
+        name = f"layer_{number}" if not module or module in layers.values() else module
+        layers |= dict.fromkeys(weights, name)
+    return layers
 
 
 def _has_fixed_size(name: str) -> bool:

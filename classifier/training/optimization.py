@@ -103,15 +103,19 @@ def trained_layers(model: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
     """Return names and weights of the layers that are not frozen, in the order of the forward pass.
 
     A layer is a module below the backbone, or a block of a sequence in there, such as
-    `backbone.layer1.0` or `backbone.encoder.layers.encoder_layer_0`; a norm belongs to the layer
-    before it, and the head is one layer. Weights of the backbone itself come first.
+    `backbone.layer1.0` or `backbone.encoder.layers.encoder_layer_0`; of a model of timm, a group of
+    its `group_matcher`. A norm belongs to the layer before it, and the head is one layer. Weights
+    of the backbone itself come first.
     """
+    grouped = _groups_of_timm(model)
     found: dict[str, list[nn.Parameter]] = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
-            found.setdefault(_layer_of(model, name), []).append(weight)
+            found.setdefault(grouped.get(name) or _layer_of(model, name), []).append(weight)
     # A head that is trained alone is one layer without a name.
-    order = ["backbone", *(name for name, _ in model.named_modules()), "head"]
+    modules = (name for name, _ in model.named_modules())
+    order = [*grouped.values()] or ["backbone", *modules]
+    order.append("head")
     layers: list[tuple[str, list[nn.Parameter]]] = []
     for name, weights in sorted(found.items(), key=lambda item: order.index(item[0])):
         if layers and name != "head" and all(weight.ndim < 2 for weight in weights):
@@ -119,6 +123,17 @@ def trained_layers(model: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
         else:
             layers.append((name, weights))
     return layers
+
+
+def _groups_of_timm(model: nn.Module) -> dict[str, str]:
+    """Return the layer of each weight of a backbone of timm; nothing for other backbones."""
+    backbone = getattr(model, "backbone", None)
+    if not hasattr(backbone, "group_matcher"):
+        return {}
+    from classifier.models.timm_backbones import layers_of_timm  # noqa: PLC0415 (slow to import)
+
+    layers = layers_of_timm(backbone)
+    return {f"backbone.{weight}": f"backbone.{layer}" for weight, layer in layers.items()}
 
 
 def _layer_of(model: nn.Module, weight: str) -> str:

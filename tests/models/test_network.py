@@ -172,6 +172,22 @@ def test_module_and_all_inside_it_is_frozen_with_its_own_weights(
     assert not any(inside.values()), inside
 
 
+@pytest.mark.parametrize(
+    ("backbone", "module", "tokens"),
+    [
+        ("vit_b_32", "encoder.layers.encoder_layer_1", ["class_token", "encoder.pos_embedding"]),
+        ("timm/vit_tiny_patch16_224", "blocks.1", ["cls_token", "pos_embed"]),
+    ],
+)
+def test_tokens_before_the_named_module_are_frozen_with_it(
+    backbone: str, module: str, tokens: list[str]
+) -> None:
+    with torch.device("meta"):
+        model = build(backbone=backbone, input_size=224, pretrained=True, freeze=module)
+    assert not any(model.backbone.get_parameter(name).requires_grad for name in tokens)
+    assert not model.backbone_is_frozen
+
+
 @pytest.mark.parametrize("module", ["layer9", "layer", "layer1.7", "", "head"])
 def test_unknown_module_to_freeze_is_refused_with_those_there_are(module: str) -> None:
     with torch.device("meta"), pytest.raises(UserError) as caught:

@@ -7,6 +7,7 @@ from classifier.core.errors import UserError
 from classifier.models.architectures import build_architecture
 from classifier.models.backbone_description import describe_backbone
 from classifier.models.backbone_params import BackboneParams
+from classifier.models.timm_backbones import layers_of_timm
 
 # A small one of each kind, and a size that it takes.
 FAMILIES = [
@@ -31,6 +32,17 @@ def test_every_kind_gives_as_many_features_as_it_says(name: str, input_size: int
         network, features = build_architecture(name, pretrained=True, input_size=input_size)
         images = torch.zeros(2, 3, input_size, input_size)
         assert network.eval()(images).shape == (2, features)
+
+
+def test_layers_are_the_groups_of_timm_in_the_order_of_the_forward_pass() -> None:
+    with torch.device("meta"):
+        network, _ = build_architecture("timm/vit_tiny_patch16_224", pretrained=True, input_size=32)
+    layers = layers_of_timm(network)
+    assert layers.keys() == {name for name, _ in network.named_parameters()}
+    assert layers["cls_token"] == layers["patch_embed.proj.weight"] == "layer_0"
+    assert layers["norm.weight"] == "blocks.11"
+    names = list(dict.fromkeys(layers.values()))
+    assert names == ["layer_0", *(f"blocks.{number}" for number in range(12))]
 
 
 def test_preparation_is_that_of_the_pretrained_configuration() -> None:

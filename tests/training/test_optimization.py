@@ -185,6 +185,13 @@ def test_every_block_of_a_transformer_is_a_layer() -> None:
     ]
 
 
+def test_blocks_of_timm_are_layers_where_its_group_matcher_says_so() -> None:
+    backbone = backbone_spec("timm/test_convnext")
+    names = [name for name, _ in trained_layers(tiny_model(backbone=backbone, input_size=32))]
+    assert names[0] == "backbone.stem.0"
+    assert names[-2:] == ["backbone.stages.3.blocks.0", "head"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_layer_decay_lowers_the_peak_with_every_layer_before_the_head(name: str) -> None:
     rates = peaks(Network(), name=name, lr=0.1, aux_lr=0.1, layer_decay=0.5)
