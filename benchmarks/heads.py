@@ -26,13 +26,14 @@ from classifier.core.config import load_section, read_params
 from classifier.data.dataset import Dataset, load_dataset
 from classifier.metrics.intervals import bootstrap
 from classifier.metrics.temperature import fit_temperature
-from classifier.models.devices import make_deterministic
+from classifier.models.devices import choose_device, make_deterministic
 from classifier.models.prediction import predict_logits
 from classifier.processing.softmax import merge_views
 from classifier.processing.views import CENTRE, expand_views, named_view
 from classifier.splitting.params import SplitParams
 from classifier.sweep.cross_validation import split_of_fold
 from classifier.training.params import TrainParams
+from classifier.training.setup import learner, prepare
 
 FOLDS = 5
 # Without logistic regression, a head is trained as the preset did before it had that.
@@ -85,7 +86,7 @@ def compare(dataset: Dataset, params: TrainParams, served: list[str]) -> str:
         manifest = dataset.manifest.assign(split=split_of_fold(dataset, split, FOLDS, fold))
         part = Dataset(dataset.images, manifest, dataset.classes, dataset.preprocessing)
         with redirect_stdout(StringIO()):
-            trained(part, params)  # computes the features that are missing
+            learner(prepare(params, part, choose_device()), params)  # features that are missing
             begun = time.process_time()
             model = trained(part, params).model
             seconds += time.process_time() - begun
