@@ -66,12 +66,10 @@ def layers_of_timm(backbone: nn.Module) -> dict[str, str]:
     the name of the module that holds its matrices, such as `blocks.3`; where that is the whole
     network, or holds another layer too, it is `layer_` and its number.
     """
-    numbers = group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
-    groups: dict[int, list[str]] = {}
-    for weight, number in numbers.items():
-        groups.setdefault(number, []).append(weight)
+    matcher: Any = backbone.group_matcher
+    groups: dict[int, list[str]] = group_parameters(backbone, matcher(coarse=False))
     layers: dict[str, str] = {}
-    for number, weights in sorted(groups.items()):
+    for number, weights in groups.items():
         matrices = [name for name in weights if backbone.get_parameter(name).ndim > 1] or weights
         folders = [name.rpartition(".")[0].replace(".", "/") for name in matrices]
         module = commonpath(folders).replace("/", ".")

@@ -128,7 +128,7 @@ def trained_layers(model: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
 def _groups_of_timm(model: nn.Module) -> dict[str, str]:
     """Return the layer of each weight of a backbone of timm; nothing for other backbones."""
     backbone = getattr(model, "backbone", None)
-    if not hasattr(backbone, "group_matcher"):
+    if not isinstance(backbone, nn.Module) or not hasattr(backbone, "group_matcher"):
         return {}
     from classifier.models.timm_backbones import layers_of_timm  # noqa: PLC0415 (slow to import)
 
