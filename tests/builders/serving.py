@@ -63,6 +63,11 @@ def running_as(server: uvicorn.Server) -> Iterator[str]:
         thread.join()
 
 
+def form(*contents: bytes, field: str = "image") -> list[tuple[str, tuple[str, bytes]]]:
+    """The files of a form with these images, for `TestClient.post`."""
+    return [(field, (f"{number}.png", content)) for number, content in enumerate(contents)]
+
+
 def exchange(url: str, *parts: bytes, pause: float = 0.0, timeout: float = 10.0) -> bytes:
     """Send these bytes as they are, with pauses; returns all that comes until the end, or a
     second of silence."""

@@ -5,7 +5,10 @@ import pytest
 from builders.browser import opened_page
 from builders.colours import write_models
 from builders.serving import running, served
+from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, Page
+
+from classifier.serving.app import build_app
 
 
 @pytest.fixture(scope="module")
@@ -26,3 +29,17 @@ def page(browser: Browser, page_url: str) -> Iterator[Page]:
     """The page of that server."""
     with opened_page(browser, page_url) as page:
         yield page
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_models(tmp_path_factory.mktemp("models"))
+    (folder / "MODEL_CARD.md").write_text("# Colours\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(models: Path) -> Iterator[TestClient]:
+    small = served(models, max_body=100_000, max_pixels=10_000, max_images=4)
+    with TestClient(build_app(small)) as client:
+        yield client
