@@ -47,4 +47,4 @@ def _quantiles(values: np.ndarray) -> list[float]:
     if len(ordered) > MOST_VALUES:
         places = (np.arange(MOST_VALUES) + 0.5) * len(ordered) / MOST_VALUES
         ordered = ordered[places.astype(int)]
-    return np.round(ordered, 4).tolist()
+    return np.round(ordered, 6).tolist()

@@ -12,6 +12,8 @@ from builders.colours import CLASSES, rewrite, write_images, write_models
 from classifier.commands.drift import main
 from classifier.commands.predict import main as predict
 from classifier.core.errors import UserError
+from classifier.monitoring.drift import compare
+from classifier.monitoring.recorded import ReferenceValues, Values
 
 IMAGES = 300
 Draw = Callable[[np.random.Generator], dict[str, Any]]
@@ -98,6 +100,19 @@ def test_other_shares_of_the_classes_are_estimated(report: Report) -> None:
 def test_shares_are_doubted_where_the_images_have_changed_too(report: Report) -> None:
     said = report(lambda draws: darker(draws) | {"top": other_shares(draws)["top"]})
     assert "these shares may be wrong" in said
+
+
+def test_digits_that_only_one_side_has_are_no_drift() -> None:
+    draws = np.random.default_rng(0)
+    # Nearly all confidences of a good model are next to 1, and discrete images share a brightness.
+    sure = 1 - 10 ** draws.uniform(-8, -4, IMAGES)
+    grey = draws.integers(0, 99, IMAGES) / 7
+    counts = np.array([IMAGES, 0, 0])
+    exact = Values({"confidence": sure, "brightness": grey}, counts)
+    reference = ReferenceValues(CLASSES, np.diag(counts), exact, frozenset())
+    noisy = sure + draws.normal(0, 1e-6, IMAGES)
+    written = Values({"confidence": noisy.round(4), "brightness": grey.round(2)}, counts)
+    assert not [change for change in compare(reference, written).changes if change.found]
 
 
 def test_measure_that_was_not_recorded_is_not_compared(report: Report) -> None:

@@ -16,7 +16,9 @@ from classifier.export.export_report import Exported
 from classifier.export.formats import ONNX, TORCHSCRIPT, Agreement
 from classifier.export.reference import check_agreement
 from classifier.inference.manifest import read_exported, read_manifest
+from classifier.inference.measures import brightness
 from classifier.inference.onnx_runtime import Outputs, Predictor, load_onnx
+from classifier.monitoring.recorded import read_reference
 from stages import export
 
 FILES = ["model.onnx", "model.pt2", "model.torchscript.pt", "model.int8.onnx"]
@@ -78,6 +80,18 @@ def test_manifest_vouches_for_every_other_file(exported: Path) -> None:
         assert read_exported(folder, file) == content
     assert entries["model.pt2"].input == "uint8 (N, 8, 8, 3), RGB"
     assert entries["model.pt2"].output == "float32 (N, 3), logits"
+
+
+def test_reference_values_are_those_of_the_test_split(exported: Path) -> None:
+    reference = read_reference(exported / "models")
+    dataset = load_dataset(exported / "data/split")
+    rows = dataset.rows("test")
+    assert reference.confusion.sum(axis=1).tolist() == np.bincount(dataset.labels[rows]).tolist()
+    assert list(reference.values.measures) == ["confidence", "brightness", "width", "height"]
+    grey = brightness(dataset.images[rows])
+    np.testing.assert_allclose(reference.values.measures["brightness"], np.sort(grey), atol=1e-4)
+    answers = read_manifest(exported / "models/export")["model.onnx"].sha256[:12]
+    assert answers in reference.versions
 
 
 def test_table_says_how_each_file_agrees(exported: Path) -> None:
