@@ -20,7 +20,8 @@ _FORMATS = {**{name: name for name in FORMATS}, "HEIC": "HEIF"}
 _DEFAULT_FORMATS = "JPEG,PNG,WebP,AVIF,HEIC"
 _MEMORY = """\
 Memory in MiB, at most: 200 + 2 x max-buffered-megabytes + max-decoded-megabytes + N x (332 + 4 x
-max-megabytes) + (N + 1) x twice the model's file, for N processes (see docs/serving.md).
+max-megabytes) + (N + 1) x twice the model's file, for N processes; without processes less (see
+docs/serving.md).
 """
 
 
@@ -109,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--api-key-file", type=Path, metavar="FILE", help="ask for the key that this file holds")
     add(
         "--allowed-hosts",
-        type=_names,
+        type=_hosts,
         default=(),
         metavar="NAMES",
         help="host names under which requests may come, such as cats.example.org,localhost "
@@ -185,6 +186,16 @@ def _whole(low: int, high: int):
         return value
 
     return read
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    names = _names(text)
+    # An address of IPv6 stands in brackets, as in the header Host.
+    if not names or any(":" in name and name[0] + name[-1] != "[]" for name in names):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} names no hosts: give names without ports, such as cats.example.org,localhost"
+        )
+    return names
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from classifier.core.errors import UserError
 from classifier.inference.golden_files import read_golden
 from classifier.inference.golden_originals import Originals, read_originals
 from classifier.inference.latency import measure_in_turn
-from classifier.inference.manifest import read_exported, read_manifest
+from classifier.inference.manifest import export_folder, read_exported, read_manifest
 from classifier.inference.onnx_runtime import ONNX_FILE, Predictor, load_exported
 
 
@@ -26,8 +26,8 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="classifier verify", description="Replay the golden images of an export here."
     )
-    parser.add_argument("folder", type=Path, help="folder of the export, such as models/export")
-    folder: Path = parser.parse_args(arguments).folder
+    parser.add_argument("folder", type=Path, help="folder of the model or of an export")
+    folder = export_folder(parser.parse_args(arguments).folder)
     entries = read_manifest(folder)
     golden = read_golden(folder)
     originals = read_originals(folder, golden)

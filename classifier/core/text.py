@@ -1,4 +1,4 @@
-"""Characters of names that break tables and terminals."""
+"""Names and numbers in sentences: characters that break tables and terminals, plurals."""
 
 import unicodedata
 
@@ -20,3 +20,8 @@ def escape_name(name: str) -> str:
         else character
         for character in name
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 image` or `2,000 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

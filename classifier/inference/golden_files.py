@@ -59,7 +59,7 @@ def read_golden(folder: Path) -> Golden:
         for file in expected.keys() & tolerances.keys():
             for answers in expected[file]:
                 golden.compare(file, answers, answers)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise UserError(
             f"the golden images of {folder} are damaged ({error}): copy the folder again, or run "
             "the export stage."

@@ -14,8 +14,14 @@ from typing import Any, NamedTuple, NoReturn
 from classifier.core.errors import UserError
 
 MANIFEST = "manifest.json"
+EXPORT = "export"
 # Of a file beside the manifest: no path, no hidden file, nothing that steers a terminal.
 _FILE_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)
+
+
+def export_folder(folder: Path) -> Path:
+    """Return the export folder of `models`, or `folder` itself where it is one."""
+    return folder if (folder / MANIFEST).exists() else folder / EXPORT
 
 
 class Entry(NamedTuple):

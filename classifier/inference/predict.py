@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from classifier.core.errors import UserError
 from classifier.inference.answer import Answer
 from classifier.inference.image_inputs import ImageInput, decode_input
-from classifier.inference.manifest import MANIFEST, read_exported, read_manifest
+from classifier.inference.manifest import export_folder, read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Predictor, load_exported
 from classifier.inference.openvino_runtime import load_openvino
 from classifier.processing.decision import (
@@ -39,7 +39,6 @@ from classifier.processing.spec import DESCRIPTION, BundleSpec
 from classifier.processing.views import CENTRE, View, named_view
 
 Runtime = Literal["onnx", "openvino", "torch"]
-EXPORT = "export"
 _AT_ONCE = 16  # images of a list in memory
 
 
@@ -208,11 +207,6 @@ def _check_folder(folder: Path) -> None:
         "project, or give the whole path of its models; in a new clone, run `dvc pull`, or "
         "`dvc repro`."
     )
-
-
-def export_folder(folder: Path) -> Path:
-    """Return the export folder of `models`, or `folder` itself where it is one."""
-    return folder if (folder / MANIFEST).exists() else folder / EXPORT
 
 
 def _load_export(

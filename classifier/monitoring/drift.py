@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from classifier.core.text import counted
 from classifier.monitoring.recorded import ReferenceValues, Values, names_of
 from classifier.monitoring.two_samples import (
     Shares,
@@ -58,11 +59,14 @@ class Drift(NamedTuple):
     """The result of a comparison.
 
     Attributes:
+        values: numbers of values of the measures that were compared: in the reference, of which
+            quantiles may stand for more images, and of the answers.
         images: number of test images and number of answers.
         changes: of each measure that both have, and of the classes.
         shares: of the true classes of the new images, corrected by the confusion matrix.
     """
 
+    values: tuple[int, int]
     images: tuple[int, int]
     changes: list[Change]
     shares: Shares
@@ -89,13 +93,19 @@ def compare(reference: ReferenceValues, answers: Values) -> Drift:
         )
     ]
     images = int(reference.confusion.sum()), int(answers.predicted.sum())
-    return Drift(images, changes, label_shares(reference.confusion, answers.predicted))
+    sizes = [len(values) for values in reference.values.measures.values()]
+    return Drift(
+        (min(sizes), images[1]),
+        images,
+        changes,
+        label_shares(reference.confusion, answers.predicted),
+    )
 
 
 def describe(drift: Drift, reference: ReferenceValues) -> list[str]:
     """Return the table of the tests, and then what they mean in sentences."""
     before, now = drift.images
-    lines = [f"{now:,} answers, compared with {before:,} test images"]
+    lines = [f"{counted(now, 'answer')}, compared with {before:,} test images"]
     for change in drift.changes:
         medians = "" if change.name == CLASSES else f"{change.before:.4g} -> {change.now:.4g}"
         lines.append(
@@ -113,11 +123,13 @@ def describe(drift: Drift, reference: ReferenceValues) -> list[str]:
 
 def _nothing(drift: Drift) -> str:
     level = LEVEL / len(drift.changes)
-    least = noticeable_distance(*drift.images, level)
+    least = noticeable_distance(*drift.values, level)
+    if least >= 1:
+        return f"No drift is found: too few answers ({drift.images[1]}) to notice any change."
     return (
-        f"No drift is found: with {drift.images[1]:,} answers, a change of a distribution by a "
-        f"distance of {least:.2f} or more is noticed nine times out of ten, a smaller one less "
-        "often."
+        f"No drift is found: with {counted(drift.images[1], 'answer')}, a change of a distribution "
+        f"by a distance of {least:.2f} or more is noticed nine times out of ten, a smaller one "
+        "less often."
     )
 
 

@@ -9,9 +9,16 @@ from typing import Any
 import numpy as np
 
 from classifier.core.errors import UserError
-from classifier.inference.manifest import parse_json, read_exported, read_manifest
+from classifier.inference.manifest import (
+    export_folder,
+    parse_json,
+    read_exported,
+    read_manifest,
+)
 from classifier.inference.measures import MEASURES, REFERENCE
-from classifier.inference.predict import export_folder
+
+# What is raised where JSON holds something else than expected.
+_WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def read_reference(models: Path) -> ReferenceValues:
     content = read_exported(folder, REFERENCE)
     try:
         classes, confusion, measures = _parsed(content)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except _WRONG as error:
         raise UserError(
             f"{folder / REFERENCE} is damaged ({error}): copy the folder again, or run the export "
             "stage."
@@ -104,26 +111,23 @@ def read_answers(path: Path, reference: ReferenceValues) -> Values:
                 for name in MEASURES[1:]:
                     if answer.get(name) is not None:
                         columns[name].append(_number(answer[name]))
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+                version = answer.get("model")
+                is_ours = version is None or version in reference.versions
+            except _WRONG as error:
                 raise UserError(
                     f"{path}: line {number} is no answer of this model ({_reason(error)}): give "
                     "what `classifier predict --json` or `classifier serve --record` has written."
                 ) from None
-            _check_version(answer, reference, f"{path}: line {number}")
+            if not is_ours:
+                raise UserError(
+                    f"{path}: line {number} is of another model, {version}: give that model by "
+                    "--models, or leave its answers out."
+                )
             count = number
     if count == 0:
         raise UserError(f"{path} holds no answers.")
     measures = {name: np.array(values) for name, values in columns.items() if len(values) == count}
     return Values(measures, predicted)
-
-
-def _check_version(answer: dict[str, Any], reference: ReferenceValues, place: str) -> None:
-    version = answer.get("model")
-    if version is not None and version not in reference.versions:
-        raise UserError(
-            f"{place} is of another model, {version}: give that model by --models, or leave its "
-            "answers out."
-        )
 
 
 def _number(value: Any) -> float:

@@ -66,10 +66,11 @@ def noticeable_distance(before: int, now: int, level: float) -> float:
     """Return the Kolmogorov-Smirnov distance that is noticed nine times out of ten.
 
     It is the critical distance of two samples of these sizes, and 1.28 standard deviations (at
-    most) of the difference of two distribution functions at the place where it is largest.
+    most) of the difference of two distribution functions at the place where it is largest. Above
+    1, which no distance is, the samples are too small to notice any change.
     """
     scale = np.sqrt(1 / before + 1 / now)
-    return float(min(1.0, scale * (kstwobign.isf(level) + 1.2816 / 2)))
+    return float(scale * (kstwobign.isf(level) + 1.2816 / 2))
 
 
 def label_shares(confusion: np.ndarray, predicted: np.ndarray, seed: int = 0) -> Shares:

@@ -49,6 +49,7 @@ def build_app(service: Service, log: RequestLog | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # to the name in the header Host, whatever that is
     )
     add_error_handlers(app)
     add_pages(app)

@@ -52,7 +52,10 @@ class FormReader:
             "on_part_data": self._on_part_data,
             "on_end": self._on_end,
         }
-        self._parser = MultipartParser(options[b"boundary"], callbacks)  # pyright: ignore[reportArgumentType] (a dict with these keys)
+        try:
+            self._parser = MultipartParser(options[b"boundary"], callbacks)  # pyright: ignore[reportArgumentType] (a dict with these keys)
+        except FormParserError as error:
+            raise RefusedError(400, f"The form cannot be read: {error}") from None
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes; raise RefusedError where they are no form of files."""

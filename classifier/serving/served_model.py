@@ -13,10 +13,10 @@ from typing import Any
 
 from classifier.core.errors import UserError
 from classifier.inference.golden_files import read_golden
-from classifier.inference.manifest import read_exported, read_manifest
+from classifier.inference.manifest import export_folder, read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, load_onnx
 from classifier.inference.openvino_runtime import load_openvino
-from classifier.inference.predict import Model, export_folder
+from classifier.inference.predict import Model
 from classifier.processing.decision import Decision
 from classifier.processing.softmax import Merge
 from classifier.processing.spec import BundleSpec
@@ -145,5 +145,5 @@ def model_info(model: Model, folder: Path, file: str) -> dict[str, Any]:
         "reject_below": decision.reject_below or 0.0,
         "outside_above": decision.outside_above,
         "coverage": None if decision.sets is None else decision.sets.coverage,
-        "card": card.read_text("utf-8") if card.exists() else None,
+        "card": card.read_text("utf-8", "replace") if card.exists() else None,
     }

@@ -30,6 +30,8 @@ def serve_on(server: uvicorn.Server, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C; port 0 takes a free one. Raises OSError if it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family, backlog=1024) as listener:
+        # Until the server can replace the model, there is no other one.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         print(f"Serving on {address(listener)} (stop with Ctrl-C)", flush=True)
         # uvicorn finishes what it has accepted, and then sends itself the signal again.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

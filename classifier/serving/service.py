@@ -123,6 +123,10 @@ class Service:
             except (UserError, OSError, WorkerLostError) as error:
                 _log.error("the model is not replaced: %s", error)
                 return
+            except Exception:
+                # A fault of ours must not be seen at the next signal only.
+                _log.exception("the model is not replaced")
+                return
             before, self._pool, self.model = self._pool, pool, model
             self.metrics.set_model(model.version)
             _log.warning("the model is replaced: %s", model.found)

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from classifier.sources.names import counted, ending
+from classifier.core.text import counted
+from classifier.sources.names import ending
 from classifier.sources.tables import SeenFile
 
 _MOST_KINDS = 8  # of files that a line names

@@ -53,11 +53,6 @@ def ignored_by(name: str) -> Literal["hidden", "system", ""]:
     return rule
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, such as `1 image` or `2,000 images`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def ending(name: str) -> str:
     """Return the ending of a file's name in small letters, such as `.jpg`; empty if it has none."""
     return posixpath.splitext(name)[1].lower()

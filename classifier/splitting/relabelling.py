@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
+from classifier.core.text import counted
 from classifier.sources.corrections import EXCLUDE, Correction
-from classifier.sources.names import counted
 from classifier.splitting.raw_images import RawImage
 
 _HASH = "sha256:"

@@ -81,8 +81,9 @@ def _from_archive(path: Path) -> dict[str, bytes]:
             for file in RUNTIME_FILES:
                 member = archive.extractfile(f"package/dist/{file}")
                 contents[file] = b"" if member is None else member.read()
-    except (tarfile.TarError, KeyError, EOFError, OSError) as error:
+    except (tarfile.TarError, KeyError, EOFError, OSError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path} is not the npm package {PACKAGE} ({error}): correct --runtime."
+            f"{path} is not the npm package {PACKAGE} ({reason}): correct --runtime."
         ) from None
     return contents

@@ -5,11 +5,13 @@ from typing import Any
 
 from classifier.core.errors import UserError
 from classifier.core.files import json_bytes, write_bytes
-from classifier.inference.manifest import read_exported
+from classifier.inference.manifest import export_folder, read_exported
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
-from classifier.inference.predict import Model, export_folder, load_model
+from classifier.inference.predict import Model, load_model
 
 CONFIG, NETWORK = "config.json", "model.onnx"
+# Written first, it says that the folder is that of a page, also of one that is not complete.
+_MARKER = ".classifier-page"
 _FILES = Path(__file__).parent / "files"
 
 
@@ -27,12 +29,13 @@ def write_page(folder: Path, models: Path, runtime: dict[str, bytes], *, int8: b
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is no folder: name a new one.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).exists():
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARKER).exists():
         raise UserError(f"{folder} holds other files than those of a page: name a new folder.")
     model = load_model(models, int8=int8, threads=1)
     network = read_exported(export_folder(models), INT8_FILE if int8 else ONNX_FILE)
     contents = {path.name: path.read_bytes() for path in sorted(_FILES.iterdir())} | runtime
     contents |= {NETWORK: network, CONFIG: json_bytes(page_config(model))}
+    write_bytes(folder / _MARKER, b"")
     for name, content in contents.items():
         write_bytes(folder / name, content)
     return sum(map(len, contents.values()))

@@ -59,7 +59,7 @@ def test_classes_that_do_not_fit_the_network_are_refused(export: Path, classes: 
     refusals(export)
 
 
-@pytest.mark.parametrize("temperature", [-1, 0, float("nan"), float("inf"), "hot", None, ...])
+@pytest.mark.parametrize("temperature", [-1, 0, 10**400, float("nan"), float("inf"), "hot", ...])
 def test_temperature_that_is_none_is_refused(export: Path, temperature: object) -> None:
     edit(export, "model.json", temperature=temperature)
     refusals(export)
@@ -106,6 +106,9 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     ),
     "pickled": lambda export: rewrite(
         export, "golden_tta.npy", npy(np.array([1], np.uint8)).replace(b"|u1", b"|O8")
+    ),
+    "a vast probability": lambda export: edit(
+        export, "golden.json", probabilities={"model.onnx": [[10**400, 0, 0]] * 3}
     ),
     "rules of text": lambda export: edit(export, "decision.json", reject_below="0.5"),
     "rules of other classes": lambda export: edit(

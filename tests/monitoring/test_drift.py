@@ -83,6 +83,23 @@ def test_answers_like_those_of_the_test_split_are_no_drift(report: Report) -> No
     assert "changed" not in said
 
 
+def test_few_answers_are_said_to_be_too_few(models: Path, tmp_path: Path, capsys: Any) -> None:
+    line = json.dumps(answer(np.random.default_rng(1)))
+    (tmp_path / "one.jsonl").write_text(f"{line}\n", "utf-8")
+    main([str(tmp_path / "one.jsonl"), "--models", str(models)])
+    said = capsys.readouterr().out
+    assert said.startswith("1 answer, compared with 300 test images")
+    assert "No drift is found: too few answers (1) to notice any change." in said
+
+
+def test_claimed_distance_is_that_of_the_values_and_not_of_all_test_images() -> None:
+    draws = np.random.default_rng(0)
+    reference = Values({"confidence": draws.uniform(size=1000)}, np.array([50_000, 50_000]))
+    values = ReferenceValues(["a", "b"], np.diag([50_000, 50_000]), reference, frozenset())
+    answers = Values({"confidence": draws.uniform(size=100_000)}, np.array([50_000, 50_000]))
+    assert compare(values, answers).values == (1000, 100_000)
+
+
 def test_darker_images_are_named_and_nothing_else(report: Report) -> None:
     said = report(darker)
     assert "Drift: images are darker (without a change, this happens less than once in" in said

@@ -99,3 +99,15 @@ def test_one_address_fills_no_more_than_its_share_of_the_uploads(models: Path) -
         headers = {"content-type": "image/png"}
         assert client.post("/predict", content=bytes(4_900), headers=headers).status_code == 422
         assert client.post("/predict", content=bytes(5_100), headers=headers).status_code == 503
+
+
+def test_boundary_of_any_length_is_no_fault_of_the_server(client: TestClient) -> None:
+    kind = {"content-type": f"multipart/form-data; boundary={'b' * 300}"}
+    response = client.post("/predict", content=b"x", headers=kind)
+    assert response.status_code == 400
+    assert "The form cannot be read" in response.json()["error"]
+
+
+def test_slash_too_many_leads_nowhere(client: TestClient) -> None:
+    response = client.get("/model/", headers={"host": "elsewhere.example"}, follow_redirects=False)
+    assert response.status_code == 404

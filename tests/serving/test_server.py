@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from builders.colours import colours_onnx, image_of, write_models
+from builders.colours import colours_onnx, image_of, rewrite, write_models
 from builders.images import encode
 from PIL import Image
 
@@ -189,6 +189,10 @@ def test_model_is_replaced_without_a_lost_request_and_a_damaged_one_is_refused(
         line = wait_for_log(process, "the model is not replaced")
         assert "gives other answers here than where it was made" in line
         assert answered_version(url) == before
+        write_models(models)
+        rewrite(models / "export", "golden.json", b'{"classes": ' + b"9" * 400 + b"}")
+        process.send_signal(signal.SIGHUP)
+        wait_for_log(process, "the model is not replaced")
         write_models(models, factor=0.2)
         process.send_signal(signal.SIGHUP)
         wait_for_log(process, "the model is replaced")
@@ -234,6 +238,8 @@ def test_json_log_says_what_a_request_cost_and_shows_no_image_or_key(tmp_path: P
         (["--outside", "x"], "x is no number"),
         (["--formats", "JPEG,SVG"], "SVG is no format; choose from JPEG"),
         (["--formats", ""], "nothing is no format"),
+        (["--allowed-hosts", ""], "'' names no hosts"),
+        (["--allowed-hosts", "localhost:8000"], "'localhost:8000' names no hosts"),
         (["--log", "xml"], "invalid choice: 'xml'"),
     ],
 )

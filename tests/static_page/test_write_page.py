@@ -31,7 +31,7 @@ def test_page_is_a_folder_that_works_alone(tmp_path: Path, package: Path) -> Non
     contents = {path.name: path.read_bytes() for path in (tmp_path / "page").iterdir()}
     assert set(contents) == {
         *("index.html", "style.css", "page.js", "model.js", "image.js", "resample.js"),
-        *("answer.js", "config.json", "model.onnx", *RUNTIME_FILES),
+        *("answer.js", "config.json", "model.onnx", ".classifier-page", *RUNTIME_FILES),
     }
     assert size == sum(map(len, contents.values()))
     assert contents["model.onnx"] == (models / "export/model.onnx").read_bytes()
@@ -59,8 +59,13 @@ def test_earlier_page_is_replaced_but_no_other_folder(tmp_path: Path) -> None:
     models = write_models(tmp_path / "models")
     for _ in range(2):
         write_page(tmp_path / "page", models, {}, int8=False)
-    with pytest.raises(UserError, match="holds other files than those of a page"):
-        write_page(models, models, {}, int8=False)
+    # Not written to its end.
+    (tmp_path / "page/config.json").unlink()
+    write_page(tmp_path / "page", models, {}, int8=False)
+    write_bytes(tmp_path / "other/config.json", b"{}")
+    for other in (models, tmp_path / "other"):
+        with pytest.raises(UserError, match="holds other files than those of a page"):
+            write_page(other, models, {}, int8=False)
     write_bytes(tmp_path / "file", b"")
     with pytest.raises(UserError, match="is no folder: name a new one"):
         write_page(tmp_path / "file", models, {}, int8=False)

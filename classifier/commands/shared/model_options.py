@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from classifier.inference.manifest import export_folder
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
-from classifier.inference.predict import Model, export_folder, load_model
+from classifier.inference.predict import Model, load_model
 from classifier.inference.runtime_choice import choose_runtime
 
 # OpenVINO takes about 0.8 s longer to load, and saves about a millisecond an image.

@@ -4,10 +4,9 @@ import unicodedata
 from collections.abc import Mapping
 
 from classifier.core.errors import UserError
-from classifier.core.text import has_control_character
+from classifier.core.text import counted, has_control_character
 from classifier.processing.softmax import UNKNOWN
 from classifier.sources.corrections import EXCLUDE
-from classifier.sources.names import counted
 
 _MOST_CLASSES = 10  # that a line names
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
+from classifier.core.text import counted
 from classifier.sources.labelling.class_names import check_classes, describe_classes
 from classifier.sources.labelling.split_names import read_split_name, splits_of_names
-from classifier.sources.names import counted
 from classifier.sources.tables import LabelledImage, SeenFile, SplitName
 
 _SPLITS: tuple[SplitName, ...] = ("train", "val", "test")

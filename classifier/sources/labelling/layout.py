@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
+from classifier.core.text import counted
 from classifier.sources.labelling.class_names import listed
 from classifier.sources.labelling.labels import KeptOut, Labels, describe_labels
 from classifier.sources.labelling.split_folders import (
@@ -13,7 +14,6 @@ from classifier.sources.labelling.split_folders import (
     by_given_names,
     by_usual_names,
 )
-from classifier.sources.names import counted
 from classifier.sources.params import DownloadParams
 from classifier.sources.tables import LabelledImage, SeenFile
 
