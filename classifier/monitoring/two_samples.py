@@ -6,6 +6,8 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import MonteCarloMethod, chi2_contingency, ks_2samp, kstwobign
 
+from classifier.core.random import stream
+
 _DRAWS = 500
 _TABLES = 9999
 
@@ -47,7 +49,7 @@ def counts_test(before: np.ndarray, now: np.ndarray) -> ShiftTest:
     if table.shape[1] < 2:
         return ShiftTest(distance, 1.0)
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
-    draws = MonteCarloMethod(n_resamples=_TABLES, rng=np.random.default_rng(0))
+    draws = MonteCarloMethod(n_resamples=_TABLES, rng=stream("drift_tables"))
     method = None if expected.min() >= 5 else draws
     result: Any = chi2_contingency(table, correction=False, method=method)
     return ShiftTest(distance, float(result.pvalue))
@@ -85,7 +87,7 @@ def label_shares(confusion: np.ndarray, predicted: np.ndarray, seed: int = 0) ->
         predicted: of the new images, how many were taken for each class, int `(classes,)`.
         seed: of the bootstrap.
     """
-    draws = np.random.default_rng(seed)
+    draws = stream("drift_bootstrap", seed)
     sizes = int(confusion.sum()), int(predicted.sum())
     old, new = confusion.ravel() / sizes[0], predicted / sizes[1]
     resampled = [

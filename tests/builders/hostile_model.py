@@ -11,7 +11,7 @@ from classifier.inference.predict import Model, load_model
 class HostileModel(Model):
     """Decodes `slow` for ever, ends its process on `crash`, and needs memory for `large`."""
 
-    def decode(self, content, max_pixels=None, admit=None):
+    def read(self, content, max_pixels=None, admit=None):
         if content == b"slow":
             threading.Event().wait()
         if content == b"crash":
@@ -22,7 +22,7 @@ class HostileModel(Model):
             assert admit is not None
             admit(100 << 20)
             content = image_of("blue")
-        return super().decode(content, max_pixels)
+        return super().read(content, max_pixels)
 
 
 def load_hostile(folder: Path) -> Model:

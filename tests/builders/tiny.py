@@ -226,7 +226,7 @@ def tiny_bundle(
     spec = BundleSpec(
         backbone=backbone,
         classes=CLASSES,
-        stored_size=stored_size,
+        stored_size=max(stored_size, input_size),
         resize="crop",
         white_level=65535,
         max_pixels=89_000_000,

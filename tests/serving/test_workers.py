@@ -27,11 +27,11 @@ class Gated(Model):
     gate: threading.Event
     sizes: list[int]
 
-    def decode(self, content, max_pixels=None, admit=None):
+    def read(self, content, max_pixels=None, admit=None):
         assert self.gate.wait(10)
         if content == b"fault":
             raise RuntimeError("a fault of ours")
-        return super().decode(content, max_pixels, admit)
+        return super().read(content, max_pixels, admit)
 
     def answers(self, images):
         self.sizes.append(len(images))
