@@ -154,7 +154,9 @@ def train_all_layers(name: str, size: int) -> None:
 
 
 def train_head(name: str, size: int) -> None:
-    weights = random_weights(Path("weights.safetensors"), name, input_size=size)
+    # Weights are for the size that the stage backbone expects; a network of a fixed size says so.
+    expected = describe_backbone(backbone_params(name)).input_size or size
+    weights = random_weights(Path("weights.safetensors"), name, input_size=expected)
     write_backbone(weights, Path("data/backbone"))
     run(epochs=1, lr_scheduler={"warmup_epochs": 0.0}, model={"freeze": "backbone"})
 

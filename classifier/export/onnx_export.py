@@ -48,6 +48,15 @@ class Plain(nn.Module):
 
 def to_onnx(model: Network, input_size: int) -> bytes:
     """Return the model as one ONNX file for batches of any size; same model, same bytes."""
+    try:
+        return onnx_bytes(_export(model, input_size, optimize=True))
+    except onnx.checker.ValidationError:
+        # The exporter's optimiser loses the bounds of a second clamp of the same values, as in
+        # timm's gemma4_vit; seen with onnxscript 0.7.2. Runtimes optimise the graph themselves.
+        return onnx_bytes(_export(model, input_size, optimize=False))
+
+
+def _export(model: Network, input_size: int, *, optimize: bool) -> onnx.ModelProto:
     program = torch.onnx.export(
         Plain(model),
         (example(input_size),),
@@ -57,9 +66,10 @@ def to_onnx(model: Network, input_size: int) -> bytes:
         dynamo=True,
         external_data=False,
         verbose=False,
+        optimize=optimize,
     )
     assert program is not None
-    return onnx_bytes(program.model_proto)
+    return program.model_proto
 
 
 def onnx_bytes(proto: onnx.ModelProto) -> bytes:

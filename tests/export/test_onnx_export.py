@@ -1,0 +1,39 @@
+"""Networks that the ONNX exporter has difficulties with."""
+
+import math
+
+import numpy as np
+import torch
+from builders.tiny import tiny_model
+from torch import Tensor, nn
+
+from classifier.export.formats import run_onnx
+from classifier.export.onnx_export import to_onnx
+
+
+class TwoClamps(nn.Module):
+    """Clamps the same values twice by bounds that are buffers, as timm's gemma4_vit does."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        for number in range(2):
+            self.register_buffer(f"low_{number}", torch.tensor(-math.inf))
+            self.register_buffer(f"high_{number}", torch.tensor(math.inf))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features."""
+        once, again = (
+            torch.clamp(images, self.get_buffer(f"low_{number}"), self.get_buffer(f"high_{number}"))
+            for number in range(2)
+        )
+        return self.backbone((once + again) / 2)
+
+
+def test_values_that_are_clamped_twice_are_exported() -> None:
+    model = tiny_model()
+    model.backbone = TwoClamps(model.backbone)
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    expected = model(torch.from_numpy(images)).detach().numpy()
+    given = run_onnx(to_onnx(model.eval(), 8))(images)
+    np.testing.assert_allclose(given.logits, expected, atol=1e-4)
