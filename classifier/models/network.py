@@ -4,6 +4,7 @@ A `Classifier` takes images as they are stored, `(N, H, W, 3)` in 0..255, and no
 itself, so training, evaluation and every exported file share one normalisation.
 """
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 import numpy as np
@@ -215,35 +216,37 @@ def _build_backbone(
     if weights is None:
         return _build(params, backbone, input_size)
     if params.freeze == "backbone" and backbone.features is not None:
-        stored = StoredBackbone(weights, lambda: _tried(params, backbone, input_size))
+        stored = StoredBackbone(
+            weights, lambda tensors: _tried(params, backbone, input_size, tensors)
+        )
         return stored, backbone.features
     # The head's random weights must not depend on what was drawn to build the backbone.
     with torch.random.fork_rng(devices=[]):
-        return _build(params, backbone, input_size, weights)
+        return _build(params, backbone, input_size, weights.tensors)
 
 
 def _build(
     params: ModelParams,
     backbone: BackboneSpec,
     input_size: int,
-    weights: StoredWeights | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> tuple[nn.Module, int]:
     pretrained = backbone.weights is not None
     network, features = build_architecture(
         backbone.name, pretrained=pretrained, input_size=input_size
     )
-    if weights is not None:
-        _restore(network, weights, backbone, input_size)
+    if tensors is not None:
+        _restore(network, tensors, backbone, input_size)
     if params.stem == "small":
         shrink_stem(network, backbone.name)
     return network, features
 
 
 def _restore(
-    network: nn.Module, weights: StoredWeights, backbone: BackboneSpec, input_size: int
+    network: nn.Module, tensors: Mapping[str, Tensor], backbone: BackboneSpec, input_size: int
 ) -> None:
     try:
-        restore_weights(network, weights.tensors)
+        restore_weights(network, tensors)
     except RuntimeError:
         raise UserError(
             f"backbone.name: the pretrained weights of {backbone.name} are for images of "
@@ -253,8 +256,10 @@ def _restore(
         ) from None
 
 
-def _tried(params: ModelParams, backbone: BackboneSpec, input_size: int) -> nn.Module:
-    """Return the backbone with random weights, tried with images of side `input_size`."""
-    network, _ = _build(params, backbone, input_size)
+def _tried(
+    params: ModelParams, backbone: BackboneSpec, input_size: int, tensors: Mapping[str, Tensor]
+) -> nn.Module:
+    """Return the backbone with these weights, tried with images of side `input_size`."""
+    network, _ = _build(params, backbone, input_size, tensors)
     try_images(network, torch.zeros(1, 3, input_size, input_size), backbone.name)
     return network

@@ -74,9 +74,14 @@ def _damaged(folder: Path, reason: str) -> UserError:
 
 
 class StoredBackbone(nn.Module):
-    """Weights by their names in the network that `build` gives, none of them trained."""
+    """Weights by their names in a network, none of them trained.
 
-    def __init__(self, weights: StoredWeights, build: Callable[[], nn.Module]) -> None:
+    build: Returns the network with these weights and buffers.
+    """
+
+    def __init__(
+        self, weights: StoredWeights, build: Callable[[Mapping[str, Tensor]], nn.Module]
+    ) -> None:
         super().__init__()
         for name, tensor in weights.parameters.items():
             parameter = nn.Parameter(tensor, requires_grad=False)
@@ -89,10 +94,10 @@ class StoredBackbone(nn.Module):
         """Return the network itself, with these weights, in evaluation mode.
 
         Raises:
-            UserError: It cannot take the images that it is built for.
+            UserError: It cannot take the images that it is built for, or its weights are for
+                images of another size.
         """
-        network = self._build()
-        restore_weights(network, self.state_dict())
+        network = self._build(self.state_dict())
         some = next(self.parameters())
         return network.to(some.device).eval()
 

@@ -1,14 +1,18 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from builders.backbones import SMALL, random_weights, write_random_backbone
+from builders.tiny import tiny_params, write_split
+from torch import Tensor, nn
 
 from classifier.core.errors import UserError
 from classifier.models.architectures import build_architecture
 from classifier.models.backbone_description import DESCRIPTION, WEIGHTS
 from classifier.models.pretrained import write_backbone
 from classifier.models.stored_backbone import StoredBackbone, read_backbone
+from classifier.training.setup import learner, prepare
 
 BACKBONE = Path("data/backbone")
 
@@ -17,15 +21,32 @@ def test_stored_backbone_has_the_tensors_and_parameters_of_its_network(tmp_path:
     write_random_backbone(tmp_path)
     _, weights = read_backbone(tmp_path / BACKBONE)
     assert weights is not None
-    stored = StoredBackbone(
-        weights, lambda: build_architecture(SMALL, pretrained=True, input_size=32)[0]
-    )
+
+    def build(tensors: Mapping[str, Tensor]) -> nn.Module:
+        network, _ = build_architecture(SMALL, pretrained=True, input_size=32)
+        network.load_state_dict(tensors)
+        return network
+
+    stored = StoredBackbone(weights, build)
     network = stored.network()
     assert not network.training
     for part in ("named_parameters", "named_buffers"):
         of_stored, of_network = (dict(getattr(one, part)()) for one in (stored, network))
         assert of_stored.keys() == of_network.keys()
         assert all(torch.equal(of_stored[name], of_network[name]) for name in of_stored)
+
+
+@pytest.mark.parametrize("freeze", ["backbone", "blocks.0"])
+def test_weights_for_images_of_another_size_are_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, freeze: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dataset = write_split(tmp_path / "data/split", stored_size=64)
+    weights = random_weights(tmp_path / "weights.safetensors", "timm/test_vit", input_size=160)
+    write_backbone(weights, BACKBONE)
+    params = tiny_params(epochs=1, model={"freeze": freeze})
+    with pytest.raises(UserError, match=r"are for images of 160x160.* set train\.input_size: 160"):
+        learner(prepare(params, dataset, torch.device("cpu")), params)
 
 
 @pytest.mark.parametrize("name", [DESCRIPTION, WEIGHTS])
