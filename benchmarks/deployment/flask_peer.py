@@ -1,7 +1,7 @@
 """The endpoint that tutorials show: Flask, Pillow, torchvision's transforms, PyTorch, an image a
-request. A peer for `benchmarks/serving.py`, which starts it.
+request. A peer for `serving.py`, which starts it.
 
-    python benchmarks/flask_peer.py path/to/models --port 5000
+    python benchmarks/deployment/flask_peer.py path/to/models --port 5000
 """
 
 import argparse

@@ -1,8 +1,9 @@
 """Seconds and peak memory of the download and split stages for one archive of images.
 
-    python benchmarks/acquire.py --archive cifar-10-python.tar.gz --source cifar10
-    python benchmarks/acquire.py --archive cifar-10-png.zip [--every 2]
-    python benchmarks/acquire.py --archive boats.zip --stored-size 256 --min-images-per-class 40
+    python benchmarks/data/acquire.py --archive cifar-10-python.tar.gz --source cifar10
+    python benchmarks/data/acquire.py --archive cifar-10-png.zip [--every 2]
+    python benchmarks/data/acquire.py --archive boats.zip --stored-size 256 \\
+        --min-images-per-class 40
 
 With `--every 2` only every second image is packed and measured: the memory that `split` needs
 must not grow with the images, only with their names. Measured on two cores, Python 3.11:
@@ -31,7 +32,7 @@ from classifier.core.config import read_params
 from classifier.core.files import sha256_of
 from classifier.sources.archives import list_members, read_members, write_zip
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Cost(NamedTuple):

@@ -1,7 +1,7 @@
 """What an added, a replaced and a removed image cost: bytes of DVC's cache and of a push, seconds.
 
-    python benchmarks/growth.py cifar.zip --side 32 --suffix .png
-    python benchmarks/growth.py boats.zip --side 256 --stored-size 128
+    python benchmarks/data/growth.py cifar.zip --side 32 --suffix .png
+    python benchmarks/data/growth.py boats.zip --side 256 --stored-size 128
 
 Takes `--count` images of the archive, scaled to `--side` pixels; where it holds fewer, they are
 taken again, each time shifted by other pixels. Runs the stages download and split of a copy of this
@@ -27,7 +27,7 @@ from PIL import Image
 
 from classifier.processing.formats import IMAGE_SUFFIXES
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TABLES = ("data/raw", "data/split", "results/split")
 
 

@@ -1,5 +1,5 @@
 """A service as BentoML's documentation shows it, with the same preprocessing and the same file.
-A peer for `benchmarks/serving.py`, which starts it with a Python that has bentoml installed.
+A peer for `serving.py`, which starts it with a Python that has bentoml installed.
 
     MODELS=path/to/models WORKERS=2 bentoml serve bentoml_peer:Peer      # or :BatchPeer
 """
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import bentoml  # pyright: ignore[reportMissingImports] (another environment has it)
 import numpy as np

@@ -1,6 +1,6 @@
 """How many images change their split when one image is added or removed.
 
-    python benchmarks/split_stability.py
+    python benchmarks/data/split_stability.py
 
 Draws the splits of two classes of 500 images each, with default fractions, by the hashes of
 `classifier.splitting.assignment` and by a permutation of the files in the order of their names, as
@@ -66,7 +66,7 @@ def file_of(kind: str, place: int) -> File:
 
 
 def by_hashes(files: list[File], seed: int) -> dict[str, Split]:
-    params = load_section("split", SplitParams, Path(__file__).parents[1] / "params.yaml")
+    params = load_section("split", SplitParams, Path(__file__).parents[2] / "params.yaml")
     keys = [hashlib.sha256(file.content.encode()).digest() for file in files]
     images = [file.image for file in files]
     splits = assign(images, keys, params.model_copy(update={"seed": seed}))

@@ -1,6 +1,6 @@
 """Attack a running server with real bytes, and measure what it costs all others.
 
-    python benchmarks/attacks.py path/to/models [--requests 10000] [--only memory]
+    python benchmarks/deployment/attacks.py path/to/models [--requests 10000] [--only memory]
 
 Starts `classifier serve` with its defaults for each attack and prints a Markdown table. Meanwhile a
 client asks for a prediction of a small image and for `/health/live`, again and again: the table
@@ -13,94 +13,19 @@ import random
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import attack_files
 import httpx
-import psutil
+from attacked_server import HONEST, Server
 
-HONEST = attack_files.small_images()[0]
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
-
-
-class Server:
-    """A server under attack, and a client that looks how it does."""
-
-    def __init__(self, models: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "classifier", "serve", "--port", "0"]
-        self.process = subprocess.Popen(
-            [*command, "--models", str(models), *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.said = self.process.stdout.readline()
-        found = re.search(r"http://127.0.0.1:(\d+)", self.process.stdout.readline())
-        assert found is not None
-        self.port = int(found[1])
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.worst: dict[str, float] = {"predict": 0.0, "live": 0.0}
-        self.not_ready = 0
-        self.peak = 0.0
-        self.family = [psutil.Process(self.process.pid)]
-        self._over = threading.Event()
-
-    def predict(self, content: bytes, count: int = 1) -> httpx.Response:
-        files = [("image", content)] * count
-        return httpx.post(f"{self.url}/predict", files=files, timeout=120)
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
-
-    def memory(self) -> float:
-        """MiB of all processes."""
-        family = [self.family[0], *self.family[0].children(recursive=True)]
-        sizes = []
-        for one in family:
-            try:
-                sizes.append(one.memory_full_info().pss)
-            except psutil.Error:
-                continue
-        return sum(sizes) / 2**20
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Ask and measure while inside."""
-        threads = [threading.Thread(target=self._ask), threading.Thread(target=self._measure)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            for thread in threads:
-                thread.join()
-
-    def _ask(self) -> None:
-        with httpx.Client(base_url=self.url, timeout=120) as client:
-            while not self._over.is_set():
-                for name in ("live", "predict"):
-                    begun = time.perf_counter()
-                    if name == "live":
-                        client.get("/health/live").raise_for_status()
-                    else:
-                        client.post("/predict", files={"image": HONEST})
-                    self.worst[name] = max(self.worst[name], time.perf_counter() - begun)
-                self.not_ready += client.get("/health/ready").status_code != 200
-                self._over.wait(0.02)
-
-    def _measure(self) -> None:
-        while not self._over.wait(0.05):
-            self.peak = max(self.peak, self.memory())
+CRLF = b"\r\n"
 
 
 def slow_images(server: Server) -> str:
@@ -151,9 +76,6 @@ def crumbs(server: Server) -> str:
     with server.connect() as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
         return f"ended after {_sent(connection, b'1' + CRLF + b'x' + CRLF, 3_000_000):,} bytes"
-
-
-CRLF = b"\r\n"
 
 
 def after_refusal(server: Server) -> str:

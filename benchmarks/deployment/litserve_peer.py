@@ -1,7 +1,7 @@
 """An endpoint as LitServe's documentation shows it, with the same preprocessing and the same file.
-A peer for `benchmarks/serving.py`, which starts it with a Python that has litserve installed.
+A peer for `serving.py`, which starts it with a Python that has litserve installed.
 
-    python benchmarks/litserve_peer.py path/to/models --port 5018 --workers 2 --batch 4
+    python benchmarks/deployment/litserve_peer.py path/to/models --port 5018 --workers 2 --batch 4
 """
 
 import argparse
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import litserve  # pyright: ignore[reportMissingImports] (another environment has it)
 import numpy as np

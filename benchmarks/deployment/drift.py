@@ -1,6 +1,6 @@
 """Measure `classifier drift` on samples with and without drift.
 
-python benchmarks/drift.py PROJECT
+python benchmarks/deployment/drift.py PROJECT
 
 PROJECT is a folder in which the pipeline has run. A random half of its test images is the
 reference; the answers are drawn from the other half without replacement, and made to drift. A row
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-sys.path[0] = str(Path(__file__).parents[1])
+sys.path[0] = str(Path(__file__).parents[2])
 
 from classifier.data.dataset import load_dataset  # noqa: E402
 from classifier.inference.measures import brightness  # noqa: E402

@@ -1,6 +1,6 @@
 """What DVC does with many shards and many files: push, pull, kill, resume, gc, import, one cache.
 
-    python benchmarks/dvc_limits.py IMAGES.zip [--files 20000] [--folder FOLDER]
+    python benchmarks/data/dvc_limits.py IMAGES.zip [--files 20000] [--folder FOLDER]
 
 IMAGES.zip holds small image files, such as CIFAR-10 as PNG files. Works in a temporary project
 without Git, with `cache.type` reflink, hardlink, copy as here. `packed` are 64 files of 3 MiB,
@@ -26,7 +26,7 @@ import numpy as np
 import yaml
 from botocore.exceptions import EndpointConnectionError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DVC = [sys.executable, "-m", "dvc"]
 PORT, GROUP = 5987, 12000
 S3 = {

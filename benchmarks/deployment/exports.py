@@ -1,7 +1,7 @@
 """Every way to run a trained project's model on this processor: size, accuracy, speed.
 
-    python benchmarks/exports.py path/to/project
-    python benchmarks/exports.py path/to/project --png exports.png --images 500
+    python benchmarks/deployment/exports.py path/to/project
+    python benchmarks/deployment/exports.py path/to/project --png exports.png --images 500
 
 The project must have run up to the export stage; `OMP_NUM_THREADS` sets the threads of PyTorch and
 of ONNX Runtime. Beside the exported files it measures eager PyTorch in float32 and bfloat16, and

@@ -1,6 +1,6 @@
 """Seconds and memory of each step from a folder of many images to data/split/.
 
-    python benchmarks/scale.py [--sizes 10000 100000 1000000] [--real CIFAR.zip 200000]
+    python benchmarks/data/scale.py [--sizes 10000 100000 1000000] [--real CIFAR.zip 200000]
         [--search index] [--folder FOLDER]
 
 Synthetic images are PNG files of 8 x 8 pixels, 1,000 to a folder, of ten classes. Real ones are
@@ -34,7 +34,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CLASSES, A_FOLDER, SIDE = 10, 1000, 8
 # With more files, the folder itself is not put under DVC: it would take an hour.
 MOST_LOOSE = 200_000

@@ -1,6 +1,6 @@
 """Compare the page of `classifier export-page` with Python, in headless Chromium.
 
-python benchmarks/browser_agreement.py PROJECT [--package onnxruntime-web-1.30.0.tgz]
+python benchmarks/deployment/browser_agreement.py PROJECT [--package onnxruntime-web-1.30.0.tgz]
 
 PROJECT is a folder in which the pipeline has run. Its test images go through both: as PNG files of
 the stored pixels and, where `download.url` is a folder, as the original files; besides, the golden
@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path[0] = str(ROOT)
 
 from classifier.data.dataset import load_dataset  # noqa: E402

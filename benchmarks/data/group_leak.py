@@ -1,6 +1,6 @@
 """What a random split leaks where images come in groups: accuracy by random and by group split.
 
-    python benchmarks/group_leak.py
+    python benchmarks/data/group_leak.py
 
 Generates 30 patients of 2 classes with 20 images each: every patient has a background of its own,
 and the class is a faint mark. The split stage divides them with and without
@@ -25,7 +25,7 @@ from classifier.sources.params import DownloadParams
 from classifier.splitting.params import SplitParams
 from classifier.splitting.split import split
 
-PARAMS = Path(__file__).parents[1] / "params.yaml"
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 SIDE, PATIENTS, UNSEEN, EACH, SEEDS = 16, 30, 60, 20, 5
 CLASSES = ("healthy", "ill")
 

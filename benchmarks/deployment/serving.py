@@ -1,7 +1,7 @@
 """Measure serving against the limit of this machine, and against other servers.
 
-    python benchmarks/serving.py path/to/project photos.zip --images 300 --requests 2000 \\
-        --peers path/to/python
+    python benchmarks/deployment/serving.py path/to/project photos.zip --images 300 \\
+        --requests 2000 --peers path/to/python
 
 The project must have run up to the export stage. `--peers` is a Python in which litserve, bentoml,
 onnxruntime, pillow-heif and pydantic are installed; without it, there is the Flask endpoint alone.

@@ -1,6 +1,6 @@
 """How long the search for near-duplicates takes, exact and by the index, and what the index finds.
 
-    python benchmarks/duplicate_search.py CIFAR.zip [--sizes 60000 200000 1000000]
+    python benchmarks/data/duplicate_search.py CIFAR.zip [--sizes 60000 200000 1000000]
 
 CIFAR.zip holds CIFAR-10 as PNG files. Up to 60,000 the images are its own; beyond, they are made
 from them by a crop of random side and place, a turn and a flip. Prints processor seconds of one

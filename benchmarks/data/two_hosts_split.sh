@@ -6,11 +6,11 @@
 # system do. The scheduler and one worker run on host a, the other worker on host b, and the stage
 # on host a. Needs root and Linux; takes about a minute.
 #
-#     sudo benchmarks/two_hosts_split.sh IMAGES.zip [COUNT]
+#     sudo benchmarks/data/two_hosts_split.sh IMAGES.zip [COUNT]
 #
 # IMAGES.zip holds a folder for each class, such as CIFAR-10 as PNG files; COUNT images are used.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
 archive=$(realpath "$1")
 count=${2:-20000}
 work=$(mktemp -d)
