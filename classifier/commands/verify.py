@@ -14,8 +14,8 @@ import argparse
 from pathlib import Path
 
 from classifier.core.errors import UserError
-from classifier.inference.golden_files import read_golden
 from classifier.inference.golden_originals import Originals, read_originals
+from classifier.inference.golden_reader import read_golden
 from classifier.inference.latency import measure_in_turn
 from classifier.inference.manifest import export_folder, read_exported, read_manifest
 from classifier.inference.onnx_runtime import ONNX_FILE, Predictor, load_exported

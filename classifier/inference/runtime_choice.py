@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from classifier.core.errors import UserError
 from classifier.core.files import write_json
-from classifier.inference.golden_files import read_golden
+from classifier.inference.golden_reader import read_golden
 from classifier.inference.latency import seconds_in_turn
 from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.onnx_runtime import Predictor, load_onnx

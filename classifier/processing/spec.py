@@ -26,13 +26,13 @@ _Std = Annotated[float, Field(gt=0)]
 _Positive = Annotated[float, Field(gt=0)]
 
 
-class _Travelling(BaseModel):
+class _Described(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False
     )
 
 
-class BackboneSpec(_Travelling):
+class BackboneSpec(_Described):
     """`data/backbone/backbone.json`, and the part `backbone` of `model.json`.
 
     Attributes:
@@ -62,7 +62,7 @@ class BackboneSpec(_Travelling):
     features: Annotated[int, Field(ge=1)] | None = None
 
 
-class BundleSpec(_Travelling):
+class BundleSpec(_Described):
     """`model.json`.
 
     Attributes:

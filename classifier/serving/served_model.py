@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.core.errors import UserError
-from classifier.inference.golden_files import read_golden
+from classifier.inference.golden_reader import read_golden
 from classifier.inference.manifest import export_folder, read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, load_onnx
 from classifier.inference.openvino_runtime import load_openvino

@@ -14,7 +14,7 @@ from classifier.inference.golden import (
     choose_golden,
     golden_content,
 )
-from classifier.inference.golden_files import read_golden
+from classifier.inference.golden_reader import read_golden
 from classifier.inference.onnx_runtime import load_exported
 from classifier.processing.decision import Decision
 

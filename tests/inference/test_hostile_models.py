@@ -12,7 +12,7 @@ from builders.colours import CLASSES, CROP, colours_onnx, npy, rewrite, write_mo
 
 from classifier.commands.verify import main as verify
 from classifier.core.errors import UserError
-from classifier.inference.golden_files import read_golden
+from classifier.inference.golden_reader import read_golden
 from classifier.inference.manifest import MANIFEST, read_exported, read_manifest
 from classifier.inference.predict import load_model
 

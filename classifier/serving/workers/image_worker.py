@@ -1,6 +1,6 @@
 """Decode images and run the model on them: what each worker of the server does.
 
-A worker is a process (`worker_process`) or a thread of the server (`worker_thread`). It imports
+A worker is a process (`workers.process`) or a thread of the server (`workers.thread`). It imports
 nothing that speaks HTTP.
 """
 
