@@ -1,8 +1,10 @@
 """Write files atomically: a reader sees the old content or the new, never a part."""
 
+import glob
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +16,16 @@ if TYPE_CHECKING:  # pandas takes longer to import than most programs that write
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`."""
+    """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.
+
+    What killed processes of this machine left of the same file is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    ours = f".{path.name}.{socket.gethostname()}-"
+    for left in path.parent.glob(f"{glob.escape(ours)}*.tmp"):
+        if not _is_running(left.name.removeprefix(ours).removesuffix(".tmp")):
+            left.unlink(missing_ok=True)
+    temporary = path.with_name(f"{ours}{os.getpid()}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -24,6 +33,16 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def write_bytes(path: Path, content: bytes) -> None:

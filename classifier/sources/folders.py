@@ -40,6 +40,8 @@ def list_folder(folder: Path) -> FolderListing:
         UserError: There is no such folder, a link leads out of it, or two names are equal but for
             their form in Unicode.
     """
+    if folder.is_file():
+        raise UserError(f"{folder} is a file: set download.source to archive, or name a folder.")
     if not folder.is_dir():
         raise UserError(
             f"there is no folder {folder}: correct download.url, or connect the disk that holds "

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -129,6 +129,17 @@ def process_group(device: torch.device) -> Iterator[ProcessGroup]:
         dist.destroy_process_group()
 
 
+def end_rank() -> NoReturn:
+    """End a process that torchrun started and that has done its work, with status 0.
+
+    The interpreter's own end aborts it now and then: threads of gloo may hold tensors after the
+    process group is destroyed, see https://github.com/pytorch/pytorch/pull/179291.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 def local_device(device: torch.device) -> torch.device:
     """Return the GPU of this process on its machine; raise UserError where there are too few."""
     if device.type != "cuda" or not launched_by_torchrun():
@@ -150,8 +161,8 @@ def wrap_ddp(network: nn.Module, group: ProcessGroup, device: torch.device) -> n
         return network
     parallel = nn.parallel.DistributedDataParallel
     if device.type == "cuda":
-        return parallel(network, device_ids=[device.index], broadcast_buffers=False)
-    return parallel(network, broadcast_buffers=False)
+        return parallel(network, device_ids=[device.index], forward_sync_buffers=False)
+    return parallel(network, forward_sync_buffers=False)
 
 
 def no_sync(replica: nn.Module) -> AbstractContextManager[None]:

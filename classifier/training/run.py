@@ -23,6 +23,7 @@ from classifier.training.curriculum import digest_of
 from classifier.training.distributed import (
     ProcessGroup,
     convert_sync_batch_norm,
+    end_rank,
     launch,
     launched_by_torchrun,
     local_device,
@@ -69,6 +70,8 @@ def run_training(params: TrainParams, runtime: RuntimeParams, program: str) -> N
     device = local_device(choose_device())
     with process_group(device) as group:
         train(params, runtime, device, group, started)
+    if launched_by_torchrun():
+        end_rank()
 
 
 def train(

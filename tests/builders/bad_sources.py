@@ -105,6 +105,12 @@ def _(stack: ExitStack) -> None:
     download_params(url="pets", watch="pets")
 
 
+@case("download", "an archive where a folder should be")
+def _(stack: ExitStack) -> None:
+    Path("pets.zip").write_bytes(b"PK")
+    download_params(source="folder", url="pets.zip", watch="pets.zip")
+
+
 @case("download", "a file stands where a folder has to be made")
 def _(stack: ExitStack) -> None:
     Path("data").write_text("")

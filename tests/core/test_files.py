@@ -1,5 +1,8 @@
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -32,6 +35,33 @@ def test_interrupted_write_leaves_the_old_file_and_no_temporary(
     with pytest.raises(interruption):
         interrupted_write()
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("file", b"old")]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
+    write = """
+from classifier.core.files import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half of the n")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    imports = "import os, signal, sys\nfrom pathlib import Path\n"
+    path, other = tmp_path / "a[1].csv", tmp_path / "a.csv"
+    for killed in (path, other):
+        subprocess.run([sys.executable, "-c", imports + write, str(killed)], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    write_bytes(path, b"new")
+    write_bytes(other, b"new")
+    assert {file.name for file in tmp_path.iterdir()} == {"a[1].csv", "a.csv"}
+
+
+def test_what_a_running_process_is_writing_stays(tmp_path: Path) -> None:
+    with replacing(tmp_path / "file") as temporary:
+        temporary.write_bytes(b"new")
+    # The parent of this process, for one, is running.
+    theirs = temporary.with_name(temporary.name.replace(str(os.getpid()), str(os.getppid())))
+    theirs.write_bytes(b"half of the n")
+    write_bytes(tmp_path / "file", b"newer")
+    assert theirs.read_bytes() == b"half of the n"
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Two processes on one processor train as one does."""
 
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from builders.backbones import backbone_spec
 from builders.processes import wait_for_end
 from builders.tiny import (
+    ROOT,
     start_train,
     tiny_params,
     tiny_section,
@@ -41,7 +44,7 @@ def train(folder: Path) -> str:
     """Run the stage there as a program and return what it printed."""
     process = start_train(folder)
     said, error = process.communicate()
-    assert process.returncode == 0, error
+    assert (process.returncode, error) == (0, "")
     return said
 
 
@@ -84,6 +87,22 @@ def test_run_of_one_process_goes_on_in_two_to_what_one_gives(
     # The second process is silent.
     assert sum(line.startswith("epoch ") for line in said.splitlines()) == 4
     assert_about_equal(tmp_path / "alone", folder)
+
+
+@pytest.mark.xdist_group("distributed")
+def test_what_aborts_at_the_end_of_the_interpreter_does_not_fail_a_finished_run(
+    tmp_path: Path,
+) -> None:
+    write_plain(tmp_path, 1, epochs=1)
+    program = "import atexit, os, stages.train; atexit.register(os.abort); stages.train.main()"
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1", "--no-python"]
+    ended = subprocess.run(
+        [sys.executable, *torchrun, sys.executable, "-c", program],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "temperature" in ended.stdout
 
 
 def start_endless(folder: Path) -> "subprocess.Popen[str]":
