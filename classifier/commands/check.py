@@ -3,10 +3,10 @@
 `classifier check`
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
+from classifier.commands.parser import CommandParser
 from classifier.core.config import Params, load_section, read_params, validate_section
 from classifier.core.errors import UserError
 from classifier.evaluation.params import EvaluateParams, TtaParams
@@ -33,7 +33,7 @@ SCHEMAS: dict[str, type[Params]] = {
 
 def main(arguments: list[str]) -> None:
     """Check the params files that are named, params.yaml where none is."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier check", description="Validate params.yaml before anything runs."
     )
     default = [Path("params.yaml")]

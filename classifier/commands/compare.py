@@ -3,13 +3,14 @@
 `classifier compare before/predictions.csv after/predictions.csv`
 """
 
-import argparse
 from pathlib import Path
+
+from classifier.commands.parser import CommandParser
 
 
 def main(arguments: list[str]) -> None:
     """Print the comparison of two predictions.csv files in one sentence."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier compare",
         description="Say whether one run's predictions are better than another's.",
     )

@@ -3,9 +3,9 @@
 `classifier cross-validate --folds 5` writes results/cross_validate/.
 """
 
-import argparse
 from pathlib import Path
 
+from classifier.commands.parser import CommandParser
 from classifier.core.errors import UserError
 
 RESULTS = Path("results/cross_validate")
@@ -13,7 +13,7 @@ RESULTS = Path("results/cross_validate")
 
 def main(arguments: list[str]) -> None:
     """Train a model for each fold; write the pooled measures and predictions."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier cross-validate",
         description="Train a model for each fold of data/split and pool their answers: accuracy, "
         "macro F1 and per class over all images.",

@@ -9,15 +9,15 @@ tests, the shares of the classes by a chi-squared test, all corrected for their 
 exit status is 0 whatever is found.
 """
 
-import argparse
 from pathlib import Path
 
+from classifier.commands.parser import CommandParser
 from classifier.core.text import escape_name
 
 
 def main(arguments: list[str]) -> None:
     """Print how the answers differ from those for the test split."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier drift",
         description="Compare recorded answers with the test split, and say what has changed.",
     )

@@ -7,16 +7,17 @@ Any web server can serve the folder; no image leaves the browser. The files of O
 taken from the npm package onnxruntime-web, which npm fetches unless --runtime names it.
 """
 
-import argparse
+import shlex
 from pathlib import Path
 
+from classifier.commands.parser import CommandParser
 from classifier.static_page.web_runtime import PACKAGE, VERSION, runtime_files
 from classifier.static_page.write_page import write_page
 
 
 def main(arguments: list[str]) -> None:
     """Write the page and print how to look at it."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier export-page",
         description="Write a folder of static files that classifies images in the browser.",
     )
@@ -40,4 +41,4 @@ def main(arguments: list[str]) -> None:
         options.folder, options.models, runtime_files(options.runtime), int8=options.int8
     )
     print(f"{options.folder}: {size / 1e6:.1f} MB. To look at it:")
-    print(f"python -m http.server --directory {options.folder}")
+    print(f"python -m http.server --directory {shlex.quote(str(options.folder))}")

@@ -3,15 +3,16 @@
 `classifier gallery CLASS` writes results/gallery.png.
 """
 
-import argparse
 from pathlib import Path
+
+from classifier.commands.parser import CommandParser
 
 DATA, MODELS, GALLERY = Path("data/split"), Path("models"), Path("results/gallery.png")
 
 
 def main(arguments: list[str]) -> None:
     """Draw the images of the class that is named."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier gallery",
         description="Draw the test images of a class with heat maps, mistakes first.",
         epilog=f"Writes {GALLERY.as_posix()}.",

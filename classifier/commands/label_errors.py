@@ -3,9 +3,9 @@
 `classifier label-errors` writes results/label_errors.csv and results/label_errors.png.
 """
 
-import argparse
 from pathlib import Path
 
+from classifier.commands.parser import CommandParser
 from classifier.commands.shared.label_studio_options import (
     add_label_studio_options,
     write_label_studio,
@@ -17,7 +17,7 @@ DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 
 def main(arguments: list[str]) -> None:
     """Search all three splits for label errors; write a table and a sheet of images."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier label-errors",
         description="List the images whose label is probably wrong (confident learning).",
         epilog="Writes results/label_errors.csv and results/label_errors.png.",

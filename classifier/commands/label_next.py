@@ -3,9 +3,9 @@
 `classifier label-next FOLDER` writes results/label_next.csv and results/label_next.png.
 """
 
-import argparse
 from pathlib import Path
 
+from classifier.commands.parser import CommandParser
 from classifier.commands.shared.label_studio_options import (
     add_label_studio_options,
     write_label_studio,
@@ -17,7 +17,7 @@ MODELS, RESULTS = Path("models"), Path("results")
 
 def main(arguments: list[str]) -> None:
     """Choose images of the folder that is named; write a table and a sheet of images."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier label-next",
         description="Choose the images of a folder that are most useful to label (BADGE).",
         epilog="Writes results/label_next.csv and results/label_next.png.",

@@ -3,9 +3,10 @@
 `classifier lr-find` writes results/lr_finder.csv and results/lr_finder.png.
 """
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from classifier.commands.parser import CommandParser
 
 if TYPE_CHECKING:
     from classifier.training.lr_finder import Suggestion
@@ -16,7 +17,7 @@ RESULTS = Path("results")
 
 def main(arguments: list[str]) -> None:
     """Parse no options but --help, run the test, and print what to do."""
-    argparse.ArgumentParser(
+    CommandParser(
         prog="classifier lr-find",
         description="Suggest a learning rate for params.yaml from a range test.",
         epilog="Writes results/lr_finder.csv and results/lr_finder.png.",

@@ -11,6 +11,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
+from classifier.commands.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.core.processes import run_program
 
@@ -70,7 +71,7 @@ def _unknown_command(name: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS))
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier",
         usage="classifier [--help] COMMAND ...",
         description="Train, understand and use an image classifier.",

@@ -15,8 +15,9 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
 
+from classifier.commands.parser import CommandParser
 from classifier.commands.shared.model_options import add_model_options, open_model, settle_runtime
 from classifier.commands.shared.options import positive
 from classifier.core.errors import UserError
@@ -176,17 +177,8 @@ def _plot(outcomes: list[Outcome], path: Path, top_k: int) -> None:
     write_png(answer_figure(outcomes, max(top_k, 5)), path)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that says how to name a file that begins with a dash."""
-
-    def error(self, message: str) -> NoReturn:
-        dashed = [name for name in sys.argv[1:] if name.startswith("-") and os.path.lexists(name)]
-        hint = f"; for the file {dashed[0]} write ./{dashed[0]}" if dashed else ""
-        super().error(f"{message}{hint}")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = CommandParser(
         prog="classifier predict",
         description="Classify image files with the trained model.",
         epilog="In the table and in CSV, control characters of a name are escaped, so that an "

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from classifier.commands.parser import CommandParser
 from classifier.core.config import ParamsLoader, parse_params, read_params
 from classifier.core.errors import UserError
 from classifier.core.files import write_bytes
@@ -100,7 +101,7 @@ def _print_changes(name: str, before: Mapping[str, Any], changes: Mapping[str, A
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier preset",
         description="Merge a preset into params.yaml; comments and other values stay.",
         epilog="Example: classifier preset photos download.url=/home/me/photos",

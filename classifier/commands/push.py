@@ -11,7 +11,6 @@ them, but in their commit `.dvc/config` names no remote, so that another clone w
 loses the remote and does not find the files.
 """
 
-import argparse
 import configparser
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc_data.hashfile.hash_info import HashInfo
 
+from classifier.commands.parser import CommandParser
 from classifier.core.errors import UserError
 
 _CONFIG = ".dvc/config"
@@ -29,7 +29,7 @@ _CONFIG = ".dvc/config"
 
 def main(arguments: list[str]) -> None:
     """Push everything to the remote and print how many files it took."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier push",
         description="Push data, models and the results of every run to the DVC remote.",
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from classifier.commands.parser import CommandParser
 from classifier.commands.shared.options import needs_extra, positive
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _heat_map(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier review",
         description="Review label errors, contradictions and leaks on a local page.",
         epilog="Decisions are appended to data/corrections.csv; then run `dvc repro`.",

@@ -3,15 +3,16 @@
 `classifier robustness` writes results/robustness.csv and results/robustness.png.
 """
 
-import argparse
 from pathlib import Path
+
+from classifier.commands.parser import CommandParser
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 
 
 def main(arguments: list[str]) -> None:
     """Attack the test images; write a table and a chart."""
-    argparse.ArgumentParser(
+    CommandParser(
         prog="classifier robustness",
         description="Measure the test accuracy under adversarial attacks (FGSM, PGD).",
         epilog="Writes results/robustness.csv and results/robustness.png.",

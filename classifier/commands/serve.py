@@ -9,6 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from classifier.commands.parser import CommandParser
 from classifier.commands.shared.model_options import add_model_options, open_model, settle_runtime
 from classifier.commands.shared.options import needs_extra
 from classifier.core.errors import UserError
@@ -89,7 +90,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier serve",
         description="Serve a trained model over HTTP, with a page to try it.",
         epilog=_MEMORY,

@@ -3,10 +3,10 @@
 `classifier summary`
 """
 
-import argparse
 import json
 from pathlib import Path
 
+from classifier.commands.parser import CommandParser
 from classifier.core.config import STAGES
 
 RESULTS = Path("results")
@@ -15,7 +15,7 @@ REPORT = RESULTS / "report.html"
 
 def main(arguments: list[str]) -> None:
     """Print every stage's metrics and the paths of the charts."""
-    argparse.ArgumentParser(
+    CommandParser(
         prog="classifier summary",
         description="Print the metrics of the last run and where its charts are.",
     ).parse_args(arguments)

@@ -6,10 +6,12 @@
 import argparse
 import os
 
+from classifier.commands.parser import CommandParser
+
 
 def main(arguments: list[str]) -> None:
     """Parse the options and run the sweep."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier sweep",
         description="Search values for the knobs in sweep.yaml; every trial is an experiment.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

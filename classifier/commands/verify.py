@@ -10,9 +10,9 @@ and probabilities. It prints a line for each file and the latency of each ONNX f
 with status 1 where one fails. Other formats are hashed but not opened.
 """
 
-import argparse
 from pathlib import Path
 
+from classifier.commands.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.inference.golden_originals import Originals, read_originals
 from classifier.inference.golden_reader import read_golden
@@ -23,7 +23,7 @@ from classifier.inference.onnx_runtime import ONNX_FILE, Predictor, load_exporte
 
 def main(arguments: list[str]) -> None:
     """Check every file of an export and print a line for each."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="classifier verify", description="Replay the golden images of an export here."
     )
     parser.add_argument("folder", type=Path, help="folder of the model or of an export")

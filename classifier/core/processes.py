@@ -1,6 +1,7 @@
 """Run a program: exit status, one sentence instead of a traceback, a clean end on SIGTERM."""
 
 import os
+import select
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import NoReturn
 from classifier.core.errors import UserError, describe_os_error
 from classifier.core.parent_watch import when_orphaned
 
+_OUTPUT = 1  # the descriptor of standard output
 _AGAIN = 3.0  # seconds until a program that goes on after SIGTERM is interrupted again
 _STOPPED = "error: stopped by SIGTERM; run the same command again."
 _GRACE = 10.0  # seconds that a program has to clean up after DVC has ended
@@ -28,9 +30,12 @@ def run_program(main: Callable[[], None]) -> NoReturn:
     try:
         with _sigterm_raises():
             main()
+        sys.stdout.flush()
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            sys.exit(1)
         sys.exit(f"error: {describe_os_error(error)}")
     except KeyboardInterrupt:
         sys.exit("error: stopped by the keyboard; run the same command again.")
@@ -80,6 +85,17 @@ def _sigterm_raises() -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def _nobody_reads() -> bool:
+    """Return whether the reader of standard output, such as `head`, has ended before us."""
+    poll = select.poll()
+    poll.register(_OUTPUT, 0)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    # Python writes what is left when it ends, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), _OUTPUT)
+    return True
 
 
 def _end_this_process() -> None:

@@ -101,6 +101,11 @@ def read_answers(path: Path, reference: ReferenceValues) -> Values:
     predicted = np.zeros(len(places), np.int64)
     columns: dict[str, list[float]] = {name: [] for name in MEASURES}
     count = 0
+    if not path.is_file():
+        raise UserError(
+            f"there is no file {path}: give what `classifier serve --record` or `classifier "
+            "predict --json` has written."
+        )
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from classifier.core.errors import UserError, describe_os_error
 from classifier.serving.workers.image_worker import Outcome
 
 _log = logging.getLogger(__name__)
@@ -15,10 +16,18 @@ class AnswerRecord:
     """A file to which answers are appended; it is opened for each request, so it may be moved."""
 
     def __init__(self, path: Path) -> None:
-        """Check that the file can be written; raise OSError where it cannot."""
+        """Check that the file can be written; raise UserError where it cannot."""
         self._path = path
         self._works = True
-        self._append("")
+        if path.exists() and not path.is_file():
+            raise UserError(f"--record: {path} is no file to which answers can be appended.")
+        try:
+            self._append("")
+        except OSError as error:
+            raise UserError(
+                f"--record: {describe_os_error(error)}: name a file in a folder that is there and "
+                "that this user may write to."
+            ) from None
 
     def write(self, outcomes: Iterable[Outcome], version: str) -> None:
         """Append a line for each image that was answered.

@@ -12,7 +12,7 @@ from typing import cast
 
 import uvicorn
 
-from classifier.core.errors import UserError
+from classifier.core.errors import UserError, describe_os_error
 from classifier.serving.app import build_app
 from classifier.serving.connections import GuardedConnection, connection_class
 from classifier.serving.request_log import RequestLog
@@ -127,6 +127,10 @@ def read_key(path: Path) -> str:
         key = path.read_text("utf-8").strip()
     except UnicodeDecodeError:
         key = ""
+    except OSError as error:
+        raise UserError(
+            f"--api-key-file: {describe_os_error(error)}: name a file that holds the key."
+        ) from None
     if len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key:
         raise UserError(
             f"{path} holds no API key: write at least 16 letters and digits, such as "

@@ -43,6 +43,12 @@ def test_help_of_every_command_shows_its_usage_and_runs_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_unknown_option_of_every_command_is_one_sentence(name: str) -> None:
+    with pytest.raises(UserError, match=f"`classifier {name} --help` describes the options"):
+        main([name, "--wrong"])
+
+
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])

@@ -35,6 +35,27 @@ def test_os_error_becomes_the_systems_words_and_the_file(tmp_path: Path) -> None
     assert caught.value.code == f"error: No such file or directory: {missing}"
 
 
+def test_end_of_the_reader_of_a_pipe_needs_no_sentence() -> None:
+    program = "from classifier.core.processes import run_program\n"
+    program += "run_program(lambda: [print('a long line' * 10) for _ in range(10_000)])"
+    printing = [sys.executable, "-c", program]
+    with subprocess.Popen(printing, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_broken_connection_is_told() -> None:
+    def main() -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(SystemExit, match="Broken pipe"):
+        run_program(main)
+
+
 def test_ctrl_c_becomes_one_sentence() -> None:
     def main() -> None:
         raise KeyboardInterrupt

@@ -183,6 +183,11 @@ def test_damaged_reference_is_a_sentence(models: Path, tmp_path: Path, content: 
         main([str(tmp_path / "answers.jsonl"), "--models", str(models)])
 
 
+def test_missing_answers_are_a_sentence(models: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no file .+answers\.jsonl: give what"):
+        main([str(tmp_path / "answers.jsonl"), "--models", str(models)])
+
+
 def test_export_of_an_earlier_version_is_a_sentence(tmp_path: Path) -> None:
     models = write_models(tmp_path / "models")
     with pytest.raises(UserError, match=r"has no reference\.json: run the export stage again"):

@@ -1,6 +1,7 @@
 """What the server keeps of its answers."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from builders.colours import image_of, write_models
 from builders.serving import running, served
 
+from classifier.core.errors import UserError
 from classifier.serving.answer_record import AnswerRecord
 from classifier.serving.service import Service
 from classifier.serving.workers.image_worker import Outcome
@@ -58,5 +60,13 @@ def test_record_that_cannot_be_written_is_logged_once_and_taken_up_again(
 
 
 def test_folder_that_is_missing_is_told_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UserError, match=r"--record: No such file or directory: .+ name a file in"):
         AnswerRecord(tmp_path / "missing/answers.jsonl")
+
+
+def test_pipe_that_nobody_may_read_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "answers")
+    with pytest.raises(
+        UserError, match=r"--record: .+ is no file to which answers can be appended"
+    ):
+        AnswerRecord(tmp_path / "answers")
