@@ -72,7 +72,7 @@ def export_formats(
 
     Raises:
         UserError: where one differs by more than `export.max_logit_difference`, or needs an extra
-            that is not installed.
+            that is not installed, or ONNX cannot hold the model.
     """
     exported: list[Exported] = []
     left_out: list[LeftOut] = []
@@ -82,10 +82,14 @@ def export_formats(
         except UserError:
             raise
         except Exception as error:  # exporters raise errors of their own kinds
+            said = (str(error).strip() or "no reason given").splitlines()[0]
+            reason = f"{type(error).__name__}: {said}"
             if form.name == ONNX.name:
-                raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            left_out.append(LeftOut(form.name, form.file, f"{type(error).__name__}: {reason}"))
+                raise UserError(
+                    f"{form.file} cannot be written ({reason}), and predict and serve need it: "
+                    "choose another backbone.name. The trained model stays in models/."
+                ) from error
+            left_out.append(LeftOut(form.name, form.file, reason))
             print(left_out[-1], flush=True)
             continue
         one = reference.compare(form.name, form.file, content, form.load(content), outside_above)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from classifier.core.cache import cache_folder, digest_tensors, read_checked, write_checked
 from classifier.core.code import code_digest
 from classifier.core.versions import installed_versions
-from classifier.data.stored_images import Images
+from classifier.data.stored_images import Images, StoredImages, digest_images
 from classifier.models.devices import device_name
 from classifier.models.folding import fold_batch_norm
 from classifier.models.network import Classifier
@@ -50,7 +50,8 @@ class FeatureExtractor:
         images: uint8 `(N, S, S, 3)`. From the cache folder where they are there and whole; a file
         there holds those of all images of a data set through a view, as far as they were computed.
         """
-        digest = _digest_images(images)
+        # The order counts too: what a random view shows of an image depends on its row.
+        digest = images.digest if isinstance(images, StoredImages) else digest_images(images)
         return [self._features(images, rows, view, digest) for view in views]
 
     def _features(self, images: Images, rows: np.ndarray, view: View, digest: str) -> np.ndarray:
@@ -128,11 +129,3 @@ def _read_features(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None
         return np.zeros(size, bool), None
     buffer = io.BytesIO(stored)
     return np.load(buffer), np.load(buffer)
-
-
-def _digest_images(images: Images) -> str:
-    # The order counts too: what a random view shows of an image depends on its row.
-    digest = hashlib.sha256(f"{images.shape}".encode())
-    for start in range(0, len(images), 256):
-        digest.update(np.ascontiguousarray(images[start : start + 256]).data)
-    return digest.hexdigest()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from classifier.core.errors import UserError
 from classifier.core.shards import shard_names, shard_of, shards_of
-from classifier.data.stored_images import StoredImages, open_images
+from classifier.data.stored_images import StoredImages, digest_images, open_images
 
 PATHS = [f"cat/{row:03d}.png" for row in range(40)]
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
@@ -36,6 +36,11 @@ def test_shard_of_a_path_stays_the_same_for_ever() -> None:
     assert shard_names(64, ".zip")[::63] == ["images-00.zip", "images-63.zip"]
     assert shard_names(10, ".zip")[-1] == "images-9.zip"
     assert shard_names(1, ".npy") == ["images-0.npy"]
+
+
+def test_digest_is_that_of_the_pixels_in_their_order(stored: list[StoredImages]) -> None:
+    assert {images.digest for images in stored} == {digest_images(IMAGES)}
+    assert digest_images(IMAGES[::-1]) != digest_images(IMAGES)
 
 
 @given(ROWS)

@@ -253,10 +253,13 @@ def test_format_that_cannot_hold_the_model_is_left_out_with_its_reason(
     assert not (folder / "models/export/model.torchscript.pt").exists()
 
 
-def test_onnx_is_never_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_that_onnx_cannot_hold_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = make_project(tmp_path)
     monkeypatch.setattr(export_model, "chosen_formats", lambda names: [ONNX._replace(write=refuse)])
-    with pytest.raises(TypeError, match="cannot be traced"):
+    sentence = r"model\.onnx cannot be written \(TypeError: .+ traced\).+ choose another backbone"
+    with pytest.raises(UserError, match=sentence):
         run_in(folder, monkeypatch)
 
 
