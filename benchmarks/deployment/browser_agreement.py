@@ -1,6 +1,6 @@
 """Compare the page of `classifier export-page` with Python, in headless Chromium.
 
-python benchmarks/deployment/browser_agreement.py PROJECT [--package onnxruntime-web-1.30.0.tgz]
+python benchmarks/deployment/browser_agreement.py PROJECT [--int8]
 
 PROJECT is a folder in which the pipeline has run. Its test images go through both: as PNG files of
 the stored pixels and, where `download.url` is a folder, as the original files; besides, the golden
@@ -105,14 +105,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("project", type=Path)
     parser.add_argument("--package", type=Path)
+    parser.add_argument("--int8", action="store_true", help="the eight-bit file")
     options = parser.parse_args()
-    model = load_model(options.project / "models", threads=1)
+    model = load_model(options.project / "models", int8=options.int8, threads=1)
     print("| files | images | same answer | same pixels | mean | largest | probability | ms |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "page")
         runtime = runtime_files(options.package)
-        write_page(folder, options.project / "models", runtime, int8=False)
+        write_page(folder, options.project / "models", runtime, int8=options.int8)
         handler = partial(Quiet, directory=str(folder))
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as tool:
             threading.Thread(target=server.serve_forever, daemon=True).start()
