@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Any
 
-from classifier.commands.parser import CommandParser
+from classifier.commands.shared.parser import CommandParser
 from classifier.core.config import Params, load_section, read_params, validate_section
 from classifier.core.errors import UserError
 from classifier.evaluation.params import EvaluateParams, TtaParams

@@ -11,7 +11,7 @@ exit status is 0 whatever is found.
 
 from pathlib import Path
 
-from classifier.commands.parser import CommandParser
+from classifier.commands.shared.parser import CommandParser
 from classifier.core.text import escape_name
 
 

@@ -10,7 +10,7 @@ taken from the npm package onnxruntime-web, which npm fetches unless --runtime n
 import shlex
 from pathlib import Path
 
-from classifier.commands.parser import CommandParser
+from classifier.commands.shared.parser import CommandParser
 from classifier.static_page.web_runtime import PACKAGE, VERSION, runtime_files
 from classifier.static_page.write_page import write_page
 

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from classifier.commands.parser import CommandParser
+from classifier.commands.shared.parser import CommandParser
 
 DATA, MODELS, GALLERY = Path("data/split"), Path("models"), Path("results/gallery.png")
 

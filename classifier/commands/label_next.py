@@ -5,12 +5,12 @@
 
 from pathlib import Path
 
-from classifier.commands.parser import CommandParser
 from classifier.commands.shared.label_studio_options import (
     add_label_studio_options,
     write_label_studio,
 )
 from classifier.commands.shared.options import positive
+from classifier.commands.shared.parser import CommandParser
 
 MODELS, RESULTS = Path("models"), Path("results")
 

@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classifier.commands.parser import CommandParser
+from classifier.commands.shared.parser import CommandParser
 
 if TYPE_CHECKING:
     from classifier.training.lr_finder import Suggestion

@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-from classifier.commands.parser import CommandParser
+from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.core.processes import run_program
 
@@ -53,6 +53,10 @@ def run() -> NoReturn:
 
 def main(arguments: list[str]) -> None:
     """Run the command that `arguments` begin with; raise UserError where there is none such."""
+    if not arguments:
+        raise UserError("name a command: `classifier --help` lists all.")
+    if arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"):
+        raise UserError(f"there is no option {arguments[0]} before a command: `classifier --help`.")
     options = _parser().parse_args(arguments)
     name: str = options.command
     if name not in COMMANDS:

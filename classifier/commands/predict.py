@@ -11,15 +11,14 @@ in one line how many images were used, and which files were not.
 import argparse
 import csv
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from classifier.commands.parser import CommandParser
 from classifier.commands.shared.model_options import add_model_options, open_model, settle_runtime
 from classifier.commands.shared.options import positive
+from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.core.text import escape_name
 from classifier.inference.answer import Answer
@@ -45,13 +44,9 @@ def main(arguments: list[str]) -> None:
     settle_runtime(options, search.count)
     model = open_model(options)
     outcomes = _with_bar(classify_all(model, read_images(search), count=search.count), search.count)
-    try:
-        drawn, used, failed = _write_all(outcomes, _writer(model, options), options)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader, such as `head`, has ended; Python must not flush the remaining output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    drawn, used, failed = _write_all(outcomes, _writer(model, options), options)
+    # Nothing is said about images whose answers did not arrive.
+    print(end="", flush=True)
     if search.several:
         print(describe_search(search, used, failed), file=sys.stderr)
     if options.plot is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from classifier.commands.parser import CommandParser
+from classifier.commands.shared.parser import CommandParser
 from classifier.core.config import ParamsLoader, parse_params, read_params
 from classifier.core.errors import UserError
 from classifier.core.files import write_bytes

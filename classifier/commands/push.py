@@ -21,7 +21,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc_data.hashfile.hash_info import HashInfo
 
-from classifier.commands.parser import CommandParser
+from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
 
 _CONFIG = ".dvc/config"

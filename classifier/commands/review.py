@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classifier.commands.parser import CommandParser
-from classifier.commands.shared.options import needs_extra, positive
+from classifier.commands.shared.options import needs_extra, positive, whole
+from classifier.commands.shared.parser import CommandParser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--port",
-        type=int,
+        type=whole(0, 65535),
         default=8001,
         help="the port to listen on; 0 for a free one (default: %(default)s)",
     )

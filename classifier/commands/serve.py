@@ -9,9 +9,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from classifier.commands.parser import CommandParser
 from classifier.commands.shared.model_options import add_model_options, open_model, settle_runtime
-from classifier.commands.shared.options import needs_extra
+from classifier.commands.shared.options import needs_extra, whole
+from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.core.processes import worker_count
 from classifier.processing.formats import FORMATS
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--port",
-        type=_whole(0, 65535),
+        type=whole(0, 65535),
         default=8000,
         help="the port to listen on; 0 for a free one (default: %(default)s)",
     )
@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--processes",
-        type=_whole(0, 256),
+        type=whole(0, 256),
         default=worker_count(),
         metavar="N",
         help="processes that decode images and run the model; 0 for threads of one process, which "
@@ -170,23 +170,11 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     for name, (low, high, default, text) in numbers.items():
         limits.add_argument(
             name,
-            type=_whole(low, high),
+            type=whole(low, high),
             default=default,
             metavar="N",
             help=f"{text} (default: %(default)s)",
         )
-
-
-def _whole(low: int, high: int):
-    """Return the type of an option: a whole number from `low` to `high`."""
-
-    def read(text: str) -> int:
-        value = int(text) if text.lstrip("-").isdecimal() and text.isascii() else None
-        if value is None or not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is no whole number from {low:,} to {high:,}")
-        return value
-
-    return read
 
 
 def _hosts(text: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@
 import json
 from pathlib import Path
 
-from classifier.commands.parser import CommandParser
+from classifier.commands.shared.parser import CommandParser
 from classifier.core.config import STAGES
 
 RESULTS = Path("results")

@@ -6,7 +6,7 @@
 import argparse
 import os
 
-from classifier.commands.parser import CommandParser
+from classifier.commands.shared.parser import CommandParser
 
 
 def main(arguments: list[str]) -> None:

@@ -12,7 +12,7 @@ with status 1 where one fails. Other formats are hashed but not opened.
 
 from pathlib import Path
 
-from classifier.commands.parser import CommandParser
+from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.inference.golden_originals import Originals, read_originals
 from classifier.inference.golden_reader import read_golden

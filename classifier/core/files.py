@@ -6,7 +6,8 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,12 @@ def replacing(path: Path) -> Iterator[Path]:
     What killed processes of this machine left of the same file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    ours = f".{path.name}.{socket.gethostname()}-"
+    ours = f".{path.name}.{_machine()}-"
     for left in path.parent.glob(f"{glob.escape(ours)}*.tmp"):
-        if not _is_running(left.name.removeprefix(ours).removesuffix(".tmp")):
-            left.unlink(missing_ok=True)
+        process = left.name.removeprefix(ours).removesuffix(".tmp")
+        if process.isdecimal() and not _is_running(int(process)):
+            with suppress(OSError):  # it may belong to another user
+                left.unlink()
     temporary = path.with_name(f"{ours}{os.getpid()}.tmp")
     try:
         yield temporary
@@ -35,10 +38,18 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _is_running(process: str) -> bool:
+@cache
+def _machine() -> str:
+    """Return a short name of what gives process ids their meaning: a machine, or a container."""
+    namespace = Path("/proc/self/ns/pid")
+    number = namespace.stat().st_ino if namespace.exists() else 0
+    return hashlib.sha256(f"{socket.gethostname()} {number}".encode()).hexdigest()[:8]
+
+
+def _is_running(process: int) -> bool:
     try:
-        os.kill(int(process), 0)
-    except (ValueError, OverflowError, ProcessLookupError):
+        os.kill(process, 0)
+    except (OverflowError, ProcessLookupError):
         return False
     except PermissionError:  # another user's
         return True

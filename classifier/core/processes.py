@@ -30,12 +30,12 @@ def run_program(main: Callable[[], None]) -> NoReturn:
     try:
         with _sigterm_raises():
             main()
-        sys.stdout.flush()
+        print(end="", flush=True)
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
-            sys.exit(1)
+            sys.exit(128 + signal.SIGPIPE)
         sys.exit(f"error: {describe_os_error(error)}")
     except KeyboardInterrupt:
         sys.exit("error: stopped by the keyboard; run the same command again.")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.onnx.errors import OnnxExporterError
 
 from classifier.core.errors import UserError
 from classifier.core.files import json_bytes, write_csv, write_json
@@ -79,16 +80,18 @@ def export_formats(
     for form in chosen_formats(params.formats):
         try:
             content = form.write(reference.network, reference.bundle.spec.input_size)
-        except UserError:
+        except (UserError, OSError, MemoryError):
             raise
         except Exception as error:  # exporters raise errors of their own kinds
             said = (str(error).strip() or "no reason given").splitlines()[0]
             reason = f"{type(error).__name__}: {said}"
-            if form.name == ONNX.name:
+            if form.name == ONNX.name and isinstance(error, OnnxExporterError):
                 raise UserError(
                     f"{form.file} cannot be written ({reason}), and predict and serve need it: "
                     "choose another backbone.name. The trained model stays in models/."
                 ) from error
+            if form.name == ONNX.name:
+                raise
             left_out.append(LeftOut(form.name, form.file, reason))
             print(left_out[-1], flush=True)
             continue

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from classifier.core.errors import UserError
+from classifier.core.errors import UserError, describe_os_error
 from classifier.inference.manifest import (
     export_folder,
     parse_json,
@@ -101,12 +101,14 @@ def read_answers(path: Path, reference: ReferenceValues) -> Values:
     predicted = np.zeros(len(places), np.int64)
     columns: dict[str, list[float]] = {name: [] for name in MEASURES}
     count = 0
-    if not path.is_file():
+    try:
+        opened = path.open("rb")
+    except OSError as error:
         raise UserError(
-            f"there is no file {path}: give what `classifier serve --record` or `classifier "
+            f"{describe_os_error(error)}: give what `classifier serve --record` or `classifier "
             "predict --json` has written."
-        )
-    with path.open("rb") as lines:
+        ) from None
+    with opened as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 answer = parse_json(line)

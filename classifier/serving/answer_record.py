@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +20,6 @@ class AnswerRecord:
         """Check that the file can be written; raise UserError where it cannot."""
         self._path = path
         self._works = True
-        if path.exists() and not path.is_file():
-            raise UserError(f"--record: {path} is no file to which answers can be appended.")
         try:
             self._append("")
         except OSError as error:
@@ -49,8 +48,13 @@ class AnswerRecord:
             self._works = False
 
     def _append(self, text: str) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
+        with open(self._path, "a", encoding="utf-8", opener=_without_waiting) as file:
             file.write(text)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a pipe that nobody reads with an error, instead of waiting for a reader."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def _without_probabilities(outcome: Outcome) -> dict[str, object]:

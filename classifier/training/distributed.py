@@ -135,8 +135,8 @@ def end_rank() -> NoReturn:
     The interpreter's own end aborts it now and then: threads of gloo may hold tensors after the
     process group is destroyed, see https://github.com/pytorch/pytorch/pull/179291.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    print(end="", flush=True)
+    print(end="", file=sys.stderr, flush=True)
     os._exit(0)
 
 

@@ -43,6 +43,14 @@ def test_help_of_every_command_shows_its_usage_and_runs_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"), [([], "name a command"), (["--wrong"], "there is no option --wrong")]
+)
+def test_what_is_missing_before_a_command_is_told(arguments: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        main(arguments)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_unknown_option_of_every_command_is_one_sentence(name: str) -> None:
     with pytest.raises(UserError, match=f"`classifier {name} --help` describes the options"):

@@ -45,7 +45,15 @@ def test_end_of_the_reader_of_a_pipe_needs_no_sentence() -> None:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-    assert process.returncode == 1
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
+def test_program_whose_output_is_closed_succeeds() -> None:
+    program = "from classifier.core.processes import run_program\nrun_program(lambda: print('a'))"
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -c "$0" >&-', program], check=False, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_broken_connection_is_told() -> None:

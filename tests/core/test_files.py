@@ -54,6 +54,18 @@ with replacing(Path(sys.argv[1])) as temporary:
     assert {file.name for file in tmp_path.iterdir()} == {"a[1].csv", "a.csv"}
 
 
+def test_what_is_no_leftover_of_this_machine_stays(tmp_path: Path) -> None:
+    with replacing(tmp_path / "file") as temporary:
+        temporary.write_bytes(b"new")
+    ours = temporary.name.removesuffix(f"{os.getpid()}.tmp")
+    names = [f"{ours}1-999999999.tmp", f"{ours}backup of mine.tmp", ".file.0a1b2c3d-999999999.tmp"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"theirs")
+    (tmp_path / f"{ours}999999999.tmp").mkdir()  # which nobody can unlink
+    write_bytes(tmp_path / "file", b"newer")
+    assert all((tmp_path / name).read_bytes() == b"theirs" for name in names)
+
+
 def test_what_a_running_process_is_writing_stays(tmp_path: Path) -> None:
     with replacing(tmp_path / "file") as temporary:
         temporary.write_bytes(b"new")

@@ -184,7 +184,7 @@ def test_damaged_reference_is_a_sentence(models: Path, tmp_path: Path, content: 
 
 
 def test_missing_answers_are_a_sentence(models: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"there is no file .+answers\.jsonl: give what"):
+    with pytest.raises(UserError, match=r"No such file or directory: .+answers\.jsonl: give what"):
         main([str(tmp_path / "answers.jsonl"), "--models", str(models)])
 
 

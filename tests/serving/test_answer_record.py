@@ -66,7 +66,13 @@ def test_folder_that_is_missing_is_told_at_the_start(tmp_path: Path) -> None:
 
 def test_pipe_that_nobody_may_read_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "answers")
-    with pytest.raises(
-        UserError, match=r"--record: .+ is no file to which answers can be appended"
-    ):
+    with pytest.raises(UserError, match=r"--record: No such device or address: .+ name a file"):
         AnswerRecord(tmp_path / "answers")
+
+
+def test_pipe_with_a_reader_is_written_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "answers")
+    reader = os.open(tmp_path / "answers", os.O_RDONLY | os.O_NONBLOCK)
+    AnswerRecord(tmp_path / "answers").write([ANSWER], "v")
+    assert json.loads(os.read(reader, 65_536))["model"] == "v"
+    os.close(reader)

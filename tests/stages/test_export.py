@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from builders.tiny import CLASSES, contents, tiny_bundle, write_project
+from torch.onnx.errors import OnnxExporterError
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
@@ -257,9 +258,31 @@ def test_network_that_onnx_cannot_hold_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_project(tmp_path)
-    monkeypatch.setattr(export_model, "chosen_formats", lambda names: [ONNX._replace(write=refuse)])
-    sentence = r"model\.onnx cannot be written \(TypeError: .+ traced\).+ choose another backbone"
+
+    def fail(*_: object) -> bytes:
+        raise OnnxExporterError("this network cannot be traced\nmore")
+
+    monkeypatch.setattr(export_model, "chosen_formats", lambda names: [ONNX._replace(write=fail)])
+    sentence = (
+        r"model\.onnx cannot be written \(OnnxExporterError: .+ traced\).+ choose another backbone"
+    )
     with pytest.raises(UserError, match=sentence):
+        run_in(folder, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(28, "No space left on device"), TypeError()]
+)
+def test_what_is_no_fault_of_the_network_is_not_blamed_on_it(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_project(tmp_path)
+
+    def fail(*_: object) -> bytes:
+        raise error
+
+    monkeypatch.setattr(export_model, "chosen_formats", lambda names: [ONNX._replace(write=fail)])
+    with pytest.raises(type(error)):
         run_in(folder, monkeypatch)
 
 

@@ -1,7 +1,7 @@
 """What several commands share: types of options, and the sentence about a missing extra."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from classifier.core.errors import UserError
@@ -13,6 +13,18 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not at least 1")
     return value
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return the type of an option: a whole number from `low` to `high`."""
+
+    def read(text: str) -> int:
+        value = int(text) if text.lstrip("-").isdecimal() and text.isascii() else None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {low:,} to {high:,}")
+        return value
+
+    return read
 
 
 @contextmanager
