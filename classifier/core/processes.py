@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from classifier.core.errors import UserError, describe_os_error
+from classifier.core.errors import StoppedError, UserError, describe_os_error
 from classifier.core.parent_watch import when_orphaned
 
 _OUTPUT = 1  # the descriptor of standard output
@@ -72,10 +72,10 @@ def _sigterm_raises() -> Iterator[None]:
     before = [signal.signal(number, stop) for number in numbers]
     try:
         yield
-    except UserError:
+    except StoppedError:
         raise
     except Exception:
-        # A library may catch SystemExit in the middle of an import and raise an error of its own.
+        # A library may catch SystemExit, such as in an import, and raise an error of its own.
         if has_come:
             sys.exit(_STOPPED)
         raise

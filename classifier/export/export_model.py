@@ -83,8 +83,9 @@ def export_formats(
         except (UserError, OSError, MemoryError):
             raise
         except Exception as error:  # exporters raise errors of their own kinds
-            said = (str(error).strip() or "no reason given").splitlines()[0]
-            reason = f"{type(error).__name__}: {said}"
+            cause = error.__cause__ or error  # PyTorch's exporter wraps what it met
+            said = (str(cause).strip() or "no reason given").splitlines()[0]
+            reason = f"{type(cause).__name__}: {said}"
             if form.name == ONNX.name and isinstance(error, OnnxExporterError):
                 raise UserError(
                     f"{form.file} cannot be written ({reason}), and predict and serve need it: "

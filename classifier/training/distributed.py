@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from classifier.core.errors import UserError
+from classifier.core.errors import StoppedError, UserError
 from classifier.core.parent_watch import when_orphaned
 
 Value = TypeVar("Value")
@@ -77,7 +77,7 @@ def launch(module: str, count: int) -> None:
 
     Raises:
         SystemExit: One of them failed, and has said why.
-        UserError: This process was asked to stop, and has stopped them.
+        StoppedError: This process was asked to stop, and has stopped them.
     """
     # Imported here, since most runs have one process.
     from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: PLC0415
@@ -101,7 +101,7 @@ def launch(module: str, count: int) -> None:
     except ChildFailedError:
         raise SystemExit(1) from None
     except SignalException:
-        raise UserError("Stopped; run the same command again to go on.") from None
+        raise StoppedError("Stopped; run the same command again to go on.") from None
 
 
 @contextmanager

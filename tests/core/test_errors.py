@@ -85,6 +85,17 @@ def test_sigterm_becomes_one_sentence_and_files_are_cleaned_up(tmp_path: Path) -
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_sigterm_that_a_library_has_made_an_error_of_its_own_is_told_as_sigterm() -> None:
+    def main() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except SystemExit as error:
+            raise UserError("the network cannot be exported") from error
+
+    with pytest.raises(SystemExit, match="stopped by SIGTERM; run the same command again"):
+        run_program(main)
+
+
 class _Collected:
     def __del__(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
