@@ -84,18 +84,20 @@ def export_formats(
             raise
         except Exception as error:  # exporters raise errors of their own kinds
             cause = error.__cause__ or error  # PyTorch's exporter wraps what it met
+            if isinstance(cause, OSError | MemoryError):
+                raise cause from None
             said = (str(cause).strip() or "no reason given").splitlines()[0]
             reason = f"{type(cause).__name__}: {said}"
-            if form.name == ONNX.name and isinstance(error, OnnxExporterError):
+            if form.name != ONNX.name:
+                left_out.append(LeftOut(form.name, form.file, reason))
+                print(left_out[-1], flush=True)
+                continue
+            if isinstance(error, OnnxExporterError):
                 raise UserError(
                     f"{form.file} cannot be written ({reason}), and predict and serve need it: "
                     "choose another backbone.name. The trained model stays in models/."
                 ) from error
-            if form.name == ONNX.name:
-                raise
-            left_out.append(LeftOut(form.name, form.file, reason))
-            print(left_out[-1], flush=True)
-            continue
+            raise
         one = reference.compare(form.name, form.file, content, form.load(content), outside_above)
         print(one, flush=True)
         check_agreement(one, params.max_logit_difference, reference.spread)

@@ -268,19 +268,29 @@ def test_network_that_onnx_cannot_hold_is_told(
         run_in(folder, monkeypatch)
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError(), OSError(28, "No space left on device"), TypeError()]
-)
-def test_what_is_no_fault_of_the_network_is_not_blamed_on_it(
-    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_wrapped", [False, True])
+@pytest.mark.parametrize("error", [MemoryError(), OSError(28, "No space left on device")])
+def test_lack_of_memory_or_disk_is_not_blamed_on_the_network(
+    error: Exception, is_wrapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_project(tmp_path)
 
     def fail(*_: object) -> bytes:
+        if is_wrapped:
+            raise OnnxExporterError("Step 1 of 3") from error
         raise error
 
     monkeypatch.setattr(export_model, "chosen_formats", lambda names: [ONNX._replace(write=fail)])
     with pytest.raises(type(error)):
+        run_in(folder, monkeypatch)
+
+
+def test_error_that_is_not_the_exporters_keeps_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_project(tmp_path)
+    monkeypatch.setattr(export_model, "chosen_formats", lambda names: [ONNX._replace(write=refuse)])
+    with pytest.raises(TypeError, match="cannot be traced"):
         run_in(folder, monkeypatch)
 
 
