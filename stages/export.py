@@ -13,6 +13,7 @@ from classifier.core.timing import write_timing
 from classifier.export.export_model import export_model
 from classifier.export.params import ExportParams
 from classifier.export.reference import Reference
+from classifier.export.similar_images import choose_similar
 from classifier.models.devices import make_deterministic
 from classifier.models.outside import OUTSIDE_FILE, load_outside
 from classifier.models.prediction import load_trained
@@ -27,7 +28,8 @@ def main() -> None:
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA)
     score = load_outside(MODELS / OUTSIDE_FILE)
-    reference = Reference(bundle, dataset, params.batch_size, score)
+    similar = choose_similar(bundle, dataset, params.similar_images, params.batch_size)
+    reference = Reference(bundle, dataset, params.batch_size, score, similar)
     latencies = export_model(reference, params, MODELS, RESULTS)
     write_timing("export", started, **latencies)
 

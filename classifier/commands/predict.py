@@ -106,6 +106,7 @@ def _json_line(name: str, answer: Answer, image: DecodedImage, top_k: int) -> st
             {"label": one.label, "index": one.index, "probability": _rounded(one.probability)}
             for one in answer.top(top_k)
         ],
+        "similar": [one._asdict() for one in answer.similar],
         **image_measures(image.pixels, image.width, image.height),
     }
     text = json.dumps(content, ensure_ascii=False)

@@ -36,7 +36,7 @@ def load_executorch(content: bytes) -> Predictor:
     def predict(images: np.ndarray) -> Outputs:
         answers = [method.execute((torch.from_numpy(one[None]),)) for one in images]
         parts = zip(*answers, strict=True)
-        return Outputs(*(np.concatenate([part.numpy() for part in of]) for of in parts))
+        return Outputs.of(np.concatenate([part.numpy() for part in of]) for of in parts)
 
     return predict
 

@@ -26,7 +26,6 @@ from classifier.inference.latency import measure_in_turn, seconds_in_turn
 from classifier.inference.measures import REFERENCE
 from classifier.inference.onnx_runtime import INT8_FILE
 from classifier.inference.torch_runtime import eager
-from classifier.models.outside import with_outside
 
 
 def export_model(
@@ -56,6 +55,10 @@ def export_model(
     golden_rows = reference.dataset.rows("test")[choose_golden(reference.expected.logits)]
     golden = reference.dataset.images[golden_rows]
     others = travelling.files | {REFERENCE: json_bytes(reference_content(reference))}
+    similar = reference.similar
+    if similar is not None:
+        others |= similar.files
+        travelling = travelling._replace(similar=len(similar.directions))
     travelling = travelling._replace(files=others)
     write_export_folder(models / "export", reference.bundle.spec, exported, golden, travelling)
     write_csv(results / "formats.csv", formats_table(exported, left_out))
@@ -126,7 +129,7 @@ def measure_latencies(
     reference: Reference, exported: list[Exported], images: np.ndarray
 ) -> dict[str, float]:
     """Print and return the latency and throughput of PyTorch and of every file, in turn."""
-    predictors = {"pytorch": eager(with_outside(reference.bundle.model, reference.score))}
+    predictors = {"pytorch": eager(reference.with_scores(reference.bundle.model))}
     predictors |= {one.name: one.predict for one in exported}
     speeds = measure_in_turn(predictors, images)
     for name, speed in speeds.items():

@@ -32,11 +32,19 @@ _FORMATS = {".json": "JSON", ".npy": "NumPy array", ".png": "PNG image", ".jpg":
 
 
 class Travelling(NamedTuple):
-    """Files that decide an answer besides the network, by name, and what is in them."""
+    """What travels with the network.
+
+    Attributes:
+        files: by name.
+        decision: content of one of them.
+        policy: content of another.
+        similar: number of training images among it.
+    """
 
     files: dict[str, bytes]
     decision: Decision
     policy: TtaPolicy
+    similar: int = 0
 
 
 def read_travelling(models: Path) -> Travelling:
@@ -88,7 +96,7 @@ def write_export_folder(
     }
     (onnx,) = (one for one in exported if one.name == ONNX.name)
     others |= write_originals(golden, spec, inputs, onnx.predict)
-    entries = {one.file: _entry(one, spec) for one in exported}
+    entries = {one.file: _entry(one, spec, travelling.similar) for one in exported}
     entries |= {
         file: describe(content, _FORMATS[Path(file).suffix]) for file, content in others.items()
     }
@@ -116,14 +124,15 @@ def _golden_inputs(stored: np.ndarray, spec: BundleSpec, travelling: Travelling)
     )
 
 
-def _entry(one: Exported, spec: BundleSpec) -> Entry:
+def _entry(one: Exported, spec: BundleSpec, similar: int) -> Entry:
     scored = not math.isnan(one.agreement.max_outside_difference)
     scores = "; float32 (N), outside scores" if scored else ""
+    alike = f"; float32 (N, {similar}), similarities to training images" if similar else ""
     batch = "1" if one.name == "executorch" else "N"
     return describe(
         one.content,
         one.name,
         takes=f"uint8 ({batch}, {spec.input_size}, {spec.input_size}, 3), RGB",
-        gives=f"float32 ({batch}, {len(spec.classes)}), logits{scores}",
+        gives=f"float32 ({batch}, {len(spec.classes)}), logits{scores}{alike}",
         tolerance=_INT8_TOLERANCE if one.name == INT8_NAME else _TOLERANCE,
     )

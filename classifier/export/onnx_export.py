@@ -6,7 +6,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from classifier.inference.onnx_runtime import INPUT, LOGITS, OUTSIDE
+from classifier.inference.onnx_runtime import INPUT, LOGITS, OUTSIDE, SIMILARITY
 from classifier.models.network import Classifier
 from classifier.models.outside import ScoredClassifier
 
@@ -28,11 +28,11 @@ class Plain(nn.Module):
         self.scorer = model if scored else None
         self.eval()
 
-    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return what the model gives for images uint8 `(N, H, W, 3)`."""
         features = self.model.backbone(self._normalized(images))
         logits = self.model.head(features)
-        return logits if self.scorer is None else (logits, self.scorer.score(features, logits))
+        return logits if self.scorer is None else (logits, *self.scorer.beside(features, logits))
 
     def _normalized(self, images: Tensor) -> Tensor:
         """Return what `Classifier.normalize` does, from whole rows of pixels.
@@ -61,7 +61,7 @@ def _export(model: Network, input_size: int, *, optimize: bool) -> onnx.ModelPro
         Plain(model),
         (example(input_size),),
         input_names=[INPUT],
-        output_names=[LOGITS, OUTSIDE] if isinstance(model, ScoredClassifier) else [LOGITS],
+        output_names=_output_names(model),
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         dynamo=True,
         external_data=False,
@@ -70,6 +70,13 @@ def _export(model: Network, input_size: int, *, optimize: bool) -> onnx.ModelPro
     )
     assert program is not None
     return program.model_proto
+
+
+def _output_names(model: Network) -> list[str]:
+    if not isinstance(model, ScoredClassifier):
+        return [LOGITS]
+    beside = {OUTSIDE: model.has_score, SIMILARITY: model.has_similarity}
+    return [LOGITS, *(name for name, there in beside.items() if there)]
 
 
 def onnx_bytes(proto: onnx.ModelProto) -> bytes:

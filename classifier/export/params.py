@@ -36,6 +36,8 @@ class ExportParams(Params):
     formats: list[FormatName]
     batch_size: int = Field(ge=1)
     max_logit_difference: float = Field(gt=0)
+    # A page of that many thumbnails is as large as a browser shows with ease.
+    similar_images: int = Field(ge=0, le=4000)
     int8: Int8Params
 
     @field_validator("formats")

@@ -28,7 +28,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from classifier.export.onnx_export import onnx_bytes
-from classifier.inference.onnx_runtime import INPUT, LOGITS, OUTSIDE, load_onnx, plain_session
+from classifier.inference.onnx_runtime import INPUT, LOGITS, load_onnx, plain_session
 
 Calibration = Literal["minmax", "percentile", "entropy"]
 _METHODS = {
@@ -103,7 +103,7 @@ def quantize(
     exclude: Collection[str] = (),
     only: Collection[str] = (),
 ) -> bytes:
-    """Return the model in eight bits; the outside score stays in float.
+    """Return the model in eight bits; what it gives beside logits stays in float.
 
     Args:
         model: from `prepare`.
@@ -120,7 +120,7 @@ def quantize(
             activation_qType=QuantType.QUInt8,
             tensors_range=ranges,
             nodes_to_quantize=list(only),
-            nodes_to_exclude=[*exclude, *outside_nodes(model)],
+            nodes_to_exclude=[*exclude, *nodes_beside(model)],
             op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
             extra_options={},
         )
@@ -131,21 +131,19 @@ def quantize(
 
 def layers(model: onnx.ModelProto) -> list[str]:
     """Return the names of the layers with weights that may be quantised, in the graph's order."""
-    apart = outside_nodes(model)
+    apart = nodes_beside(model)
     return [
         node.name for node in model.graph.node if node.op_type in _LAYERS and node.name not in apart
     ]
 
 
-def outside_nodes(model: onnx.ModelProto) -> set[str]:
-    """Return the names of the nodes that the outside score needs and the logits do not.
+def nodes_beside(model: onnx.ModelProto) -> set[str]:
+    """Return the names of the nodes that other outputs need and the logits do not.
 
     They are few and fast; in eight bits, the small difference of two large numbers would be lost.
     """
-    outputs = {output.name for output in model.graph.output}
-    if OUTSIDE not in outputs:
-        return set()
-    return _needed(model, OUTSIDE) - _needed(model, LOGITS)
+    needed = (_needed(model, output.name) for output in model.graph.output)
+    return set[str]().union(*needed) - _needed(model, LOGITS)
 
 
 def _needed(model: onnx.ModelProto, output: str) -> set[str]:

@@ -12,13 +12,15 @@ from classifier.data.dataset import Dataset, Split
 from classifier.export.export_report import Exported
 from classifier.export.formats import measure_agreement
 from classifier.export.onnx_export import Network
+from classifier.export.similar_images import ChosenImages
 from classifier.inference.golden import OUTSIDE_FACTOR
 from classifier.inference.onnx_runtime import Outputs, Predictor
 from classifier.metrics.outside import OutsideScore
 from classifier.models.bundle import Bundle
 from classifier.models.folding import fold_batch_norm
+from classifier.models.network import Classifier
 from classifier.models.network_outputs import network_outputs
-from classifier.models.outside import with_outside
+from classifier.models.outside import with_scores
 from classifier.models.prediction import predict_split
 from classifier.processing.images import center_crop
 
@@ -32,21 +34,28 @@ class Reference:
         dataset: the data set that it belongs to (`load_trained`).
         batch_size: images at once; memory, not results.
         score: the outside score; None without.
+        similar: the training images that travel; None without.
     """
 
     bundle: Bundle
     dataset: Dataset
     batch_size: int
     score: OutsideScore | None = None
+    similar: ChosenImages | None = None
 
     @cached_property
     def network(self) -> Network:
-        """The network that is exported: batch norm folded, outside scores where there are any."""
+        """The network that is exported: batch norm folded, with what it gives beside logits."""
         classifier = deepcopy(self.bundle.model)
         images = torch.from_numpy(self.images(self.dataset.rows("test")[:2]))
         example = classifier.normalize(images.to(classifier.mean.device))
         classifier.backbone = fold_batch_norm(classifier.backbone, example)
-        return with_outside(classifier, self.score)
+        return self.with_scores(classifier)
+
+    def with_scores(self, classifier: Classifier) -> Network:
+        """Return the classifier with what the exported files give beside logits."""
+        directions = None if self.similar is None else self.similar.directions
+        return with_scores(classifier, self.score, directions)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """Return the model input of these rows: uint8 `(n, input_size, input_size, 3)`."""
@@ -59,12 +68,13 @@ class Reference:
         return self.dataset.labels[self.dataset.rows(split)]
 
     def outputs(self, predict: Predictor, split: Split) -> Outputs:
-        """Return what `predict` gives for a split, in batches."""
+        """Return logits and outside scores that `predict` gives for a split, in batches."""
         rows = self.dataset.rows(split)
         batches = np.array_split(rows, -(-len(rows) // self.batch_size))
-        given = [predict(self.images(batch)) for batch in batches]
-        logits = np.concatenate([one.logits for one in given])
-        scores = [one.outside for one in given if one.outside is not None]
+        # Without the similarities: of many images to many others, they would fill the memory.
+        given = [predict(self.images(batch))[:2] for batch in batches]
+        logits = np.concatenate([logits for logits, _ in given])
+        scores = [outside for _, outside in given if outside is not None]
         return Outputs(logits, np.concatenate(scores) if scores else None)
 
     @cached_property

@@ -8,6 +8,7 @@ import numpy as np
 
 from classifier.processing.decision import ALWAYS, Decision
 from classifier.processing.rules import Decided, Reason, decide, in_sets
+from classifier.processing.similar_images import SimilarImage
 from classifier.processing.softmax import UNKNOWN
 
 
@@ -30,12 +31,15 @@ class Answer:
         decision: the rules that say what is answered.
         outside: the outside score: the higher, the less the image looks like those of any class;
             None where the model gives none.
+        similar: training images that are most like it, the most similar first; empty where none
+            travel with the model (`export.similar_images`).
     """
 
     classes: Sequence[str]
     probabilities: np.ndarray
     decision: Decision = ALWAYS
     outside: float | None = None
+    similar: Sequence[SimilarImage] = ()
 
     @cached_property
     def _decided(self) -> Decided:

@@ -14,7 +14,7 @@ import numpy as np
 from classifier.core.errors import UserError
 from classifier.inference.onnx_runtime import Outputs, Predictor
 from classifier.processing.rules import decide, expected_costs, is_outside, largest_cost
-from classifier.processing.softmax import Merge, mean_outside, merge_views
+from classifier.processing.softmax import Merge, mean_of_views, merge_views
 
 if TYPE_CHECKING:
     from classifier.processing.decision import Decision
@@ -92,7 +92,7 @@ class GoldenInputs:
         logits = np.stack([view.logits for view in views])
         return GoldenAnswers(
             merge_views(logits, self.temperature, self.merge),
-            mean_outside([view.outside for view in views]),
+            mean_of_views([view.outside for view in views]),
         )
 
 

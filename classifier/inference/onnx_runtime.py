@@ -1,6 +1,6 @@
 """Run an ONNX file on the CPU. Needs ONNX Runtime and NumPy only."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import onnxruntime
 from classifier.core.errors import UserError
 from classifier.inference.manifest import read_exported
 
-INPUT, LOGITS, OUTSIDE = "images", "logits", "outside"
+INPUT, LOGITS, OUTSIDE, SIMILARITY = "images", "logits", "outside", "similarity"
 ONNX_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 
 
@@ -22,10 +22,20 @@ class Outputs(NamedTuple):
         logits: float32 `(N, classes)`.
         outside: outside scores, float32 `(N,)`: the higher, the less an image looks like those of
             any class. None where the network was exported without (`evaluate.outside_share`).
+        similarity: to each of m training images, float32 `(N, m)`: the cosine of the features.
+            None where the network was exported without (`export.similar_images`).
     """
 
     logits: np.ndarray
     outside: np.ndarray | None = None
+    similarity: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, arrays: Iterable[np.ndarray]) -> "Outputs":
+        """Return the outputs of a network that names none, in their order, logits first."""
+        logits, *others = arrays
+        names = {1: OUTSIDE, 2: SIMILARITY}
+        return cls(logits, **{names[other.ndim]: other for other in others})
 
 
 # Images uint8 `(N, input_size, input_size, 3)` → what the network gives for them.
@@ -41,8 +51,7 @@ def load_onnx(content: bytes, threads: int = 0) -> Predictor:
     with _as_sentence():
         session = _session(content, threads, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
     names = [output.name for output in session.get_outputs()]
-    if not {LOGITS} <= {*names} <= {LOGITS, OUTSIDE}:
-        raise UserError(f"its outputs are {', '.join(names)} instead of {LOGITS} and {OUTSIDE}.")
+    check_outputs(names)
 
     def predict(images: np.ndarray) -> Outputs:
         with _as_sentence():
@@ -50,6 +59,13 @@ def load_onnx(content: bytes, threads: int = 0) -> Predictor:
         return Outputs(**dict(zip(names, map(np.asarray, given), strict=True)))
 
     return predict
+
+
+def check_outputs(names: Sequence[str]) -> None:
+    """Raise UserError where the outputs are not those of an exported network."""
+    if not {LOGITS} <= {*names} <= {*Outputs._fields}:
+        expected = f"{LOGITS}, and at most {OUTSIDE} and {SIMILARITY}"
+        raise UserError(f"its outputs are {', '.join(names)} instead of {expected}.")
 
 
 def load_exported(folder: Path, file: str, threads: int = 0) -> Predictor:

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 from classifier.core.errors import UserError
-from classifier.inference.onnx_runtime import INPUT, LOGITS, OUTSIDE, Outputs, Predictor
+from classifier.inference.onnx_runtime import INPUT, Outputs, Predictor, check_outputs
 
 
 def load_openvino(content: bytes, threads: int = 0) -> Predictor:
@@ -41,13 +41,13 @@ def load_openvino(content: bytes, threads: int = 0) -> Predictor:
     # Two threads that hand over its first array at once wait for each other for ever.
     openvino.Tensor(np.zeros(1, np.uint8))
     own = threading.local()
-    scored = len(compiled.outputs) > 1
+    names = [output.any_name for output in compiled.outputs]
+    check_outputs(names)
 
     def predict(images: np.ndarray) -> Outputs:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
         given = own.request.infer({INPUT: images})
-        outside = np.array(given[OUTSIDE]) if scored else None
-        return Outputs(np.array(given[LOGITS]), outside)
+        return Outputs(**{name: np.array(given[name]) for name in names})
 
     return predict

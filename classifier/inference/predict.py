@@ -34,7 +34,8 @@ from classifier.processing.decision import (
     parse_travelling,
 )
 from classifier.processing.images import DecodedImage, read_image
-from classifier.processing.softmax import DECISION, Merge, mean_outside, merge_views
+from classifier.processing.similar_images import SIMILAR, SimilarImage, SimilarImages
+from classifier.processing.softmax import DECISION, Merge, mean_of_views, merge_views
 from classifier.processing.spec import DESCRIPTION, BundleSpec
 from classifier.processing.views import CENTRE, View, named_view
 
@@ -48,11 +49,12 @@ class Model:
 
     Attributes:
         spec: what has to be known of the model besides its weights.
-        predictor: images uint8 `(N, input_size, input_size, 3)` → logits and outside scores.
+        predictor: images uint8 `(N, input_size, input_size, 3)` → what the network gives.
         version: 12 digits that tell one trained model, in its format, from another.
         views: what the model is shown of each image.
         merge: how the views are merged, see `merge_views`.
         decision: see `Answer`.
+        similar: training images that travel with it; None without.
     """
 
     spec: BundleSpec
@@ -61,6 +63,7 @@ class Model:
     views: Sequence[View]
     merge: Merge
     decision: Decision
+    similar: SimilarImages | None = None
 
     @overload
     def predict(self, image: ImageInput) -> Answer: ...
@@ -124,18 +127,22 @@ class Model:
     def answers(self, images: np.ndarray) -> list[Answer]:
         """Return the answers for decoded images, uint8 `(N, S, S, 3)`.
 
-        The outside score of several views is the mean of theirs.
+        Outside score and similarities of several views are the mean of theirs.
         """
         rows = np.arange(len(images))
         shown = (np.ascontiguousarray(view(images, rows)) for view in self.views)
         given = [self.predictor(seen) for seen in shown]
         logits = np.stack([outputs.logits for outputs in given])
         merged = merge_views(logits, self.spec.temperature, self.merge)
-        scores = mean_outside([outputs.outside for outputs in given])
+        scores = mean_of_views([outputs.outside for outputs in given])
         outside = [None] * len(images) if scores is None else scores.tolist()
+        similarities = mean_of_views([outputs.similarity for outputs in given])
+        similar: list[Sequence[SimilarImage]] = [()] * len(images)
+        if self.similar is not None and similarities is not None:
+            similar = [self.similar.most_similar(row, self.spec.classes) for row in similarities]
         return [
-            Answer(self.spec.classes, row, self.decision, score)
-            for row, score in zip(merged, outside, strict=True)
+            Answer(self.spec.classes, row, self.decision, score, alike)
+            for row, score, alike in zip(merged, outside, similar, strict=True)
         ]
 
 
@@ -169,6 +176,7 @@ def load_model(
             the one beside it.
     """
     folder = Path(folder)
+    similar: SimilarImages | None = None
     _check_folder(folder)
     if runtime == "torch":
         # PyTorch is heavy, and of use only here.
@@ -182,7 +190,9 @@ def load_model(
         spec, predictor, version = _load_export(export, file, runtime, threads)
         _check_not_stale(folder, export, [DESCRIPTION, DECISION, *([TTA_POLICY] if tta else [])])
         read = partial(read_exported, export)
-    _check_outputs(folder, spec, predictor)
+        if SIMILAR in read_manifest(export):
+            similar = parse_travelling(read(SIMILAR), SimilarImages, SIMILAR, "export")
+    _check_outputs(folder, spec, predictor, similar)
     decision = parse_travelling(read(DECISION), Decision, DECISION, "evaluate")
     check_class_count(decision, len(spec.classes))
     told = {"reject_below": reject_below, "outside_above": outside_above}
@@ -192,7 +202,7 @@ def load_model(
     if tta:
         policy = parse_travelling(read(TTA_POLICY), TtaPolicy, TTA_POLICY, "tta_evaluate")
     views = [named_view(name, spec.stored_size, spec.input_size) for name in policy.views]
-    return Model(spec, predictor, version, views, policy.merge, decision)
+    return Model(spec, predictor, version, views, policy.merge, decision, similar)
 
 
 def _check_folder(folder: Path) -> None:
@@ -232,7 +242,9 @@ def _load_export(
     return spec, predictor, entries[file].sha256[:12]
 
 
-def _check_outputs(folder: Path, spec: BundleSpec, predictor: Predictor) -> None:
+def _check_outputs(
+    folder: Path, spec: BundleSpec, predictor: Predictor, similar: SimilarImages | None
+) -> None:
     """Show the network an image, and raise UserError where its outputs are not those described."""
     side, classes = spec.input_size, len(spec.classes)
     try:
@@ -249,6 +261,9 @@ def _check_outputs(folder: Path, spec: BundleSpec, predictor: Predictor) -> None
             f"the network in {folder} has {outputs.logits.shape[-1]} outputs, but {DESCRIPTION} "
             f"names {classes} classes: run the export stage again, or `dvc checkout`."
         )
+    if similar is not None:
+        similarities = 0 if outputs.similarity is None else outputs.similarity.shape[1]
+        similar.check(classes, similarities)
 
 
 def _check_not_stale(folder: Path, export: Path, files: Sequence[str]) -> None:

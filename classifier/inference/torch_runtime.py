@@ -11,7 +11,7 @@ from classifier.core.files import sha256_of
 from classifier.inference.onnx_runtime import Outputs, Predictor
 from classifier.models.bundle import WEIGHTS, load_bundle
 from classifier.models.devices import choose_device
-from classifier.models.outside import OUTSIDE_FILE, load_outside, with_outside
+from classifier.models.outside import OUTSIDE_FILE, load_outside, with_scores
 from classifier.processing.spec import BundleSpec
 
 
@@ -27,7 +27,7 @@ def load_weights(folder: Path, threads: int = 0) -> tuple[BundleSpec, Predictor,
     if threads:
         torch.set_num_threads(threads)
     bundle = load_bundle(folder, choose_device())
-    network = with_outside(bundle.model, load_outside(folder / OUTSIDE_FILE))
+    network = with_scores(bundle.model, load_outside(folder / OUTSIDE_FILE))
     return bundle.spec, eager(network), sha256_of(folder / WEIGHTS)[:12]
 
 
@@ -52,8 +52,8 @@ def _predictor(module: torch.nn.Module) -> Predictor:
     @torch.no_grad()
     def predict(images: np.ndarray) -> Outputs:
         given = module(torch.from_numpy(images))
-        # Logits alone, or logits and outside scores.
+        # Logits alone, or logits and what is beside them.
         tensors = given if isinstance(given, tuple | list) else (given,)
-        return Outputs(*(tensor.float().cpu().numpy() for tensor in tensors))
+        return Outputs.of(tensor.float().cpu().numpy() for tensor in tensors)
 
     return predict

@@ -1,4 +1,4 @@
-"""Read two small JSON files that decide an answer; `processing.rules` follows them.
+"""Read small JSON files that travel with a network; `processing.rules` follows those here.
 
 `decision.json` (written by the evaluate stage) holds the rules, `tta.json` (written by the
 tta_evaluate stage) names the views of test-time augmentation. Both travel with the network.
@@ -16,13 +16,15 @@ TTA_POLICY = "tta.json"
 MAX_VIEWS = 64
 
 
-class _Travelling(BaseModel):
+class Travelling(BaseModel):
+    """Content of a file that travels with a network."""
+
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False
     )
 
 
-class PredictionSets(_Travelling):
+class PredictionSets(Travelling):
     """Thresholds of the prediction sets.
 
     Attributes:
@@ -34,7 +36,7 @@ class PredictionSets(_Travelling):
     thresholds: list[float] = Field(min_length=1)
 
 
-class Costs(_Travelling):
+class Costs(Travelling):
     """What a decision costs; a right answer costs nothing.
 
     Attributes:
@@ -52,7 +54,7 @@ class Costs(_Travelling):
         return self
 
 
-class Decision(_Travelling):
+class Decision(Travelling):
     """`decision.json`: the rules that turn probabilities and outside score into an answer.
 
     Attributes:
@@ -90,22 +92,22 @@ def check_class_count(decision: Decision, classes: int) -> None:
 ALWAYS = Decision(reject_below=None)
 
 
-class TtaPolicy(_Travelling):
+class TtaPolicy(Travelling):
     """`tta.json`: names of the views whose predictions are merged, and how."""
 
     views: list[str] = Field(min_length=1, max_length=MAX_VIEWS)
     merge: Merge
 
 
-Travelling = TypeVar("Travelling", Decision, TtaPolicy)
+Content = TypeVar("Content", bound=Travelling)
 
 
-def parse_travelling(content: bytes, schema: type[Travelling], file: str, stage: str) -> Travelling:
-    """Validate the content of one of the two files.
+def parse_travelling(content: bytes, schema: type[Content], file: str, stage: str) -> Content:
+    """Validate the content of a file.
 
     Args:
         content: the bytes of the file.
-        schema: `Decision` or `TtaPolicy`.
+        schema: what it must hold.
         file: its path, for the message.
         stage: the stage that writes it, for the message.
 

@@ -33,10 +33,10 @@ def merge_views(logits: np.ndarray, temperature: float, merge: Merge) -> np.ndar
     return probabilities(logits.mean(axis=0, dtype=np.float64), temperature)
 
 
-def mean_outside(scores: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    """Return the mean outside score of each image over its views: float64 `(n,)`.
+def mean_of_views(values: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Return the mean over the views of what a network gives beside logits: float64 `(n, ...)`.
 
-    scores: of each view, float32 `(n,)`; None where the network gives none.
+    values: of each view, float32 `(n, ...)`; None where the network gives none.
     """
-    given = [view for view in scores if view is not None]
+    given = [view for view in values if view is not None]
     return np.stack(given).astype(np.float64).mean(axis=0) if given else None

@@ -21,6 +21,7 @@ def answer_content(answer: Answer, top_k: int) -> dict[str, Any]:
             label: round(value, _DECIMALS)
             for label, value in zip(answer.classes, answer.probabilities.tolist(), strict=True)
         },
+        "similar": [one._asdict() for one in answer.similar],
     }
 
 

@@ -23,6 +23,7 @@ from classifier.serving.schemas import (
     ERROR_RESPONSES,
     HEAT_MAP,
     REQUEST_BODY,
+    SIMILAR_IMAGES,
     BatchPredictResponse,
     Health,
     ModelInfo,
@@ -64,6 +65,19 @@ def build_app(service: Service, log: RequestLog | None = None) -> FastAPI:
     async def model() -> ModelInfo:
         """Describe the model that is served."""
         return ModelInfo(**service.model.info)
+
+    @app.get(
+        "/similar.jpg",
+        dependencies=key,
+        response_class=Response,
+        responses=SIMILAR_IMAGES | (_error_responses(401) if key else {}),
+    )
+    async def similar(model: str | None = None) -> Response:
+        """Show the training images that travel with the model; with `model`, with that version."""
+        served = service.model
+        if served.similar is None or model not in {None, served.version}:
+            raise RefusedError(404, "No training images travel with the model that answers now.")
+        return Response(served.similar, media_type="image/jpeg")
 
     @app.get("/metrics", dependencies=key, response_class=Response, include_in_schema=False)
     async def prometheus() -> Response:

@@ -16,6 +16,19 @@ class Scored(BaseModel):
     probability: float
 
 
+class SimilarTrainingImage(BaseModel):
+    """A training image that is like the image.
+
+    path: in the folder of the training images. similarity: cosine of the features. tile: its place
+    in `/similar.jpg`, from 0 on, row by row.
+    """
+
+    path: str
+    label: str
+    similarity: float
+    tile: int
+
+
 class ImageAnswer(BaseModel):
     """The prediction for an image.
 
@@ -38,6 +51,10 @@ class ImageAnswer(BaseModel):
     )
     top: list[Scored]
     probabilities: dict[str, float] = Field(description="Of every class.")
+    similar: list[SimilarTrainingImage] = Field(
+        description="The training images that are most like it; empty where none travel with the "
+        "model."
+    )
 
 
 class PredictResponse(ImageAnswer):
@@ -76,12 +93,23 @@ class BatchPredictResponse(BaseModel):
     milliseconds: float
 
 
+class Tiles(BaseModel):
+    """Thumbnails in rows of equal tiles.
+
+    side: of a tile, in pixels. columns: tiles in a row.
+    """
+
+    side: int
+    columns: int
+
+
 class ModelInfo(BaseModel):
     """The model that is served.
 
     files: SHA-256 of each file of the export. card: text of the model card. reject_below:
     confidence under which an answer is `unknown`. outside_above: outside score above which it is.
-    coverage: share of images whose true class is in the prediction set.
+    coverage: share of images whose true class is in the prediction set. similar_images: how
+    `/similar.jpg` is divided; null where no training images travel with the model.
     """
 
     classes: list[str]
@@ -93,6 +121,7 @@ class ModelInfo(BaseModel):
     reject_below: float
     outside_above: float | None
     coverage: float | None
+    similar_images: Tiles | None
     card: str | None
 
 
@@ -150,10 +179,17 @@ _REASONS = {
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": reason} for status, reason in _REASONS.items()
 }
+SIMILAR_IMAGES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Thumbnails of the training images that travel with the model.",
+        "content": {"image/jpeg": _BINARY},
+    },
+    404: {"model": ErrorResponse, "description": "None travel with the model that answers now."},
+}
 HEAT_MAP: dict[int | str, dict[str, Any]] = ERROR_RESPONSES | {
     200: {
         "description": "The input of the model in grey; regions that support the class are red, "
         "and the strongest yellow.",
-        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"image/png": _BINARY},
     }
 }

@@ -18,6 +18,7 @@ from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, load_onnx
 from classifier.inference.openvino_runtime import load_openvino
 from classifier.inference.predict import Model
 from classifier.processing.decision import Decision
+from classifier.processing.similar_images import SIMILAR_SHEET, SimilarImages
 from classifier.processing.softmax import Merge
 from classifier.processing.spec import BundleSpec
 from classifier.processing.views import named_view
@@ -41,6 +42,7 @@ class ServedModel:
         call_seconds: What a call takes at most, generously.
         found: What the check found, in words.
         size: Bytes of the model's file.
+        similar: JPEG file of the training images that travel with it; None without.
     """
 
     version: str
@@ -50,6 +52,7 @@ class ServedModel:
     call_seconds: float = 10.0
     found: str = ""
     size: int = 0
+    similar: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class ModelRecipe:
     version: str
     merge: Merge
     decision: Decision
+    similar: SimilarImages | None
 
     def __call__(self) -> Model:
         """Return the model, with one thread a call."""
@@ -80,7 +84,7 @@ class ModelRecipe:
         spec = self.spec
         views = [named_view(name, spec.stored_size, spec.input_size) for name in self.views]
         predictor = load(self.content, 1)
-        return Model(spec, predictor, self.version, views, self.merge, self.decision)
+        return Model(spec, predictor, self.version, views, self.merge, self.decision, self.similar)
 
 
 def prepare(
@@ -117,7 +121,14 @@ def prepare(
     call_seconds = _PATIENCE * len(model.views) * (time.perf_counter() - started)
     views = [view.name for view in model.views]
     recipe = ModelRecipe(
-        content, openvino, views, model.spec, model.version, model.merge, model.decision
+        content,
+        openvino,
+        views,
+        model.spec,
+        model.version,
+        model.merge,
+        model.decision,
+        model.similar,
     )
     return ServedModel(
         model.version,
@@ -127,6 +138,7 @@ def prepare(
         call_seconds,
         f"{file} (model {model.version}): {found}",
         len(content),
+        None if model.similar is None else read_exported(export, SIMILAR_SHEET),
     )
 
 
@@ -145,5 +157,8 @@ def model_info(model: Model, folder: Path, file: str) -> dict[str, Any]:
         "reject_below": decision.reject_below or 0.0,
         "outside_above": decision.outside_above,
         "coverage": None if decision.sets is None else decision.sets.coverage,
+        "similar_images": None
+        if model.similar is None
+        else {"side": model.similar.side, "columns": model.similar.columns},
         "card": card.read_text("utf-8", "replace") if card.exists() else None,
     }

@@ -8,6 +8,7 @@ from classifier.core.files import json_bytes, write_bytes
 from classifier.inference.manifest import export_folder, read_exported
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
 from classifier.inference.predict import Model, load_model
+from classifier.processing.similar_images import SIMILAR_SHEET
 
 CONFIG, NETWORK = "config.json", "model.onnx"
 # Written first, it says that the folder is that of a page, also of one that is not complete.
@@ -35,6 +36,9 @@ def write_page(folder: Path, models: Path, runtime: dict[str, bytes], *, int8: b
     network = read_exported(export_folder(models), INT8_FILE if int8 else ONNX_FILE)
     contents = {path.name: path.read_bytes() for path in sorted(_FILES.iterdir())} | runtime
     contents |= {NETWORK: network, CONFIG: json_bytes(page_config(model))}
+    if model.similar is not None:
+        contents[SIMILAR_SHEET] = read_exported(export_folder(models), SIMILAR_SHEET)
+    (folder / SIMILAR_SHEET).unlink(missing_ok=True)
     write_bytes(folder / _MARKER, b"")
     for name, content in contents.items():
         write_bytes(folder / name, content)
@@ -53,4 +57,5 @@ def page_config(model: Model) -> dict[str, Any]:
         "input_size": spec.input_size,
         "temperature": spec.temperature,
         "decision": model.decision.model_dump(mode="json"),
+        "similar": None if model.similar is None else model.similar.model_dump(mode="json"),
     }

@@ -23,8 +23,16 @@ from classifier.inference.golden import (
     golden_content,
 )
 from classifier.inference.manifest import MANIFEST, describe, manifest_content
-from classifier.inference.onnx_runtime import INPUT, INT8_FILE, LOGITS, ONNX_FILE, load_onnx
+from classifier.inference.onnx_runtime import (
+    INPUT,
+    INT8_FILE,
+    LOGITS,
+    ONNX_FILE,
+    SIMILARITY,
+    load_onnx,
+)
 from classifier.processing.decision import TTA_POLICY, Decision
+from classifier.processing.similar_images import SIMILAR, SIMILAR_SHEET, SimilarImages
 from classifier.processing.softmax import DECISION, Merge
 from classifier.processing.spec import DESCRIPTION, BackboneSpec, BundleSpec
 from classifier.processing.views import named_view
@@ -46,8 +54,21 @@ SPEC = BundleSpec(
 )
 
 
-def colours_onnx(input_size: int = CROP, factor: float = 0.1) -> bytes:
-    """Logits are the mean of each channel times `factor`."""
+# Training images that may travel with it: their paths, and how red, green and blue they are.
+ALIKE = {
+    "red/a.png": (0.8, 0.0, 0.0),
+    "green/b.png": (0.0, 1.0, 0.0),
+    "blue/c.png": (0.0, 0.0, 0.9),
+    "red/d.png": (1.0, 0.1, 0.0),
+    "blue/e.png": (0.3, 0.0, 0.7),
+}
+_TILE = 64
+
+
+def colours_onnx(
+    input_size: int = CROP, factor: float = 0.1, *, with_similar: bool = False
+) -> bytes:
+    """Logits are the mean of each channel times `factor`; similarities are to those of ALIKE."""
     axes = numpy_helper.from_array(np.array([1, 2]), "axes")
     scale = numpy_helper.from_array(np.array([factor], np.float32), "factor")
     nodes = [
@@ -59,7 +80,14 @@ def colours_onnx(input_size: int = CROP, factor: float = 0.1) -> bytes:
         INPUT, TensorProto.UINT8, ["batch", input_size, input_size, 3]
     )
     given = helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", 3])
-    graph = helper.make_graph(nodes, "colours", [shown], [given], [axes, scale])
+    outputs, constants = [given], [axes, scale]
+    if with_similar:
+        alike = np.array([*ALIKE.values()], np.float32).T / 255
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(alike), "alike"))
+        nodes.append(helper.make_node("MatMul", ["means", "alike"], [SIMILARITY]))
+        shape = ["batch", len(ALIKE)]
+        outputs.append(helper.make_tensor_value_info(SIMILARITY, TensorProto.FLOAT, shape))
+    graph = helper.make_graph(nodes, "colours", [shown], outputs, constants)
     opset = [helper.make_opsetid("", 18)]
     return helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString()
 
@@ -73,13 +101,18 @@ def write_models(
     views: Sequence[str] = ("identity", "flip"),
     merge: Merge = "probabilities",
     factor: float = 0.1,
+    with_similar: bool = False,
 ) -> Path:
     """Write what the pipeline leaves in `models` of such a model, but for the weights.
 
     golden_error: added to the expected probability of the first class; golden_tta_error likewise,
-    to that with test-time augmentation. factor: see `colours_onnx`.
+    to that with test-time augmentation. factor: see `colours_onnx`. with_similar: whether training
+    images travel with it.
     """
-    contents = {ONNX_FILE: colours_onnx(factor=factor), INT8_FILE: colours_onnx(factor=0.101)}
+    contents = {
+        ONNX_FILE: colours_onnx(factor=factor, with_similar=with_similar),
+        INT8_FILE: colours_onnx(factor=0.101, with_similar=with_similar),
+    }
     images = np.stack([np.full((IMAGE_SIZE, IMAGE_SIZE, 3), 20, np.uint8)] * 3)
     images[np.arange(3), :, :, np.arange(3)] = 200
     shown = [named_view(name, IMAGE_SIZE, CROP)(images, np.arange(3)) for name in views]
@@ -99,6 +132,8 @@ def write_models(
         TTA_IMAGES: npy(inputs.tta_images),
         EXPECTED: json_bytes(golden_content(inputs, answers)),
     }
+    if with_similar:
+        others |= {SIMILAR: json_bytes(_similar().model_dump()), SIMILAR_SHEET: _sheet()}
     entries = {
         file: describe(content, "onnx", tolerance=0.001) for file, content in contents.items()
     } | {file: describe(content, "other") for file, content in others.items()}
@@ -108,6 +143,23 @@ def write_models(
     for name in (DESCRIPTION, DECISION, TTA_POLICY):
         write_bytes(folder / name, others[name])
     return folder
+
+
+def _similar() -> SimilarImages:
+    labels = [CLASSES.index(path.partition("/")[0]) for path in ALIKE]
+    return SimilarImages(side=_TILE, columns=3, paths=[*ALIKE], labels=labels)
+
+
+def _sheet() -> bytes:
+    sheet = Image.new("RGB", (3 * _TILE, 2 * _TILE))
+    for place, shares in enumerate(ALIKE.values()):
+        colour = tuple(round(255 * share) for share in shares)
+        sheet.paste(colour, (place % 3 * _TILE, place // 3 * _TILE, *_corner(place)))
+    return encode(sheet, "JPEG")
+
+
+def _corner(place: int) -> tuple[int, int]:
+    return (place % 3 + 1) * _TILE, (place // 3 + 1) * _TILE
 
 
 def rewrite(export: Path, file: str, content: bytes) -> None:

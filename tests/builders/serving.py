@@ -10,8 +10,10 @@ from typing import Any
 
 import uvicorn
 
+from classifier.inference.manifest import export_folder, read_exported
 from classifier.inference.onnx_runtime import ONNX_FILE
 from classifier.inference.predict import Model, load_model
+from classifier.processing.similar_images import SIMILAR_SHEET
 from classifier.serving.limits import Limits
 from classifier.serving.served_model import ServedModel, model_info, prepare
 from classifier.serving.server import ClassifierServer, address
@@ -40,7 +42,10 @@ def served(
         return Service(load(), options, load)
     loaded = model or load_model(folder, threads=1)
     info = model_info(loaded, folder, ONNX_FILE)
-    return Service(ServedModel(loaded.version, info, lambda: loaded), options, load)
+    export = export_folder(folder)
+    sheet = None if loaded.similar is None else read_exported(export, SIMILAR_SHEET)
+    what = ServedModel(loaded.version, info, lambda: loaded, similar=sheet)
+    return Service(what, options, load)
 
 
 def running(what: Service) -> AbstractContextManager[str]:

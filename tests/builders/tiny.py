@@ -265,6 +265,7 @@ def write_project(
         "formats": ["onnx", "torch_export", "torchscript"],
         "batch_size": 5,
         "max_logit_difference": 0.001,
+        "similar_images": 0,
         "int8": int8,
     }
     sections = {

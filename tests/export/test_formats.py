@@ -8,11 +8,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from builders.tiny import tiny_bundle
+from builders.tiny import tiny_bundle, tiny_model
 from PIL import Image
 from pydantic import ValidationError
 
 from classifier.export.formats import (
+    EXECUTORCH,
     ONNX,
     TORCH_EXPORT,
     TORCHSCRIPT,
@@ -22,8 +23,10 @@ from classifier.export.formats import (
 )
 from classifier.export.params import ExportParams
 from classifier.inference.onnx_runtime import Outputs
+from classifier.metrics.outside import fit_outside
 from classifier.models.bundle import load_bundle
 from classifier.models.network import Classifier
+from classifier.models.outside import with_scores
 from classifier.processing.images import model_input
 
 FORMATS = (ONNX, TORCH_EXPORT, TORCHSCRIPT)
@@ -54,6 +57,7 @@ def noise(count: int) -> np.ndarray:
 def export_params(**changes: Any) -> ExportParams:
     int8 = {"methods": [], "calibration_images": 1, "max_accuracy_drop": 0, "min_speedup": None}
     given = {"batch_size": 1, "max_logit_difference": 0.1, "formats": ["onnx"], "int8": int8}
+    given["similar_images"] = 0
     return ExportParams.model_validate(given | changes)
 
 
@@ -90,6 +94,30 @@ def test_image_file_gives_the_same_logits_in_library_bundle_and_exported_file(
     np.testing.assert_array_equal(logits_of(bundle.model, images), expected)
     logits = form.load(exported.contents[form.name])(images).logits
     np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", [*FORMATS, EXECUTORCH], ids=lambda form: form.name)
+@pytest.mark.parametrize("scored", [True, False])
+def test_every_format_gives_scores_and_similarities_by_name(form: Format, scored: bool) -> None:
+    if form is EXECUTORCH:
+        pytest.importorskip("executorch", reason="the extra mobile is not installed")
+    network, images = tiny_model(), noise(4)
+    with torch.no_grad():
+        features = network.features(torch.from_numpy(noise(60)))
+        logits = network.head(features).numpy()
+    features = features.numpy()
+    score = fit_outside(features[:40], features[40:], logits[40:]) if scored else None
+    directions = features[:7] / np.linalg.norm(features[:7], axis=1, keepdims=True)
+    both = with_scores(network, score, directions)
+    given = form.load(form.write(both, CROP))(images)
+    with torch.no_grad():
+        expected = [one.numpy() for one in both(torch.from_numpy(images))]
+    named = [one for one in given if one is not None]
+    assert (given.outside is not None) == scored
+    assert given.similarity is not None
+    assert given.similarity.shape == (4, 7)
+    for one, other in zip(named, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 @each_format

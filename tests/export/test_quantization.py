@@ -13,14 +13,14 @@ from classifier.export.quantization import (
     Calibration,
     calibrate,
     layers,
-    outside_nodes,
+    nodes_beside,
     prepare,
     quantize,
     scan_layers,
 )
 from classifier.inference.onnx_runtime import load_onnx
 from classifier.metrics.outside import fit_outside
-from classifier.models.outside import with_outside
+from classifier.models.outside import with_scores
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
@@ -130,10 +130,10 @@ def test_outside_score_stays_in_float_and_is_no_layer_to_choose(given: bytes) ->
     network = tiny_model()
     features = np.random.default_rng(0).random((60, 128), np.float32)
     score = fit_outside(features, features[:20], np.ones((20, 3)))
-    scored = prepare(to_onnx(with_outside(network, score), 8))
-    apart = outside_nodes(scored)
+    scored = prepare(to_onnx(with_scores(network, score), 8))
+    apart = nodes_beside(scored)
     assert apart
-    assert outside_nodes(prepare(given)) == set()
+    assert nodes_beside(prepare(given)) == set()
     assert len(layers(scored)) == len(layers(prepare(given)))
     quantized = onnx.load_from_string(quantize(scored, calibrate(scored, noise(20), "minmax", 1)))
     floats = {

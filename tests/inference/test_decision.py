@@ -33,6 +33,7 @@ SECTIONS = {
         "formats": ["onnx"],
         "batch_size": 50,
         "max_logit_difference": 0.001,
+        "similar_images": 0,
         "int8": INT8,
     },
 }

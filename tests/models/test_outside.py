@@ -12,7 +12,7 @@ from classifier.models.outside import (
     ScoredClassifier,
     load_outside,
     save_outside,
-    with_outside,
+    with_scores,
 )
 
 SHAPE = (40, IMAGE_SIZE, IMAGE_SIZE, 3)
@@ -31,16 +31,28 @@ def score() -> OutsideScore:
 def test_network_gives_the_scores_that_were_fitted(score: OutsideScore) -> None:
     model = tiny_model()
     with torch.no_grad():
-        logits, outside = with_outside(model, score)(IMAGES)
+        logits, outside = with_scores(model, score)(IMAGES)
         features = model.features(IMAGES)
     assert logits.equal(model(IMAGES))
     expected = score(features.numpy(), logits.numpy())
     assert outside.numpy() == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("with_score", [True, False])
+def test_network_gives_the_cosine_to_training_images(score: OutsideScore, with_score: bool) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        features = model.features(IMAGES).numpy()
+        directions = features / np.linalg.norm(features, axis=1, keepdims=True)
+        network = with_scores(model, score if with_score else None, directions[:5])
+        given = [one.numpy() for one in network(IMAGES)]
+    assert len(given) == 2 + with_score
+    np.testing.assert_allclose(given[-1], directions @ directions[:5].T, atol=1e-5)
+
+
 def test_without_a_score_the_network_stays_as_it_is() -> None:
     model = tiny_model()
-    assert with_outside(model, None) is model
+    assert with_scores(model, None) is model
 
 
 def test_score_is_read_as_it_was_written(tmp_path: Path, score: OutsideScore) -> None:
@@ -52,7 +64,7 @@ def test_score_is_read_as_it_was_written(tmp_path: Path, score: OutsideScore) ->
     first = path.read_bytes()
     save_outside(loaded, path)
     assert path.read_bytes() == first
-    assert isinstance(with_outside(tiny_model(), loaded), ScoredClassifier)
+    assert isinstance(with_scores(tiny_model(), loaded), ScoredClassifier)
 
 
 def test_file_without_a_score_says_that_there_is_none(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from classifier.serving.app import build_app
 @pytest.fixture(scope="module")
 def page_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the model that `page_url` serves."""
-    return write_models(tmp_path_factory.mktemp("models"))
+    return write_models(tmp_path_factory.mktemp("models"), with_similar=True)
 
 
 @pytest.fixture(scope="module")

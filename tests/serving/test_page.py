@@ -133,7 +133,7 @@ def test_server_that_is_gone_is_reported(browser: Browser, page_models: Path) ->
 def test_api_page_lists_every_path(browser: Browser, page_url: str, tmp_path: Path) -> None:
     page = browser.new_page()
     page.goto(f"{page_url}/docs")
-    expect(page.locator("h2")).to_have_count(5)
+    expect(page.locator("h2")).to_have_count(6)
     expect(page.locator("body")).not_to_contain_text("undefined")
     expect(page.locator("body")).to_contain_text(re.compile(r"POST /predict"))
     page.screenshot(path=tmp_path / "docs.png", full_page=True)

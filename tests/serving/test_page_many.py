@@ -188,6 +188,7 @@ def test_doubt_is_told_in_words(
         "set": classes,
         "top": [{"label": "red", "index": 0, "probability": 0.6}],
         "milliseconds": 1.0,
+        "similar": [],
     }
     page.route("**/predict?*", lambda route: route.fulfill(json=answer))
     choose(page, a="red")

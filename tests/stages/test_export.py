@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from builders.tiny import CLASSES, contents, tiny_bundle, write_project
+from PIL import Image
 from torch.onnx.errors import OnnxExporterError
 
 from classifier.core.errors import UserError
@@ -19,6 +21,7 @@ from classifier.export.reference import check_agreement
 from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.measures import brightness
 from classifier.inference.onnx_runtime import Outputs, Predictor, load_onnx
+from classifier.inference.predict import load_model
 from classifier.monitoring.recorded import read_reference
 from stages import export
 
@@ -233,6 +236,36 @@ def test_file_that_disagrees_fails_the_stage_and_nothing_is_written(
     assert "export.max_logit_difference allows 0.2" in sentence
     assert not (folder / "models/export").exists()
     assert not (folder / "results").exists()
+
+
+def test_training_images_travel_where_they_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_project(tmp_path, similar_images=5)
+    run_in(folder, monkeypatch)
+    written = contents(folder / "models/export")
+    dataset = load_dataset(folder / "data/split")
+    named = json.loads(written["similar.json"])
+    rows = dataset.rows("train")
+    assert len(named["paths"]) == 5
+    assert set(named["paths"]) <= set(dataset.manifest["path"].iloc[rows])
+    model = load_model(folder / "models")
+    for tile, path in enumerate(named["paths"]):
+        (row,) = np.flatnonzero(dataset.manifest["path"] == path)
+        label = dataset.classes[dataset.labels[row]]
+        (answer,) = model.answers(dataset.images[[row]])
+        nearest = answer.similar[0]
+        assert (nearest.path, nearest.label, nearest.tile) == (path, label, tile)
+        assert nearest.similarity == pytest.approx(1, abs=1e-3)
+        # Of a tile, JPEG keeps the mean.
+        place = np.divmod(tile, named["columns"])
+        (top, left), side = np.multiply(place, named["side"]), named["side"]
+        sheet = np.asarray(Image.open(io.BytesIO(written["similar.jpg"])), float)
+        shown = sheet[top : top + side, left : left + side].mean(axis=(0, 1))
+        expected = dataset.images[[row]].astype(float).mean(axis=(0, 1, 2))
+        assert shown == pytest.approx(expected, abs=4)
+    gives = json.loads(written["manifest.json"])["files"]["model.onnx"]["output"]
+    assert gives.endswith("; float32 (N, 5), similarities to training images")
 
 
 def refuse(*_: object) -> bytes:

@@ -20,7 +20,7 @@ pytestmark = needs_chromium
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_models(tmp_path_factory.mktemp("models"), reject_below=0.9)
+    return write_models(tmp_path_factory.mktemp("models"), reject_below=0.9, with_similar=True)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,20 @@ def test_chosen_images_are_answered_as_python_answers_them(page: Page, models: P
 def test_answer_may_be_unknown(page: Page) -> None:
     choose(page, ("grey.png", image_of("grey")))
     expect(page.locator(".item h2")).to_have_text("Unknown (low confidence)")
+
+
+def test_training_images_that_look_like_it_are_shown(page: Page, models: Path) -> None:
+    choose(page, ("sea.png", image_of("blue")))
+    similar = load_model(models).predict(image_of("blue")).similar
+    shown = page.locator(".similar li")
+    expect(shown).to_have_text([one.label for one in similar])
+    titles = [f"{one.path}, similarity {one.similarity:.2f}" for one in similar]
+    assert [shown.nth(place).get_attribute("title") for place in range(4)] == titles
+    # The third of the first row, from the sheet that lies beside the page.
+    tile = shown.nth(0).locator(".tile")
+    expect(tile).to_have_css("background-position", "-128px 0px")
+    address = tile.evaluate("tile => getComputedStyle(tile).backgroundImage.slice(5, -2)")
+    assert page.request.get(address).body() == (models / "export/similar.jpg").read_bytes()
 
 
 def test_file_that_is_no_image_is_a_sentence_and_the_next_is_answered(page: Page) -> None:

@@ -16,6 +16,7 @@ let addresses = [];
 let current = null;
 let wantsKey = false;
 let coverage = 0;
+let sheets = {};
 
 function askForKey() {
   wantsKey = true;
@@ -107,6 +108,36 @@ function setLine({ set, reason }) {
     + " (" + percent(coverage) + " of such sets hold the class)";
 }
 
+// The thumbnails of a model's training images: their address, and how they are divided.
+async function sheet(version) {
+  const { model, similar_images: tiles } = await parsed(await ask("model"));
+  if (model !== version || !tiles) throw new Error("The server has another model now.");
+  return { ...tiles, url: URL.createObjectURL(await ask("similar.jpg?model=" + version)) };
+}
+
+function similarImages({ similar, model }) {
+  if (!similar.length) return [];
+  const list = make("ul", "", "similar");
+  for (const { path, label, similarity, tile } of similar) {
+    const picture = make("span", "", "tile");
+    const item = make("li");
+    item.title = path + ", similarity " + similarity.toFixed(2);
+    item.append(picture, make("span", label));
+    list.append(item);
+    sheets[model] ||= sheet(model);
+    sheets[model].then(({ url, side, columns }) => {
+      picture.style.width = picture.style.height = side + "px";
+      picture.style.backgroundImage = `url("${url}")`;
+      picture.style.backgroundPosition =
+        `${-side * (tile % columns)}px ${-side * Math.floor(tile / columns)}px`;
+    }).catch(() => { // names and classes stand there without
+      picture.hidden = true;
+      delete sheets[model];
+    });
+  }
+  return [make("p", "Training images that look like it:", "quiet"), list];
+}
+
 // What the page knows of an image, from the moment when it is chosen.
 function newItem(file) {
   const item = { file, stop: new AbortController(), answer: null };
@@ -148,6 +179,7 @@ function succeed(item, answer) {
   item.details.replaceChildren(
     ...(set ? [make("p", set)] : []),
     bars(answer.top),
+    ...similarImages(answer),
     make("p", answer.milliseconds.toFixed(1) + " ms", "quiet"),
     heatButton(item.file, item.image, answer.top[0]),
   );

@@ -30,6 +30,12 @@ export function ranked(probabilities) {
   return order.sort((one, other) => probabilities[other] - probabilities[one]);
 }
 
+// Return the training images that are most like an image, as classifier/processing/similar_images.py.
+export function mostSimilar(similarity, { paths, labels }) {
+  return ranked(Array.from(similarity)).slice(0, 4).map((tile) =>
+    ({ path: paths[tile], index: labels[tile], similarity: similarity[tile], tile }));
+}
+
 // The cost of each class, then that of the answer "unknown" where it has one.
 function expectedCosts(probabilities, costs) {
   if (costs === null) return probabilities.map((probability) => 1 - probability);

@@ -1,7 +1,7 @@
 // Run the model: ONNX Runtime in WebAssembly, on one thread, which needs no special HTTP headers.
 
 import { InferenceSession, Tensor, env } from "./ort.wasm.bundle.min.mjs";
-import { decide } from "./answer.js";
+import { decide, mostSimilar } from "./answer.js";
 import { centre, storedPixels } from "./image.js";
 
 env.wasm.numThreads = 1;
@@ -15,8 +15,9 @@ export async function loadModel() {
   const run = async (square) => {
     const side = config.input_size;
     const images = new Tensor("uint8", centre(square, config), [1, side, side, 3]);
-    const { logits, outside } = await session.run({ images });
-    return decide(logits.data, outside ? outside.data[0] : null, config);
+    const { logits, outside, similarity } = await session.run({ images });
+    const answer = decide(logits.data, outside ? outside.data[0] : null, config);
+    return { ...answer, similar: similarity ? mostSimilar(similarity.data, config.similar) : [] };
   };
   return { config, run, classify: async (file) => run(await storedPixels(file, config)) };
 }

@@ -49,6 +49,22 @@ function bars(classes, probabilities) {
   return table;
 }
 
+function similarImages({ classes, similar: sheet }, similar) {
+  const list = make("ul", "", "similar");
+  for (const { path, index, similarity, tile } of similar) {
+    const { side, columns } = sheet;
+    const picture = make("span", "", "tile");
+    picture.style.backgroundPosition =
+      `${-side * (tile % columns)}px ${-side * Math.floor(tile / columns)}px`;
+    picture.style.width = picture.style.height = side + "px";
+    const item = make("li");
+    item.title = path + ", similarity " + similarity.toFixed(2);
+    item.append(picture, make("span", classes[index]));
+    list.append(item);
+  }
+  return [make("p", "Training images that look like it:", "quiet"), list];
+}
+
 function show(file) {
   const item = make("li", "", "item");
   const image = make("img");
@@ -76,6 +92,7 @@ async function classify(file, text) {
     const set = setLine(config, answer);
     if (set) text.append(make("p", set));
     text.append(bars(config.classes, answer.probabilities));
+    if (answer.similar.length) text.append(...similarImages(config, answer.similar));
     text.append(make("p", milliseconds.toFixed(0) + " ms", "quiet"));
   } catch (error) {
     title.textContent = error.message;
