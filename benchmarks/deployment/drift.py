@@ -21,7 +21,7 @@ sys.path[0] = str(Path(__file__).parents[2])
 from classifier.data.dataset import load_dataset  # noqa: E402
 from classifier.inference.measures import brightness  # noqa: E402
 from classifier.inference.predict import Model, load_model  # noqa: E402
-from classifier.metrics.classification import confusion_counts  # noqa: E402
+from classifier.metrics.confusion import confusion_counts  # noqa: E402
 from classifier.monitoring.drift import compare  # noqa: E402
 from classifier.monitoring.recorded import ReferenceValues, Values  # noqa: E402
 

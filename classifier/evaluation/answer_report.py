@@ -9,7 +9,8 @@ import pandas as pd
 from classifier.core.files import write_csv, write_json
 from classifier.data.dataset import SPLITS, Dataset
 from classifier.evaluation.answers import Answers
-from classifier.metrics.classification import class_scores, confusion_counts
+from classifier.metrics.classification import class_scores
+from classifier.metrics.confusion import confusion_counts
 from classifier.metrics.intervals import Interval, wilson
 from classifier.plotting.agg import Axis, Figure, MaxNLocator, PowerNorm
 from classifier.plotting.figures import BLUE, GREEN, GREY, new_figure, shorten, write_png

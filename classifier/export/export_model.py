@@ -86,11 +86,7 @@ def export_formats(
         except (UserError, OSError, MemoryError):
             raise
         except Exception as error:  # exporters raise errors of their own kinds
-            cause = error.__cause__ or error  # PyTorch's exporter wraps what it met
-            if isinstance(cause, OSError | MemoryError):
-                raise cause from None
-            said = (str(cause).strip() or "no reason given").splitlines()[0]
-            reason = f"{type(cause).__name__}: {said}"
+            reason = _reason(error)
             if form.name != ONNX.name:
                 left_out.append(LeftOut(form.name, form.file, reason))
                 print(left_out[-1], flush=True)
@@ -108,8 +104,20 @@ def export_formats(
     return exported, left_out
 
 
+def _reason(error: Exception) -> str:
+    """Return why a model cannot be written; raise what is not about the model."""
+    cause = error.__cause__ or error  # PyTorch's exporter wraps what it met
+    if isinstance(cause, OSError | MemoryError):
+        raise cause from None
+    said = (str(cause).strip() or "no reason given").splitlines()[0]
+    return f"{type(cause).__name__}: {said}"
+
+
 def search_int8(reference: Reference, onnx: Exported, params: Int8Params) -> Search:
-    """Search for an eight-bit file, calibrated on images from all over the training split."""
+    """Search for an eight-bit file, calibrated on images from all over the training split.
+
+    A model that cannot be quantised has none, and keeps its other files.
+    """
     rows = reference.dataset.rows("train")
     count = min(params.calibration_images, len(rows))
     images = reference.images(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
@@ -121,8 +129,13 @@ def search_int8(reference: Reference, onnx: Exported, params: Int8Params) -> Sea
         return min(seconds["float"]) / min(seconds["int8"])
 
     threads = torch.get_num_threads()
-    search = Int8Search(onnx.content, images, reference.validation_accuracy, threads)
-    return search.run(params, speedup)
+    try:
+        search = Int8Search(onnx.content, images, reference.validation_accuracy, threads)
+        return search.run(params, speedup)
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:  # onnx and ONNX Runtime raise errors of their own kinds
+        return Search([], None, f"No int8 file: the model cannot be quantised ({_reason(error)}).")
 
 
 def measure_latencies(

@@ -5,6 +5,7 @@ import copy
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from classifier.inference.onnx_runtime import INPUT, LOGITS, OUTSIDE, SIMILARITY
 from classifier.models.network import Classifier
@@ -26,6 +27,10 @@ class Plain(nn.Module):
         classifier = model.classifier if scored else model
         self.model = copy.deepcopy(classifier).to(memory_format=torch.contiguous_format)
         self.scorer = model if scored else None
+        # Exporters take operations in place apart, for seconds, and put them together again.
+        for module in self.model.modules():
+            if getattr(module, "inplace", False) is True:
+                vars(module)["inplace"] = False
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -57,17 +62,19 @@ def to_onnx(model: Network, input_size: int) -> bytes:
 
 
 def _export(model: Network, input_size: int, *, optimize: bool) -> onnx.ModelProto:
-    program = torch.onnx.export(
-        Plain(model),
-        (example(input_size),),
-        input_names=[INPUT],
-        output_names=_output_names(model),
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-        optimize=optimize,
-    )
+    # The exporter cannot follow the order in memory of another attention with a mask, as in BEiT.
+    with sdpa_kernel(SDPBackend.MATH):
+        program = torch.onnx.export(
+            Plain(model),
+            (example(input_size),),
+            input_names=[INPUT],
+            output_names=_output_names(model),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            optimize=optimize,
+        )
     assert program is not None
     return program.model_proto
 

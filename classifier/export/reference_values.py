@@ -6,7 +6,7 @@ import numpy as np
 
 from classifier.export.reference import Reference
 from classifier.inference.measures import MEASURES, brightness
-from classifier.metrics.classification import confusion_counts
+from classifier.metrics.confusion import confusion_counts
 from classifier.processing.softmax import probabilities
 
 MOST_VALUES = 1000

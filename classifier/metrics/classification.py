@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import (
-    confusion_matrix,
     log_loss,
     precision_recall_fscore_support,
     recall_score,
@@ -53,8 +52,3 @@ def class_scores(predicted: np.ndarray, labels: np.ndarray, classes: int) -> Cla
         zero_division=0,  # pyright: ignore[reportArgumentType] (its type is taken from a default)
     )
     return ClassScores(np.asarray(precision), np.asarray(recall), np.asarray(f1))
-
-
-def confusion_counts(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return the confusion matrix, true classes in rows: int64 `(classes, classes)`."""
-    return confusion_matrix(labels, predicted, labels=np.arange(classes))

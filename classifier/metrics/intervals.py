@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import bdtr, stdtrit
 
 from classifier.core.random import stream
-from classifier.metrics.classification import confusion_counts
+from classifier.metrics.confusion import confusion_counts
 
 RESAMPLES = 5000
 

@@ -161,13 +161,23 @@ def _of_package(params: BackboneParams) -> WeightsFile:
     path = (folder / inside).resolve()
     if not path.is_file() or folder not in path.parents:
         raise UserError(f"backbone.weights: the Python package {package} has no file {inside!r}.")
-    for distribution in importlib.metadata.packages_distributions().get(package, []):
-        described = importlib.metadata.metadata(distribution)
-        licence = _LICENCES.get(package)
-        if licence is None and "License-Expression" in described:
-            licence = described["License-Expression"]
-        return WeightsFile(path, f"{distribution} {described['Version']}: {inside}", licence)
-    return WeightsFile(path, f"{package}: {inside}")
+    distribution = _distribution_of(package)
+    if distribution is None:
+        return WeightsFile(path, f"{package}: {inside}")
+    described = importlib.metadata.metadata(distribution)
+    licence = _LICENCES.get(package)
+    if licence is None and "License-Expression" in described:
+        licence = described["License-Expression"]
+    return WeightsFile(path, f"{described['Name']} {described['Version']}: {inside}", licence)
+
+
+def _distribution_of(package: str) -> str | None:
+    """Return the name of an installed distribution that brings a package; None where none does."""
+    # To look at all distributions takes half a second; most have the name of their package.
+    for distribution in importlib.metadata.distributions(name=package):
+        if any(file.parts[0] == package for file in distribution.files or []):
+            return distribution.name
+    return next(iter(importlib.metadata.packages_distributions().get(package, [])), None)
 
 
 def _of_file(params: BackboneParams) -> WeightsFile:

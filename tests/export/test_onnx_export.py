@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 from builders.tiny import tiny_model
+from timm.models.beit import Beit
 from torch import Tensor, nn
 
 from classifier.export.formats import run_onnx
@@ -36,4 +37,14 @@ def test_values_that_are_clamped_twice_are_exported() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     expected = model(torch.from_numpy(images)).detach().numpy()
     given = run_onnx(to_onnx(model.eval(), 8))(images)
+    np.testing.assert_allclose(given.logits, expected, atol=1e-4)
+
+
+def test_attention_with_a_mask_is_exported() -> None:
+    size = {"img_size": 8, "patch_size": 4, "embed_dim": 128, "depth": 1, "num_heads": 2}
+    model = tiny_model()
+    model.backbone = Beit(**size, num_classes=0, use_rel_pos_bias=True)
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    expected = model.eval()(torch.from_numpy(images)).detach().numpy()
+    given = run_onnx(to_onnx(model, 8))(images)
     np.testing.assert_allclose(given.logits, expected, atol=1e-4)

@@ -7,7 +7,6 @@ from sklearn.metrics import top_k_accuracy_score
 from classifier.metrics.classification import (
     balanced_accuracy,
     class_scores,
-    confusion_counts,
     cross_entropy,
     top_accuracy,
 )
@@ -21,10 +20,6 @@ def random_probabilities(seed: int, images: int, classes: int) -> tuple[np.ndarr
     generator = np.random.default_rng(seed)
     given = generator.dirichlet(np.ones(classes), images)
     return given, generator.integers(0, classes, images)
-
-
-def test_confusion_counts_have_the_true_class_in_the_row():
-    assert confusion_counts(PREDICTED, LABELS, 3).tolist() == [[3, 1, 0], [1, 1, 0], [0, 1, 0]]
 
 
 def test_class_scores_by_hand_are_zero_where_undefined():
