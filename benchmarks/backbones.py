@@ -169,9 +169,11 @@ def write_weights(name: str, size: int) -> None:
     network, _ = build_architecture(name, pretrained=True, input_size=expected)
     settle_batch_norm(network, torch.rand(8, 3, expected, expected))
     file = Path("weights.safetensors")
-    save_file(
-        {key: value.clone().contiguous() for key, value in network.state_dict().items()}, file
-    )
+    copies = {
+        key: value.clone(memory_format=torch.contiguous_format)
+        for key, value in network.state_dict().items()
+    }
+    save_file(copies, file)
     params = backbone_params(name, weights=str(file), checksum=f"sha256:{sha256_of(file)}")
     write_backbone(params, Path("data/backbone"))
 

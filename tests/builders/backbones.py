@@ -36,9 +36,7 @@ def random_weights(file: Path, name: str = SMALL, *, input_size: int = 224) -> B
     torch.manual_seed(5)
     network, _ = build_architecture(name, pretrained=True, input_size=input_size)
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {key: value.clone().contiguous() for key, value in network.state_dict().items()}, file
-    )
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, file)
     return backbone_params(name, weights=str(file), checksum=f"sha256:{sha256_of(file)}")
 
 

@@ -41,9 +41,16 @@ def test_values_that_are_clamped_twice_are_exported() -> None:
 
 
 def test_attention_with_a_mask_is_exported() -> None:
-    size = {"img_size": 8, "patch_size": 4, "embed_dim": 128, "depth": 1, "num_heads": 2}
     model = tiny_model()
-    model.backbone = Beit(**size, num_classes=0, use_rel_pos_bias=True)
+    model.backbone = Beit(
+        img_size=8,
+        patch_size=4,
+        embed_dim=128,
+        depth=1,
+        num_heads=2,
+        num_classes=0,
+        use_rel_pos_bias=True,
+    )
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     expected = model.eval()(torch.from_numpy(images)).detach().numpy()
     given = run_onnx(to_onnx(model, 8))(images)

@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import torch
 from builders.tiny import CLASSES, contents, tiny_bundle, write_project
+from onnx.shape_inference import InferenceError
 from PIL import Image
 from torch.onnx.errors import OnnxExporterError
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
-from classifier.export import export_model
+from classifier.export import export_model, int8_search
 from classifier.export.export_report import Exported
 from classifier.export.formats import ONNX, TORCHSCRIPT, Agreement
 from classifier.export.reference import check_agreement
@@ -270,6 +272,22 @@ def test_training_images_travel_where_they_are_asked_for(
 
 def refuse(*_: object) -> bytes:
     raise TypeError("this network cannot be traced\nmore")
+
+
+def test_model_that_cannot_be_quantised_keeps_its_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cannot(content: bytes) -> onnx.ModelProto:
+        raise InferenceError("no shape of node_Softmax_272\nmore")
+
+    folder = make_project(tmp_path)
+    monkeypatch.setattr(int8_search, "prepare", cannot)
+    run_in(folder, monkeypatch)
+    said = "cannot be quantised (InferenceError: no shape of node_Softmax_272)."
+    assert said in capsys.readouterr().out
+    files = {path.name for path in (folder / "models/export").iterdir()}
+    assert "model.onnx" in files
+    assert "model.int8.onnx" not in files
 
 
 def test_format_that_cannot_hold_the_model_is_left_out_with_its_reason(
