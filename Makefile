@@ -38,6 +38,9 @@ lock: $(READY)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --constraint requirements.lock \
 		--output-file docker/requirements.lock docker/requirements.in
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --constraint requirements.lock \
+		--output-file docker/requirements-gpu.lock docker/requirements-gpu.in
 	python -m classifier.core.versions
 
 clean:

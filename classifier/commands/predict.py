@@ -193,5 +193,5 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--csv", action="store_true", help="CSV with a header")
     add("--top-k", type=positive, default=1, metavar="N", help="show the N most probable classes")
     add("--plot", type=Path, metavar="PNG", help="draw the first images beside their classes")
-    add_model_options(parser, ("onnx", "openvino", "torch"))
+    add_model_options(parser, ("onnx", "openvino", "cuda", "torch"))
     return parser

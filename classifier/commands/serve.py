@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
         partial(open_model, options),
         options.models,
         int8=options.int8,
-        openvino=options.runtime == "openvino",
+        runtime=options.runtime,
     )
     model = load()
     workers = options.processes or service_options.threads
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_MEMORY,
     )
     add = parser.add_argument
-    add_model_options(parser, ("onnx", "openvino"))
+    add_model_options(parser, ("onnx", "openvino", "cuda"))
     add(
         "--host",
         default="127.0.0.1",

@@ -1,4 +1,4 @@
-"""Run an ONNX file on the CPU. Needs ONNX Runtime and NumPy only."""
+"""Run an ONNX file, on the CPU if nothing else is said. Needs ONNX Runtime and NumPy only."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,18 +38,32 @@ class Outputs(NamedTuple):
         return cls(logits, **{names[other.ndim]: other for other in others})
 
 
+# Name and settings of what computes.
+Provider = tuple[str, dict[str, str]]
+_CPU: Provider = ("CPUExecutionProvider", {})
 # Images uint8 `(N, input_size, input_size, 3)` → what the network gives for them.
 Predictor = Callable[[np.ndarray], Outputs]
 
 
-def load_onnx(content: bytes, threads: int = 0) -> Predictor:
-    """Load a file as a function; with 0 threads, ONNX Runtime uses one for each core.
+def load_onnx(content: bytes, threads: int = 0, provider: Provider = _CPU) -> Predictor:
+    """Load a file as a function.
+
+    Args:
+        content: of the file.
+        threads: of one call; 0 for one per core.
+        provider: what computes, by ONNX Runtime's name, and its settings.
 
     Raises:
-        UserError: where this ONNX Runtime cannot run it; so does the function.
+        UserError: where this ONNX Runtime cannot run it there; so does the function.
     """
+    everything = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     with _as_sentence():
-        session = _session(content, threads, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
+        session = _session(content, threads, everything, provider)
+    if session.get_providers()[0] != provider[0]:
+        raise UserError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot use its {provider[0]} here, and says "
+            "above why: choose --runtime onnx."
+        )
     names = [output.name for output in session.get_outputs()]
     check_outputs(names)
 
@@ -96,11 +110,15 @@ def plain_session(content: bytes, threads: int) -> onnxruntime.InferenceSession:
 
 
 def _session(
-    content: bytes, threads: int, optimization: onnxruntime.GraphOptimizationLevel
+    content: bytes,
+    threads: int,
+    optimization: onnxruntime.GraphOptimizationLevel,
+    provider: Provider = _CPU,
 ) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.graph_optimization_level = optimization
     # Threads that go on waiting actively would slow whatever runs between two calls.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    providers = [_CPU] if provider == _CPU else [provider, _CPU]
+    return onnxruntime.InferenceSession(content, options, providers=providers)

@@ -7,7 +7,7 @@
     print(answer.label, answer.probability)
 
 This runs the exported ONNX file and does not import PyTorch. `runtime="openvino"` runs that file
-with OpenVINO, `runtime="torch"` the trained weights.
+with OpenVINO, `runtime="cuda"` on an NVIDIA GPU, and `runtime="torch"` the trained weights.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +21,10 @@ from pydantic import ValidationError
 
 from classifier.core.errors import UserError
 from classifier.inference.answer import Answer
+from classifier.inference.cuda_runtime import load_cuda
 from classifier.inference.image_inputs import ImageInput, decode_input
 from classifier.inference.manifest import export_folder, read_exported, read_manifest
-from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Predictor, load_exported
+from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Predictor, load_onnx
 from classifier.inference.openvino_runtime import load_openvino
 from classifier.processing.decision import (
     TTA_POLICY,
@@ -39,7 +40,14 @@ from classifier.processing.softmax import DECISION, Merge, mean_of_views, merge_
 from classifier.processing.spec import DESCRIPTION, BundleSpec
 from classifier.processing.views import CENTRE, View, named_view
 
-Runtime = Literal["onnx", "openvino", "torch"]
+ExportedRuntime = Literal["onnx", "openvino", "cuda"]
+Runtime = ExportedRuntime | Literal["torch"]
+# By the name of what runs an exported file.
+LOADERS: dict[ExportedRuntime, Callable[[bytes, int], Predictor]] = {
+    "onnx": load_onnx,
+    "openvino": load_openvino,
+    "cuda": load_cuda,
+}
 _AT_ONCE = 16  # images of a list in memory
 
 
@@ -162,7 +170,8 @@ def load_model(
         folder: what the pipeline left in `models`, or an export folder (`models/export`) that was
             copied to anywhere.
         runtime: `onnx` runs `model.onnx` of the export folder, `openvino` the same file with
-            OpenVINO, and `torch` the weights in `models`, on the GPU where there is one.
+            OpenVINO, `cuda` the same file on an NVIDIA GPU, and `torch` the weights in `models`, on
+            the GPU where there is one.
         int8: run `model.int8.onnx` instead.
         tta: average over the views that `tta.json` of the export folder names.
         reject_below: confidence, 0 to 1, under which the answer is `unknown`; None is what
@@ -220,7 +229,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _load_export(
-    export: Path, file: str, runtime: Runtime, threads: int
+    export: Path, file: str, runtime: ExportedRuntime, threads: int
 ) -> tuple[BundleSpec, Predictor, str]:
     entries = read_manifest(export)
     if file == INT8_FILE and file not in entries:
@@ -235,10 +244,7 @@ def _load_export(
             f"{export / DESCRIPTION} describes no model of this version of the program "
             f"({first_problem(error)}): run the export stage again."
         ) from None
-    if runtime == "openvino":
-        predictor = load_openvino(read_exported(export, file), threads)
-    else:
-        predictor = load_exported(export, file, threads)
+    predictor = LOADERS[runtime](read_exported(export, file), threads)
     return spec, predictor, entries[file].sha256[:12]
 
 

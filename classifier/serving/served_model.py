@@ -14,9 +14,8 @@ from typing import Any
 from classifier.core.errors import UserError
 from classifier.inference.golden_reader import read_golden
 from classifier.inference.manifest import export_folder, read_exported, read_manifest
-from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, load_onnx
-from classifier.inference.openvino_runtime import load_openvino
-from classifier.inference.predict import Model
+from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
+from classifier.inference.predict import LOADERS, ExportedRuntime, Model
 from classifier.processing.decision import Decision
 from classifier.processing.similar_images import SIMILAR_SHEET, SimilarImages
 from classifier.processing.softmax import Merge
@@ -61,7 +60,7 @@ class ModelRecipe:
 
     Attributes:
         content: Of the ONNX file.
-        openvino: Whether OpenVINO runs it, and not ONNX Runtime.
+        runtime: What runs it.
         views: Names of the views, see `named_view`.
         spec: See `Model`, as the others.
         version: See `Model`.
@@ -70,7 +69,7 @@ class ModelRecipe:
     """
 
     content: bytes
-    openvino: bool
+    runtime: ExportedRuntime
     views: list[str]
     spec: BundleSpec
     version: str
@@ -80,15 +79,14 @@ class ModelRecipe:
 
     def __call__(self) -> Model:
         """Return the model, with one thread a call."""
-        load = load_openvino if self.openvino else load_onnx
         spec = self.spec
         views = [named_view(name, spec.stored_size, spec.input_size) for name in self.views]
-        predictor = load(self.content, 1)
+        predictor = LOADERS[self.runtime](self.content, 1)
         return Model(spec, predictor, self.version, views, self.merge, self.decision, self.similar)
 
 
 def prepare(
-    open_model: Callable[[], Model], folder: Path, *, int8: bool, openvino: bool
+    open_model: Callable[[], Model], folder: Path, *, int8: bool, runtime: ExportedRuntime
 ) -> ServedModel:
     """Load a model and check that it answers as it did where it was exported.
 
@@ -96,7 +94,7 @@ def prepare(
         open_model: Loads it from `folder`, with one thread a call.
         folder: Of the model, or of an export.
         int8: Whether it is the eight-bit file.
-        openvino: Whether OpenVINO runs it.
+        runtime: What runs it.
 
     Raises:
         UserError: It does not answer so, or a file is missing or damaged.
@@ -122,7 +120,7 @@ def prepare(
     views = [view.name for view in model.views]
     recipe = ModelRecipe(
         content,
-        openvino,
+        runtime,
         views,
         model.spec,
         model.version,

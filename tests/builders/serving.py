@@ -36,7 +36,7 @@ def served(
     options = ServiceOptions(Limits(**limits), processes, 1, api_key, allowed_hosts)
 
     def load() -> ServedModel:
-        return prepare(lambda: load_model(folder, threads=1), folder, int8=False, openvino=False)
+        return prepare(lambda: load_model(folder, threads=1), folder, int8=False, runtime="onnx")
 
     if processes:
         return Service(load(), options, load)

@@ -25,7 +25,12 @@ DOCKERFILE = (REPOSITORY / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
 
 
 def instructions(name: str) -> list[str]:
-    return re.findall(rf"^\s*(?:HEALTHCHECK .*)?{name} (.*)$", DOCKERFILE, re.MULTILINE)
+    lines = re.findall(rf"^\s*(?:HEALTHCHECK .*)?{name} (.*)$", DOCKERFILE, re.MULTILINE)
+    # What a build takes if it is told nothing else.
+    defaults = re.findall(r"^ARG (\w+)=(.*)$", DOCKERFILE, re.MULTILINE)
+    for argument, value in defaults:
+        lines = [line.replace(f"${{{argument}}}", value) for line in lines]
+    return lines
 
 
 def follow_copies(context: Path, target: Path) -> None:
@@ -160,3 +165,7 @@ def test_versions_are_those_that_the_model_was_made_with() -> None:
 
     ours, image = pinned("requirements.lock"), pinned("docker/requirements.lock")
     assert {name: ours.get(name) for name in image} == image
+    on_gpu = pinned("docker/requirements-gpu.lock")
+    assert on_gpu.pop("onnxruntime-gpu") == image.pop("onnxruntime")
+    assert image.items() <= on_gpu.items()
+    assert all(name.startswith("nvidia-") for name in on_gpu.keys() - image.keys())

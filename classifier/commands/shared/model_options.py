@@ -28,8 +28,9 @@ def add_model_options(parser: argparse.ArgumentParser, runtimes: Sequence[str]) 
         "--runtime",
         choices=("auto", *runtimes),
         default="auto",
-        help="what runs the network; auto is onnx, or openvino where it is installed and faster "
-        "on this machine, which is measured once (default: auto)",
+        help="what runs the network: onnx and openvino on the processor, cuda on an NVIDIA GPU; "
+        "auto is onnx, or openvino where it is installed and faster on this machine, which is "
+        "measured once (default: auto)",
     )
     add("--int8", action="store_true", help="run the eight-bit file")
     add("--tta", action="store_true", help="average over the views of the exported tta.json")
