@@ -33,7 +33,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def browser() -> "Iterator[Browser]":
     """A headless Chromium; for tests under `needs_chromium`."""
     # Most workers need no browser.
-    from builders.browser import launched  # noqa: PLC0415
+    from builders.web.browser import launched  # noqa: PLC0415
 
     with launched() as browser:
         yield browser

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from builders.images import encode
 from builders.projects import CLASSES, EVALUATE, TTA, make_project
-from builders.serving import served
+from builders.web.serving import served
 from fastapi.testclient import TestClient
 
 from classifier.commands import predict

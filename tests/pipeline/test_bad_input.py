@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from builders import bad_archives, bad_models, bad_sources
+from builders.bad import archives, models, sources
 from builders.tiny import contents
 
 from classifier.core.processes import run_program
 
-CASES = bad_sources.CASES | bad_archives.CASES | bad_models.CASES
+CASES = sources.CASES | archives.CASES | models.CASES
 DOCUMENT = Path(__file__).parents[2] / "docs/bad-input.md"
 
 

@@ -13,7 +13,7 @@ import yaml
 from builders import pages
 from builders.clones import ROOT, Clone
 from builders.colours import image_of, write_models
-from builders.serving import running, served
+from builders.web.serving import running, served
 
 from classifier.commands.main import COMMANDS, main
 from classifier.core.config import SECTIONS, read_params

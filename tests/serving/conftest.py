@@ -2,9 +2,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders.browser import opened_page
 from builders.colours import write_models
-from builders.serving import running, served
+from builders.web.browser import opened_page
+from builders.web.serving import running, served
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, Page
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from builders.colours import image_of, write_models
-from builders.serving import running, served
+from builders.web.serving import running, served
 
 from classifier.core.errors import UserError
 from classifier.serving.answer_record import AnswerRecord

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from builders.colours import CLASSES, image_of
 from builders.images import encode
-from builders.serving import form, served
+from builders.web.serving import form, served
 from fastapi.testclient import TestClient
 from PIL import Image
 from pillow_heif import from_pillow

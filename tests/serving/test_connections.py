@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from builders.colours import image_of, write_models
-from builders.serving import exchange, running, served
+from builders.web.serving import exchange, running, served
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADER = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"

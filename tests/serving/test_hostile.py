@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from builders.colours import IMAGE_SIZE, image_of, write_models
 from builders.images import encode, noise
-from builders.serving import running, served
+from builders.web.serving import running, served
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from builders.browser import needs_chromium
 from builders.colours import image_of
-from builders.serving import running, served
+from builders.web.browser import needs_chromium
+from builders.web.serving import running, served
 from playwright.sync_api import Browser, Page, expect
 
 KEY = "a-key-of-24-characters!!"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from builders.browser import needs_chromium, opened_page
 from builders.colours import image_of, write_images
-from builders.serving import running, served
+from builders.web.browser import needs_chromium, opened_page
+from builders.web.serving import running, served
 from playwright.sync_api import Browser, Download, Page, expect
 
 KEY = "a-key-of-24-characters!!"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from builders.colours import CLASSES, image_of
-from builders.serving import form, served
+from builders.web.serving import form, served
 from fastapi.testclient import TestClient
 
 from classifier.inference.predict import Model, load_model

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from builders.browser import needs_chromium, opened_page
-from builders.serving import running_as
+from builders.web.browser import needs_chromium, opened_page
+from builders.web.serving import running_as
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders.browser import needs_chromium, opened_page
 from builders.colours import image_of, write_models
-from builders.serving import form, running, served
+from builders.web.browser import needs_chromium, opened_page
+from builders.web.serving import form, running, served
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, expect
 

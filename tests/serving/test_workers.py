@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders.bad.hostile_model import load_hostile
 from builders.colours import CLASSES, image_of, write_models
-from builders.hostile_model import load_hostile
 
 from classifier.inference.onnx_runtime import Outputs
 from classifier.inference.predict import Model, load_model

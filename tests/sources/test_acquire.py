@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from builders.images import cifar_members, class_folders, write_archive
 from builders.sources import download_params, local_params, write_files
-from builders.web import Server, serving
+from builders.web.site import Server, serving
 from PIL import Image
 from sklearn.datasets import load_digits
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders.web import Handler, Server, serving
+from builders.web.site import Handler, Server, serving
 
 from classifier.core.cache import cache_folder
 from classifier.core.errors import UserError

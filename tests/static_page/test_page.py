@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders.browser import needs_chromium, opened_page
 from builders.colours import image_of, write_models
-from builders.static_site import static_site
+from builders.web.browser import needs_chromium, opened_page
+from builders.web.static_site import static_site
 from playwright.sync_api import Browser, Page, expect
 
 from classifier.commands.export_page import main

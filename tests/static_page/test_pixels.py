@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.browser import needs_chromium
 from builders.images import encode, noise
-from builders.static_site import opened_modules, pixels_in_page
+from builders.web.browser import needs_chromium
+from builders.web.static_site import opened_modules, pixels_in_page
 from PIL import Image
 from playwright.sync_api import Error, Page
 

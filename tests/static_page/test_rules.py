@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.browser import needs_chromium
-from builders.static_site import opened_modules
+from builders.web.browser import needs_chromium
+from builders.web.static_site import opened_modules
 from playwright.sync_api import Page
 
 from classifier.inference.answer import Answer

@@ -1,7 +1,7 @@
 """What a user may get wrong, case by case: the names are those of docs/bad-input.md.
 
 Every case is a function that prepares the current folder, an empty one, so that a stage must refuse
-to run there; `stack` closes what it opens. The cases are in bad_sources, bad_archives, bad_models.
+to run there; `stack` closes what it opens. The cases are in its neighbours.
 """
 
 from collections.abc import Callable

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from builders.bad_input import Case, add_case, write_params
+from builders.bad.inputs import Case, add_case, write_params
 from builders.sources import download_section
 from builders.tiny import ROOT, tiny_bundle, write_project
 from classifier.core.config import read_params

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from builders.bad_input import Case, add_case, write_params
+from builders.bad.inputs import Case, add_case, write_params
 from builders.images import class_folders, encode, noise, write_archive, write_raw
 from builders.sources import download_section
 from builders.splits import split_section

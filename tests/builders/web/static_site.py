@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page
 
-from builders.browser import launched
 from builders.colours import write_models
+from builders.web.browser import launched
 from classifier.static_page.write_page import CONFIG, write_page
 
 _DECODE = """async ([text, config]) => {

@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builders.bad_input import Case, add_case, write_params
+from builders.bad.inputs import Case, add_case, write_params
 from builders.images import class_folders
 from builders.sources import download_section
-from builders.web import Server, serving
+from builders.web.site import Server, serving
 from classifier.sources import fetch as fetching
 
 PETS = class_folders({"cat": 5, "dog": 5})

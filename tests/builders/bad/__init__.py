@@ -1,0 +1,1 @@
+"""Input that must be refused: archives, images, models and sources with something wrong."""

@@ -1,0 +1,1 @@
+"""Servers of this machine, and the browser that asks them."""
