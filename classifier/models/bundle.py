@@ -39,7 +39,9 @@ def save_bundle(
     changed: tensors that stand there by name in place of the model's.
     """
     tensors = model.state_dict() | (changed or {})
-    state = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    # A module that a network has in two places has its tensors under two names, each of which is
+    # asked for when they are read.
+    state = {name: tensor.cpu().clone().contiguous() for name, tensor in tensors.items()}
     write_bytes(folder / WEIGHTS, save(state))
     write_json(folder / DESCRIPTION, spec.model_dump(mode="json"))
 

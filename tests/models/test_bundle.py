@@ -50,6 +50,13 @@ def test_loaded_model_gives_the_very_logits_of_the_saved_one(
     assert torch.equal(bundle.model(noise(8)), saved(noise(8)))
 
 
+def test_network_that_has_a_module_in_two_places_is_saved(tmp_path: Path) -> None:
+    saved = tiny_bundle(tmp_path, input_size=224, backbone=backbone_spec("timm/coat_tiny"))
+    places = [tensor.data_ptr() for tensor in saved.state_dict().values() if tensor.numel()]
+    assert len(set(places)) < len(places)
+    assert torch.equal(load_bundle(tmp_path).model(noise(224)), saved(noise(224)))
+
+
 def test_description_says_all_that_prediction_needs(tmp_path: Path) -> None:
     tiny_bundle(tmp_path, stored_size=10, input_size=8)
     spec = load_bundle(tmp_path).spec
