@@ -12,6 +12,10 @@ from torch import nn
 from classifier.core.errors import UserError
 from classifier.models.backbone_description import Preparation
 
+# Families that no exported file can hold, and why: seen with ONNX Runtime 1.31.1
+# (benchmarks/backbones.py).
+_NOT_EXPORTED = {"crossvit": "ONNX Runtime cannot run the cubic resizing in it"}
+
 
 def build_timm(name: str, *, pretrained: bool, input_size: int) -> tuple[nn.Module, int]:
     """Build timm's model `name` with random weights; return it and its number of features.
@@ -44,7 +48,12 @@ def prepared_by_timm(name: str) -> Preparation:
 
 
 def pretrained_cfg(name: str) -> PretrainedCfg:
-    """Return timm's configuration of a model; raise UserError for an unknown name."""
+    """Return timm's configuration of a model.
+
+    Raises:
+        UserError: timm has no such model, or it cannot be exported, which is better known before
+            training than after it.
+    """
     architecture = name.partition(".")[0]
     config = None
     if timm.is_model(architecture):
@@ -55,6 +64,12 @@ def pretrained_cfg(name: str) -> PretrainedCfg:
         hint = f"; similar names are {', '.join(close)}" if close else ""
         raise UserError(
             f"backbone.name 'timm/{name}' is unknown{hint}: `timm.list_models()` has all of them."
+        )
+    family = timm.model_entrypoint(architecture).__module__.rpartition(".")[2]
+    if family in _NOT_EXPORTED:
+        raise UserError(
+            f"backbone.name: timm/{name} cannot be exported ({_NOT_EXPORTED[family]}), and predict "
+            "and serve need an exported file: choose another backbone."
         )
     return config
 

@@ -56,3 +56,9 @@ def test_preparation_is_that_of_the_pretrained_configuration() -> None:
 def test_unknown_model_is_refused_with_similar_names(name: str) -> None:
     with pytest.raises(UserError, match=rf"backbone\.name '{name}' is unknown.*convnext_atto"):
         describe_backbone(backbone(name))
+
+
+@pytest.mark.parametrize("name", ["crossvit_tiny_240", "crossvit_9_240.in1k"])
+def test_network_that_no_file_can_hold_is_refused_before_training(name: str) -> None:
+    with pytest.raises(UserError, match=rf"timm/{name} cannot be exported .*choose another"):
+        describe_backbone(backbone(f"timm/{name}"))
