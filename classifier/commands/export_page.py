@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 
 from classifier.commands.shared.parser import CommandParser
+from classifier.processing.similar_images import SIMILAR_SHEET
 from classifier.static_page.web_runtime import PACKAGE, VERSION, runtime_files
 from classifier.static_page.write_page import write_page
 
@@ -40,5 +41,7 @@ def main(arguments: list[str]) -> None:
     size = write_page(
         options.folder, options.models, runtime_files(options.runtime), int8=options.int8
     )
-    print(f"{options.folder}: {size / 1e6:.1f} MB. To look at it:")
+    shown = (options.folder / SIMILAR_SHEET).exists()
+    found = " with thumbnails of training images (export.similar_images)" if shown else ""
+    print(f"{options.folder}: {size / 1e6:.1f} MB{found}. To look at it:")
     print(f"python -m http.server --directory {shlex.quote(str(options.folder))}")

@@ -58,6 +58,7 @@ def export_model(
     similar = reference.similar
     if similar is not None:
         others |= similar.files
+        print(f"{len(similar.directions)} training images travel with the model.", flush=True)
         travelling = travelling._replace(similar=len(similar.directions))
     travelling = travelling._replace(files=others)
     write_export_folder(models / "export", reference.bundle.spec, exported, golden, travelling)

@@ -240,11 +240,12 @@ def test_file_that_disagrees_fails_the_stage_and_nothing_is_written(
     assert not (folder / "results").exists()
 
 
-def test_training_images_travel_where_they_are_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_training_images_travel_where_they_are_asked_for_which_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_project(tmp_path, similar_images=5)
     run_in(folder, monkeypatch)
+    assert "5 training images travel with the model." in capsys.readouterr().out
     written = contents(folder / "models/export")
     dataset = load_dataset(folder / "data/split")
     named = json.loads(written["similar.json"])

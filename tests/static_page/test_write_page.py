@@ -55,6 +55,18 @@ def test_eight_bit_network_is_taken_on_request(tmp_path: Path) -> None:
     assert taken == (models / "export/model.int8.onnx").read_bytes()
 
 
+def test_training_images_are_in_it_only_where_they_travel_with_the_model(tmp_path: Path) -> None:
+    page = tmp_path / "page"
+    with_some = write_models(tmp_path / "with", with_similar=True)
+    write_page(page, with_some, {}, int8=False)
+    sheet = (with_some / "export/similar.jpg").read_bytes()
+    assert (page / "similar.jpg").read_bytes() == sheet
+    assert json.loads((page / "config.json").read_bytes())["similar"]["columns"] == 3
+    write_page(page, write_models(tmp_path / "without"), {}, int8=False)
+    assert not (page / "similar.jpg").exists()
+    assert json.loads((page / "config.json").read_bytes())["similar"] is None
+
+
 def test_earlier_page_is_replaced_but_no_other_folder(tmp_path: Path) -> None:
     models = write_models(tmp_path / "models")
     for _ in range(2):
