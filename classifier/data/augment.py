@@ -275,7 +275,9 @@ def _change_colours(planes: Tensor, factors: Tensor) -> Tensor:
     luminance = to_device(torch.tensor(_LUMINANCE), planes.device)
     unchanged, grey = torch.eye(3, device=planes.device), luminance.expand(3, 3)
     matrix = brightness * contrast * (saturation * unchanged + (1 - saturation) * grey)
-    mean_grey = planes.mean(dim=(2, 3)) @ luminance
-    offset = (1 - contrast) * brightness * mean_grey[:, None, None]
+    # A product of matrices rounds an image by its place in the batch, on some processors.
+    red, green, blue = (planes.mean(dim=(2, 3)) * luminance).unbind(1)
+    mean_grey = (red + green + blue)[:, None]
+    offset = (1 - contrast) * brightness * mean_grey[..., None]
     changed = torch.baddbmm(offset, matrix, planes.flatten(2)).clamp_(0, 255)
     return changed.view_as(planes)

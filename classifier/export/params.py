@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from classifier.core.config import Params
+from classifier.processing.similar_images import MOST
 
 FormatName = Literal["onnx", "torch_export", "torchscript", "executorch"]
 Method = Literal["minmax", "percentile", "entropy", "exclude"]
@@ -36,8 +37,7 @@ class ExportParams(Params):
     formats: list[FormatName]
     batch_size: int = Field(ge=1)
     max_logit_difference: float = Field(gt=0)
-    # A page of that many thumbnails is as large as a browser shows with ease.
-    similar_images: int = Field(ge=0, le=4000)
+    similar_images: int = Field(ge=0, le=MOST)
     int8: Int8Params
 
     @field_validator("formats")

@@ -14,6 +14,8 @@ from classifier.core.errors import UserError
 from classifier.processing.decision import Travelling
 
 SIMILAR, SIMILAR_SHEET = "similar.json", "similar.jpg"
+# A sheet of so many thumbnails is as large as a browser shows with ease.
+MOST = 4000
 # More of them would not help to judge an answer.
 _SHOWN = 4
 _DECIMALS = 6
@@ -45,9 +47,9 @@ class SimilarImages(Travelling):
         labels: index of the class of each.
     """
 
-    side: int = Field(gt=0)
-    columns: int = Field(gt=0)
-    paths: list[str] = Field(min_length=1)
+    side: int = Field(gt=0, le=256)
+    columns: int = Field(gt=0, le=MOST)
+    paths: list[str] = Field(min_length=1, max_length=MOST)
     labels: list[int]
 
     @model_validator(mode="after")

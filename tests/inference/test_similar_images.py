@@ -68,6 +68,10 @@ def path_too_many(content: dict[str, Any]) -> None:
     content["paths"].append("a.png")
 
 
+def huge_tiles(content: dict[str, Any]) -> None:
+    content["side"] = 10**12
+
+
 def no_columns(content: dict[str, Any]) -> None:
     content["columns"] = 0
 
@@ -80,6 +84,7 @@ def no_columns(content: dict[str, Any]) -> None:
         (class_below, "there is not a class for each path"),
         (path_too_many, "there is not a class for each path"),
         (no_columns, "columns: "),
+        (huge_tiles, "side: "),
     ],
 )
 def test_list_that_does_not_fit_is_refused(
