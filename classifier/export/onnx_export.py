@@ -6,6 +6,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.onnx.errors import OnnxExporterError
 
 from classifier.inference.onnx_runtime import INPUT, LOGITS, OUTSIDE, SIMILARITY
 from classifier.models.network import Classifier
@@ -54,22 +55,35 @@ class Plain(nn.Module):
 def to_onnx(model: Network, input_size: int) -> bytes:
     """Return the model as one ONNX file for batches of any size; same model, same bytes."""
     try:
-        return onnx_bytes(_export(model, input_size, optimize=True))
+        return onnx_bytes(_export(model, input_size))
     except onnx.checker.ValidationError:
         # The exporter's optimiser loses the bounds of a second clamp of the same values, as in
         # timm's gemma4_vit; seen with onnxscript 0.7.2. Runtimes optimise the graph themselves.
         return onnx_bytes(_export(model, input_size, optimize=False))
+    except OnnxExporterError as error:
+        if type(error.__cause__).__name__ != "ConversionError":  # a private class
+            raise
+        # It translates attention of four dimensions alone, and timm's Hiera has five; of PyTorch's
+        # core operations it knows all.
+        return onnx_bytes(_export(model, input_size, decompose=True))
 
 
-def _export(model: Network, input_size: int, *, optimize: bool) -> onnx.ModelProto:
+def _export(
+    model: Network, input_size: int, *, optimize: bool = True, decompose: bool = False
+) -> onnx.ModelProto:
+    arguments, shapes = (example(input_size),), ({0: torch.export.Dim("batch")},)
+    given: nn.Module | torch.export.ExportedProgram = Plain(model)
     # The exporter cannot follow the order in memory of another attention with a mask, as in BEiT.
     with sdpa_kernel(SDPBackend.MATH):
+        if decompose:
+            whole = torch.export.export(given, arguments, dynamic_shapes=shapes)
+            given = whole.run_decompositions()
         program = torch.onnx.export(
-            Plain(model),
-            (example(input_size),),
+            given,
+            arguments,
             input_names=[INPUT],
             output_names=_output_names(model),
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamic_shapes=None if decompose else shapes,
             dynamo=True,
             external_data=False,
             verbose=False,
