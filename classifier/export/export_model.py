@@ -101,6 +101,7 @@ def export_formats(
         one = reference.compare(form.name, form.file, content, form.load(content), outside_above)
         print(one, flush=True)
         check_agreement(one, params.max_logit_difference, reference.spread)
+        reference.check_similarity(one)
         exported.append(one)
     return exported, left_out
 

@@ -126,9 +126,9 @@ def _golden_inputs(stored: np.ndarray, spec: BundleSpec, travelling: Travelling)
 
 def _entry(one: Exported, spec: BundleSpec, similar: int) -> Entry:
     scored = not math.isnan(one.agreement.max_outside_difference)
-    scores = "; float32 (N), outside scores" if scored else ""
-    alike = f"; float32 (N, {similar}), similarities to training images" if similar else ""
     batch = "1" if one.name == "executorch" else "N"
+    scores = f"; float32 ({batch}), outside scores" if scored else ""
+    alike = f"; float32 ({batch}, {similar}), similarities to training images" if similar else ""
     return describe(
         one.content,
         one.name,

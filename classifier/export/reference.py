@@ -15,6 +15,7 @@ from classifier.export.onnx_export import Network
 from classifier.export.similar_images import ChosenImages
 from classifier.inference.golden import OUTSIDE_FACTOR
 from classifier.inference.onnx_runtime import Outputs, Predictor
+from classifier.inference.torch_runtime import eager
 from classifier.metrics.outside import OutsideScore
 from classifier.models.bundle import Bundle
 from classifier.models.folding import fold_batch_norm
@@ -23,6 +24,9 @@ from classifier.models.network_outputs import network_outputs
 from classifier.models.outside import with_scores
 from classifier.models.prediction import predict_split
 from classifier.processing.images import center_crop
+
+# Test images whose similarities to training images are compared, and how much these may differ.
+_COMPARED, _SIMILARITY = 8, 0.01
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,24 @@ class Reference:
         given = self.outputs(predict, "test")
         agreement = measure_agreement(given, self.expected, self.labels("test"), outside_above)
         return Exported(name, file, content, predict, agreement)
+
+    def check_similarity(self, exported: Exported) -> None:
+        """Check that a file in float gives the similarities of the model.
+
+        Raises:
+            UserError: where one differs, or is no number.
+        """
+        if self.similar is None:
+            return
+        images = self.images(self.dataset.rows("test")[:_COMPARED])
+        expected = eager(self.with_scores(self.bundle.model))(images).similarity
+        given = exported.predict(images).similarity
+        assert expected is not None
+        if given is None or not np.abs(given - expected).max() <= _SIMILARITY:
+            raise UserError(
+                f"{exported.file} gives other similarities to training images than the PyTorch "
+                "model: set export.similar_images: 0, and report it as an error of this program."
+            )
 
     def validation_accuracy(self, predict: Predictor) -> float:
         """Return the accuracy of `predict` on the validation split."""

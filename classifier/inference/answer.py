@@ -32,7 +32,7 @@ class Answer:
         outside: the outside score: the higher, the less the image looks like those of any class;
             None where the model gives none.
         similar: training images that are most like it, the most similar first; empty where none
-            travel with the model (`export.similar_images`).
+            travel with the model (`export.similar_images`), and with the runtime `torch`.
     """
 
     classes: Sequence[str]

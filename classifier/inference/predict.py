@@ -171,7 +171,7 @@ def load_model(
             copied to anywhere.
         runtime: `onnx` runs `model.onnx` of the export folder, `openvino` the same file with
             OpenVINO, `cuda` the same file on an NVIDIA GPU, and `torch` the weights in `models`, on
-            the GPU where there is one.
+            the GPU where there is one, without similar training images.
         int8: run `model.int8.onnx` instead.
         tta: average over the views that `tta.json` of the export folder names.
         reject_below: confidence, 0 to 1, under which the answer is `unknown`; None is what
@@ -244,6 +244,8 @@ def _load_export(
             f"{export / DESCRIPTION} describes no model of this version of the program "
             f"({first_problem(error)}): run the export stage again."
         ) from None
+    if runtime not in LOADERS:
+        raise UserError(f"runtime is {runtime!r}: choose one of {', '.join(LOADERS)} and torch.")
     predictor = LOADERS[runtime](read_exported(export, file), threads)
     return spec, predictor, entries[file].sha256[:12]
 
@@ -251,10 +253,10 @@ def _load_export(
 def _check_outputs(
     folder: Path, spec: BundleSpec, predictor: Predictor, similar: SimilarImages | None
 ) -> None:
-    """Show the network an image, and raise UserError where its outputs are not those described."""
+    """Show the network two images; raise UserError where its outputs are not those described."""
     side, classes = spec.input_size, len(spec.classes)
     try:
-        outputs = predictor(np.zeros((1, side, side, 3), np.uint8))
+        outputs = predictor(np.zeros((2, side, side, 3), np.uint8))
     # Each runtime has errors of its own for an image of another size.
     except Exception as error:
         reason = str(error).splitlines()[0]
@@ -262,14 +264,13 @@ def _check_outputs(
             f"the network in {folder} takes no images of {side} pixels, as {DESCRIPTION} says "
             f"({reason}): run the export stage again, or `dvc checkout`."
         ) from error
-    if outputs.logits.shape != (1, classes):
+    if outputs.logits.shape != (2, classes):
         raise UserError(
             f"the network in {folder} has {outputs.logits.shape[-1]} outputs, but {DESCRIPTION} "
             f"names {classes} classes: run the export stage again, or `dvc checkout`."
         )
     if similar is not None:
-        similarities = 0 if outputs.similarity is None else outputs.similarity.shape[1]
-        similar.check(classes, similarities)
+        similar.check(classes, outputs.similarity)
 
 
 def _check_not_stale(folder: Path, export: Path, files: Sequence[str]) -> None:

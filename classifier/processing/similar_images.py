@@ -58,16 +58,23 @@ class SimilarImages(Travelling):
             raise ValueError("there is not a class for each path.")
         return self
 
-    def check(self, classes: int, similarities: int) -> None:
-        """Check that they are those of a model with so many classes and similarities.
+    def check(self, classes: int, similarity: np.ndarray | None) -> None:
+        """Check that they are those of a model.
+
+        Args:
+            classes: the number of its classes.
+            similarity: what its network gives for two images; None where it gives none.
 
         Raises:
-            UserError: where they are not.
+            UserError: where they are not, or a similarity is no number.
         """
-        if max(self.labels) >= classes or len(self.paths) != similarities:
+        shape = None if similarity is None else similarity.shape
+        finite = similarity is not None and np.isfinite(similarity).all()
+        if max(self.labels) >= classes or shape != (2, len(self.paths)) or not finite:
+            compares = 0 if not shape or len(shape) != 2 or not finite else shape[1]
             raise UserError(
                 f"{SIMILAR} is not of this model: it names {len(self.paths)} training images, the "
-                f"network compares with {similarities}, and each must be of one of {classes} "
+                f"network compares with {compares}, and each must be of one of {classes} "
                 "classes: run the export stage again, or `dvc checkout`."
             )
 

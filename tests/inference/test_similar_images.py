@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
+import onnx
 import pytest
 from builders.colours import ALIKE, image_of, rewrite, write_models
 
@@ -49,6 +51,27 @@ def test_predict_prints_them_as_json(
     main(["predict", "--json", "--models", str(models), str(tmp_path / "sea.png")])
     first = json.loads(capsys.readouterr().out)["similar"][0]
     assert first == {"path": "blue/c.png", "label": "blue", "similarity": 0.9, "tile": 2}
+
+
+@pytest.mark.parametrize("wrong", [np.nan, None])
+def test_network_whose_similarities_are_no_numbers_or_no_table_is_refused(
+    models: Path, wrong: float | None
+) -> None:
+    network = onnx.load_from_string((models / "export/model.onnx").read_bytes())
+    (alike,) = (one for one in network.graph.initializer if one.name == "alike")
+    values = onnx.numpy_helper.to_array(alike)
+    changed = values[:, 0] if wrong is None else np.full_like(values, wrong)
+    alike.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(changed), "alike"))
+    if wrong is None:
+        network.graph.output[1].type.tensor_type.shape.dim.pop()
+    rewrite(models / "export", "model.onnx", network.SerializeToString())
+    with pytest.raises(UserError, match=r"similar\.json is not of this model"):
+        load_model(models)
+
+
+def test_unknown_runtime_is_a_sentence(models: Path) -> None:
+    with pytest.raises(UserError, match="runtime is 'auto': choose one of onnx, openvino, cuda"):
+        load_model(models, runtime=cast("Any", "auto"))
 
 
 def one_less(content: dict[str, Any]) -> None:

@@ -275,6 +275,27 @@ def refuse(*_: object) -> bytes:
     raise TypeError("this network cannot be traced\nmore")
 
 
+def test_file_with_similarities_in_another_order_fails_the_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_and_mix_up(content: bytes) -> Predictor:
+        predict = ONNX.load(content)
+
+        def mixed_up(images: np.ndarray) -> Outputs:
+            given = predict(images)
+            assert given.similarity is not None
+            return given._replace(similarity=given.similarity[:, ::-1])
+
+        return mixed_up
+
+    folder = make_project(tmp_path, similar_images=5)
+    wrong = ONNX._replace(load=load_and_mix_up)
+    monkeypatch.setattr(export_model, "chosen_formats", lambda names: [wrong])
+    with pytest.raises(UserError, match=r"model\.onnx gives other similarities"):
+        run_in(folder, monkeypatch)
+    assert not (folder / "models/export").exists()
+
+
 def test_model_that_cannot_be_quantised_keeps_its_other_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from builders.colours import image_of, write_models
 from builders.web.browser import needs_chromium, opened_page
 from builders.web.static_site import static_site
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from classifier.commands.export_page import main
 from classifier.core.errors import UserError
@@ -78,6 +78,18 @@ def test_training_images_that_look_like_it_are_shown(page: Page, models: Path) -
     expect(tile).to_have_css("background-position", "-128px 0px")
     address = tile.evaluate("tile => getComputedStyle(tile).backgroundImage.slice(5, -2)")
     assert page.request.get(address).body() == (models / "export/similar.jpg").read_bytes()
+
+
+def test_network_with_similarities_and_no_list_of_images_answers(page: Page) -> None:
+    def without(route: Route) -> None:
+        config = route.fetch().json()
+        route.fulfill(json=config | {"similar": None})
+
+    page.route("**/config.json", without)
+    page.reload()
+    choose(page, ("sea.png", image_of("blue")))
+    expect(page.locator(".item h2")).to_have_text("blue, 100.0%")
+    expect(page.locator(".similar")).to_have_count(0)
 
 
 def test_file_that_is_no_image_is_a_sentence_and_the_next_is_answered(page: Page) -> None:

@@ -17,7 +17,8 @@ export async function loadModel() {
     const images = new Tensor("uint8", centre(square, config), [1, side, side, 3]);
     const { logits, outside, similarity } = await session.run({ images });
     const answer = decide(logits.data, outside ? outside.data[0] : null, config);
-    return { ...answer, similar: similarity ? mostSimilar(similarity.data, config.similar) : [] };
+    return { ...answer, similar: similarity && config.similar
+      ? mostSimilar(similarity.data, config.similar) : [] };
   };
   return { config, run, classify: async (file) => run(await storedPixels(file, config)) };
 }
