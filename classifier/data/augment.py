@@ -277,7 +277,7 @@ def _change_colours(planes: Tensor, factors: Tensor) -> Tensor:
     matrix = brightness * contrast * (saturation * unchanged + (1 - saturation) * grey)
     # A product of matrices rounds an image by its place in the batch, on some processors.
     red, green, blue = (planes.mean(dim=(2, 3)) * luminance).unbind(1)
-    mean_grey = (red + green + blue)[:, None]
-    offset = (1 - contrast) * brightness * mean_grey[..., None]
+    mean_grey = red + green + blue
+    offset = (1 - contrast) * brightness * mean_grey[:, None, None]
     changed = torch.baddbmm(offset, matrix, planes.flatten(2)).clamp_(0, 255)
     return changed.view_as(planes)

@@ -15,6 +15,7 @@ from classifier.export.export_report import (
     export_metrics,
     formats_table,
 )
+from classifier.export.failure import why_not_written
 from classifier.export.folder import read_travelling, write_export_folder
 from classifier.export.formats import INT8_NAME, ONNX, chosen_formats, run_onnx
 from classifier.export.int8_search import Int8Search, Search
@@ -26,6 +27,7 @@ from classifier.inference.latency import measure_in_turn, seconds_in_turn
 from classifier.inference.measures import REFERENCE
 from classifier.inference.onnx_runtime import INT8_FILE
 from classifier.inference.torch_runtime import eager
+from classifier.models.network_outputs import spread_rows
 
 
 def export_model(
@@ -87,7 +89,7 @@ def export_formats(
         except (UserError, OSError, MemoryError):
             raise
         except Exception as error:  # exporters raise errors of their own kinds
-            reason = _reason(error)
+            reason = why_not_written(error)
             if form.name != ONNX.name:
                 left_out.append(LeftOut(form.name, form.file, reason))
                 print(left_out[-1], flush=True)
@@ -106,23 +108,12 @@ def export_formats(
     return exported, left_out
 
 
-def _reason(error: Exception) -> str:
-    """Return why a model cannot be written; raise what is not about the model."""
-    cause = error.__cause__ or error  # PyTorch's exporter wraps what it met
-    if isinstance(cause, OSError | MemoryError):
-        raise cause from None
-    said = (str(cause).strip() or "no reason given").splitlines()[0]
-    return f"{type(cause).__name__}: {said}"
-
-
 def search_int8(reference: Reference, onnx: Exported, params: Int8Params) -> Search:
     """Search for an eight-bit file, calibrated on images from all over the training split.
 
     A model that cannot be quantised has none, and keeps its other files.
     """
-    rows = reference.dataset.rows("train")
-    count = min(params.calibration_images, len(rows))
-    images = reference.images(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
+    images = reference.images(spread_rows(reference.dataset, params.calibration_images))
 
     def speedup(content: bytes) -> float:
         both = {"float": onnx.predict, "int8": run_onnx(content)}
@@ -133,11 +124,12 @@ def search_int8(reference: Reference, onnx: Exported, params: Int8Params) -> Sea
     threads = torch.get_num_threads()
     try:
         search = Int8Search(onnx.content, images, reference.validation_accuracy, threads)
-        return search.run(params, speedup)
     except (UserError, OSError, MemoryError):
         raise
     except Exception as error:  # onnx and ONNX Runtime raise errors of their own kinds
-        return Search([], None, f"No int8 file: the model cannot be quantised ({_reason(error)}).")
+        reason = why_not_written(error)
+        return Search([], None, f"No int8 file: the model cannot be quantised ({reason}).")
+    return search.run(params, speedup)
 
 
 def measure_latencies(

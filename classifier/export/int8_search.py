@@ -15,6 +15,8 @@ import numpy as np
 import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
+from classifier.core.errors import UserError
+from classifier.export.failure import why_not_written
 from classifier.export.params import Int8Params
 from classifier.export.quantization import (
     Calibration,
@@ -85,6 +87,7 @@ class Int8Search:
         self._expected = accuracy(load_onnx(content, threads))
         self._ranges: dict[Calibration, TensorsData] = {}
         self._attempts: list[Attempt] = []
+        self._failed: list[str] = []
 
     def run(self, params: Int8Params, speedup: Callable[[bytes], float]) -> Search:
         """Try the methods until a file passes.
@@ -94,22 +97,31 @@ class Int8Search:
             speedup: measures how many times as fast a file is as the ONNX file in float.
         """
         for method in params.methods:
-            tried = self._excluding(params) if method == "exclude" else self._calibrated(method)
+            try:
+                tried = self._excluding(params) if method == "exclude" else self._calibrated(method)
+            except (UserError, OSError, MemoryError, AssertionError):
+                raise
+            except Exception as error:  # onnx and ONNX Runtime raise errors of their own kinds
+                self._failed.append(f"{method} failed ({why_not_written(error)})")
+                continue
             if tried.drop <= params.max_accuracy_drop:
                 return self._decide(tried, params, speedup(tried.content))
+        failed = "; ".join(self._failed)
         if not self._attempts:
-            return Search([], None, "No int8 file: export.int8.methods names no method.")
+            reason = failed or "export.int8.methods names no method"
+            return Search([], None, f"No int8 file: {reason}.")
         best = min(self._attempts, key=lambda attempt: attempt.drop)
         return Search(
             self._attempts,
             None,
             f"No int8 file: the best of {len(self._attempts)} attempts ({best.name}) loses "
             f"{best.drop:.4f} of the validation accuracy; export.int8.max_accuracy_drop allows "
-            f"{params.max_accuracy_drop:g}.",
+            f"{params.max_accuracy_drop:g}{'; ' if failed else ''}{failed}.",
         )
 
     def _decide(self, passed: Attempt, params: Int8Params, speedup: float) -> Search:
         before = [f"{attempt.name} lost {attempt.drop:.4f}" for attempt in self._attempts[:-1]]
+        before += self._failed
         tried = f" after {', '.join(before)}" if before else ""
         lost = f"changes the validation accuracy by {0 - passed.drop:+.4f}"
         speed = f"is {speedup:.2f} times as fast as ONNX in float here, for one image"

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from classifier.core.config import Params
-from classifier.processing.similar_images import MOST
+from classifier.processing.similar_images import MAX_SIMILAR_IMAGES
 
 FormatName = Literal["onnx", "torch_export", "torchscript", "executorch"]
 Method = Literal["minmax", "percentile", "entropy", "exclude"]
@@ -37,7 +37,7 @@ class ExportParams(Params):
     formats: list[FormatName]
     batch_size: int = Field(ge=1)
     max_logit_difference: float = Field(gt=0)
-    similar_images: int = Field(ge=0, le=MOST)
+    similar_images: int = Field(ge=0, le=MAX_SIMILAR_IMAGES)
     int8: Int8Params
 
     @field_validator("formats")

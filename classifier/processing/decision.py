@@ -16,7 +16,7 @@ TTA_POLICY = "tta.json"
 MAX_VIEWS = 64
 
 
-class Travelling(BaseModel):
+class TravellingFile(BaseModel):
     """Content of a file that travels with a network."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
@@ -24,7 +24,7 @@ class Travelling(BaseModel):
     )
 
 
-class PredictionSets(Travelling):
+class PredictionSets(TravellingFile):
     """Thresholds of the prediction sets.
 
     Attributes:
@@ -36,7 +36,7 @@ class PredictionSets(Travelling):
     thresholds: list[float] = Field(min_length=1)
 
 
-class Costs(Travelling):
+class Costs(TravellingFile):
     """What a decision costs; a right answer costs nothing.
 
     Attributes:
@@ -54,7 +54,7 @@ class Costs(Travelling):
         return self
 
 
-class Decision(Travelling):
+class Decision(TravellingFile):
     """`decision.json`: the rules that turn probabilities and outside score into an answer.
 
     Attributes:
@@ -92,14 +92,14 @@ def check_class_count(decision: Decision, classes: int) -> None:
 ALWAYS = Decision(reject_below=None)
 
 
-class TtaPolicy(Travelling):
+class TtaPolicy(TravellingFile):
     """`tta.json`: names of the views whose predictions are merged, and how."""
 
     views: list[str] = Field(min_length=1, max_length=MAX_VIEWS)
     merge: Merge
 
 
-Content = TypeVar("Content", bound=Travelling)
+Content = TypeVar("Content", bound=TravellingFile)
 
 
 def parse_travelling(content: bytes, schema: type[Content], file: str, stage: str) -> Content:

@@ -11,11 +11,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from classifier.core.errors import UserError
-from classifier.processing.decision import Travelling
+from classifier.processing.decision import TravellingFile
 
 SIMILAR, SIMILAR_SHEET = "similar.json", "similar.jpg"
 # A sheet of so many thumbnails is as large as a browser shows with ease.
-MOST = 4000
+MAX_SIMILAR_IMAGES = 4000
 # More of them would not help to judge an answer.
 _SHOWN = 4
 _DECIMALS = 6
@@ -37,7 +37,7 @@ class SimilarImage(NamedTuple):
     tile: int
 
 
-class SimilarImages(Travelling):
+class SimilarImages(TravellingFile):
     """`similar.json`: the training images, in the order of the network's similarities.
 
     Attributes:
@@ -48,8 +48,8 @@ class SimilarImages(Travelling):
     """
 
     side: int = Field(gt=0, le=256)
-    columns: int = Field(gt=0, le=MOST)
-    paths: list[str] = Field(min_length=1, max_length=MOST)
+    columns: int = Field(gt=0, le=MAX_SIMILAR_IMAGES)
+    paths: list[str] = Field(min_length=1, max_length=MAX_SIMILAR_IMAGES)
     labels: list[int]
 
     @model_validator(mode="after")

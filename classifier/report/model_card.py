@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from classifier.core.files import sha256_of
 from classifier.core.versions import LIBRARIES, OPTIONAL, installed_versions
+from classifier.processing.similar_images import SIMILAR_SHEET
 from classifier.report.formatting import (
     FEW_TEST_IMAGES,
     few_test_images,
@@ -185,7 +186,10 @@ def _files() -> str:
         [f"`{path.relative_to(MODELS).as_posix()}`", f"{path.stat().st_size:,}", sha256_of(path)]
         for path in model_files()
     ]
-    return _table(["file in models/", "bytes", "SHA-256"], rows)
+    table = _table(["file in models/", "bytes", "SHA-256"], rows)
+    if not any(path.name == SIMILAR_SHEET for path in model_files()):
+        return table
+    return f"Training images travel with it: their thumbnails, names and classes.\n\n{table}"
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,12 +2,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from builders.tiny import tiny_model
+from onnxruntime.quantization.calibrate import TensorsData
 from pydantic import ValidationError
 
+from classifier.export import int8_search, quantization
 from classifier.export.int8_search import Int8Params, Int8Search, Search
 from classifier.export.onnx_export import to_onnx
+from classifier.export.quantization import Calibration
 from classifier.inference.onnx_runtime import Predictor
 
 
@@ -62,6 +66,25 @@ def test_methods_are_tried_in_their_order_until_one_is_good_enough(given: bytes)
     assert tried(found) == [("minmax", 0), ("percentile", 0)]
     assert found.chosen is found.attempts[1]
     assert "published after minmax lost 0.1000" in found.reason
+
+
+def test_method_that_raises_is_told_and_the_others_still_count(
+    given: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def calibrate(
+        model: onnx.ModelProto, images: np.ndarray, calibration: Calibration, threads: int
+    ) -> TensorsData:
+        if calibration == "percentile":
+            raise ValueError("no bins\nmore")
+        return quantization.calibrate(model, images, calibration, threads)
+
+    monkeypatch.setattr(int8_search, "calibrate", calibrate)
+    found = search(given, 0.9, 0.8, 0.91)
+    assert tried(found) == [("minmax", 0), ("entropy", 0)]
+    assert found.chosen is found.attempts[1]
+    assert "after minmax lost 0.1000, percentile failed (ValueError: no bins)" in found.reason
+    found = search(given, 0.9, methods=["percentile"])
+    assert found.reason == "No int8 file: percentile failed (ValueError: no bins)."
 
 
 def test_sensitive_layers_are_left_out_of_the_best_until_it_is_good_enough(given: bytes) -> None:
