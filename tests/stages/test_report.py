@@ -216,6 +216,18 @@ def test_card_names_the_data_the_files_and_the_classes_with_few_images(
         assert len(columns) == 1
 
 
+def test_card_says_whether_training_images_travel(project: tuple[Path, str]):
+    said, sheet = "Training images travel with it", Path("models/export/similar.jpg")
+    assert said not in CARD.read_text("utf-8")
+    sheet.write_bytes(b"")
+    report.main()
+    with_them = CARD.read_text("utf-8")
+    sheet.unlink()
+    report.main()
+    assert said in with_them
+    assert said not in CARD.read_text("utf-8")
+
+
 @contextmanager
 def opened_below(folder: Path) -> Iterator[set[str]]:
     """The files below `folder` that are opened to be read inside, by their paths in it."""
