@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +34,6 @@ from builders.backbones import (  # pyright: ignore[reportMissingImports] - of t
     backbone_params,
 )
 from builders.tiny import (  # pyright: ignore[reportMissingImports] - of the tests
-    tiny_model,
     tiny_params,
     tiny_runtime,
     write_split,
@@ -46,7 +46,6 @@ from classifier.core.files import sha256_of
 from classifier.evaluation.evaluate import evaluate
 from classifier.evaluation.params import EvaluateParams
 from classifier.export.export_model import export_formats, search_int8
-from classifier.export.onnx_export import to_onnx
 from classifier.export.params import ExportParams
 from classifier.export.reference import Reference
 from classifier.models.architectures import build_architecture
@@ -74,11 +73,6 @@ def main() -> None:
     table = options.table.resolve()
     families = [*smallest_of_torchvision(), *(f"timm/{name}" for name in smallest_of_timm())]
     names = options.only or families
-    make_deterministic("warn")
-    # Threads of PyTorch would be missing in the copies of this process.
-    torch.set_num_threads(1)
-    # The exporter's imports take seconds, which each process of its own would spend again.
-    to_onnx(tiny_model(tiny_params().model), SMALL_SIZE)
     known = set(pd.read_csv(table)["backbone"]) if table.exists() else set()
     for name in names:
         if name not in known:
@@ -96,10 +90,11 @@ def append(table: Path, row: Row) -> None:
 
 
 def in_a_process(name: str, seconds: float) -> Row:
-    """Return the row of a backbone; a copy of this process fills it, with all imports done."""
-    context = multiprocessing.get_context("fork")
+    """Return the row of a backbone; a process of its own fills it, with all imports done."""
+    # Not a copy of this process: threads that a library has started would be missing in it.
+    context = multiprocessing.get_context("forkserver")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=lambda: try_all(name, sender.send))
+    process = context.Process(target=try_all, args=(name, sender))
     started = time.perf_counter()
     process.start()
     row: Row = dict.fromkeys(COLUMNS, "") | {"backbone": name}
@@ -113,8 +108,10 @@ def in_a_process(name: str, seconds: float) -> Row:
     return row | {"seconds": f"{time.perf_counter() - started:.0f}"}
 
 
-def try_all(name: str, send: Callable[[Row], None]) -> None:
+def try_all(name: str, sender: Connection) -> None:
     """Send what each step says as soon as it is known."""
+    make_deterministic("warn")
+    torch.set_num_threads(1)
     with (
         tempfile.TemporaryDirectory() as folder,
         chdir(folder),
@@ -122,17 +119,17 @@ def try_all(name: str, send: Callable[[Row], None]) -> None:
         redirect_stderr(StringIO()),
     ):
         refused = said(lambda: train_all_layers(name, SMALL_SIZE))
-        send({"at 64 pixels": refused})
+        sender.send({"at 64 pixels": refused})
         size: int | None = SMALL_SIZE
         if refused != "yes":
             size = describe_backbone(backbone_params(name)).input_size
         assert size is not None
         trained = refused if size == SMALL_SIZE else said(lambda: train_all_layers(name, size))
-        send({"input_size": str(size), "train": trained})
+        sender.send({"input_size": str(size), "train": trained})
         if trained == "yes":
-            send({"evaluate": said(evaluate_it)})
-            send(export_it())
-        send({"frozen": said(lambda: train_head(name, size))})
+            sender.send({"evaluate": said(evaluate_it)})
+            sender.send(export_it())
+        sender.send({"frozen": said(lambda: train_head(name, size))})
 
 
 def said(step: Callable[[], None]) -> str:
@@ -197,7 +194,7 @@ def run(**changes: object) -> None:
 def evaluate_it() -> None:
     bundle, dataset = load_trained(MODELS, DATA)
     params = EvaluateParams.model_validate(read_params(ROOT / "params.yaml")["evaluate"])
-    evaluate(bundle, dataset, params, RESULTS / "evaluate", MODELS, Path("data/foreign"))
+    evaluate(bundle, dataset, params, RESULTS / "evaluate", MODELS, Path("data/foreign"), None)
 
 
 def export_it() -> Row:

@@ -14,8 +14,9 @@ from classifier.evaluation.evaluate import evaluate
 from classifier.evaluation.params import EvaluateParams
 from classifier.models.devices import choose_device, make_deterministic
 from classifier.models.prediction import load_trained
+from classifier.models.stored_backbone import read_head
 
-DATA, FOREIGN = Path("data/split"), Path("data/foreign")
+DATA, FOREIGN, BACKBONE = Path("data/split"), Path("data/foreign"), Path("data/backbone")
 MODELS, RESULTS = Path("models"), Path("results/evaluate")
 
 
@@ -25,7 +26,8 @@ def main() -> None:
     params = load_section("evaluate", EvaluateParams)
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
-    evaluation = evaluate(bundle, dataset, params, RESULTS, MODELS, FOREIGN)
+    head = read_head(BACKBONE, bundle.spec.backbone) if bundle.model.backbone_is_frozen else None
+    evaluation = evaluate(bundle, dataset, params, RESULTS, MODELS, FOREIGN, head)
     write_timing("evaluate", started, images_per_second=round(evaluation.images_per_second, 1))
     print("\n".join(evaluation.lines()))
 

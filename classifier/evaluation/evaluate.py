@@ -36,6 +36,7 @@ from classifier.metrics.intervals import Interval, bootstrap
 from classifier.models.bundle import Bundle
 from classifier.models.network_outputs import network_outputs
 from classifier.models.outside import OUTSIDE_FILE, save_outside
+from classifier.models.stored_backbone import PretrainedHead
 from classifier.plotting.figures import write_png
 from classifier.processing.decision import Decision
 from classifier.processing.rules import decide
@@ -111,6 +112,7 @@ def evaluate(
     results: Path,
     models: Path,
     foreign: Path,
+    head: PretrainedHead | None,
 ) -> Evaluation:
     """Measure the model on the test split; write tables, charts and the decision.
 
@@ -121,12 +123,13 @@ def evaluate(
         results: folder for `metrics.json`, tables and charts.
         models: folder for the files that say what is answered: `Decision` and the outside score.
         foreign: folder of images that show none of the classes; it may be empty.
+        head: the last layer that the pretrained weights came with, where the backbone is as it was.
     """
     asked = time.perf_counter()
     rows = dataset.rows("test")
     outputs = network_outputs(bundle, dataset.images, rows, batch_size=params.batch_size)
     seconds = time.perf_counter() - asked
-    fitted = fit_rules(bundle, dataset, outputs, params)
+    fitted = fit_rules(bundle, dataset, outputs, params, head)
     outside = None if fitted.score is None else fitted.score(*outputs)
     raw = Answers(dataset, rows, probabilities(outputs.logits, 1.0))
     calibrated = probabilities(outputs.logits, bundle.spec.temperature)

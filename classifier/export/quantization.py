@@ -21,11 +21,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import onnx
-from onnxruntime import InferenceSession
+import onnxruntime
 from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, create_calibrator
 from onnxruntime.quantization.calibrate import CalibraterBase, CalibrationDataReader, TensorsData
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from classifier.export.onnx_export import onnx_bytes
 from classifier.inference.onnx_runtime import INPUT, LOGITS, load_onnx, plain_session
@@ -51,12 +50,22 @@ class Sensitivity(NamedTuple):
 
 
 def prepare(content: bytes) -> onnx.ModelProto:
-    """Infer all shapes and fuse what can be fused, as quantisation needs it."""
+    """Fuse what can be fused, and infer all shapes, as quantisation needs it.
+
+    Constants stay as they are: ONNX Runtime would write those of eight bits in 32.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        given, prepared = Path(folder) / "given.onnx", Path(folder) / "prepared.onnx"
-        given.write_bytes(content)
-        quant_pre_process(given, prepared, skip_symbolic_shape=True)
-        return onnx.load(prepared)
+        path = Path(folder) / "prepared.onnx"
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(path)
+        onnxruntime.InferenceSession(
+            content,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["ConstantFolding"],
+        )
+        return onnx.shape_inference.infer_shapes(onnx.load(path))
 
 
 def calibrate(
@@ -86,13 +95,13 @@ def calibrate(
         return calibrator.compute_data()
 
 
-def use_threads(calibrator: CalibraterBase, session: InferenceSession) -> None:
+def use_threads(calibrator: CalibraterBase, session: onnxruntime.InferenceSession) -> None:
     """Replace the session of ONNX Runtime's calibrator by one with another number of threads.
 
     The calibrator has no option for it, and `infer_session` is no public interface; seen with
     ONNX Runtime 1.31.1.
     """
-    assert isinstance(calibrator.infer_session, InferenceSession)
+    assert isinstance(calibrator.infer_session, onnxruntime.InferenceSession)
     calibrator.infer_session = session
 
 

@@ -1,13 +1,15 @@
 """Outside score: how little an image looks like those of any class, from features and logits.
 
 The score is that of ViM (Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", arXiv
-2203.10807), changed in two places that a measurement asked for (docs/evaluation.md): features are
-divided by their length before the principal subspace is found, and the parts are added up in units
-of their spread on validation images. The parts are
+2203.10807), changed in three places that a measurement asked for (docs/evaluation.md): features are
+divided by their length before the principal subspace is found, the parts are added up in units of
+their spread on validation images, and there is a third part. The parts are
 
 - the residual: the length of what the subspace of the training features does not explain, large for
-  images of another kind, and
-- the largest logit, small for images between the classes.
+  images of another kind;
+- the largest logit, small for images between the classes; and
+- the divergence, large where the pretrained network sees something that it sees in no class
+  (`kl_matching`); it is there where the backbone is frozen and its weights have a last layer.
 """
 
 from typing import NamedTuple
@@ -15,10 +17,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigh
 
+from classifier.metrics.kl_matching import KlMatching
+
 # Most directions of the subspace, and features for each: few suffice, and make a small file.
 _MOST_DIRECTIONS, _FEATURES_PER_DIRECTION = 128, 10
-# Weight of the logit, that of the residual being 1.
-_LOGIT_WEIGHT = 2.0
+# Weight of the logit, that of the residual being 1, and of the divergence beside both together.
+_LOGIT_WEIGHT, _DIVERGENCE_WEIGHT = 2.0, 0.5
+# Divergences that differ by less, in nats, differ by chance, and in float32 by rounding.
+_LEAST_DIVERGENCE_SPREAD = 0.01
 _SMALLEST = 1e-12
 
 
@@ -29,13 +35,16 @@ class OutsideScore(NamedTuple):
         mean: of the features of length 1, `(features,)`.
         scale: their standard deviations, `(features,)`.
         directions: orthonormal columns that span the principal subspace, `(features, k)`.
-        weights: factor of the residual, factor of the largest logit, and a constant, `(3,)`.
+        weights: factors of the residual, of the largest logit and of the divergence, and a
+            constant, `(4,)`.
+        matching: what gives the divergence; None where there is none.
     """
 
     mean: np.ndarray
     scale: np.ndarray
     directions: np.ndarray
     weights: np.ndarray
+    matching: KlMatching | None = None
 
     def __call__(self, features: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """Return the outside scores: float64 `(n,)`.
@@ -46,8 +55,8 @@ class OutsideScore(NamedTuple):
             features: of the images, float `(n, features)`.
             logits: of the images, float `(n, classes)`.
         """
-        parts = np.stack([self.residuals(features), logits.max(axis=1)], axis=1)
-        return parts @ self.weights[:2].astype(np.float64) + float(self.weights[2])
+        parts = [self.residuals(features), logits.max(axis=1), self.divergences(features)]
+        return np.stack(parts, axis=1) @ self.weights[:3].astype(np.float64) + self.weights[3]
 
     def residuals(self, features: np.ndarray) -> np.ndarray:
         """Return the lengths of what the subspace leaves out: float64 `(n,)`."""
@@ -55,9 +64,16 @@ class OutsideScore(NamedTuple):
         left = (shown**2).sum(axis=1) - ((shown @ self.directions) ** 2).sum(axis=1)
         return np.sqrt(np.maximum(left, 0))
 
+    def divergences(self, features: np.ndarray) -> np.ndarray:
+        """Return those of the matching, or zeros without: float64 `(n,)`."""
+        return np.zeros(len(features)) if self.matching is None else self.matching(features)
+
 
 def fit_outside(
-    features: np.ndarray, validation_features: np.ndarray, validation_logits: np.ndarray
+    features: np.ndarray,
+    validation_features: np.ndarray,
+    validation_logits: np.ndarray,
+    matching: KlMatching | None = None,
 ) -> OutsideScore:
     """Return the score for these images.
 
@@ -65,6 +81,7 @@ def fit_outside(
         features: of training images, float `(n, features)`, n > 1.
         validation_features: of validation images, which training did not fit.
         validation_logits: of the same images, float `(n, classes)`.
+        matching: fitted to the training images.
     """
     shown = _unit_length(features)
     mean, scale = shown.mean(axis=0), shown.std(axis=0)
@@ -79,14 +96,20 @@ def fit_outside(
         mean.astype(np.float32),
         scale.astype(np.float32),
         directions.astype(np.float32),
-        np.ones(3, np.float32),
+        np.ones(4, np.float32),
+        matching,
     )
     residuals = unweighted.residuals(validation_features)
     logits = validation_logits.max(axis=1)
-    factors = np.array([1 / _spread(residuals), -_LOGIT_WEIGHT / _spread(logits)])
-    scores = np.stack([residuals, logits], axis=1) @ factors
-    factors, constant = factors / _spread(scores), -scores.mean() / _spread(scores)
-    return unweighted._replace(weights=np.array([*factors, constant], np.float32))
+    divergences = unweighted.divergences(validation_features)
+    factors = np.array([1 / _spread(residuals), -_LOGIT_WEIGHT / _spread(logits), 0.0])
+    parts = np.stack([residuals, logits, divergences], axis=1)
+    factors /= _spread(parts @ factors)
+    if matching is not None:
+        factors[2] = _DIVERGENCE_WEIGHT / max(_spread(divergences), _LEAST_DIVERGENCE_SPREAD)
+    scores = parts @ factors
+    weights = np.array([*factors, -scores.mean()]) / _spread(scores)
+    return unweighted._replace(weights=weights.astype(np.float32))
 
 
 def _unit_length(features: np.ndarray) -> np.ndarray:

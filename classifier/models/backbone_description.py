@@ -7,7 +7,7 @@ from classifier.models.backbone_params import OWN_FEATURES, TIMM, BackboneParams
 from classifier.processing.spec import BackboneSpec
 
 # The files of the folder data/backbone.
-WEIGHTS, DESCRIPTION = "backbone.safetensors", "backbone.json"
+WEIGHTS, HEAD, DESCRIPTION = "backbone.safetensors", "head.safetensors", "backbone.json"
 # The name, in the file of weights, of the list of tensors that are no parameters.
 BUFFERS = "buffers"
 # Of pretrained weights for which nobody says otherwise, in 0..255.

@@ -14,10 +14,13 @@ from torch import Tensor, nn
 
 from classifier.core.errors import UserError
 from classifier.core.files import write_bytes
+from classifier.metrics.kl_matching import KlMatching
 from classifier.metrics.outside import OutsideScore
 from classifier.models.network import Classifier
 
 OUTSIDE_FILE = "outside.safetensors"
+# What the names of the matching's tensors begin with; how many weights a score has.
+_MATCHING, _WEIGHTS = "matching.", 4
 
 
 class ScoredClassifier(nn.Module):
@@ -36,6 +39,7 @@ class ScoredClassifier(nn.Module):
     directions: Tensor
     weights: Tensor
     similar: Tensor
+    matching: "_Matching | None"
 
     def __init__(
         self, classifier: Classifier, score: OutsideScore | None, similar: np.ndarray | None = None
@@ -43,10 +47,13 @@ class ScoredClassifier(nn.Module):
         super().__init__()
         self.classifier = classifier
         self.has_score, self.has_similarity = score is not None, similar is not None
-        arrays = {} if score is None else score._asdict()
-        arrays |= {} if similar is None else {"similar": similar}
-        for name, array in arrays.items():
-            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)))
+        arrays = {} if similar is None else {"similar": similar}
+        matching = None
+        if score is not None:
+            *values, matching = score
+            arrays |= dict(zip(score._fields, values, strict=False))
+        _register(self, arrays)
+        self.matching = None if matching is None else _Matching(matching)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return logits, float `(N, classes)`, and what `beside` gives."""
@@ -62,14 +69,40 @@ class ScoredClassifier(nn.Module):
         """
         lengths = features.square().sum(dim=1, keepdim=True).sqrt().clamp_min(1e-12)
         directed = features / lengths
-        given = [self._score(directed, logits)] if self.has_score else []
+        given = [self._score(features, directed, logits)] if self.has_score else []
         return [*given, directed @ self.similar.T] if self.has_similarity else given
 
-    def _score(self, directed: Tensor, logits: Tensor) -> Tensor:
+    def _score(self, features: Tensor, directed: Tensor, logits: Tensor) -> Tensor:
         shown = (directed - self.mean) / self.scale
         left = shown.square().sum(dim=1) - (shown @ self.directions).square().sum(dim=1)
         residual = left.clamp_min(0).sqrt()
-        return self.weights[0] * residual + self.weights[1] * logits.amax(dim=1) + self.weights[2]
+        weights = self.weights
+        score = weights[0] * residual + weights[1] * logits.amax(dim=1) + weights[3]
+        return score if self.matching is None else score + weights[2] * self.matching(features)
+
+
+class _Matching(nn.Module):
+    """Features `(N, features)` → divergences `(N,)`, as `KlMatching` gives them."""
+
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor
+    templates: Tensor
+
+    def __init__(self, matching: KlMatching) -> None:
+        super().__init__()
+        _register(self, matching._asdict())
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits = features @ self.weight.to(features.dtype).T * self.scale + self.bias
+        logs = logits.log_softmax(dim=1)
+        shares = logs.exp()
+        return (shares * logs).sum(dim=1) - (shares @ self.templates.T).amax(dim=1)
+
+
+def _register(module: nn.Module, arrays: dict[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        module.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)))
 
 
 def with_scores(
@@ -89,7 +122,12 @@ def with_scores(
 
 def save_outside(score: OutsideScore | None, path: Path) -> None:
     """Write the file; without a score it holds no tensors. Same score, same bytes."""
-    tensors = {} if score is None else score._asdict()
+    tensors: dict[str, np.ndarray] = {}
+    if score is not None:
+        *values, matching = score
+        tensors |= dict(zip(score._fields, values, strict=False))
+        named = {} if matching is None else matching._asdict()
+        tensors |= {_MATCHING + name: array for name, array in named.items()}
     write_bytes(path, save({name: np.ascontiguousarray(one) for name, one in tensors.items()}))
 
 
@@ -97,15 +135,28 @@ def load_outside(path: Path) -> OutsideScore | None:
     """Read the file; None where the run has no outside score.
 
     Raises:
-        UserError: where it is missing or damaged.
+        UserError: where it is missing, damaged, or of an older version of this project.
     """
     try:
         tensors = load(path.read_bytes())
-        return OutsideScore(**tensors) if tensors else None
+        if not tensors:
+            return None
+        named = {
+            name.removeprefix(_MATCHING): tensors.pop(name)
+            for name in [*tensors]
+            if name.startswith(_MATCHING)
+        }
+        score = OutsideScore(**tensors, matching=KlMatching(**named) if named else None)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run the evaluate stage, or `dvc checkout`.") from None
     except (SafetensorError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged ({str(error).splitlines()[0]}): run the evaluate stage again, or "
-            "`dvc checkout`."
-        ) from None
+        raise _damaged(path, str(error).splitlines()[0]) from None
+    if score.weights.shape != (_WEIGHTS,):
+        raise _damaged(path, f"{score.weights.size} weights instead of {_WEIGHTS}")
+    return score
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} is damaged ({reason}): run the evaluate stage again, or `dvc checkout`."
+    )

@@ -9,6 +9,7 @@ from classifier.core.files import sha256_of, write_bytes, write_json
 from classifier.models.backbone_description import (
     BUFFERS,
     DESCRIPTION,
+    HEAD,
     WEIGHTS,
     describe_backbone,
 )
@@ -23,14 +24,16 @@ _ANY_SIZE = 224
 def write_backbone(params: BackboneParams, folder: Path) -> list[str]:
     """Write the description, and the weights where there are any; return lines about them.
 
-    The same source gives the same bytes. The last layer, which knows other classes, is left out.
+    The same source gives the same bytes. The last layer, which knows other classes, has a file of
+    its own: the outside score uses it (`metrics.kl_matching`).
 
     Raises:
         UserError: The backbone is unknown, or its weights cannot be had or are of another network.
     """
     described = describe_backbone(params)
     if params.weights is None:
-        (folder / WEIGHTS).unlink(missing_ok=True)
+        for name in (WEIGHTS, HEAD):
+            (folder / name).unlink(missing_ok=True)
         spec = described.model_copy(update={"features": _features(params, described)})
         lines = [f"{params.name} with random weights"]
     else:
@@ -58,7 +61,12 @@ def _write_weights(
     from safetensors.torch import save  # noqa: PLC0415 (imports PyTorch)
 
     from classifier.models.architectures import build_architecture  # noqa: PLC0415
-    from classifier.models.weight_files import match_tensors, read_tensors  # noqa: PLC0415
+    from classifier.models.stored_backbone import save_head  # noqa: PLC0415
+    from classifier.models.weight_files import (  # noqa: PLC0415
+        last_layer,
+        match_tensors,
+        read_tensors,
+    )
 
     found = find_weights(params)
     size = described.input_size or _ANY_SIZE
@@ -68,6 +76,9 @@ def _write_weights(
     buffers = sorted(matched.tensors.keys() - parameters)
     tensors = {name: tensor.contiguous() for name, tensor in matched.tensors.items()}
     write_bytes(folder / WEIGHTS, save(tensors, metadata={BUFFERS: " ".join(buffers)}))
+    head = last_layer(matched.left_out, features)
+    save_head(head, folder)
+    known = "no last layer" if head is None else f"a last layer for {len(head.bias)} classes"
     changes = {
         "origin": found.origin,
         "source_sha256": sha256_of(found.path),
@@ -79,6 +90,6 @@ def _write_weights(
     spec = described.model_copy(update=changes)
     lines = [
         f"{params.name} with weights of {found.origin}, licence {spec.licence or 'unknown'}",
-        matched.how,
+        f"{matched.how}; {known}",
     ]
     return spec, lines

@@ -9,15 +9,33 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 from torch import Tensor, nn
 
 from classifier.core.errors import UserError
-from classifier.core.files import sha256_of
-from classifier.models.backbone_description import BUFFERS, DESCRIPTION, WEIGHTS
+from classifier.core.files import sha256_of, write_bytes
+from classifier.models.backbone_description import BUFFERS, DESCRIPTION, HEAD, WEIGHTS
 from classifier.processing.spec import BackboneSpec
+
+# The name, in the file of the last layer, of the SHA-256 of the weights that it belongs to.
+_BELONGS_TO = "backbone"
+
+
+class PretrainedHead(NamedTuple):
+    """The last layer of a pretrained network: logits are `features @ weight.T + bias`.
+
+    Attributes:
+        weight: float32 `(m, features)` for m classes.
+        bias: float32 `(m,)`.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,45 @@ def _read_weights(path: Path) -> StoredWeights:
         {name: tensor for name, tensor in tensors.items() if name not in buffers},
         {name: tensor for name, tensor in tensors.items() if name in buffers},
     )
+
+
+def save_head(head: PretrainedHead | None, folder: Path) -> None:
+    """Write the last layer of the weights in `folder`; without one the file holds no tensors."""
+    tensors = {} if head is None else head._asdict()
+    belongs_to = {_BELONGS_TO: sha256_of(folder / WEIGHTS)}
+    write_bytes(folder / HEAD, save(tensors, metadata=belongs_to))
+
+
+def read_head(folder: Path, spec: BackboneSpec) -> PretrainedHead | None:
+    """Return the last layer that pretrained weights came with; None where they had none.
+
+    Args:
+        folder: data/backbone.
+        spec: Of the model's backbone.
+
+    Raises:
+        UserError: The file is missing, damaged, or of other weights than the model's.
+    """
+    if spec.weights is None:
+        return None
+    try:
+        with safe_open(folder / HEAD, "np") as file:
+            belongs_to = (file.metadata() or {}).get(_BELONGS_TO)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        head = PretrainedHead(**tensors) if tensors else None
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder / HEAD} is missing: run `dvc repro backbone`, or fetch it with `dvc pull "
+            "data/backbone`."
+        ) from None
+    except (SafetensorError, TypeError) as error:
+        raise _damaged(folder, str(error).splitlines()[0]) from None
+    if belongs_to != spec.sha256:
+        raise UserError(
+            f"{folder} holds other pretrained weights than those that the model was trained with: "
+            "run `dvc repro`."
+        )
+    return head
 
 
 def _damaged(folder: Path, reason: str) -> UserError:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from classifier.core.errors import UserError
+from classifier.models.stored_backbone import PretrainedHead
 
 # Under which keys training programs store a network's tensors beside other things.
 _NESTED = ("state_dict", "model")
@@ -18,9 +19,16 @@ _COUNTER = "num_batches_tracked"
 
 
 class Matched(NamedTuple):
-    """Tensors by the network's names, and a line on how they were found."""
+    """Tensors of a network in a file.
+
+    Attributes:
+        tensors: By the network's names.
+        left_out: What the file has besides, by its own names.
+        how: A line on how they were found.
+    """
 
     tensors: dict[str, Tensor]
+    left_out: dict[str, Tensor]
     how: str
 
 
@@ -93,8 +101,8 @@ def match_tensors(source: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
                 "backbone.name says."
             )
     tensors = {name: source.get(name, tensor) for name, tensor in wanted.items()}
-    left = len(given) - len(needed)
-    return Matched(tensors, f"{len(needed)} tensors by their names, {left} left out")
+    left = {name: tensor for name, tensor in given.items() if name not in needed}
+    return Matched(tensors, left, f"{len(needed)} tensors by their names, {len(left)} left out")
 
 
 def _by_order(
@@ -109,7 +117,28 @@ def _by_order(
         )
     found = dict(zip(needed, values, strict=False))
     how = f"{len(found)} tensors by their order, since all names differ and all shapes agree"
-    return Matched({name: found.get(name, tensor) for name, tensor in wanted.items()}, how)
+    tensors = {name: found.get(name, tensor) for name, tensor in wanted.items()}
+    return Matched(tensors, dict([*given.items()][len(needed) :]), how)
+
+
+def last_layer(left_out: Mapping[str, Tensor], features: int) -> PretrainedHead | None:
+    """Return the last layer of the pretrained network, which `match_tensors` leaves out.
+
+    None where no matrix, or more than one, takes these features and has a bias beside it.
+    """
+    found = [
+        (tensor, left_out[bias])
+        for name, tensor in left_out.items()
+        if name.endswith("weight")
+        and tensor.shape[1:] == (features,)
+        and (bias := name.removesuffix("weight") + "bias") in left_out
+        and left_out[bias].shape == tensor.shape[:1]
+    ]
+    if len(found) != 1:
+        return None
+    # The file may hold the matrix by columns, and safetensors writes the bytes as they lie.
+    weight, bias = (tensor.float().contiguous().numpy() for tensor in found[0])
+    return PretrainedHead(weight, bias)
 
 
 def _shape(tensor: Tensor) -> str:

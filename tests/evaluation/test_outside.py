@@ -11,6 +11,7 @@ from classifier.evaluation.decisions.outside import (
     outside_threshold,
 )
 from classifier.models.network_outputs import NetworkOutputs
+from classifier.models.stored_backbone import PretrainedHead
 
 CLASSES = ["cat", "dog", "wolf"]
 CENTRES = np.random.default_rng(0).normal(size=(4, 20)) * 3
@@ -48,6 +49,22 @@ def test_backbone_that_was_trained_is_measured_on_test_images_and_named() -> Non
     assert set(table["backbone"]) == {"has seen the class"}
     (line,) = outside_lines(table.reset_index(), 0.1)
     assert "by a backbone that has seen them" in line
+
+
+def test_last_layer_of_the_pretrained_network_tells_classes_that_it_knows() -> None:
+    near = Splits(*(LabelledOutputs(_blurred(of.outputs), of.labels) for of in SPLITS))
+    knows = PretrainedHead(CENTRES.astype(np.float32) * 2, np.zeros(4, np.float32))
+    plain, matched = (
+        outside_table(near, CLASSES, share=0.1, frozen=True, head=head).set_index("left_out")
+        for head in (None, knows)
+    )
+    assert matched["auroc"][MEAN] > plain["auroc"][MEAN] + 0.02
+
+
+def _blurred(outputs: NetworkOutputs) -> NetworkOutputs:
+    """The same among noise, so that a class that is left out is hard to tell."""
+    noise = np.random.default_rng(5).normal(size=outputs.features.shape) * 5
+    return outputs._replace(features=outputs.features + noise)
 
 
 def test_foreign_images_have_a_row_and_a_line() -> None:

@@ -23,6 +23,7 @@ from classifier.export.formats import (
 )
 from classifier.export.params import ExportParams
 from classifier.inference.onnx_runtime import Outputs
+from classifier.metrics.kl_matching import fit_matching
 from classifier.metrics.outside import fit_outside
 from classifier.models.bundle import load_bundle
 from classifier.models.network import Classifier
@@ -106,7 +107,9 @@ def test_every_format_gives_scores_and_similarities_by_name(form: Format, scored
         features = network.features(torch.from_numpy(noise(60)))
         logits = network.head(features).numpy()
     features = features.numpy()
-    score = fit_outside(features[:40], features[40:], logits[40:]) if scored else None
+    head = np.random.default_rng(1).normal(size=(11, features.shape[1])), np.zeros(11)
+    matching = fit_matching(*head, features[:40], np.arange(40) % 3)
+    score = fit_outside(features[:40], features[40:], logits[40:], matching) if scored else None
     directions = features[:7] / np.linalg.norm(features[:7], axis=1, keepdims=True)
     both = with_scores(network, score, directions)
     given = form.load(form.write(both, CROP))(images)

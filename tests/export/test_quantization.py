@@ -19,6 +19,7 @@ from classifier.export.quantization import (
     scan_layers,
 )
 from classifier.inference.onnx_runtime import load_onnx
+from classifier.metrics.kl_matching import fit_matching
 from classifier.metrics.outside import fit_outside
 from classifier.models.outside import with_scores
 
@@ -129,16 +130,15 @@ def test_file_in_eight_bits_names_no_place_and_is_the_same_when_written_again(
 def test_outside_score_stays_in_float_and_is_no_layer_to_choose(given: bytes) -> None:
     network = tiny_model()
     features = np.random.default_rng(0).random((60, 128), np.float32)
-    score = fit_outside(features, features[:20], np.ones((20, 3)))
+    head = np.random.default_rng(1).normal(size=(500, 128)), np.zeros(500)
+    matching = fit_matching(*head, features, np.arange(60) % 3)
+    score = fit_outside(features, features[:20], np.ones((20, 3)), matching)
     scored = prepare(to_onnx(with_scores(network, score), 8))
     apart = nodes_beside(scored)
     assert apart
     assert nodes_beside(prepare(given)) == set()
     assert len(layers(scored)) == len(layers(prepare(given)))
     quantized = onnx.load_from_string(quantize(scored, calibrate(scored, noise(20), "minmax", 1)))
-    floats = {
-        tuple(one.dims)
-        for one in quantized.graph.initializer
-        if one.data_type == onnx.TensorProto.FLOAT
-    }
-    assert score.directions.shape in floats
+    types = {tuple(one.dims): one.data_type for one in quantized.graph.initializer}
+    assert types[score.directions.shape] == onnx.TensorProto.FLOAT
+    assert types[matching.weight.shape] == onnx.TensorProto.INT8  # which takes least space

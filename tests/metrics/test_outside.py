@@ -3,6 +3,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
+from classifier.metrics.kl_matching import KlMatching, fit_matching
 from classifier.metrics.outside import fit_outside
 
 
@@ -14,9 +15,18 @@ def draw(images: int, seed: int, rank: int = 4) -> tuple[np.ndarray, np.ndarray]
     return features + 0.1 * generator.normal(size=(images, 60)), generator.normal(size=(images, 3))
 
 
-def test_validation_images_have_a_mean_of_0_and_a_deviation_of_1() -> None:
+def matching(seed: int = 0) -> KlMatching:
+    generator = np.random.default_rng(seed)
+    weight, labels = generator.normal(size=(8, 60)), generator.integers(0, 3, 200)
+    return fit_matching(weight / 10, np.zeros(8), draw(200, 0)[0], labels)
+
+
+@pytest.mark.parametrize("matching", [None, matching()])
+def test_validation_images_have_a_mean_of_0_and_a_deviation_of_1(
+    matching: KlMatching | None,
+) -> None:
     val = draw(80, 1)
-    scores = fit_outside(draw(200, 0)[0], *val)(*val)
+    scores = fit_outside(draw(200, 0)[0], *val, matching)(*val)
     assert scores.mean() == pytest.approx(0, abs=1e-5)
     assert scores.std() == pytest.approx(1, abs=1e-5)
 
@@ -33,6 +43,21 @@ def test_low_logits_raise_the_score() -> None:
     val = draw(80, 1)
     score = fit_outside(draw(200, 0)[0], *val)
     assert (score(val[0], val[1] - 1) > score(*val)).all()
+
+
+def test_divergence_raises_the_score_by_half_its_deviations() -> None:
+    val = draw(80, 1)
+    plain, matched = (fit_outside(draw(200, 0)[0], *val, one) for one in (None, matching()))
+    divergences = matched.divergences(val[0])
+    expected = plain(*val) + 0.5 * (divergences - divergences.mean()) / divergences.std()
+    assert matched(*val) == pytest.approx(expected / expected.std(), abs=1e-4)
+
+
+def test_divergences_that_hardly_differ_hardly_count() -> None:
+    val = draw(80, 1)
+    flat = fit_matching(np.full((8, 60), 1e-6), np.zeros(8), draw(200, 0)[0], np.arange(200) % 3)
+    plain, matched = (fit_outside(draw(200, 0)[0], *val, one) for one in (None, flat))
+    assert matched(*val) == pytest.approx(plain(*val), abs=1e-4)
 
 
 @pytest.mark.parametrize("images", [40, 200])

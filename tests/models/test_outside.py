@@ -6,6 +6,7 @@ import torch
 from builders.tiny import IMAGE_SIZE, tiny_model
 
 from classifier.core.errors import UserError
+from classifier.metrics.kl_matching import fit_matching
 from classifier.metrics.outside import OutsideScore, fit_outside
 from classifier.models.outside import (
     OUTSIDE_FILE,
@@ -19,13 +20,16 @@ SHAPE = (40, IMAGE_SIZE, IMAGE_SIZE, 3)
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8))
 
 
-@pytest.fixture
-def score() -> OutsideScore:
+@pytest.fixture(params=["plain", "matching"])
+def score(request: pytest.FixtureRequest) -> OutsideScore:
     model = tiny_model()
     with torch.no_grad():
         features = model.features(IMAGES)
         fitted, others = features[:20].numpy(), features[20:]
-        return fit_outside(fitted, others.numpy(), model.head(others).numpy())
+        head = np.random.default_rng(1).normal(size=(11, fitted.shape[1])), np.zeros(11)
+        labels = np.arange(20) % 3
+        matching = fit_matching(*head, fitted, labels) if request.param == "matching" else None
+        return fit_outside(fitted, others.numpy(), model.head(others).numpy(), matching)
 
 
 def test_network_gives_the_scores_that_were_fitted(score: OutsideScore) -> None:
@@ -60,7 +64,12 @@ def test_score_is_read_as_it_was_written(tmp_path: Path, score: OutsideScore) ->
     save_outside(score, path)
     loaded = load_outside(path)
     assert loaded is not None
-    assert all(np.array_equal(one, other) for one, other in zip(loaded, score, strict=True))
+    *values, matching = score
+    *again, matching_again = loaded
+    assert all(np.array_equal(one, other) for one, other in zip(again, values, strict=True))
+    assert (matching is None) == (matching_again is None)
+    for one, other in zip(matching or (), matching_again or (), strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
     first = path.read_bytes()
     save_outside(loaded, path)
     assert path.read_bytes() == first
@@ -79,3 +88,9 @@ def test_missing_and_damaged_files_are_reported(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"is damaged .*run the evaluate stage again"):
         load_outside(path)
+
+
+def test_file_of_an_older_version_is_reported(tmp_path: Path, score: OutsideScore) -> None:
+    save_outside(score._replace(weights=score.weights[:3]), tmp_path / OUTSIDE_FILE)
+    with pytest.raises(UserError, match=r"3 weights instead of 4\): run the evaluate stage again"):
+        load_outside(tmp_path / OUTSIDE_FILE)

@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from builders.backbones import SMALL, random_weights, write_random_backbone
@@ -9,9 +10,16 @@ from torch import Tensor, nn
 
 from classifier.core.errors import UserError
 from classifier.models.architectures import build_architecture
-from classifier.models.backbone_description import DESCRIPTION, WEIGHTS
+from classifier.models.backbone_description import DESCRIPTION, HEAD, WEIGHTS
 from classifier.models.pretrained import write_backbone
-from classifier.models.stored_backbone import StoredBackbone, read_backbone
+from classifier.models.stored_backbone import (
+    PretrainedHead,
+    StoredBackbone,
+    read_backbone,
+    read_head,
+    save_head,
+)
+from classifier.processing.spec import BackboneSpec
 from classifier.training.setup import learner, prepare
 
 BACKBONE = Path("data/backbone")
@@ -73,3 +81,39 @@ def test_weights_of_another_run_are_refused(tmp_path: Path) -> None:
     (tmp_path / BACKBONE / DESCRIPTION).write_bytes(description)
     with pytest.raises(UserError, match="is not the file that"):
         read_backbone(tmp_path / BACKBONE)
+
+
+def test_last_layer_of_the_weights_is_kept(tmp_path: Path) -> None:
+    write_random_backbone(tmp_path)
+    spec, _ = read_backbone(tmp_path / BACKBONE)
+    assert read_head(tmp_path / BACKBONE, spec) is None  # these weights have none
+    head = PretrainedHead(np.ones((9, 4), np.float32), np.arange(9, dtype=np.float32))
+    save_head(head, tmp_path / BACKBONE)
+    read = read_head(tmp_path / BACKBONE, spec)
+    assert read is not None
+    assert all(np.array_equal(one, other) for one, other in zip(read, head, strict=True))
+
+
+def test_last_layer_of_other_weights_than_the_models_is_refused(tmp_path: Path) -> None:
+    write_random_backbone(tmp_path)
+    spec, _ = read_backbone(tmp_path / BACKBONE)
+    other = spec.model_copy(update={"sha256": "0" * 64})
+    with pytest.raises(UserError, match=r"holds other pretrained weights .*: run `dvc repro`"):
+        read_head(tmp_path / BACKBONE, other)
+
+
+@pytest.mark.parametrize("content", [None, b"nothing"])
+def test_missing_and_damaged_last_layers_are_reported(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    write_random_backbone(tmp_path)
+    spec, _ = read_backbone(tmp_path / BACKBONE)
+    path = tmp_path / BACKBONE / HEAD
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=r"head\.safetensors is missing|no readable backbone"):
+        read_head(tmp_path / BACKBONE, spec)
+
+
+def test_random_weights_have_no_last_layer(tmp_path: Path) -> None:
+    spec = BackboneSpec(name="compact", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    assert read_head(tmp_path, spec) is None

@@ -1,5 +1,6 @@
 """Tensors of files with pretrained weights, and how they are matched with a network's."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from classifier.core.errors import UserError
-from classifier.models.weight_files import match_tensors, read_tensors
+from classifier.models.weight_files import last_layer, match_tensors, read_tensors
 
 
 def network() -> nn.Sequential:
@@ -103,3 +104,36 @@ def test_tensor_of_another_shape_is_named() -> None:
     source = wanted | {"2.weight": torch.ones(4, 4, 3, 3)}
     with pytest.raises(UserError, match=r"2\.weight has the shape 4x4x3x3 in the file and 4x4x1x1"):
         match_tensors(source, wanted)
+
+
+@pytest.mark.parametrize("rename", [dict, other_names])
+def test_last_layer_is_found_among_what_the_network_does_not_need(
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+) -> None:
+    wanted = network().state_dict()
+    weight, bias = torch.rand(4, 9).T, torch.rand(9)
+    file = rename(dict(wanted)) | {"fc.weight": weight, "fc.bias": bias}
+    head = last_layer(match_tensors(file, wanted).left_out, 4)
+    assert head is not None
+    assert head.weight.tolist() == weight.tolist()
+    assert head.weight.flags.c_contiguous  # safetensors would write other bytes
+    assert head.bias.tolist() == bias.tolist()
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        {},
+        {"fc.weight": torch.rand(9, 4)},
+        {"fc.weight": torch.rand(9, 5), "fc.bias": torch.rand(9)},
+        {"fc.weight": torch.rand(9, 4), "fc.bias": torch.rand(8)},
+        {
+            f"{name}.{part}": torch.rand(shape)
+            for name in ("head", "head_dist")
+            for part, shape in (("weight", (9, 4)), ("bias", (9,)))
+        },
+    ],
+    ids=["nothing", "no bias", "other features", "another bias", "two layers"],
+)
+def test_what_is_no_last_layer_is_none(left_out: dict[str, Tensor]) -> None:
+    assert last_layer(left_out, 4) is None

@@ -19,8 +19,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from classifier.evaluation.answers import Answers
+from classifier.metrics.kl_matching import fit_matching
 from classifier.metrics.outside import OutsideScore, fit_outside
 from classifier.models.network_outputs import NetworkOutputs
+from classifier.models.stored_backbone import PretrainedHead
 from classifier.processing.decision import Decision
 from classifier.processing.rules import is_outside
 from classifier.processing.softmax import probabilities
@@ -69,9 +71,20 @@ class Scores(NamedTuple):
     max_softmax: np.ndarray
 
 
-def fit_score(splits: Splits) -> OutsideScore:
-    """Return the outside score of these images."""
-    return fit_outside(splits.train.outputs.features, *splits.val.outputs)
+def fit_score(
+    train: LabelledOutputs, val: NetworkOutputs, head: PretrainedHead | None
+) -> OutsideScore:
+    """Return the outside score of these images.
+
+    Args:
+        train: outputs of training images.
+        val: outputs of validation images.
+        head: the last layer that the backbone's pretrained weights came with; None where there is
+            none, or where training has changed the features.
+    """
+    features = train.outputs.features
+    matching = None if head is None else fit_matching(*head, features, train.labels)
+    return fit_outside(features, *val, matching)
 
 
 def outside_threshold(scores: np.ndarray, share: float) -> float:
@@ -85,6 +98,7 @@ def outside_table(
     *,
     share: float,
     frozen: bool,
+    head: PretrainedHead | None = None,
     foreign: NetworkOutputs | None = None,
 ) -> pd.DataFrame:
     """Return a row for each class that is left out, one for their mean, one for foreign images.
@@ -95,6 +109,7 @@ def outside_table(
         share: of good images that may be refused, `evaluate.outside_share`.
         frozen: whether the backbone learnt nothing from these images. All images of the class are
             then measured, otherwise those of the test split.
+        head: see `fit_score`.
         foreign: outputs of images that show none of the classes; None without.
 
     Returns:
@@ -108,14 +123,14 @@ def outside_table(
         shown = _joined(gone) if frozen else gone.test.outputs
         if len(np.unique(kept.train.labels)) < 2 or not len(shown.features):
             continue
-        rows.append((classes[label], *_measure(kept, shown, share)))
+        rows.append((classes[label], *_measure(kept, shown, share, head)))
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
     if rows:
         means = table.drop(columns=["left_out", "images"]).mean().to_dict()
         mean = {"left_out": MEAN, "images": int(table["images"].sum()), **means}
         table = pd.concat([table, pd.DataFrame([mean])], ignore_index=True)
     if foreign is not None:
-        measured = (FOREIGN, *_measure(splits, foreign, share))
+        measured = (FOREIGN, *_measure(splits, foreign, share, head))
         table = pd.concat([table, pd.DataFrame([measured], columns=COLUMNS[:-1])])
     return table.assign(backbone="frozen" if frozen else "has seen the class")[COLUMNS]
 
@@ -172,14 +187,16 @@ def _joined(splits: Splits) -> NetworkOutputs:
     return NetworkOutputs(*(np.concatenate(of) for of in zip(*outputs, strict=True)))
 
 
-def _measure(kept: Splits, shown: NetworkOutputs, share: float) -> tuple[float, ...]:
+def _measure(
+    kept: Splits, shown: NetworkOutputs, share: float, pretrained: PretrainedHead | None
+) -> tuple[float, ...]:
     """Return images, AUROC, share refused, share of good images refused; two of softmax."""
     head = _Head(kept.train)
     val, test, others = (
         NetworkOutputs(of.features, head.logits(of.features))
         for of in (kept.val.outputs, kept.test.outputs, shown)
     )
-    score = fit_outside(kept.train.outputs.features, *val)
+    score = fit_score(kept.train, val, pretrained)
     limits, good, bad = (
         Scores(score(*of), 1 - probabilities(of.logits, 1.0).max(axis=1))
         for of in (val, test, others)

@@ -32,6 +32,7 @@ from classifier.models.network_outputs import (
     spread_rows,
     training_dtype,
 )
+from classifier.models.stored_backbone import PretrainedHead
 from classifier.processing.decision import Decision, PredictionSets
 from classifier.processing.images import read_image
 from classifier.processing.softmax import probabilities
@@ -50,16 +51,22 @@ class FittedRules:
         splits: outputs of the network, for the outside score; None without.
         thresholds: of the prediction sets; None without sets.
         score: the outside score; None without.
+        head: the last layer of the pretrained network, for the outside score; None without.
     """
 
     decision: Decision
-    splits: Splits | None
-    thresholds: SetThresholds | None
-    score: OutsideScore | None
+    splits: Splits | None = None
+    thresholds: SetThresholds | None = None
+    score: OutsideScore | None = None
+    head: PretrainedHead | None = None
 
 
 def fit_rules(
-    bundle: Bundle, dataset: Dataset, test: NetworkOutputs, params: EvaluateParams
+    bundle: Bundle,
+    dataset: Dataset,
+    test: NetworkOutputs,
+    params: EvaluateParams,
+    head: PretrainedHead | None,
 ) -> FittedRules:
     """Return the rules that `params` ask for, their thresholds from the validation split.
 
@@ -68,12 +75,13 @@ def fit_rules(
         dataset: the data set that it belongs to.
         test: outputs of the test split.
         params: section `evaluate`.
+        head: see `fit_score`.
 
     Raises:
         UserError: see `costs_of`.
     """
     costs = None if params.costs is None else costs_of(params.costs, dataset.classes)
-    fitted = FittedRules(Decision(reject_below=params.reject_below, costs=costs), None, None, None)
+    fitted = FittedRules(Decision(reject_below=params.reject_below, costs=costs))
     if params.coverage is None and params.outside_share is None:
         return fitted
     val = _labelled(bundle, dataset, dataset.rows("val"), params, torch.float32)
@@ -88,10 +96,10 @@ def fit_rules(
         train = _labelled(bundle, dataset, rows, params, training_dtype(bundle))
         of_test = LabelledOutputs(test, dataset.labels[dataset.rows("test")])
         splits = Splits(train, val, of_test)
-        score = fit_score(splits)
+        score = fit_score(train, val.outputs, head)
         above = outside_threshold(score(*val.outputs), params.outside_share)
         decision = fitted.decision.model_copy(update={"outside_above": above})
-        fitted = replace(fitted, decision=decision, splits=splits, score=score)
+        fitted = replace(fitted, decision=decision, splits=splits, score=score, head=head)
     return fitted
 
 
@@ -120,6 +128,7 @@ def rules_tables(
             answers.dataset.classes,
             share=params.outside_share,
             frozen=bundle.model.backbone_is_frozen,
+            head=fitted.head,
             foreign=_foreign_outputs(foreign, bundle, params.batch_size),
         )
     tables["costs"] = costs_table(answers, fitted.decision.costs)
