@@ -31,12 +31,20 @@ def backbone_spec(
     return BackboneSpec(name=name, weights=weights, mean=MEAN, std=STD).model_copy(update=changes)
 
 
-def random_weights(file: Path, name: str = SMALL, *, input_size: int = 224) -> BackboneParams:
-    """Write a file of random weights of a network, and return the params that name it."""
+def random_weights(
+    file: Path, name: str = SMALL, *, input_size: int = 224, classes: int = 0
+) -> BackboneParams:
+    """Write a file of random weights of a network, and return the params that name it.
+
+    classes: of its last layer; 0 for none.
+    """
     torch.manual_seed(5)
-    network, _ = build_architecture(name, pretrained=True, input_size=input_size)
+    network, features = build_architecture(name, pretrained=True, input_size=input_size)
+    tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
+    if classes:
+        tensors |= {"fc.weight": torch.randn(classes, features), "fc.bias": torch.randn(classes)}
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, file)
+    save_file(tensors, file)
     return backbone_params(name, weights=str(file), checksum=f"sha256:{sha256_of(file)}")
 
 

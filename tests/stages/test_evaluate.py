@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from builders.backbones import random_weights
 from builders.projects import CLASSES, CROP, make_project
 from builders.projects import EVALUATE as PARAMS
-from builders.tiny import contents
+from builders.tiny import contents, tiny_section, write_project
 
 from classifier.core.config import load_section
 from classifier.core.errors import UserError
@@ -18,12 +19,16 @@ from classifier.data.dataset import load_dataset
 from classifier.evaluation.evaluate import PAIRS_PRINTED
 from classifier.evaluation.params import EvaluateParams
 from classifier.models.bundle import load_bundle
+from classifier.models.outside import load_outside
+from classifier.models.pretrained import write_backbone
 from classifier.processing.decision import Decision
 from classifier.processing.images import center_crop
 from classifier.processing.softmax import probabilities
-from stages import evaluate
+from stages import evaluate, train
 
 RESULTS = Path("results/evaluate")
+# What is frozen, the classes of the weights' last layer, and whether it takes part.
+LAST_LAYERS = [("backbone", 9, True), ("backbone", 0, False), ("none", 9, False)]
 
 
 @pytest.fixture
@@ -287,3 +292,23 @@ def test_class_without_test_images_is_left_out_of_the_measures_and_named(
     recalls = classes["recall"].drop("7").mean()
     assert measures()["value"]["balanced_accuracy"] == pytest.approx(recalls, abs=1e-6)
     assert "no test images of 7: their measures are left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("freeze", "classes", "takes_part"), LAST_LAYERS)
+def test_last_layer_of_frozen_weights_takes_part_in_the_outside_score(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    freeze: str,
+    classes: int,
+    takes_part: bool,
+) -> None:
+    write_project(tmp_path, tiny_section(epochs=1, model={"freeze": freeze}))
+    weights = random_weights(tmp_path / "weights.safetensors", classes=classes)
+    write_backbone(weights, tmp_path / "data/backbone")
+    monkeypatch.chdir(tmp_path)
+    train.main()
+    write_params({"outside_share": 0.05})
+    evaluate.main()
+    score = load_outside(Path("models/outside.safetensors"))
+    assert score is not None
+    assert (score.matching is not None) == takes_part
