@@ -25,7 +25,7 @@ from classifier.data.stored_images import Images, StoredImages, digest_images
 from classifier.models.devices import device_name
 from classifier.models.folding import fold_batch_norm
 from classifier.models.network import Classifier
-from classifier.models.stored_backbone import StoredBackbone
+from classifier.models.stored_backbone import StoredBackbone, build_stored
 from classifier.processing.views import View
 
 # The features of an image may depend in their last bits on how many are computed at once, so the
@@ -118,7 +118,7 @@ def _for_inference(backbone: nn.Module, dtype: torch.dtype, example: Tensor) -> 
 
     example: images as the backbone takes them.
     """
-    network = backbone.network() if isinstance(backbone, StoredBackbone) else backbone
+    network = build_stored(backbone) if isinstance(backbone, StoredBackbone) else backbone
     return fold_batch_norm(network, example).to(dtype).to(memory_format=torch.channels_last)
 
 

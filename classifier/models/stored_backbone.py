@@ -133,6 +133,8 @@ def _damaged(folder: Path, reason: str) -> UserError:
 class StoredBackbone(nn.Module):
     """Weights by their names in a network, none of them trained.
 
+    It has no public names of its own, which could be those of a network's parts (`build_stored`).
+
     build: Returns the network with these weights and buffers.
     """
 
@@ -147,16 +149,17 @@ class StoredBackbone(nn.Module):
             _inside(self, name).register_buffer(name.split(".")[-1], tensor)
         self._build = build
 
-    def network(self) -> nn.Module:
-        """Return the network itself, with these weights, in evaluation mode.
 
-        Raises:
-            UserError: It cannot take the images that it is built for, or its weights are for
-                images of another size.
-        """
-        network = self._build(self.state_dict())
-        some = next(self.parameters())
-        return network.to(some.device).eval()
+def build_stored(backbone: StoredBackbone) -> nn.Module:
+    """Return the network itself, with these weights, in evaluation mode.
+
+    Raises:
+        UserError: It cannot take the images that it is built for, or its weights are for images of
+            another size.
+    """
+    network = backbone._build(backbone.state_dict())
+    some = next(backbone.parameters())
+    return network.to(some.device).eval()
 
 
 def restore_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

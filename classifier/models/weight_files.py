@@ -124,21 +124,26 @@ def _by_order(
 def last_layer(left_out: Mapping[str, Tensor], features: int) -> PretrainedHead | None:
     """Return the last layer of the pretrained network, which `match_tensors` leaves out.
 
-    None where no matrix, or more than one, takes these features and has a bias beside it.
+    None where it is no single linear layer on the features: no matrix or more than one takes them,
+    something stands between (a batch norm, which has a tensor for each feature), or the layer's
+    outputs go into another one.
     """
-    found = [
-        (tensor, left_out[bias])
+    weights = [
+        name
         for name, tensor in left_out.items()
-        if name.endswith("weight")
-        and tensor.shape[1:] == (features,)
-        and (bias := name.removesuffix("weight") + "bias") in left_out
-        and left_out[bias].shape == tensor.shape[:1]
+        if name.endswith("weight") and tensor.shape[1:] == (features,)
     ]
-    if len(found) != 1:
+    if len(weights) != 1:
+        return None
+    (name,) = weights
+    weight, bias = left_out[name], left_out.get(name.removesuffix("weight") + "bias")
+    if bias is None or bias.shape != weight.shape[:1]:
+        return None
+    others = [one.shape for one in left_out.values() if one is not weight and one is not bias]
+    if (features,) in others or any(shape[1:] == bias.shape for shape in others):
         return None
     # The file may hold the matrix by columns, and safetensors writes the bytes as they lie.
-    weight, bias = (tensor.float().contiguous().numpy() for tensor in found[0])
-    return PretrainedHead(weight, bias)
+    return PretrainedHead(*(one.float().contiguous().numpy() for one in (weight, bias)))
 
 
 def _shape(tensor: Tensor) -> str:

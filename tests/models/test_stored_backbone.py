@@ -15,6 +15,8 @@ from classifier.models.pretrained import write_backbone
 from classifier.models.stored_backbone import (
     PretrainedHead,
     StoredBackbone,
+    StoredWeights,
+    build_stored,
     read_backbone,
     read_head,
     save_head,
@@ -36,12 +38,19 @@ def test_stored_backbone_has_the_tensors_and_parameters_of_its_network(tmp_path:
         return network
 
     stored = StoredBackbone(weights, build)
-    network = stored.network()
+    network = build_stored(stored)
     assert not network.training
     for part in ("named_parameters", "named_buffers"):
         of_stored, of_network = (dict(getattr(one, part)()) for one in (stored, network))
         assert of_stored.keys() == of_network.keys()
         assert all(torch.equal(of_stored[name], of_network[name]) for name in of_stored)
+
+
+def test_network_may_have_a_part_of_any_name() -> None:
+    assert not {name for name in dir(StoredBackbone) if name not in dir(nn.Module)}
+    weights = {f"{name}.0.weight": torch.ones(2) for name in ("network", "build")}
+    stored = StoredBackbone(StoredWeights(weights, {}), lambda _: nn.Identity())
+    assert stored.state_dict().keys() == weights.keys()
 
 
 @pytest.mark.parametrize("freeze", ["backbone", "blocks.0"])

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from classifier.core.errors import UserError
 from classifier.models.weight_files import last_layer, match_tensors, read_tensors
 
+LAST_LAYER = {"fc.weight": torch.rand(9, 4), "fc.bias": torch.rand(9)}
+
 
 def network() -> nn.Sequential:
     """A backbone, whose last layer is left out."""
@@ -120,6 +122,11 @@ def test_last_layer_is_found_among_what_the_network_does_not_need(
     assert head.bias.tolist() == bias.tolist()
 
 
+def test_last_layer_may_have_as_many_classes_as_features() -> None:
+    square = {"fc.weight": torch.rand(4, 4), "fc.bias": torch.rand(4)}
+    assert last_layer(square, 4) is not None
+
+
 @pytest.mark.parametrize(
     "left_out",
     [
@@ -132,8 +139,10 @@ def test_last_layer_is_found_among_what_the_network_does_not_need(
             for name in ("head", "head_dist")
             for part, shape in (("weight", (9, 4)), ("bias", (9,)))
         },
+        LAST_LAYER | {"norm.weight": torch.rand(4), "norm.running_mean": torch.rand(4)},
+        LAST_LAYER | {"fc2.weight": torch.rand(3, 9), "fc2.bias": torch.rand(3)},
     ],
-    ids=["nothing", "no bias", "other features", "another bias", "two layers"],
+    ids=["nothing", "no bias", "other features", "another bias", "two layers", "norm", "hidden"],
 )
 def test_what_is_no_last_layer_is_none(left_out: dict[str, Tensor]) -> None:
     assert last_layer(left_out, 4) is None
