@@ -9,7 +9,7 @@ means and variances of batch norm that random images have in them. It begins wit
 pixels; a model that refuses them gets the size that its weights expect. A row of the table says
 for each step `yes`, or what the step says. Families that are in the table already are skipped, so
 that the program can be stopped and started again. Each family runs in a process of its own for at
-most `--minutes`. Needs about 4 GiB of memory and three hours of one core.
+most `--minutes`. Needs about 4 GiB of memory and four hours of one core.
 """
 
 import argparse
