@@ -25,6 +25,7 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, create_calibrator
 from onnxruntime.quantization.calibrate import CalibraterBase, CalibrationDataReader, TensorsData
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from classifier.export.onnx_export import onnx_bytes
 from classifier.inference.onnx_runtime import INPUT, LOGITS, load_onnx, plain_session
@@ -50,22 +51,38 @@ class Sensitivity(NamedTuple):
 
 
 def prepare(content: bytes) -> onnx.ModelProto:
-    """Fuse what can be fused, and infer all shapes, as quantisation needs it.
-
-    Constants stay as they are: ONNX Runtime would write those of eight bits in 32.
-    """
+    """Infer all shapes and fuse what can be fused, as quantisation needs it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "prepared.onnx"
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(path)
-        onnxruntime.InferenceSession(
-            content,
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=["ConstantFolding"],
+        given, prepared = Path(folder) / "given.onnx", Path(folder) / "prepared.onnx"
+        given.write_bytes(content)
+        quant_pre_process(given, prepared, skip_symbolic_shape=True)
+        model = onnx.load(prepared)
+    _store_whole_numbers_in_bytes(model)
+    return model
+
+
+def _store_whole_numbers_in_bytes(model: onnx.ModelProto) -> None:
+    """Write matrices of whole numbers as int8 again, which ONNX Runtime has computed as float32.
+
+    They belong to what a model gives beside logits, which stays as it is.
+    """
+    nodes, apart = model.graph.node, nodes_beside(model)
+    inputs = {name for node in nodes if node.name in apart for name in node.input}
+    casts = []
+    for initializer in [one for one in model.graph.initializer if one.name in inputs]:
+        values = onnx.numpy_helper.to_array(initializer)
+        whole = values.astype(np.int8) if values.dtype == np.float32 and values.ndim == 2 else None
+        if whole is None or not np.array_equal(whole, values):
+            continue
+        name = f"{initializer.name}_int8"
+        cast = onnx.helper.make_node(
+            "Cast", [name], [initializer.name], f"{name}_cast", to=onnx.TensorProto.FLOAT
         )
-        return onnx.shape_inference.infer_shapes(onnx.load(path))
+        casts.append(cast)
+        initializer.CopyFrom(onnx.numpy_helper.from_array(whole, name))
+    others = list(nodes)
+    del nodes[:]
+    nodes.extend([*casts, *others])
 
 
 def calibrate(

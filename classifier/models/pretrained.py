@@ -1,6 +1,7 @@
 """Write data/backbone: pretrained weights as safetensors, and where they come from.
 
-The stage `backbone` is the only one that may need the network; training reads what it wrote.
+The stage `backbone` is the only one that may need the network; training and evaluation read what it
+wrote.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ from classifier.models.backbone_description import (
     WEIGHTS,
     describe_backbone,
 )
-from classifier.models.backbone_params import OWN_FEATURES, BackboneParams
+from classifier.models.backbone_params import OWN_FEATURES, TIMM, BackboneParams
 from classifier.models.weight_sources import find_weights
 from classifier.processing.spec import BackboneSpec
 
@@ -76,9 +77,11 @@ def _write_weights(
     buffers = sorted(matched.tensors.keys() - parameters)
     tensors = {name: tensor.contiguous() for name, tensor in matched.tensors.items()}
     write_bytes(folder / WEIGHTS, save(tensors, metadata={BUFFERS: " ".join(buffers)}))
-    head = last_layer(matched.left_out, features)
+    head = None if _projects(params.name) else last_layer(matched.left_out, features)
     save_head(head, folder)
-    known = "no last layer" if head is None else f"a last layer for {len(head.bias)} classes"
+    known = "no last layer that the outside score can use"
+    if head is not None:
+        known = f"a last layer for {len(head.bias)} classes, for the outside score"
     changes = {
         "origin": found.origin,
         "source_sha256": sha256_of(found.path),
@@ -93,3 +96,11 @@ def _write_weights(
         f"{matched.how}; {known}",
     ]
     return spec, lines
+
+
+def _projects(name: str) -> bool:
+    if not name.startswith(TIMM):
+        return False
+    from classifier.models.timm_backbones import projects_onto_texts  # noqa: PLC0415
+
+    return projects_onto_texts(name.removeprefix(TIMM))

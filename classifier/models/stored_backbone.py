@@ -92,7 +92,7 @@ def save_head(head: PretrainedHead | None, folder: Path) -> None:
 
 
 def read_head(folder: Path, spec: BackboneSpec) -> PretrainedHead | None:
-    """Return the last layer that pretrained weights came with; None where they had none.
+    """Return the last layer that pretrained weights came with; None where none can be used.
 
     Args:
         folder: data/backbone.

@@ -16,6 +16,9 @@ from classifier.models.backbone_description import Preparation
 # (benchmarks/backbones.py).
 _NOT_EXPORTED = {"crossvit": "ONNX Runtime cannot run the cubic resizing in it"}
 
+# Parts of the names of models that were trained with texts, as CLIP was.
+_WITH_TEXTS = ("clip", "siglip", "mci", "pe_core", "vitamin")
+
 
 def build_timm(name: str, *, pretrained: bool, input_size: int) -> tuple[nn.Module, int]:
     """Build timm's model `name` with random weights; return it and its number of features.
@@ -72,6 +75,15 @@ def pretrained_cfg(name: str) -> PretrainedCfg:
             "and serve need an exported file: choose another backbone."
         )
     return config
+
+
+def projects_onto_texts(name: str) -> bool:
+    """Return whether the last layer gives an embedding that is compared with texts, no classes.
+
+    Such models that were fine-tuned for classes afterwards (`_ft_in1k`) give classes.
+    """
+    tag = pretrained_cfg(name).tag or ""
+    return any(part in name.partition(".")[0] for part in _WITH_TEXTS) and "ft_in" not in tag
 
 
 def layers_of_timm(backbone: nn.Module) -> dict[str, str]:

@@ -126,7 +126,8 @@ def last_layer(left_out: Mapping[str, Tensor], features: int) -> PretrainedHead 
 
     None where it is no single linear layer on the features: no matrix or more than one takes them,
     something stands between (a batch norm, which has a tensor for each feature), or the layer's
-    outputs go into another one.
+    outputs go into another one. None, too, where it has no two classes or numbers that are not
+    finite.
     """
     weights = [
         name
@@ -141,6 +142,8 @@ def last_layer(left_out: Mapping[str, Tensor], features: int) -> PretrainedHead 
         return None
     others = [one.shape for one in left_out.values() if one is not weight and one is not bias]
     if (features,) in others or any(shape[1:] == bias.shape for shape in others):
+        return None
+    if len(bias) < 2 or not all(one.isfinite().all() for one in (weight, bias)):
         return None
     # The file may hold the matrix by columns, and safetensors writes the bytes as they lie.
     return PretrainedHead(*(one.float().contiguous().numpy() for one in (weight, bias)))

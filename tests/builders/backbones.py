@@ -42,7 +42,9 @@ def random_weights(
     network, features = build_architecture(name, pretrained=True, input_size=input_size)
     tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
     if classes:
-        tensors |= {"fc.weight": torch.randn(classes, features), "fc.bias": torch.randn(classes)}
+        # Large, since features of random weights hardly differ between images.
+        weight = 3e4 * torch.randn(classes, features)
+        tensors |= {"fc.weight": weight, "fc.bias": torch.randn(classes)}
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, file)
     return backbone_params(name, weights=str(file), checksum=f"sha256:{sha256_of(file)}")

@@ -141,4 +141,4 @@ def test_outside_score_stays_in_float_and_is_no_layer_to_choose(given: bytes) ->
     quantized = onnx.load_from_string(quantize(scored, calibrate(scored, noise(20), "minmax", 1)))
     types = {tuple(one.dims): one.data_type for one in quantized.graph.initializer}
     assert types[score.directions.shape] == onnx.TensorProto.FLOAT
-    assert types[matching.weight.shape] == onnx.TensorProto.INT8  # which takes least space
+    assert types[matching.weight.T.shape] == onnx.TensorProto.INT8  # which takes least space

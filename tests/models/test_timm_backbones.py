@@ -7,7 +7,7 @@ from classifier.core.errors import UserError
 from classifier.models.architectures import build_architecture
 from classifier.models.backbone_description import describe_backbone
 from classifier.models.backbone_params import BackboneParams
-from classifier.models.timm_backbones import layers_of_timm
+from classifier.models.timm_backbones import layers_of_timm, projects_onto_texts
 
 # A small one of each kind, and a size that it takes.
 FAMILIES = [
@@ -62,3 +62,18 @@ def test_unknown_model_is_refused_with_similar_names(name: str) -> None:
 def test_network_that_no_file_can_hold_is_refused_before_training(name: str) -> None:
     with pytest.raises(UserError, match=rf"timm/{name} cannot be exported .*choose another"):
         describe_backbone(backbone(f"timm/{name}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "projects"),
+    [
+        ("vit_base_patch16_clip_224.openai", True),
+        ("vit_base_patch16_clip_224.openai_ft_in1k", False),
+        ("fastvit_mci0.apple_mclip", True),
+        ("tf_efficientnet_lite0", False),
+    ],
+)
+def test_last_layer_of_models_that_were_trained_with_texts_gives_no_classes(
+    name: str, projects: bool
+) -> None:
+    assert projects_onto_texts(name) == projects

@@ -1,5 +1,6 @@
 """Tensors of files with pretrained weights, and how they are matched with a network's."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,9 +141,25 @@ def test_last_layer_may_have_as_many_classes_as_features() -> None:
             for part, shape in (("weight", (9, 4)), ("bias", (9,)))
         },
         LAST_LAYER | {"norm.weight": torch.rand(4), "norm.running_mean": torch.rand(4)},
+        LAST_LAYER | {"fc.bias": torch.tensor([*[0.0] * 8, -math.inf])},
+        LAST_LAYER | {"fc.weight": torch.full((9, 4), math.nan)},
+        {"fc.weight": torch.rand(1, 4), "fc.bias": torch.rand(1)},
+        {"fc.weight": torch.rand(0, 4), "fc.bias": torch.rand(0)},
         LAST_LAYER | {"fc2.weight": torch.rand(3, 9), "fc2.bias": torch.rand(3)},
     ],
-    ids=["nothing", "no bias", "other features", "another bias", "two layers", "norm", "hidden"],
+    ids=[
+        "nothing",
+        "no bias",
+        "other features",
+        "another bias",
+        "two layers",
+        "norm",
+        "infinite",
+        "not a number",
+        "one class",
+        "no class",
+        "hidden",
+    ],
 )
 def test_what_is_no_last_layer_is_none(left_out: dict[str, Tensor]) -> None:
     assert last_layer(left_out, 4) is None

@@ -54,6 +54,15 @@ def test_deps_are_exactly_the_packages_that_a_stage_imports(stage: str) -> None:
 
 
 # The library's own also sets what must hold in every process before a library is imported.
+@pytest.mark.parametrize("stage", ALL_STAGES)
+def test_data_that_a_program_names_is_declared(stage: str) -> None:
+    tree = ast.parse((ROOT / "stages" / f"{stage}.py").read_text("utf-8"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    named = {text for text in texts if isinstance(text, str) and text.startswith("data/")}
+    declared = [*PIPELINE["stages"][stage]["deps"], *PIPELINE["stages"][stage]["outs"]]
+    assert not {name for name in named if not any(of.startswith(name) for of in declared)}
+
+
 @pytest.mark.parametrize("path", INIT_FILES[1:], ids=str)
 def test_init_files_hold_a_docstring_alone(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))

@@ -21,6 +21,7 @@ from classifier.evaluation.params import EvaluateParams
 from classifier.models.bundle import load_bundle
 from classifier.models.outside import load_outside
 from classifier.models.pretrained import write_backbone
+from classifier.models.stored_backbone import save_head
 from classifier.processing.decision import Decision
 from classifier.processing.images import center_crop
 from classifier.processing.softmax import probabilities
@@ -312,3 +313,7 @@ def test_last_layer_of_frozen_weights_takes_part_in_the_outside_score(
     score = load_outside(Path("models/outside.safetensors"))
     assert score is not None
     assert (score.matching is not None) == takes_part
+    table = Path("results/evaluate/outside.csv").read_bytes()
+    save_head(None, Path("data/backbone"))
+    evaluate.main()
+    assert (Path("results/evaluate/outside.csv").read_bytes() != table) == takes_part
