@@ -59,7 +59,7 @@ def test_data_that_a_program_names_is_declared(stage: str) -> None:
     tree = ast.parse((ROOT / "stages" / f"{stage}.py").read_text("utf-8"))
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     named = {text for text in texts if isinstance(text, str) and text.startswith("data/")}
-    declared = [*PIPELINE["stages"][stage]["deps"], *PIPELINE["stages"][stage]["outs"]]
+    declared = [*PIPELINE["stages"][stage]["deps"], *PIPELINE["stages"][stage].get("outs", [])]
     assert not {name for name in named if not any(of.startswith(name) for of in declared)}
 
 
