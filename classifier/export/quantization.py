@@ -71,9 +71,11 @@ def _store_whole_numbers_in_bytes(model: onnx.ModelProto) -> None:
     casts = []
     for initializer in [one for one in model.graph.initializer if one.name in inputs]:
         values = onnx.numpy_helper.to_array(initializer)
-        whole = values.astype(np.int8) if values.dtype == np.float32 and values.ndim == 2 else None
-        if whole is None or not np.array_equal(whole, values):
+        if values.dtype != np.float32 or values.ndim != 2:
             continue
+        if not np.array_equal(values, np.clip(np.rint(values), -128, 127)):
+            continue
+        whole = values.astype(np.int8)
         name = f"{initializer.name}_int8"
         cast = onnx.helper.make_node(
             "Cast", [name], [initializer.name], f"{name}_cast", to=onnx.TensorProto.FLOAT

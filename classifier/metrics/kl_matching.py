@@ -1,4 +1,4 @@
-"""How unlike those of every class the pretrained network's own answer to an image is.
+"""How far the pretrained network's own answer to an image is from its answers to each class.
 
 The last layer of a pretrained network knows other classes, such as the thousand of ImageNet. It is
 of no use for the answer, but says what else an image may show: liners are among its classes, even

@@ -16,7 +16,7 @@ from classifier.models.backbone_description import Preparation
 # (benchmarks/backbones.py).
 _NOT_EXPORTED = {"crossvit": "ONNX Runtime cannot run the cubic resizing in it"}
 
-# Parts of the names of models that were trained with texts, as CLIP was.
+# Parts of the names, or tags, of models that were trained with texts, as CLIP was.
 _WITH_TEXTS = ("clip", "siglip", "mci", "pe_core", "vitamin")
 
 
@@ -82,8 +82,8 @@ def projects_onto_texts(name: str) -> bool:
 
     Such models that were fine-tuned for classes afterwards (`_ft_in1k`) give classes.
     """
-    tag = pretrained_cfg(name).tag or ""
-    return any(part in name.partition(".")[0] for part in _WITH_TEXTS) and "ft_in" not in tag
+    whole = f"{name.partition('.')[0]}.{pretrained_cfg(name).tag}"
+    return any(part in whole for part in _WITH_TEXTS) and "ft_in" not in whole
 
 
 def layers_of_timm(backbone: nn.Module) -> dict[str, str]:

@@ -70,6 +70,8 @@ def test_network_that_no_file_can_hold_is_refused_before_training(name: str) -> 
         ("vit_base_patch16_clip_224.openai", True),
         ("vit_base_patch16_clip_224.openai_ft_in1k", False),
         ("fastvit_mci0.apple_mclip", True),
+        ("convnext_base.clip_laion2b_augreg", True),
+        ("convnext_base.clip_laion2b_augreg_ft_in1k", False),
         ("tf_efficientnet_lite0", False),
     ],
 )
