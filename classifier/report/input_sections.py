@@ -47,21 +47,21 @@ def training_section(run: RunResults) -> Section:
     """Describe the training: curves, augmentation, params."""
     train = run.train
     summary = (
-        f"{train['epochs']} epochs; epoch {train['best_epoch']} was kept, the best by "
-        f"{run.bundle['params']['monitor']}. {train['trainable_parameters']:,} of "
-        f"{train['parameters']:,} weights were trained."
+        f"{run.chosen}, the best by {run.bundle['params']['monitor']}. "
+        f"{train['trainable_parameters']:,} of {train['parameters']:,} weights were trained."
     )
     alt = (
-        f"Loss and accuracy of training and validation over {train['epochs']} epochs; at the best, "
-        f"epoch {train['best_epoch']}, the validation loss is {fraction(train['val_loss'])} and "
-        f"the validation accuracy {fraction(train['val_accuracy'])}."
+        f"Loss and accuracy of training and validation. {run.chosen}: its validation "
+        f"loss is {fraction(train['val_loss'])}, its validation accuracy "
+        f"{fraction(train['val_accuracy'])}."
     )
+    by = "strength of the L2 penalty" if "l2" in train else "epoch"
     params = [list(pair) for pair in knobs_that_are_on(run.bundle["params"])]
     return Section(
         "Training",
         [
             Paragraph(summary),
-            embedded_figure("report/curves.png", alt, "Loss and accuracy by epoch."),
+            embedded_figure("report/curves.png", alt, f"Loss and accuracy by {by}."),
             embedded_figure(
                 "report/augmentations.png",
                 "One training image as validated and in sixteen augmentations.",

@@ -109,12 +109,9 @@ def _data(run: RunResults) -> str:
 
 
 def _training(run: RunResults) -> str:
-    tried = f"{run.train['epochs']} epochs; epoch {run.train['best_epoch']} was kept"
-    if run.bundle["params"]["head"] == "logistic":
-        tried = f"{run.train['epochs']} strengths of the L2 penalty were tried, one was kept"
     told = (
-        f"{tried}, the best by `{run.bundle['params']['monitor']}` on the validation split. Knobs "
-        "that are not off:"
+        f"{run.chosen}, the best by `{run.bundle['params']['monitor']}` on the validation split. "
+        "Knobs that are not off:"
     )
     rows = [[f"`{name}`", _plain(value)] for name, value in knobs_that_are_on(run.bundle["params"])]
     return f"{told}\n\n{_table(['knob', 'value'], rows)}"

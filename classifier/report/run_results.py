@@ -83,6 +83,15 @@ class RunResults:
         return public_address(self.source["url"]) or ", ".join(self.source["files"])
 
     @property
+    def chosen(self) -> str:
+        """Among what training chose, and what it kept."""
+        train = self.train
+        if "l2" in train:  # its last solution repeats the best strength
+            tried = train["epochs"] - 1
+            return f"{tried} strengths of the L2 penalty were tried; {train['l2']:g} was kept"
+        return f"{train['epochs']} epochs; epoch {train['best_epoch']} was kept"
+
+    @property
     def raw_files(self) -> str:
         """Name and bytes of the file that holds the images, or number and bytes of the files."""
         files: dict[str, Json] = self.source["files"]

@@ -15,12 +15,18 @@ _SAMPLES = 16
 def draw_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     """Draw loss and accuracy of training and validation by epoch; a line marks the best epoch.
 
+    Those of a logistic regression are drawn by the strength of its L2 penalty.
+
     history: a row per epoch, with the columns of results/train/history.csv.
     """
     figure = new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
-    _draw_quantity(left, history, "loss", best_epoch)
-    _draw_quantity(right, history, "accuracy", best_epoch)
+    by, best = "epoch", float(best_epoch)
+    if "l2" in history:
+        by, best = "l2", history["l2"].iloc[best_epoch - 1]
+        history = history.drop_duplicates("l2", keep="last").sort_values("l2")
+    _draw_quantity(left, history, "loss", by, best)
+    _draw_quantity(right, history, "accuracy", by, best)
     return figure
 
 
@@ -35,14 +41,18 @@ def draw_augmentations(
     return image_sheet([center_crop(image, input_size), *augmented], captions, columns=6)
 
 
-def _draw_quantity(axes: Axes, history: pd.DataFrame, quantity: str, best_epoch: int) -> None:
+def _draw_quantity(axes: Axes, history: pd.DataFrame, quantity: str, by: str, best: float) -> None:
+    """Draw a quantity of both splits by the column `by`; a line marks the best value of that."""
     for part, colour in (("train", BLUE), ("val", ORANGE)):
         label = {"train": "training (augmented)", "val": "validation"}[part]
-        values = history[f"{part}_{quantity}"]
-        axes.plot(history["epoch"], values, color=colour, label=label, marker=".")
-    axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch ({best_epoch})")
-    axes.set_xlabel("epoch")
+        axes.plot(history[by], history[f"{part}_{quantity}"], color=colour, label=label, marker=".")
+    name = {"epoch": "epoch", "l2": "L2 strength"}[by]
+    axes.axvline(best, color=GREY, linestyle=":", label=f"best {name} ({best:g})")
+    axes.set_xlabel(name)
     axes.set_ylabel(quantity)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if by == "l2":
+        axes.set_xscale("log")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()

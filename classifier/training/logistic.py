@@ -1,11 +1,12 @@
 """Multinomial logistic regression on the features of a frozen backbone, solved to its optimum.
 
 The objective is convex: there is no learning rate and no number of epochs, and every run ends in
-the same weights. What is chosen is the strength of the L2 penalty, on the validation split. The
-solution is written into a plain linear layer.
+the same weights. What is chosen is the strength of the L2 penalty, on the validation split: roughly
+solved for several strengths, and then to the optimum for the best one. The solution is written into
+a plain linear layer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -18,16 +19,17 @@ from classifier.training.optimization import without_compiler
 from classifier.training.state import HistoryRow, TrainState
 from classifier.training.step import Loss
 
-# Strengths of the L2 penalty on standardised features, from strong to weak: each solution is where
-# the search for the next one starts.
-STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-# The path ends after so many strengths in a row without a new best.
-_PATIENCE = 1
+# Strengths of the L2 penalty on standardised features. The search begins with the first, which is
+# best or next to the best for most images, and goes on while a weaker one is better; if none is, it
+# goes on while a stronger one is.
+_FIRST, _WEAKER, _STRONGER = 0.03, (0.01, 0.003, 0.001), (0.1, 0.3, 1.0)
 # A feature varies if its standard deviation is this share of the largest one.
 _VARIES = 1e-6
-# The search ends where no part of the gradient is larger, or after so many steps; how many of them
-# L-BFGS remembers.
-_GRADIENT, _STEPS, _HISTORY = 1e-5, 1000, 20
+# Largest part of the gradient at the optimum, and at a solution that is good enough to compare
+# strengths: its losses have three digits.
+_OPTIMUM, _ROUGH = 1e-5, 3e-4
+# Most steps of a search; how many of them L-BFGS remembers.
+_STEPS, _HISTORY = 1000, 20
 
 
 class Solution(NamedTuple):
@@ -37,11 +39,13 @@ class Solution(NamedTuple):
         strength: Of the L2 penalty.
         weight: float64 `(classes, features)`.
         bias: float64 `(classes,)`.
+        standard: Weight and bias for standardised features, from where another search may start.
     """
 
     strength: float
     weight: Tensor
     bias: Tensor
+    standard: tuple[Tensor, Tensor]
 
     def logits(self, features: Tensor) -> Tensor:
         """Return float64 `(n, classes)`."""
@@ -76,16 +80,25 @@ class LogisticRegression:
         self._scale = torch.where(std > _VARIES * std.max(), 1 / std, 0.0)
         self._standard = (values - self._mean) * self._scale
 
-    def path(self, strengths: tuple[float, ...] = STRENGTHS) -> Iterator[Solution]:
-        """Yield the solution for each strength of the penalty, in this order."""
-        weight = torch.zeros(self._classes, self._standard.shape[1], dtype=torch.float64)
-        bias = torch.zeros(self._classes, dtype=torch.float64)
-        for strength in strengths:
-            weight, bias = self._solve(strength, weight, bias)
-            scaled = weight * self._scale
-            yield Solution(strength, scaled, bias - scaled @ self._mean)
+    def solve(
+        self, strength: float, start: Solution | None = None, tolerance: float = _OPTIMUM
+    ) -> Solution:
+        """Return the solution for a strength of the penalty.
 
-    def _solve(self, strength: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        Args:
+            strength: Of the L2 penalty on standardised features.
+            start: Solution for a similar strength, which shortens the search.
+            tolerance: Largest part of the gradient at the solution.
+        """
+        zeros = torch.zeros(self._classes, 1 + self._standard.shape[1], dtype=torch.float64)
+        weight, bias = start.standard if start else (zeros[:, 1:], zeros[:, 0])
+        weight, bias = self._search(strength, weight, bias, tolerance)
+        scaled = weight * self._scale
+        return Solution(strength, scaled, bias - scaled @ self._mean, (weight, bias))
+
+    def _search(
+        self, strength: float, weight: Tensor, bias: Tensor, tolerance: float
+    ) -> tuple[Tensor, Tensor]:
         """Return weight and bias for standardised features, from where the search starts.
 
         The search runs in coordinates in which the objective bends about equally in all directions
@@ -106,7 +119,7 @@ class LogisticRegression:
             [free],
             max_iter=_STEPS,
             history_size=_HISTORY,
-            tolerance_grad=_GRADIENT,
+            tolerance_grad=tolerance,
             tolerance_change=0.0,
             line_search_fn="strong_wolfe",
         )
@@ -161,17 +174,18 @@ def solve(
     batches: FeatureBatches,
     loss: Loss,
     monitor: str,
-    after_strength: Callable[[TrainState], None],
+    after_solution: Callable[[TrainState], None],
 ) -> None:
     """Leave in the head of `state` the solution that is best on the validation split.
 
     Args:
-        state: Its network is the head, which ends in a linear layer. A strength of the penalty
-            takes the place of an epoch in its history.
+        state: Its network is the head, which ends in a linear layer. A solution takes the place of
+            an epoch in its history: a rough one for each strength that is tried, and last the
+            optimum for the best strength.
         batches: Features of the training and validation images.
         loss: Class weights and label smoothing.
         monitor: `val_loss` or `val_accuracy`.
-        after_strength: Called after each strength.
+        after_solution: Called after each solution, which is in the head by then.
     """
     training, progress = batches.all_training(), state.progress
     validation = next(batches.validation_batches())
@@ -181,7 +195,14 @@ def solve(
         (name, part) for name, part in state.network.named_modules() if isinstance(part, nn.Linear)
     ][-1]
     problem = LogisticRegression(inputs, targets, layer.out_features, weights, loss.smoothing)
-    for solution in problem.path():
+
+    def keep(solution: Solution) -> float:
+        """Write the solution into the head and the history; return what should be small."""
+        parts = {f"{name}.weight": solution.weight, f"{name}.bias": solution.bias}
+        device = layer.weight.device
+        restore_weights(
+            state.network, {key: part.float().to(device) for key, part in parts.items()}
+        )
         row: HistoryRow = {
             "epoch": progress.epoch,
             "lr": 0.0,
@@ -189,21 +210,34 @@ def solve(
             **_measures("train", solution.logits(inputs), targets),
             **_measures("val", solution.logits(validation.inputs.cpu()), validation.targets.cpu()),
         }
-        sign = -1 if monitor == "val_accuracy" else 1
-        if not progress.history or sign * row[monitor] < sign * progress.best[monitor]:
-            progress.best_epoch = progress.epoch
-            progress.best_weights = {
-                f"{name}.weight": solution.weight.float().to(layer.weight.device),
-                f"{name}.bias": solution.bias.float().to(layer.weight.device),
-            }
         progress.history.append(row)
+        progress.best_epoch = progress.epoch
         progress.epoch += 1
-        after_strength(state)
-        if len(progress.history) - progress.best_epoch >= _PATIENCE:
+        after_solution(state)
+        return -row[monitor] if monitor == "val_accuracy" else row[monitor]
+
+    best = best_strength(problem, keep)
+    keep(problem.solve(best.strength, best))
+    print(f"logistic regression: the L2 strength {best.strength:g} has the best {monitor}")
+
+
+def best_strength(problem: LogisticRegression, measure: Callable[[Solution], float]) -> Solution:
+    """Return a rough solution for the strength of the penalty whose measure is smallest.
+
+    measure: of a solution; as a function of the strength it has one minimum.
+    """
+    best = problem.solve(_FIRST, tolerance=_ROUGH)
+    smallest = measure(best)
+    for direction in (_WEAKER, _STRONGER):
+        for strength in direction:
+            solution = problem.solve(strength, best, _ROUGH)
+            value = measure(solution)
+            if value >= smallest:
+                break
+            best, smallest = solution, value
+        if best.strength != _FIRST:
             break
-    restore_weights(state.network, progress.best_weights)
-    chosen = progress.best
-    print(f"logistic regression: the L2 strength {chosen['l2']:g} has the best {monitor}")
+    return best
 
 
 def _measures(split: str, logits: Tensor, targets: Tensor) -> dict[str, float]:

@@ -121,6 +121,7 @@ class RunReporter:
             "train_loss": best["train_loss"],
             "best_epoch": best_epoch,
             "epochs": len(history),
+            **({"l2": best["l2"]} if "l2" in best else {}),
             "parameters": sum(size for size, _ in sizes),
             "trainable_parameters": sum(size for size, trained in sizes if trained),
         }

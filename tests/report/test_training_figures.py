@@ -32,6 +32,17 @@ def test_curves_show_the_history_and_the_best_epoch() -> None:
         assert list(lines) == ["training (augmented)", "validation", "best epoch (2)"]
 
 
+def test_curves_of_a_logistic_regression_are_drawn_by_its_strength() -> None:
+    history = HISTORY.assign(l2=[0.03, 0.01, 0.03])  # the last one is the optimum of the first
+    figure = draw_curves(history, best_epoch=3)
+    for axes, quantity in zip(figure.axes, ("loss", "accuracy"), strict=True):
+        assert (axes.get_xlabel(), axes.get_xscale()) == ("L2 strength", "log")
+        training, _, best = axes.lines
+        np.testing.assert_array_equal(training.get_xdata(), [0.01, 0.03])
+        np.testing.assert_array_equal(training.get_ydata(), history[f"train_{quantity}"][1:])
+        assert best.get_label() == "best L2 strength (0.03)"
+
+
 def test_sheet_shows_the_image_as_validated_and_16_times_augmented() -> None:
     figure = draw_augmentations(IMAGE, tiny_params().augment, input_size=8, seed=0)
     first, *others = shown(figure)
