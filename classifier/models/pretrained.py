@@ -77,7 +77,7 @@ def _write_weights(
     buffers = sorted(matched.tensors.keys() - parameters)
     tensors = {name: tensor.contiguous() for name, tensor in matched.tensors.items()}
     write_bytes(folder / WEIGHTS, save(tensors, metadata={BUFFERS: " ".join(buffers)}))
-    head = None if _projects(params.name) else last_layer(matched.left_out, features)
+    head = None if _gives_no_classes(params.name) else last_layer(matched.left_out, features)
     save_head(head, folder)
     known = "no last layer that the outside score can use"
     if head is not None:
@@ -98,9 +98,10 @@ def _write_weights(
     return spec, lines
 
 
-def _projects(name: str) -> bool:
+def _gives_no_classes(name: str) -> bool:
+    """Return whether the last layer of this network does not give the logits of classes."""
     if not name.startswith(TIMM):
-        return False
+        return name.startswith("squeezenet")  # averages its last layer after a ReLU
     from classifier.models.timm_backbones import projects_onto_texts  # noqa: PLC0415
 
     return projects_onto_texts(name.removeprefix(TIMM))

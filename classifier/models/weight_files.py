@@ -127,20 +127,24 @@ def last_layer(left_out: Mapping[str, Tensor], features: int) -> PretrainedHead 
     None where it is no single linear layer on the features: no matrix or more than one takes them,
     something stands between (a batch norm, which has a tensor for each feature), or the layer's
     outputs go into another one. None, too, where it has no two classes or numbers that are not
-    finite.
+    finite. A convolution of 1x1 is a linear layer.
     """
+    left = {
+        name: tensor[:, :, 0, 0] if tensor.shape[2:] == (1, 1) else tensor
+        for name, tensor in left_out.items()
+    }
     weights = [
         name
-        for name, tensor in left_out.items()
+        for name, tensor in left.items()
         if name.endswith("weight") and tensor.shape[1:] == (features,)
     ]
     if len(weights) != 1:
         return None
     (name,) = weights
-    weight, bias = left_out[name], left_out.get(name.removesuffix("weight") + "bias")
+    weight, bias = left[name], left.get(name.removesuffix("weight") + "bias")
     if bias is None or bias.shape != weight.shape[:1]:
         return None
-    others = [one.shape for one in left_out.values() if one is not weight and one is not bias]
+    others = [one.shape for one in left.values() if one is not weight and one is not bias]
     if (features,) in others or any(shape[1:] == bias.shape for shape in others):
         return None
     if len(bias) < 2 or not all(one.isfinite().all() for one in (weight, bias)):

@@ -224,6 +224,16 @@ def test_gated_weights_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch, code
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "used"), [(SMALL, True), ("squeezenet1_1", False)])
+def test_last_layer_before_a_relu_gives_no_classes(tmp_path: Path, name: str, used: bool) -> None:
+    lines = write_backbone(random_weights(tmp_path / "weights", name, classes=9), tmp_path)
+    assert lines[1].endswith(
+        "a last layer for 9 classes, for the outside score"
+        if used
+        else "no last layer that the outside score can use"
+    )
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     params = random_weights(tmp_path / "weights").model_copy(update={"name": "squeezenet1_1"})
     with pytest.raises(UserError, match=r"it is of another network than backbone\.name says"):

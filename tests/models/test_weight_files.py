@@ -123,6 +123,13 @@ def test_last_layer_is_found_among_what_the_network_does_not_need(
     assert head.bias.tolist() == bias.tolist()
 
 
+def test_last_layer_may_be_a_convolution_of_one_pixel() -> None:
+    weight, bias = torch.rand(9, 4, 1, 1), torch.rand(9)
+    head = last_layer({"fc.weight": weight, "fc.bias": bias}, 4)
+    assert head is not None
+    assert head.weight.tolist() == weight.flatten(1).tolist()
+
+
 def test_last_layer_may_have_as_many_classes_as_features() -> None:
     square = {"fc.weight": torch.rand(4, 4), "fc.bias": torch.rand(4)}
     assert last_layer(square, 4) is not None
@@ -133,6 +140,7 @@ def test_last_layer_may_have_as_many_classes_as_features() -> None:
     [
         {},
         {"fc.weight": torch.rand(9, 4)},
+        {"fc.weight": torch.rand(9, 4, 3, 3), "fc.bias": torch.rand(9)},
         {"fc.weight": torch.rand(9, 5), "fc.bias": torch.rand(9)},
         {"fc.weight": torch.rand(9, 4), "fc.bias": torch.rand(8)},
         {
@@ -150,6 +158,7 @@ def test_last_layer_may_have_as_many_classes_as_features() -> None:
     ids=[
         "nothing",
         "no bias",
+        "convolution",
         "other features",
         "another bias",
         "two layers",
