@@ -2,8 +2,8 @@
 
 `golden.npy` holds the centre of the images, uint8 `(n, input_size, input_size, 3)`,
 `golden_tta.npy` the views of `tta.json`, `(views, n, input_size, input_size, 3)`, and `golden.json`
-the probabilities, outside scores and labels that each file gave to both where it was made. Needs
-ONNX Runtime and NumPy only.
+the probabilities, outside scores, similarities and labels that each file gave to both where it was
+made. Needs ONNX Runtime and NumPy only.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 OUTSIDE_FACTOR = 10
 IMAGES, TTA_IMAGES, EXPECTED = "golden.npy", "golden_tta.npy", "golden.json"
 COUNT = 8
+# Similarities to so many training images are kept: they prove those to all, which are one product.
+_SIMILARITIES = 8
 
 
 def choose_golden(logits: np.ndarray, count: int = COUNT) -> np.ndarray:
@@ -47,10 +49,12 @@ class GoldenAnswers(NamedTuple):
     Attributes:
         probabilities: float64 `(n, classes)`.
         outside: outside scores, float64 `(n,)`; None where the file gives none.
+        similarity: to the first of the training images that travel, float64 `(n, k)`; None without.
     """
 
     probabilities: np.ndarray
     outside: np.ndarray | None
+    similarity: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -86,13 +90,15 @@ class GoldenInputs:
 
     def labels(self, answers: GoldenAnswers) -> list[str]:
         """Return the answer to each image: the name of a class, or `unknown`."""
-        return decide(*answers, self.decision).labels(self.classes)
+        return decide(answers.probabilities, answers.outside, self.decision).labels(self.classes)
 
     def _merged(self, views: list[Outputs]) -> GoldenAnswers:
         logits = np.stack([view.logits for view in views])
+        similarity = mean_of_views([view.similarity for view in views])
         return GoldenAnswers(
             merge_views(logits, self.temperature, self.merge),
             mean_of_views([view.outside for view in views]),
+            None if similarity is None else similarity[:, :_SIMILARITIES],
         )
 
 
@@ -123,20 +129,26 @@ class Replay(NamedTuple):
     Attributes:
         largest_difference: of a probability.
         largest_outside_difference: of an outside score; 0 without.
+        largest_similarity_difference: of a similarity to a training image; 0 without.
         other_labels: number of images that get another label.
-        tolerance: of a probability; ten times as much of an outside score.
+        tolerance: of a probability and of a similarity; ten times as much of an outside score.
     """
 
     largest_difference: float
     largest_outside_difference: float
+    largest_similarity_difference: float
     other_labels: int
     tolerance: float
 
     @property
     def passed(self) -> bool:
-        """Whether the labels are the same, probabilities and scores within the tolerance."""
-        outside = self.largest_outside_difference / OUTSIDE_FACTOR
-        return self.other_labels == 0 and max(self.largest_difference, outside) <= self.tolerance
+        """Whether the labels are the same, and all numbers within the tolerance."""
+        differences = (
+            self.largest_difference,
+            self.largest_similarity_difference,
+            self.largest_outside_difference / OUTSIDE_FACTOR,
+        )
+        return self.other_labels == 0 and max(differences) <= self.tolerance
 
 
 @dataclass(frozen=True)
@@ -146,7 +158,8 @@ class Golden:
     Attributes:
         inputs: what the network is shown.
         expected: by file, the answers for the centres and for the views.
-        tolerances: by file, of a probability; ten times as much of an outside score.
+        tolerances: by file, of a probability and of a similarity; ten times as much of an outside
+            score.
     """
 
     inputs: GoldenInputs
@@ -163,12 +176,16 @@ class Golden:
             raise UserError("it has no golden answers.")
         pairs = zip(self.inputs.answers(predict), self.expected[file], strict=True)
         replays = [self.compare(file, given, expected) for given, expected in pairs]
-        largest = max(replay.largest_outside_difference for replay in replays)
-        scored = self.expected[file][0].outside is not None
-        scores = f", of an outside score {largest:.2g}" if scored else ""
+        expected, also = self.expected[file][0], ""
+        if expected.outside is not None:
+            largest = max(replay.largest_outside_difference for replay in replays)
+            also += f", of an outside score {largest:.2g}"
+        if expected.similarity is not None:
+            largest = max(replay.largest_similarity_difference for replay in replays)
+            also += f", of a similarity {largest:.2g}"
         found = (
             f"{len(self.inputs.images)} golden images, largest difference of a probability "
-            f"{max(replay.largest_difference for replay in replays):.2g}{scores} "
+            f"{max(replay.largest_difference for replay in replays):.2g}{also} "
             f"(allowed {self.tolerances[file]:g})"
         )
         if all(replay.passed for replay in replays):
@@ -186,9 +203,12 @@ class Golden:
         tolerance = self.tolerances[file]
         clear = _clear(expected, self.inputs.decision, tolerance)
         labels, wanted = (np.array(self.inputs.labels(of)) for of in (answers, expected))
+        # An export of an earlier version expects no similarities.
+        alike = None if expected.similarity is None else answers.similarity
         return Replay(
             _largest_difference(answers.probabilities, expected.probabilities),
             _largest_difference(answers.outside, expected.outside),
+            _largest_difference(alike, expected.similarity),
             int(np.sum((labels != wanted) & clear)),
             tolerance,
         )

@@ -106,15 +106,21 @@ def _expected(
     content: dict[str, Any], prefix: str, file: str, inputs: GoldenInputs
 ) -> GoldenAnswers:
     probabilities = np.array(content[f"{prefix}probabilities"][file], np.float64)
-    # An export of a version without outside scores has none.
-    listed = content.get(f"{prefix}outside", {}).get(file)
-    outside = None if listed is None else np.array(listed, np.float64)
+    # An export of a version without outside scores or similarities has none.
+    outside, similarity = (
+        None if listed is None else np.array(listed, np.float64)
+        for listed in (
+            content.get(f"{prefix}{name}", {}).get(file) for name in ("outside", "similarity")
+        )
+    )
     size = len(inputs.images)
     if probabilities.shape != (size, len(inputs.classes)):
         raise ValueError(f"{EXPECTED} has not a probability for each image and class")
     if outside is not None and outside.shape != (size,):
         raise ValueError(f"{EXPECTED} has not an outside score for each image")
-    return GoldenAnswers(probabilities, outside)
+    if similarity is not None and (similarity.ndim != 2 or len(similarity) != size):
+        raise ValueError(f"{EXPECTED} has not similarities for each image")
+    return GoldenAnswers(probabilities, outside, similarity)
 
 
 def _rules(content: dict[str, Any]) -> "Decision":

@@ -95,6 +95,34 @@ def test_file_that_gives_no_score_any_more_fails() -> None:
     assert not compare_outside(0.5, None, above=3.0).passed
 
 
+@pytest.mark.parametrize(("given", "passed"), [(0.45, True), (0.3, False), (None, False)])
+def test_similarity_may_differ_by_the_tolerance(given: float | None, passed: bool) -> None:
+    golden = Golden(two_classes(), {}, {"model": 0.1})
+    answers = (
+        GoldenAnswers(np.array([[0.9, 0.1]]), None, None if one is None else np.array([[one]]))
+        for one in (given, 0.5)
+    )
+    assert golden.compare("model", *answers).passed is passed
+
+
+def test_export_of_an_earlier_version_expects_no_similarities() -> None:
+    known, unknown = (
+        GoldenAnswers(np.array([[0.9, 0.1]]), None, one) for one in (np.array([[0.5]]), None)
+    )
+    assert Golden(two_classes(), {}, {"model": 0.1}).compare("model", known, unknown).passed
+
+
+def test_similarities_to_training_images_are_replayed(tmp_path: Path) -> None:
+    folder = write_models(tmp_path, with_similar=True) / "export"
+    golden, model = read_golden(folder), load_exported(folder, "model.onnx")
+    assert ", of a similarity " in golden.replay("model.onnx", model)
+    for part in golden.expected["model.onnx"]:
+        assert part.similarity is not None
+        part.similarity[:] += 0.01
+    with pytest.raises(UserError, match=r"of a similarity 0\.01"):
+        golden.replay("model.onnx", model)
+
+
 def test_what_is_no_number_fails() -> None:
     assert not compare([0.0, 1.0], [np.nan, 1]).passed
 
