@@ -52,6 +52,8 @@ def _draw_quantity(axes: Axes, history: pd.DataFrame, quantity: str, by: str, be
     axes.set_ylabel(quantity)
     if by == "l2":
         axes.set_xscale("log")
+        axes.set_xticks(history[by], labels=[f"{strength:g}" for strength in history[by]])
+        axes.minorticks_off()
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
