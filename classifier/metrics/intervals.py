@@ -12,6 +12,8 @@ from classifier.core.random import stream
 from classifier.metrics.confusion import confusion_counts
 
 RESAMPLES = 5000
+# Classes with fewer images are resampled together.
+_FEWEST = 10
 
 
 class Interval(NamedTuple):
@@ -66,33 +68,44 @@ def bootstrap(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[s
     there are few, as there should be.
 
     Images are resampled within each class: the split stage fixed the class sizes, and otherwise
-    rare classes would be missing from resamples, which lowers macro F1. Resampling images of a
-    class is a multinomial draw from its row of the confusion matrix, so that the work does not grow
-    with the number of images.
+    rare classes would be missing from resamples, which lowers macro F1. Of one or two images, all
+    resamples are much alike, so that classes of fewer than _FEWEST are resampled together, as
+    surveys collapse small strata (Wolter, "Introduction to variance estimation", 2007, section
+    2.5). Resampling images is a multinomial draw from the cells of the confusion matrix, so that
+    the work does not grow with the number of images.
     """
     counts = confusion_counts(predicted, labels, classes)
-    hits, taken = _draw(counts)
-    support, found = counts.sum(axis=1), counts.sum(axis=0)
-    there, own = support > 0, np.diag(counts)
-    sizes = np.maximum(support + found, 1)
+    hits, support, taken = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    there = support[support > 0]
+    known = _measures(hits, support, taken, support)
+    drawn = _measures(*_draw(counts), support)
+    # How much an image can change each measure; in a mean over the classes, one of the smallest.
+    in_mean = 1 / (len(there) * int(there.min()))
+    effects = {"accuracy": 1 / len(labels), "balanced_accuracy": in_mean, "macro_f1": in_mean}
+    return {name: _bca(float(value), drawn[name], effects[name]) for name, value in known.items()}
 
-    def f1(hits: np.ndarray, taken: np.ndarray) -> np.ndarray:
-        scores = 2 * hits / np.maximum(support + taken, 1)
-        return scores[..., there].mean(axis=-1)
 
-    # What an image of a class (row) adds to the measure when it is taken for another (column).
-    diagonal = np.eye(classes)
-    of_recall = diagonal / (np.maximum(support, 1) * there.sum())[:, None]
-    of_f1 = (diagonal * (2 / sizes)[:, None] - 2 * own / sizes**2) / there.sum()
-    drawn_recall = (hits[:, there] / support[there]).mean(axis=1)
-    parts = {
-        "accuracy": (own.sum() / len(labels), hits.sum(axis=1) / len(labels), diagonal),
-        "balanced_accuracy": ((own[there] / support[there]).mean(), drawn_recall, of_recall),
-        "macro_f1": (f1(own, found), f1(hits, taken), of_f1),
-    }
+def _measures(
+    hits: np.ndarray, support: np.ndarray, taken: np.ndarray, measured: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the measures of one sample or several.
+
+    Args:
+        hits: correct images of each class, int `(..., classes)`.
+        support: images of each class.
+        taken: images that are predicted as each class.
+        measured: images of each class that were measured, int `(classes,)`. A class that is drawn
+            twice as often counts twice in a mean over the classes.
+
+    Returns:
+        Three measures, each `(...,)`.
+    """
+    weights = support / np.maximum(measured, 1)
+    recall, f1 = hits / np.maximum(support, 1), 2 * hits / np.maximum(support + taken, 1)
     return {
-        name: _bca(float(value), drawn, effects, counts)
-        for name, (value, drawn, effects) in parts.items()
+        "accuracy": hits.sum(axis=-1) / support.sum(axis=-1),
+        "balanced_accuracy": (weights * recall).sum(axis=-1) / weights.sum(axis=-1),
+        "macro_f1": (weights * f1).sum(axis=-1) / weights.sum(axis=-1),
     }
 
 
@@ -122,24 +135,21 @@ def mean_interval(values: np.ndarray) -> Interval:
     return Interval(mean - float(reach), mean + float(reach))
 
 
-def _bca(value: float, drawn: np.ndarray, effects: np.ndarray, counts: np.ndarray) -> Interval:
+def _bca(value: float, drawn: np.ndarray, effect: float) -> Interval:
     """Return the BCa interval of a measure.
 
     Args:
         value: of the measure.
         drawn: its values in the resamples.
-        effects: what an image in each cell of the confusion matrix adds, in any unit.
-        counts: the confusion matrix.
+        effect: how much an image can change it.
     """
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    influence = effects - (shares * effects).sum(axis=1, keepdims=True)
-    spread = (counts * influence**2).sum()
-    if spread < 1e-12 * (effects**2).max():
+    spread = float(drawn.std())
+    if spread < 1e-9:
         # Without a mistake there is nothing to draw: the rule of three (Hanley and Lippman-Hand,
         # JAMA 249 (1983) 1743-1745).
-        margin = 3 / int(counts.sum())
-        return Interval(max(0.0, value - margin), min(1.0, value + margin))
-    acceleration = (counts * influence**3).sum() / (6 * spread**1.5)
+        return Interval(max(0.0, value - 3 * effect), min(1.0, value + 3 * effect))
+    # The acceleration is a sixth of the skewness.
+    acceleration = float(((drawn - drawn.mean()) ** 3).mean()) / (6 * spread**3)
     below = (drawn < value - 1e-9).mean() + (np.abs(drawn - value) <= 1e-9).mean() / 2
     normal = NormalDist()
     bias = normal.inv_cdf(float(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn))))
@@ -151,21 +161,26 @@ def _bca(value: float, drawn: np.ndarray, effects: np.ndarray, counts: np.ndarra
     return Interval(float(low), float(high))
 
 
-def _draw(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Resample; return correct images and images predicted as a class: `(resamples, classes)`.
+def _draw(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Resample; return the arguments of `_measures`, each int64 `(resamples, classes)`.
 
     counts: confusion matrix, int64 `(classes, classes)`.
     """
     generator = stream("bootstrap")
-    hits = np.zeros((RESAMPLES, len(counts)), np.int64)
-    taken = np.zeros_like(hits)
-    for label, row in enumerate(counts):
-        (columns,) = row.nonzero()
-        if len(columns):
-            drawn = generator.multinomial(row.sum(), row[columns] / row.sum(), RESAMPLES)
-            taken[:, columns] += drawn
-            hits[:, label] = drawn[:, columns == label].sum(axis=1)
-    return hits, taken
+    hits, support, taken = (np.zeros((RESAMPLES, len(counts)), np.int64) for _ in range(3))
+    sizes = counts.sum(axis=1)
+    few = (sizes > 0) & (sizes < _FEWEST)
+    strata = [*np.flatnonzero(sizes >= _FEWEST)[:, None], np.flatnonzero(few)]
+    for stratum in filter(len, strata):
+        labels, columns = counts[stratum].nonzero()
+        cells = counts[stratum][labels, columns]
+        drawn = generator.multinomial(cells.sum(), cells / cells.sum(), RESAMPLES)
+        for label, column, images in zip(stratum[labels], columns, drawn.T, strict=True):
+            support[:, label] += images
+            taken[:, column] += images
+            if label == column:
+                hits[:, label] += images
+    return hits, support, taken
 
 
 def paired_gain(before: np.ndarray, after: np.ndarray) -> PairedGain:

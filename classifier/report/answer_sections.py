@@ -40,13 +40,18 @@ def sets_section(run: RunResults) -> Section:
         ]
         for row in run.prediction_sets
     ]
-    seen, unseen = (float(row["coverage"] or 0) for row in run.prediction_sets[-2:])
+    seen, unseen = (row["coverage"] for row in run.prediction_sets[-2:])
     note = (
         "The thresholds come from the validation split, which also chose the epoch and the "
-        f"temperature. What that costs: the sets hold the class of {seen:.1%} of the test images; "
-        f"with thresholds from other test images, which nothing has used, of {unseen:.1%}. A class "
-        "without a threshold of its own has the promised coverage only on average over all."
+        "temperature. A class without a threshold of its own has the promised coverage only on "
+        "average over all."
     )
+    if unseen:
+        note += (
+            f" What the choice costs: the sets hold the class of {float(seen):.1%} of the test "
+            "images; with thresholds from other test images, which nothing has used, of "
+            f"{float(unseen):.1%}."
+        )
     headings = ["class", "test images", "coverage", "mean size", "threshold from images of"]
     return Section(
         "Prediction sets",

@@ -38,11 +38,12 @@ def fraction(value: str | float) -> str:
 
 
 def with_interval(row: Row, name: str) -> str:
-    """Format a column with two decimals and its interval; empty stays empty."""
-    if row[name] == "":
-        return ""
-    value, low, high = (float(row[f"{name}{part}"]) for part in ("", "_low", "_high"))
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+    """Format a column with two decimals, and its interval where it has one; empty stays empty."""
+    value, low, high = (
+        row[column] and f"{float(row[column]):.2f}"
+        for column in (name, f"{name}_low", f"{name}_high")
+    )
+    return f"{value} ({low} to {high})" if low else value
 
 
 def interval(row: Row) -> str:

@@ -44,7 +44,7 @@ def assign(
 
     Raises:
         UserError: A class would be missing in train, or in another split where
-            `allow_missing_classes` is false.
+            `allow_missing_classes` is false; or a split would be empty.
     """
     splits: list[Split] = [image.predefined_split or "train" for image in images]
     names = [image.class_name for image in images]
@@ -63,6 +63,7 @@ def assign(
     counts = Counter(zip(names, splits, strict=True))
     if params.allow_missing_classes:
         _check_trained(counts)
+        _check_filled(counts)
     else:
         _check_presence(counts, drawn)
     return splits
@@ -70,8 +71,11 @@ def assign(
 
 def check_class_sizes(images: Sequence[RawImage], params: SplitParams) -> None:
     """Raise the error that `assign` would raise without groups; needs no content, so is fast."""
-    if not params.allow_missing_classes:
-        _check_presence(expected_sizes(images, params), _drawn(images))
+    counts = expected_sizes(images, params)
+    if params.allow_missing_classes:
+        _check_filled(counts)
+    else:
+        _check_presence(counts, _drawn(images))
 
 
 def expected_sizes(images: Sequence[RawImage], params: SplitParams) -> Counter[tuple[str, Split]]:
@@ -225,6 +229,15 @@ def _check_trained(counts: Mapping[tuple[str, Split], int]) -> None:
             "cannot be read, are duplicates, or belong to a group that is in another split: add "
             "images, or name these classes in split.exclude_classes."
         )
+
+
+def _check_filled(counts: Mapping[tuple[str, Split], int]) -> None:
+    """Raise UserError if a split has no images of any class."""
+    for split in SPLITS:
+        if not any(size for (_, of), size in counts.items() if of == split):
+            raise UserError(
+                f"the {split} split has no images: add images, or raise split.fractions.{split}."
+            )
 
 
 def _check_presence(counts: Mapping[tuple[str, Split], int], drawn: Sequence[Split]) -> None:

@@ -97,6 +97,25 @@ def test_intervals_cover_the_truth_in_about_95_of_100_samples(share: float, imag
     assert (np.mean(covered, axis=0) > 0.91).all()
 
 
+@pytest.mark.parametrize("per_class", [1, 2])
+def test_intervals_of_many_classes_with_few_images_cover_the_truth(per_class: int):
+    covered = []
+    for seed in range(200):
+        intervals = bootstrap(*noisy(0.6, 100 * per_class, 100, seed), 100)
+        # The expectation of macro F1 is another one.
+        both = (intervals["accuracy"], intervals["balanced_accuracy"])
+        covered.append([low <= 0.6 <= high for low, high in both])
+    assert (np.mean(covered, axis=0) > 0.91).all()
+
+
+def test_interval_where_each_image_has_a_class_of_its_own_is_that_of_a_share():
+    labels = np.arange(300)
+    predicted = np.where(labels < 150, (labels + 1) % 300, labels)
+    expected = binomtest(150, 300).proportion_ci(method="wilson")
+    for interval in bootstrap(predicted, labels, 300).values():
+        assert interval == pytest.approx((expected.low, expected.high), abs=0.01)
+
+
 def test_intervals_narrow_with_the_root_of_the_images():
     small, large = (bootstrap(*noisy(0.8, size, 4), 4)["accuracy"] for size in (400, 6400))
     assert (small.high - small.low) / (large.high - large.low) == pytest.approx(4, rel=0.1)

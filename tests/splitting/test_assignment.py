@@ -184,6 +184,17 @@ def test_missing_classes_are_allowed_where_asked() -> None:
     check_class_sizes(GIVEN, split_params(allow_missing_classes=True))
 
 
+def test_split_without_any_images_is_refused_even_so() -> None:
+    images = images_of({"cat": 3, "dog": 3})
+    params = split_params(allow_missing_classes=True)
+    for refuse in (
+        lambda: draw(images, allow_missing_classes=True),
+        lambda: check_class_sizes(images, params),
+    ):
+        with pytest.raises(UserError, match=r"the val split has no images: .*fractions\.val"):
+            refuse()
+
+
 def test_class_of_which_no_training_images_are_left_is_refused_even_so() -> None:
     images = sorted(images_of({"cat": 9, "dog": 9}, "train") + images_of({"eel": 3}, "test"))
     with pytest.raises(UserError, match=r"no training images are left of eel, .*exclude_cl"):

@@ -77,8 +77,11 @@ def cost_lines(table: pd.DataFrame) -> list[str]:
     if table.empty:
         return []
     before, after, saved = (row for _, row in table.iterrows())
+    interval = f"95% {saved['low']:+.4f} to {saved['high']:+.4f}"
+    if math.isnan(saved["low"]):
+        interval = "one image gives no interval"
     return [
         f"costs: {after['mean_cost']:.4f} for an image instead of {before['mean_cost']:.4f}, "
-        f"{saved['mean_cost']:.4f} less (95% {saved['low']:+.4f} to {saved['high']:+.4f}), with "
-        f"{after['unknown_share']:.1%} of the answers `unknown`"
+        f"{saved['mean_cost']:.4f} less ({interval}), with {after['unknown_share']:.1%} of the "
+        "answers `unknown`"
     ]

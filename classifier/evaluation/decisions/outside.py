@@ -7,7 +7,6 @@ A backbone that was trained has seen the class under its name, so that its figur
 hint how close a class is to the others, no promise (column `backbone`).
 """
 
-import math
 import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -103,6 +102,8 @@ def outside_table(
 ) -> pd.DataFrame:
     """Return a row for each class that is left out, one for their mean, one for foreign images.
 
+    A class is not left out where the others then lack validation or test images, or are one class.
+
     Args:
         splits: outputs of the data set.
         classes: names of the classes.
@@ -121,7 +122,8 @@ def outside_table(
     for label in _left_out(len(classes)):
         kept, gone = (splits.where_label(label, is_it=is_it) for is_it in (False, True))
         shown = _joined(gone) if frozen else gone.test.outputs
-        if len(np.unique(kept.train.labels)) < 2 or not len(shown.features):
+        needed = (kept.val.labels, kept.test.labels, shown.features)
+        if len(np.unique(kept.train.labels)) < 2 or not all(map(len, needed)):
             continue
         rows.append((classes[label], *_measure(kept, shown, share, head)))
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
@@ -201,8 +203,6 @@ def _measure(
         Scores(score(*of), 1 - probabilities(of.logits, 1.0).max(axis=1))
         for of in (val, test, others)
     )
-    if not len(test.features):
-        return len(shown.features), *[math.nan] * 5
     found = []
     for limit, of_good, of_bad in zip(limits, good, bad, strict=True):
         threshold = outside_threshold(limit, share)
