@@ -1,8 +1,10 @@
 """Choose the unlabelled images that are most useful to label.
 
-`classifier label-next FOLDER` writes results/label_next.csv and results/label_next.png.
+`classifier label-next FOLDER` writes results/label_next.csv and results/label_next.png. Standard
+error names the images and folders that cannot be read, and the exit status is then 1.
 """
 
+import sys
 from pathlib import Path
 
 from classifier.commands.shared.label_studio_options import (
@@ -56,3 +58,5 @@ def main(arguments: list[str]) -> None:
     suggestions = map(Suggestion, table["path"], table["predicted"], table["confidence"])
     tasks = RESULTS / "label_next.json"
     write_label_studio(options, tasks, suggestions, bundle.spec.classes)
+    if pool.unreadable:
+        sys.exit(1)

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from classifier.core.errors import UserError, describe_os_error
 from classifier.core.processes import worker_count
 from classifier.inference.answer import Answer
-from classifier.inference.image_files import Found
+from classifier.inference.image_files import Found, decode
 from classifier.inference.predict import Model
 from classifier.processing.images import DecodedImage
 
@@ -77,7 +76,7 @@ def _batches(images: Iterator[Found], size: int) -> Iterator[list[Found]]:
 
 
 def _classify_batch(model: Model, batch: list[Found]) -> list[Outcome]:
-    decoded = [_decode(model, found) for found in batch]
+    decoded = [decode(found, model.read) for found in batch]
     good = [image.pixels for image in decoded if not isinstance(image, str)]
     answers = iter(model.answers(np.stack(good)) if good else [])
     return [
@@ -86,15 +85,3 @@ def _classify_batch(model: Model, batch: list[Found]) -> list[Outcome]:
         else Outcome(found.name, next(answers), image, warnings=image.warnings)
         for found, image in zip(batch, decoded, strict=True)
     ]
-
-
-def _decode(model: Model, found: Found) -> DecodedImage | str:
-    """Return the decoded image, or why there is none."""
-    if isinstance(found.content, UserError):
-        return str(found.content)
-    try:
-        return model.read(found.content)
-    except UserError as error:
-        return str(error)
-    except OSError as error:
-        return f"{error.strerror or describe_os_error(error)}."

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from classifier.core.errors import UserError, describe_os_error
 from classifier.processing.formats import IMAGE_SUFFIXES, SNIFF_BYTES, is_image
@@ -13,6 +13,8 @@ from classifier.sources.account import describe_files
 from classifier.sources.archives import list_members, read_members
 from classifier.sources.names import ending, ignored_by
 from classifier.sources.tables import SeenFile
+
+Decoded = TypeVar("Decoded")
 
 STANDARD_INPUT = "-"
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".xz", ".txz"})
@@ -75,6 +77,25 @@ def find_images(names: Iterable[str], standard_input: Iterable[str] = ()) -> Sea
     return search
 
 
+def search_folder(folder: Path) -> Search:
+    """Find the images below a folder, sorted; every other file is not used.
+
+    A folder below it that cannot be listed is among the sources, with the reason.
+    """
+    search = Search()
+    search.several = True
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=_problem_adder(search)):
+        files += [Path(parent, name) for name in names]
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        search.not_used += [
+            SeenFile(str(Path(parent, name)), 0, "special", "a link to a folder") for name in links
+        ]
+    for path in sorted(files):
+        _add_seen(search, path, path.relative_to(folder).as_posix())
+    return search
+
+
 def read_images(search: Search) -> Iterator[Found]:
     """Yield the images in their order; archives are not extracted.
 
@@ -89,6 +110,18 @@ def read_images(search: Search) -> Iterator[Found]:
                 yield Found(f"{source.path}/{name}", content)
         except UserError as error:
             yield Found(str(source.path), error)
+
+
+def decode(found: Found, read: Callable[[Path | bytes], Decoded]) -> Decoded | str:
+    """Return what `read` makes of an image, or why it cannot be read."""
+    if isinstance(found.content, UserError):
+        return str(found.content)
+    try:
+        return read(found.content)
+    except UserError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.strerror or describe_os_error(error)}."
 
 
 def describe_search(search: Search, used: int, unreadable: int) -> str:
@@ -135,19 +168,11 @@ def _add_pattern(search: Search, pattern: str) -> None:
 
 
 def _add_folder(search: Search, folder: Path) -> None:
-    """Add every file below the folder, as an image or as not used."""
-    before = len(search.sources)
-    files: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=_problem_adder(search)):
-        files += [Path(parent, name) for name in names]
-        links = [name for name in folders if Path(parent, name).is_symlink()]
-        search.not_used += [
-            SeenFile(str(Path(parent, name)), 0, "special", "a link to a folder") for name in links
-        ]
-    for path in sorted(files):
-        _add_seen(search, path, path.relative_to(folder).as_posix())
+    below = search_folder(folder)
+    search.sources += below.sources
+    search.not_used += below.not_used
     search.several = True
-    if len(search.sources) == before:
+    if not below.sources:
         _add_problem(search, str(folder), "no image files lie in this folder.")
 
 

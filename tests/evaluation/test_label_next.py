@@ -4,12 +4,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from builders.images import encode, noise
+from builders.processes import no_root
+from builders.sources import write_files
 from builders.tiny import contents, tiny_bundle
 
 from classifier.commands import label_next
 from classifier.core.errors import UserError
-from classifier.evaluation.labels.label_next import choose
+from classifier.evaluation.labels.label_next import choose, look_at
+from classifier.models.bundle import load_bundle
 
 
 def test_unsure_images_that_differ_are_chosen_before_copies_and_sure_ones() -> None:
@@ -39,19 +43,40 @@ def test_program_ranks_the_images_of_a_folder(
     monkeypatch.chdir(tmp_path)
     make_pool(Path("pool"))
     tiny_bundle(tmp_path / "models")
-    label_next.main(["pool"])
+    with pytest.raises(SystemExit, match="1"):
+        label_next.main(["pool"])
     table = pd.read_csv("results/label_next.csv")
     assert sorted(table["path"]) == [f"deep/er/{i}.png" for i in range(8)]
     assert list(table.columns) == ["path", "predicted", "confidence", "margin"]
     assert table["margin"].between(0, 1).all()
     said = capsys.readouterr()
-    left_out, account = said.err.splitlines()
-    assert left_out.startswith("left out: pool/bad.jpg: it is no image")
+    problem, account = said.err.splitlines()
+    assert problem.startswith("error: pool/bad.jpg: it is no image")
     assert account == "used 8 images; not used: 1 .txt, 1 hidden, 1 unreadable"
     assert said.out.startswith("label these 8 of 8 images next")
     first = contents(Path("results"))
-    label_next.main(["pool"])
+    with pytest.raises(SystemExit):
+        label_next.main(["pool"])
     assert contents(Path("results")) == first
+
+
+def test_folder_that_may_not_be_listed_and_broken_link_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path, {"pool/a.png": encode(noise(9, 8)), "pool/b.txt": b""})
+    Path("pool/locked").mkdir(mode=0)
+    Path("pool/loop.png").symlink_to("loop.png")
+    tiny_bundle(tmp_path / "models")
+    bundle = load_bundle(tmp_path / "models", torch.device("cpu"))
+    with no_root():
+        seen = look_at(Path("pool"), bundle)
+    assert (seen.paths, seen.unreadable) == ([Path("pool/a.png")], 2)
+    assert capsys.readouterr().err.splitlines() == [
+        "error: pool/locked: Permission denied.",
+        "error: pool/loop.png: Too many levels of symbolic links.",
+        "used 1 image; not used: 2 unreadable, 1 .txt",
+    ]
 
 
 def test_tasks_for_label_studio_are_the_chosen_images_in_their_order(
@@ -60,7 +85,8 @@ def test_tasks_for_label_studio_are_the_chosen_images_in_their_order(
     monkeypatch.chdir(tmp_path)
     make_pool(Path("pool"))
     tiny_bundle(tmp_path / "models")
-    label_next.main(["pool", "--count", "3", "--label-studio", "--path-prefix", "pool"])
+    with pytest.raises(SystemExit):
+        label_next.main(["pool", "--count", "3", "--label-studio", "--path-prefix", "pool"])
     table = pd.read_csv("results/label_next.csv")
     tasks = json.loads(Path("results/label_next.json").read_text("utf-8"))
     assert len(table) == 3

@@ -16,12 +16,19 @@ from tqdm import tqdm
 
 from classifier.core.errors import UserError
 from classifier.core.random import stream
-from classifier.inference.image_files import Found, describe_search, find_images
+from classifier.core.text import escape_name
+from classifier.inference.image_files import (
+    Found,
+    decode,
+    describe_search,
+    read_images,
+    search_folder,
+)
 from classifier.models.bundle import Bundle
 from classifier.plotting.agg import Figure
 from classifier.plotting.figures import image_sheet, shorten
 from classifier.plotting.fonts import drawable_names
-from classifier.processing.images import model_input
+from classifier.processing.images import center_crop, model_input, read_image
 from classifier.processing.softmax import probabilities
 
 SHOWN = 30
@@ -36,30 +43,32 @@ class Unlabelled(NamedTuple):
         paths: of the image files.
         features: of the backbone, float32 `(n, features)`.
         given: probabilities, float64 `(n, classes)`.
+        unreadable: number of images and folders that cannot be read.
     """
 
     paths: list[Path]
     features: np.ndarray
     given: np.ndarray
+    unreadable: int
 
 
 def look_at(folder: Path, bundle: Bundle) -> Unlabelled:
     """Read the images below `folder`, sorted by path.
 
-    Standard error names those that cannot be read, and says how many files were not used.
+    Standard error names the images and folders that cannot be read, and says how many files were
+    not used.
 
     Raises:
         UserError: where there is no folder, or no image in it that can be read.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: name one that holds images.")
-    search = find_images([str(folder)])
-    contents = [source.content for source in search.sources if isinstance(source, Found)]
-    files = [content for content in contents if isinstance(content, Path)]
+    search = search_folder(folder)
+    sources = list(read_images(search))
     paths: list[Path] = []
     features, logits = [], []
-    for start in tqdm(range(0, len(files), _BATCH), "images", leave=False, disable=None):
-        read = [(path, _read(path, bundle)) for path in files[start : start + _BATCH]]
+    for start in tqdm(range(0, len(sources), _BATCH), "images", leave=False, disable=None):
+        read = [(Path(one.name), _read(one, bundle)) for one in sources[start : start + _BATCH]]
         readable = [(path, pixels) for path, pixels in read if pixels is not None]
         if not readable:
             continue
@@ -69,19 +78,24 @@ def look_at(folder: Path, bundle: Bundle) -> Unlabelled:
             seen = bundle.model.features(batch.to(bundle.model.mean.device))
             features.append(seen.float().cpu().numpy())
             logits.append(bundle.model.head(seen).float().cpu().numpy())
+    unreadable = len(sources) - len(paths)
+    print(describe_search(search, len(paths), unreadable), file=sys.stderr)
     if not paths:
         raise UserError(f"no images that can be read lie below {folder}: name another folder.")
-    print(describe_search(search, len(paths), len(files) - len(paths)), file=sys.stderr)
     given = probabilities(np.concatenate(logits), bundle.spec.temperature)
-    return Unlabelled(paths, np.concatenate(features), given)
+    return Unlabelled(paths, np.concatenate(features), given, unreadable)
 
 
-def _read(path: Path, bundle: Bundle) -> np.ndarray | None:
-    try:
-        return model_input(path, bundle.spec.preprocessing, bundle.spec.input_size)
-    except UserError as error:
-        print(f"left out: {path}: {error}", file=sys.stderr)
+def _read(found: Found, bundle: Bundle) -> np.ndarray | None:
+    """Return the model input of an image; None, with a line on standard error, if there is none."""
+    spec = bundle.spec
+    image = decode(found, lambda content: read_image(content, spec.preprocessing))
+    if isinstance(image, str):
+        print(f"error: {escape_name(found.name)}: {image}", file=sys.stderr)
         return None
+    for warning in image.warnings:
+        print(f"warning: {escape_name(found.name)}: {warning}", file=sys.stderr)
+    return center_crop(image.pixels, spec.input_size)
 
 
 def choose(features: np.ndarray, given: np.ndarray, number: int) -> np.ndarray:
