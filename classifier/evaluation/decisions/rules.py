@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import Answers
 from classifier.evaluation.decisions.costs import COLUMNS as COST_COLUMNS
 from classifier.evaluation.decisions.costs import costs_of, costs_table
+from classifier.evaluation.decisions.foreign import foreign_outputs
 from classifier.evaluation.decisions.outside import COLUMNS as OUTSIDE_COLUMNS
 from classifier.evaluation.decisions.outside import (
     LabelledOutputs,
@@ -34,12 +34,10 @@ from classifier.models.network_outputs import (
 )
 from classifier.models.stored_backbone import PretrainedHead
 from classifier.processing.decision import Decision, PredictionSets
-from classifier.processing.images import read_image
 from classifier.processing.softmax import probabilities
 
 # Training images that the outside score is fitted to: more take longer and change little.
 _MOST_IMAGES = 5000
-_IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def rules_tables(
             share=params.outside_share,
             frozen=bundle.model.backbone_is_frozen,
             head=fitted.head,
-            foreign=_foreign_outputs(foreign, bundle, params.batch_size),
+            foreign=foreign_outputs(foreign, bundle, params.batch_size),
         )
     tables["costs"] = costs_table(answers, fitted.decision.costs)
     return tables
@@ -142,22 +140,3 @@ def _labelled(
         bundle, dataset.images, rows, batch_size=params.batch_size, dtype=dtype
     )
     return LabelledOutputs(outputs, dataset.labels[rows])
-
-
-def _foreign_outputs(folder: Path, bundle: Bundle, batch_size: int) -> NetworkOutputs | None:
-    """Return the outputs of the images in `folder` and below; None where there are none.
-
-    Raises:
-        UserError: where a file cannot be read.
-    """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGE_ENDINGS)
-    if not paths:
-        return None
-    pixels = []
-    for path in paths:
-        try:
-            pixels.append(read_image(path, bundle.spec.preprocessing).pixels)
-        except UserError as error:
-            raise UserError(f"{path}: {error} Remove it from {folder}.") from None
-    images = np.stack(pixels)
-    return network_outputs(bundle, images, np.arange(len(images)), batch_size=batch_size)
