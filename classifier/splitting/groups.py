@@ -18,7 +18,7 @@ def check_columns(group_by: Sequence[str], columns: Sequence[str]) -> None:
         raise UserError(
             f"split.group_by names {', '.join(unknown)}, but the further columns of "
             f"data/raw/labels.csv are: {found}. Name one of these, or bring the column with "
-            "download.labels or download.pattern."
+            "download.labels or download.pattern; one in which rows of an image differ is left out."
         )
 
 

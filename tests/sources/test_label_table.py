@@ -91,13 +91,42 @@ def test_json_of_label_studio_is_a_table() -> None:
     assert labels.images[1].columns == ("1", "1.5")
 
 
-def test_rows_of_one_image_must_agree_on_its_group_but_not_on_other_columns() -> None:
-    rows = "id,kind,patient,note\n1.png,cat,p0,a\n1.png,cat,{patient},b\n2.png,dog,p1,\n"
-    table = TABLE | {"file": "t.csv", "path": "id", "class": "kind", "group": "patient"}
+def test_rows_of_one_image_must_agree_on_its_group() -> None:
+    rows = "id,kind,patient\n1.png,cat,p0\n1.png,cat,{patient}\n2.png,dog,p1\n"
+    table = TABLE | {"group": "patient"}
     agreed = label(rows.format(patient="p0"), ("1.png", "2.png"), labels=table)
     assert classes(agreed) == {"1.png": "cat", "2.png": "dog"}
+    assert "rows that repeat the label of an image: 1" in agreed.lines
     with pytest.raises(UserError, match=r"1 image with two labels \(the first: 1\.png\)"):
         label(rows.format(patient="p9"), ("1.png", "2.png"), labels=table)
+
+
+def test_column_in_which_rows_of_one_image_differ_is_left_out_and_named() -> None:
+    rows = "id,kind,patient,age\n1,cat,p0,5\n2,dog,p1,6\n1,cat,p39,5\n1,cat,p0,5\n"
+    labels = label(rows, ("1.png", "2.png"))
+    assert labels.columns == ["age"]
+    assert [image.columns for image in labels.images] == [("5",), ("6",)]
+    assert labels.lines[-3:] == [
+        "rows that repeat the label of an image: 2",
+        "columns left out, since rows of one image differ in them: patient (1.png: 'p0' and 'p39')",
+        "further columns: age",
+    ]
+
+
+def test_rows_of_an_image_that_takes_no_part_leave_no_column_out() -> None:
+    rows = "id,kind,age\n1,cat,5\n1,cat,6\n1,dog,6\n2,cat,7\n3,dog,8\n4,,5\n4,,6\n"
+    labels = label(rows, tuple(f"{i}.png" for i in range(1, 5)), on_bad_row="skip")
+    assert labels.columns == ["age"]
+    assert classes(labels) == {"2.png": "cat", "3.png": "dog"}
+
+
+@given(st.lists(st.tuples(*[st.sampled_from(["", "a", "b"])] * 2), min_size=1, max_size=6))
+def test_columns_that_are_kept_say_the_same_in_every_row(rows: list[tuple[str, str]]) -> None:
+    table = "".join(f"1,cat,{one},{other}\n" for one, other in rows)
+    labels = label(f"id,kind,x,y\n2,dog,a,b\n{table}", ("1.png", "2.png"))
+    told = {name: {row[place] for row in rows} for place, name in enumerate(("x", "y"))}
+    assert labels.columns == [name for name, values in told.items() if len(values) == 1]
+    assert labels.images[0].columns == tuple(rows[0]["xy".index(name)] for name in labels.columns)
 
 
 def test_tasks_for_label_studio_come_back_as_a_table() -> None:

@@ -1,15 +1,13 @@
 """Take the labels of images from a table."""
 
 import os
+import reprlib
 import sys
-import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
 from classifier.core.errors import UserError
-from classifier.sources.labelling.file_index import FileIndex
 from classifier.sources.labelling.labels import (
     KeptOut,
     Labels,
@@ -21,70 +19,13 @@ from classifier.sources.labelling.labels import (
     split_of_value,
     with_splits_of_folders,
 )
+from classifier.sources.labelling.row_matches import Difference, Matches, Row, as_path
 from classifier.sources.labelling.table_files import Table, check_columns, is_watched, read_table
 from classifier.sources.names import clean_name
 from classifier.sources.params import DownloadParams, TableParams
 from classifier.sources.tables import LabelledImage, SeenFile, SplitName
 
-# Address of a local file in the exports of Label Studio, percent-encoded.
-_LOCAL_FILES = "/data/local-files/?d="
 _TRUE = frozenset({"1", "1.0", "true", "True", "TRUE"})
-
-
-class _Row(NamedTuple):
-    """A row of a table: `name` as the table has it, `class_name` empty where there is none."""
-
-    name: str
-    class_name: str
-    split: SplitName
-    columns: tuple[str, ...]
-
-
-class _Matches:
-    """The rows of each image, collected row by row.
-
-    Attributes:
-        images: What the first row of each image says, by its place; None where there is none.
-        conflicts: Classes of images of which rows say different ones, by place.
-        no_files: Rows that fit no file.
-        ambiguous: Rows that fit several.
-    """
-
-    def __init__(self, paths: Sequence[str], group: int | None) -> None:
-        """Begin without rows; `group` is the place of the column of groups among the columns."""
-        self._index = FileIndex(paths)
-        self._paths = paths
-        self._group = group
-        self.images: list[LabelledImage | None] = [None] * len(paths)
-        self.conflicts: dict[int, set[str]] = {}
-        self.no_files: list[SeenFile] = []
-        self.ambiguous: list[SeenFile] = []
-
-    def add(self, row: _Row, shared: Callable[[], str]) -> None:
-        """Give a row to the image that it names; `shared` returns how all names begin."""
-        name = _as_path(row.name)
-        places = self._index.find(name, row.split)
-        if not places and shared():
-            places = self._index.find(name.removeprefix(shared()), row.split)
-        if not places:
-            self.no_files.append(SeenFile(row.name, 0, "no file"))
-        elif len(places) > 1:
-            fits = " and ".join(self._paths[place] for place in places[:2])
-            self.ambiguous.append(SeenFile(row.name, 0, "ambiguous", f"fits {fits}"))
-        elif (first := self.images[places[0]]) is None:
-            path = self._paths[places[0]]
-            self.images[places[0]] = LabelledImage(path, row.class_name, row.split, row.columns)
-        elif self._label(first) != self._label(row):
-            told = self.conflicts.setdefault(places[0], {self._label(first)})
-            told.add(self._label(row))
-
-    def _label(self, row: "_Row | LabelledImage") -> str:
-        """Return what rows of one image must agree on, in words: class, split and group."""
-        further = [row.split] if row.split else []
-        if self._group is not None and row.columns[self._group]:
-            further.append(f"group {row.columns[self._group]}")
-        name = row.class_name or "none"
-        return f"{name} ({', '.join(further)})" if further else name
 
 
 def label_by_table(
@@ -107,7 +48,7 @@ def label_by_table(
     paths = [file.path for file in files if file.status == "image"]
     columns = _further(tables, params.labels)
     group = params.labels.group
-    matches = _Matches(paths, columns.index(group) if group in columns else None)
+    matches = Matches(paths, columns.index(group) if group in columns else None)
     names: dict[str, SplitName] = {}
     for table, split in tables:
         # Asked for only where a name fits no file: it takes another pass over the table.
@@ -124,9 +65,35 @@ def label_by_table(
         images, names = with_splits_of_folders(images)
     origin = f"from {_named(params.labels)} of {source}"
     lines = describe_labels(images, origin, names)
+    differences = {columns[place]: found for place, found in matches.differences().items()}
+    lines += _describe_repeats(matches.repeats, differences)
+    images, columns = _without(images, columns, differences)
     lines += describe_columns(further_columns(columns), params.labels.group)
     no_files = [*matches.no_files, *matches.ambiguous]
     return Labels(images, further_columns(columns), kept_out, no_files, lines)
+
+
+def _describe_repeats(repeats: int, differences: Mapping[str, Difference]) -> list[str]:
+    """Return lines about rows that repeat an image, and about columns in which they differ."""
+    lines = [f"rows that repeat the label of an image: {repeats:,}"] if repeats else []
+    if differences:
+        told = ", ".join(
+            f"{column} ({path}: {reprlib.repr(one)} and {reprlib.repr(other)})"
+            for column, (path, one, other) in differences.items()
+        )
+        lines.append(f"columns left out, since rows of one image differ in them: {told}")
+    return lines
+
+
+def _without(
+    images: list[LabelledImage], columns: list[str], left_out: Container[str]
+) -> tuple[list[LabelledImage], list[str]]:
+    """Return images and columns without those to be left out."""
+    kept = [place for place, column in enumerate(columns) if column not in left_out]
+    if len(kept) == len(columns):
+        return images, columns
+    fewer = [image._replace(columns=tuple(image.columns[i] for i in kept)) for image in images]
+    return fewer, [columns[place] for place in kept]
 
 
 def _open_tables(
@@ -178,7 +145,7 @@ def _shared_folders(table: Table, path_column: str) -> str:
     Names are cut by no less: of `train/1.jpg` and `test/1.jpg`, neither may mean `1.jpg`.
     """
     place = table.columns.index(path_column)
-    names = (_as_path(row[place]) for row in table.rows())
+    names = (as_path(row[place]) for row in table.rows())
     first = last = next(names, "")
     for name in names:
         if name < first:
@@ -192,14 +159,6 @@ def _shared_folders(table: Table, path_column: str) -> str:
         if one == "/":
             shared = end
     return first[:shared]
-
-
-def _as_path(name: str) -> str:
-    """Return a name with `/` between folders, also of Windows and of Label Studio's addresses."""
-    path = name.strip().replace("\\", "/")
-    if _LOCAL_FILES in path:
-        path = urllib.parse.unquote(path.partition(_LOCAL_FILES)[2])
-    return path
 
 
 def _is_table(path: str, name: str, params: DownloadParams) -> bool:
@@ -220,7 +179,7 @@ def _rows(
     labels: TableParams,
     columns: Sequence[str],
     names: dict[str, SplitName],
-) -> Iterator[_Row]:
+) -> Iterator[Row]:
     """Yield the rows of a table; add to `names` what says the split, and which it is."""
     place = {column: number for number, column in enumerate(table.columns)}
     further = [place.get(column) for column in columns]
@@ -242,11 +201,11 @@ def _rows(
         values = tuple("" if number is None else row[number] for number in further)
         # A million rows share the few names of classes.
         class_name = sys.intern(clean_class(class_name))
-        yield _Row(row[place[labels.path]], class_name, given, values)
+        yield Row(row[place[labels.path]], class_name, given, values)
 
 
 def _decide(
-    paths: Sequence[str], matches: _Matches
+    paths: Sequence[str], matches: Matches
 ) -> tuple[list[LabelledImage], dict[str, KeptOut]]:
     """Return the images that take part, and why each other does not."""
     images: list[LabelledImage] = []
@@ -265,7 +224,7 @@ def _decide(
 
 
 def _check(
-    matches: _Matches, kept_out: Mapping[str, KeptOut], params: DownloadParams, source: str
+    matches: Matches, kept_out: Mapping[str, KeptOut], params: DownloadParams, source: str
 ) -> None:
     by_status: dict[str, list[str]] = {}
     for path, (status, _) in kept_out.items():

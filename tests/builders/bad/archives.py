@@ -202,6 +202,12 @@ def _(stack: ExitStack) -> None:
     split_params(exclude_classes=["bird"])
 
 
+@case("split", "`split.group_by` names no column, or one in which rows of an image differ")
+def _(stack: ExitStack) -> None:
+    raw(PETS)
+    split_params(group_by=["patient"])
+
+
 @case("download", "folders that can be read in two ways")
 def _(stack: ExitStack) -> None:
     years = {"2021": 2, "2022": 2}

@@ -1,0 +1,106 @@
+"""Give the rows of a table to the images that they name."""
+
+import urllib.parse
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from classifier.sources.labelling.file_index import FileIndex
+from classifier.sources.tables import LabelledImage, SeenFile, SplitName
+
+# Address of a local file in the exports of Label Studio, percent-encoded.
+_LOCAL_FILES = "/data/local-files/?d="
+
+
+class Row(NamedTuple):
+    """A row of a table: `name` as the table has it, `class_name` empty where there is none."""
+
+    name: str
+    class_name: str
+    split: SplitName
+    columns: tuple[str, ...]
+
+
+class Difference(NamedTuple):
+    """Two values of one column in rows of the image `path`."""
+
+    path: str
+    one: str
+    other: str
+
+
+class Matches:
+    """The rows of each image, collected row by row.
+
+    Attributes:
+        images: What the first row of each image says, by its place; None where there is none.
+        conflicts: Classes of images of which rows say different ones, by place.
+        no_files: Rows that fit no file.
+        ambiguous: Rows that fit several.
+        repeats: Number of rows that give an image the same class, split and group once more.
+    """
+
+    def __init__(self, paths: Sequence[str], group: int | None) -> None:
+        """Begin without rows; `group` is the place of the column of groups among the columns."""
+        self._index = FileIndex(paths)
+        self._paths = paths
+        self._group = group
+        # Another value of a column than the first row has, by place and column.
+        self._others: dict[int, dict[int, str]] = {}
+        self.images: list[LabelledImage | None] = [None] * len(paths)
+        self.conflicts: dict[int, set[str]] = {}
+        self.no_files: list[SeenFile] = []
+        self.ambiguous: list[SeenFile] = []
+        self.repeats = 0
+
+    def add(self, row: Row, shared: Callable[[], str]) -> None:
+        """Give a row to the image that it names; `shared` returns how all names begin."""
+        name = as_path(row.name)
+        places = self._index.find(name, row.split)
+        if not places and shared():
+            places = self._index.find(name.removeprefix(shared()), row.split)
+        if not places:
+            self.no_files.append(SeenFile(row.name, 0, "no file"))
+        elif len(places) > 1:
+            fits = " and ".join(self._paths[place] for place in places[:2])
+            self.ambiguous.append(SeenFile(row.name, 0, "ambiguous", f"fits {fits}"))
+        elif (first := self.images[places[0]]) is None:
+            path = self._paths[places[0]]
+            self.images[places[0]] = LabelledImage(path, row.class_name, row.split, row.columns)
+        elif self._label(first) != self._label(row):
+            told = self.conflicts.setdefault(places[0], {self._label(first)})
+            told.add(self._label(row))
+        else:
+            self.repeats += 1
+            if first.columns != row.columns:
+                others = self._others.setdefault(places[0], {})
+                for column, value in enumerate(row.columns):
+                    if value != first.columns[column]:
+                        others.setdefault(column, value)
+
+    def differences(self) -> dict[int, Difference]:
+        """Return an example for each column that differs in rows of an image that takes part."""
+        found: dict[int, Difference] = {}
+        for place in sorted(self._others.keys() - self.conflicts.keys()):
+            first = self.images[place]
+            assert first is not None
+            if not first.class_name:
+                continue
+            for column, value in self._others[place].items():
+                found.setdefault(column, Difference(first.path, first.columns[column], value))
+        return dict(sorted(found.items()))
+
+    def _label(self, row: Row | LabelledImage) -> str:
+        """Return what rows of one image must agree on, in words: class, split and group."""
+        further = [row.split] if row.split else []
+        if self._group is not None and row.columns[self._group]:
+            further.append(f"group {row.columns[self._group]}")
+        name = row.class_name or "none"
+        return f"{name} ({', '.join(further)})" if further else name
+
+
+def as_path(name: str) -> str:
+    """Return a name with `/` between folders, also of Windows and of Label Studio's addresses."""
+    path = name.strip().replace("\\", "/")
+    if _LOCAL_FILES in path:
+        path = urllib.parse.unquote(path.partition(_LOCAL_FILES)[2])
+    return path
