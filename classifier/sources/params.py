@@ -43,6 +43,12 @@ class TableParams(Params):
                 "download.labels names a table for each split and a column of splits: give one of "
                 "the two."
             )
+        others = (self.path, self.class_name, self.split, *(self.one_hot or []))
+        if self.group is not None and self.group in others:
+            raise ValueError(
+                f"download.labels.group is {self.group!r}, a column that says something else: name "
+                "the column of what belongs together."
+            )
         return self
 
 

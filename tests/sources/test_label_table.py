@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -276,8 +277,21 @@ def test_further_columns_never_hide_our_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("group", "name"), [("patient", "patient"), ("group", "data_group"), ("width", "data_width")]
+)
+def test_hint_names_the_column_of_groups_as_it_is_written(group: str, name: str) -> None:
+    rows = f"id,kind,data_group,{group}\n1,cat,,x\n2,dog,,y\n"
+    labels = label(rows, ("1.png", "2.png"), labels=TABLE | {"group": group})
+    (hinted,) = re.findall("; name (.+) in split.group_by", labels.lines[-1])
+    assert hinted.startswith(name)
+    place = labels.columns.index(hinted)
+    assert [image.columns[place] for image in labels.images] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"labels": TABLE | {"group": "kind"}}, "group is 'kind', a column that says something"),
         ({"labels": {"file": "t.csv", "path": "id"}}, "needs one of the two: class, or one_hot"),
         ({"labels": TABLE | {"one_hot": ["a", "b"]}}, "needs one of the two"),
         ({"labels": TABLE | {"klass": "x"}}, r"download\.labels\.klass is unknown"),

@@ -57,7 +57,5 @@ def label_by_pattern(files: Sequence[SeenFile], params: DownloadParams) -> Label
     if not names:
         images, names = with_splits_of_folders(images)
     lines = describe_labels(images, "from download.pattern", names)
-    written = further_columns(columns)
-    group = written[columns.index("group")] if "group" in columns else None
-    lines += describe_columns(written, group)
-    return Labels(images, written, kept_out, [], lines)
+    lines += describe_columns(columns, "group" if "group" in columns else None)
+    return Labels(images, further_columns(columns), kept_out, [], lines)

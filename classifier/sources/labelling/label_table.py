@@ -68,7 +68,7 @@ def label_by_table(
     differences = {columns[place]: found for place, found in matches.differences().items()}
     lines += _describe_repeats(matches.repeats, differences)
     images, columns = _without(images, columns, differences)
-    lines += describe_columns(further_columns(columns), params.labels.group)
+    lines += describe_columns(columns, group)
     no_files = [*matches.no_files, *matches.ambiguous]
     return Labels(images, further_columns(columns), kept_out, no_files, lines)
 

@@ -159,12 +159,20 @@ def further_columns(names: Sequence[str]) -> list[str]:
 
 
 def describe_columns(columns: Sequence[str], group: str | None) -> list[str]:
-    """Return the line about further columns; `group` is that of what belongs together."""
+    """Return the line about further columns, with a hint for that of what belongs together.
+
+    Args:
+        columns: Names of the further columns in the data.
+        group: That of them which says what belongs together; None without.
+    """
     if not columns:
         return []
-    line = f"further columns: {', '.join(columns)}"
-    hint = f"; name {group} in split.group_by to keep what belongs together in one split"
-    return [line + hint if group else line]
+    written = further_columns(columns)
+    line = f"further columns: {', '.join(written)}"
+    if group is None:
+        return [line]
+    name = written[columns.index(group)]
+    return [f"{line}; name {name} in split.group_by to keep what belongs together in one split"]
 
 
 def check_rows(
