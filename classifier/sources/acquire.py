@@ -45,6 +45,7 @@ class Found(NamedTuple):
     Attributes:
         files: Every file of the source, sorted by path.
         folders: Names of its folders, as far as the source lists them.
+        written: Path in the source of each file whose path there is in another form of Unicode.
         read: Returns the content of one file; None if there is no such file.
         store: Writes the files that hold the images to a folder and returns their paths; takes
             the files of the source, too, whose status says which are images.
@@ -52,6 +53,7 @@ class Found(NamedTuple):
 
     files: list[SeenFile]
     folders: list[str]
+    written: dict[str, str]
     read: Callable[[str], bytes | None]
     store: Callable[[Path, list[SeenFile]], list[Path]]
 
@@ -78,7 +80,7 @@ def acquire(params: DownloadParams, folder: Path) -> Acquired:
     found = _find(params)
     files, folders = ignore_files(found.files, found.folders, params.ignore)
     _check_images(files, params)
-    labels = _label(files, folders, found.read, params)
+    labels = _label(found._replace(files=files, folders=folders), params)
     files = _account(files, labels)
     stored = found.store(folder, files)
     write_labels(folder / LABELS, labels.images, labels.columns)
@@ -109,6 +111,7 @@ def _find(params: DownloadParams) -> Found:
         return Found(
             files,
             [],
+            {},
             images.get,
             lambda raw, files: pack(raw, files, lambda file: images[file.path], params.shards),
         )
@@ -119,6 +122,7 @@ def _find(params: DownloadParams) -> Found:
         return Found(
             files,
             folders,
+            renamed,
             lambda name: read_file(folder, name, renamed),
             lambda raw, files: pack(
                 raw, files, lambda file: read_image(folder, file, renamed), params.shards
@@ -133,7 +137,7 @@ def _find(params: DownloadParams) -> Found:
     else:
         archive = local_path(url)
         check_file(archive, expected)
-    files, folders = _list(params, archive)
+    files, folders, written = _list(params, archive)
 
     def read(name: str) -> bytes | None:
         return next((content for _, content in read_members(archive, name.__eq__)), None)
@@ -146,20 +150,15 @@ def _find(params: DownloadParams) -> Found:
             copy_file(archive, path, expected)
         return [path]
 
-    return Found(files, folders, read, store)
+    return Found(files, folders, written, read, store)
 
 
-def _label(
-    files: Sequence[SeenFile],
-    folders: Sequence[str],
-    read: Callable[[str], bytes | None],
-    params: DownloadParams,
-) -> Labels:
+def _label(found: Found, params: DownloadParams) -> Labels:
     if params.labels is not None:
-        return label_by_table(files, read, params)
+        return label_by_table(found.files, found.read, params)
     if params.pattern is not None:
-        return label_by_pattern(files, params)
-    return label_by_folders(files, folders, params)
+        return label_by_pattern(found.files, found.written, params)
+    return label_by_folders(found.files, found.folders, found.written, params)
 
 
 def _account(files: Sequence[SeenFile], labels: Labels) -> list[SeenFile]:
@@ -194,17 +193,20 @@ def _address(params: DownloadParams) -> tuple[str | None, str | None]:
     return params.url, params.checksum
 
 
-def _list(params: DownloadParams, archive: Path) -> tuple[list[SeenFile], list[str]]:
-    """Return the files in an archive, sorted by path, and the names of its folders."""
+def _list(
+    params: DownloadParams, archive: Path
+) -> tuple[list[SeenFile], list[str], dict[str, str]]:
+    """Return the files in an archive, sorted by path; `folders` and `written` as in `Found`."""
     reader = cifar10.list_members if params.source == "cifar10" else list_members
     members = reader(archive)
-    files = sorted(SeenFile(*member) for member in members if member.status != "folder")
+    files = sorted(SeenFile(*member[:3]) for member in members if member.status != "folder")
     folders = [
         member.name
         for member in members
         if member.status == "folder" and not ignored_by(member.name)
     ]
-    return files, folders
+    written = {member.name: member.written for member in members if member.written}
+    return files, folders, written
 
 
 def _base_name(url: str) -> str:

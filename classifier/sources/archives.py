@@ -5,6 +5,7 @@ import lzma
 import stat
 import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ from typing import Literal, NamedTuple
 from classifier.core.errors import UserError
 from classifier.core.files import replacing
 from classifier.processing.formats import IMAGE_SUFFIXES, SNIFF_BYTES, is_image
-from classifier.sources.names import clean_name, ending, ignored_by
+from classifier.sources.names import TWO_FORMS, ending, ignored_by, plain_name
 from classifier.sources.zips import read_content, read_entries, read_start
 
 _BROKEN = (
@@ -56,11 +57,13 @@ class Member(NamedTuple):
         size: In bytes.
         status: `image` by its ending or its content; `no image`; `hidden` or `system`, see
             `names.ignored_by`; `special` for a link or device; or `folder`.
+        written: The name in the form of Unicode that the archive has; empty where that is NFC.
     """
 
     name: str
     size: int
     status: Status
+    written: str = ""
 
 
 def list_members(path: Path) -> list[Member]:
@@ -73,13 +76,15 @@ def list_members(path: Path) -> list[Member]:
             name twice or a name that `clean_name` refuses.
     """
     members: list[Member] = []
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     with _readable(path):
         for member, start in _walk(path, _bytes_to_sniff):
             if member.status in ("image", "no image"):
                 if member.name in seen:
-                    raise UserError(f"{path} holds {member.name} twice: remove one of them.")
-                seen.add(member.name)
+                    same = seen[member.name] == member.written
+                    told = "twice: remove one of them." if same else TWO_FORMS
+                    raise UserError(f"{path} holds {member.name} {told}")
+                seen[member.name] = member.written
             by_content = start is not None and is_image(member.name, start)
             members.append(member._replace(status="image") if by_content else member)
     return members
@@ -217,14 +222,24 @@ def _walk_tar(
 
 def _member(raw_name: str, size: int, is_folder: bool, is_file: bool) -> Member:
     """Return an entry by its raw name and kind; the status of a file is that of its ending."""
-    name = clean_name(raw_name)
+    plain = plain_name(raw_name)
+    name = unicodedata.normalize("NFC", plain)
+    return Member(
+        name,
+        0 if is_folder else size,
+        _status(name, is_folder=is_folder, is_file=is_file),
+        "" if plain == name else plain,
+    )
+
+
+def _status(name: str, *, is_folder: bool, is_file: bool) -> Status:
     if is_folder:
-        return Member(name, 0, "folder")
+        return "folder"
     if rule := ignored_by(name):
-        return Member(name, size, rule)
+        return rule
     if not is_file:
-        return Member(name, size, "special")
-    return Member(name, size, "image" if ending(name) in IMAGE_SUFFIXES else "no image")
+        return "special"
+    return "image" if ending(name) in IMAGE_SUFFIXES else "no image"
 
 
 def _check_size(path: Path, member: Member) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from classifier.core.errors import UserError
 from classifier.processing.formats import IMAGE_SUFFIXES, SNIFF_BYTES, is_image
-from classifier.sources.names import clean_name, ending, ignored_by
+from classifier.sources.names import TWO_FORMS, clean_name, ending, ignored_by
 from classifier.sources.tables import SeenFile
 
 _SPECIAL = {
@@ -63,10 +63,7 @@ def list_folder(folder: Path) -> FolderListing:
     listing.files.sort()
     for one, other in zip(listing.files, listing.files[1:], strict=False):
         if one.path == other.path:
-            raise UserError(
-                f"{folder} holds {one.path} twice, in two forms of Unicode that look the same: "
-                "rename one of the two files."
-            )
+            raise UserError(f"{folder} holds {one.path} {TWO_FORMS}")
     return listing
 
 

@@ -15,12 +15,25 @@ _SYSTEM_NAMES = frozenset(
     | {"thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
     | {"lost+found", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"}
 )
+# What is said of a name that stands twice.
+TWO_FORMS = (
+    "twice, in two forms of Unicode that look the same: rename one of the two files, or its folder."
+)
 
 
 def clean_name(name: str) -> str:
     """Return `name` without `./` and empty parts, in Unicode's composed form (NFC).
 
-    macOS stores `é` as two characters, other systems as one; in NFC both name the same class.
+    macOS stores `é` as two characters, other systems as one; in NFC both are the same name.
+
+    Raises:
+        UserError: See `plain_name`.
+    """
+    return unicodedata.normalize("NFC", plain_name(name))
+
+
+def plain_name(name: str) -> str:
+    """Return `name` without `./` and empty parts, in its own form of Unicode.
 
     Raises:
         UserError: The name is absolute, contains `..`, is not UTF-8, or contains a line break or
@@ -35,7 +48,7 @@ def clean_name(name: str) -> str:
         raise UserError(f"the name {name!r} is not UTF-8: rename the file.") from None
     if has_control_character(name) and parts[-1:] != [_MACOS_ICON]:
         raise UserError(f"the name {name!r} holds a control character: rename the file.")
-    return unicodedata.normalize("NFC", "/".join(parts))
+    return "/".join(parts)
 
 
 def ignored_by(name: str) -> Literal["hidden", "system", ""]:

@@ -14,7 +14,7 @@ def read_folders(*paths: str, folders: tuple[str, ...] = (), **changes: Any) -> 
         SeenFile(path, 1, "image" if path.endswith(".png") else "no image")
         for path in sorted(paths)
     ]
-    return label_by_folders(files, folders, local_params("folder", "pets", **changes))
+    return label_by_folders(files, folders, {}, local_params("folder", "pets", **changes))
 
 
 def facts(*paths: str, **changes: Any) -> dict[str, tuple[str, str]]:

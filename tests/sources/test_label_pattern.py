@@ -11,7 +11,7 @@ from classifier.sources.tables import LabelledImage, SeenFile
 
 def label(pattern: str, *paths: str, **changes: Any) -> Labels:
     files = [SeenFile(path, 1, "image") for path in sorted(paths)]
-    return label_by_pattern(files, local_params("folder", "pets", pattern=pattern, **changes))
+    return label_by_pattern(files, {}, local_params("folder", "pets", pattern=pattern, **changes))
 
 
 def test_groups_become_class_split_and_columns() -> None:

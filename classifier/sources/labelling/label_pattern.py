@@ -1,24 +1,27 @@
 """Take the labels of images from their paths by a regular expression."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from classifier.sources.labelling.labels import (
     KeptOut,
     Labels,
     check_rows,
-    clean_class,
     describe_columns,
     describe_labels,
     further_columns,
     split_of_value,
+    with_composed_classes,
     with_splits_of_folders,
+    written_class,
 )
 from classifier.sources.params import DownloadParams
 from classifier.sources.tables import LabelledImage, SeenFile, SplitName
 
 
-def label_by_pattern(files: Sequence[SeenFile], params: DownloadParams) -> Labels:
+def label_by_pattern(
+    files: Sequence[SeenFile], written: Mapping[str, str], params: DownloadParams
+) -> Labels:
     """Return the labels of the images among `files` that download.pattern finds in their paths.
 
     The group `class` is the class, `split` the split; other groups become columns. Without a group
@@ -26,6 +29,7 @@ def label_by_pattern(files: Sequence[SeenFile], params: DownloadParams) -> Label
 
     Args:
         files: Sorted by path.
+        written: Path in the source of each file whose path there is in another form of Unicode.
         params: Section `download`.
 
     Raises:
@@ -42,7 +46,7 @@ def label_by_pattern(files: Sequence[SeenFile], params: DownloadParams) -> Label
         if file.status != "image":
             continue
         match = search(file.path)
-        class_name = clean_class(match["class"] or "") if match else ""
+        class_name = (match["class"] or "").strip() if match else ""
         if match is None or not class_name:
             kept_out[file.path] = KeptOut("no label", "its path does not fit download.pattern")
             continue
@@ -51,6 +55,7 @@ def label_by_pattern(files: Sequence[SeenFile], params: DownloadParams) -> Label
         if split:
             names[value] = split
         values = tuple(match[name] or "" for name in columns)
+        class_name = written_class(class_name, written.get(file.path, file.path))
         images.append(LabelledImage(file.path, class_name, split, values))
     problems = {("path", "that it does not fit"): list(kept_out)}
     check_rows(problems, params.on_bad_row, "download.pattern")
@@ -58,4 +63,5 @@ def label_by_pattern(files: Sequence[SeenFile], params: DownloadParams) -> Label
         images, names = with_splits_of_folders(images)
     lines = describe_labels(images, "from download.pattern", names)
     lines += describe_columns(columns, "group" if "group" in columns else None)
+    images = with_composed_classes(images)
     return Labels(images, further_columns(columns), kept_out, [], lines)

@@ -12,11 +12,11 @@ from classifier.sources.labelling.labels import (
     KeptOut,
     Labels,
     check_rows,
-    clean_class,
     describe_columns,
     describe_labels,
     further_columns,
     split_of_value,
+    with_composed_classes,
     with_splits_of_folders,
 )
 from classifier.sources.labelling.row_matches import Difference, Matches, Row, as_path
@@ -70,6 +70,7 @@ def label_by_table(
     images, columns = _without(images, columns, differences)
     lines += describe_columns(columns, group)
     no_files = [*matches.no_files, *matches.ambiguous]
+    images = with_composed_classes(images)
     return Labels(images, further_columns(columns), kept_out, no_files, lines)
 
 
@@ -200,7 +201,7 @@ def _rows(
             class_name = hot[0] if len(hot) == 1 else ""
         values = tuple("" if number is None else row[number] for number in further)
         # A million rows share the few names of classes.
-        class_name = sys.intern(clean_class(class_name))
+        class_name = sys.intern(class_name.strip())
         yield Row(row[place[labels.path]], class_name, given, values)
 
 

@@ -1,5 +1,6 @@
 """The labels of the images of a source, and what is said about them."""
 
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,7 +50,7 @@ def describe_labels(
     """Check the classes and return lines that name them and the splits.
 
     Args:
-        images: That take part.
+        images: That take part, their classes in the form of Unicode that the source has.
         origin: What says the classes, such as `from the first folder`.
         names: The split of each folder or value that gives one.
 
@@ -64,7 +65,8 @@ def describe_labels(
             f"all images ({len(images):,}) are {found} ({origin}): put each class in a folder of "
             "its own, or give the classes by download.labels or download.pattern."
         )
-    return [describe_classes(counts, origin), *_describe_splits(images, names)]
+    composed = {unicodedata.normalize("NFC", name): count for name, count in counts.items()}
+    return [describe_classes(composed, origin), *_describe_splits(images, names)]
 
 
 def _describe_splits(images: Sequence[LabelledImage], names: Mapping[str, SplitName]) -> list[str]:
@@ -142,9 +144,26 @@ def _splits_of_tops(paths: Iterable[str]) -> dict[str, SplitName]:
     return {"/".join((*first[:shared], name, "")): split for name, split in names.items()}
 
 
-def clean_class(name: str) -> str:
-    """Return the name of a class without spaces around it, in Unicode's composed form (NFC)."""
-    return unicodedata.normalize("NFC", name.strip())
+def written_class(name: str, path: str) -> str:
+    """Return the name of a class in the form of Unicode in which a path of the source has it.
+
+    Args:
+        name: In the composed form (NFC).
+        path: With a folder or a file's name that says the class.
+    """
+    return name if name in path else unicodedata.normalize("NFD", name)
+
+
+def with_composed_classes(images: Sequence[LabelledImage]) -> list[LabelledImage]:
+    """Return the images with the names of their classes in Unicode's composed form (NFC)."""
+    names = {image.class_name for image in images}
+    composed = {name: sys.intern(unicodedata.normalize("NFC", name)) for name in names}
+    return [
+        image
+        if (name := composed[image.class_name]) == image.class_name
+        else image._replace(class_name=name)
+        for image in images
+    ]
 
 
 def further_columns(names: Sequence[str]) -> list[str]:

@@ -7,7 +7,13 @@ from typing import NamedTuple
 from classifier.core.errors import UserError
 from classifier.core.text import counted
 from classifier.sources.labelling.class_names import listed
-from classifier.sources.labelling.labels import KeptOut, Labels, describe_labels
+from classifier.sources.labelling.labels import (
+    KeptOut,
+    Labels,
+    describe_labels,
+    with_composed_classes,
+    written_class,
+)
 from classifier.sources.labelling.split_folders import (
     Parts,
     SplitFolders,
@@ -33,7 +39,10 @@ class _Folders(NamedTuple):
 
 
 def label_by_folders(
-    files: Sequence[SeenFile], folders: Sequence[str], params: DownloadParams
+    files: Sequence[SeenFile],
+    folders: Sequence[str],
+    written: Mapping[str, str],
+    params: DownloadParams,
 ) -> Labels:
     """Return the labels of the images among `files` that their folders say.
 
@@ -44,6 +53,7 @@ def label_by_folders(
     Args:
         files: Sorted by path.
         folders: All folders of the source, also empty ones.
+        written: Path in the source of each file whose path there is in another form of Unicode.
         params: Section `download`.
 
     Raises:
@@ -70,14 +80,15 @@ def label_by_folders(
         parts = places[file.path.rpartition("/")[0]]
         if parts in classes:
             split = splits.folders[parts].split
-            images.append(LabelledImage(file.path, classes[parts], split))
+            class_name = written_class(classes[parts], written.get(file.path, file.path))
+            images.append(LabelledImage(file.path, class_name, split))
         else:
             kept_out[file.path] = KeptOut("unlabelled", splits.unlabelled[parts])
     origin = f"from the {_ORDINALS.get(level, f'level {level}')} folder"
     lines = describe_labels(images, origin, splits.names)
     _check_empty(files, folders, found.root, classes, rests, level)
     lines += _describe_unlabelled(splits, found.counts)
-    return Labels(images, [], kept_out, [], lines)
+    return Labels(with_composed_classes(images), [], kept_out, [], lines)
 
 
 def _count(files: Sequence[SeenFile]) -> _Folders:

@@ -4,6 +4,7 @@ import io
 import stat
 import struct
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -217,6 +218,12 @@ def _(stack: ExitStack) -> None:
 @case("download", "classes that differ only in capital letters")
 def _(stack: ExitStack) -> None:
     members(class_folders({"cat": 2, "Cat": 3}))
+
+
+@case("download", "classes that differ only in their form in Unicode")
+def _(stack: ExitStack) -> None:
+    other = unicodedata.normalize("NFD", "café/more.png")
+    members(class_folders({"café": 3, "dog": 2}) | {other: IMAGE})
 
 
 @case("download", "a class named `unknown`")
