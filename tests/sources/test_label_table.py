@@ -182,6 +182,7 @@ def test_parquet_without_its_reader_names_what_to_install(
         (b'{"id": 1}', "t.json", "must be a list of objects"),
         (b"id,breed\n", "t.csv", "no column 'kind', which .+; its columns are id, breed"),
         (b"id,kind,kind\n", "t.csv", "two columns 'kind'"),
+        (b"id,kind,x,x\n", "t.csv", r"t\.csv has two columns 'x': rename one of them\."),
         (b"id,kind\n1,cat,dog\n", "t.csv", "line 2, has 3 values for 2 columns"),
     ],
 )

@@ -168,7 +168,15 @@ def _is_table(path: str, name: str, params: DownloadParams) -> bool:
 
 
 def _further(tables: Sequence[tuple[Table, SplitName]], labels: TableParams) -> list[str]:
-    """Return the columns of all tables that have no other use, in their order."""
+    """Return the columns of all tables that have no other use, in their order.
+
+    Raises:
+        UserError: A table has two columns of one name; columns without a name may be several.
+    """
+    for table, _ in tables:
+        twice = next((name for name in table.columns if name and table.columns.count(name) > 1), "")
+        if twice:
+            raise UserError(f"{table.name} has two columns {twice!r}: rename one of them.")
     used = {labels.path, labels.class_name, labels.split, *(labels.one_hot or [])}
     found = {column: None for table, _ in tables for column in table.columns if column not in used}
     return list(found)
