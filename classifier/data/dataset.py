@@ -1,5 +1,6 @@
 """The data set that the split stage writes: images, manifest, classes."""
 
+import hashlib
 import json
 from collections import defaultdict
 from dataclasses import dataclass
@@ -42,6 +43,14 @@ class Dataset:
     def labels(self) -> np.ndarray:
         """Class index of each image: int64 `(N,)`."""
         return self.manifest["label"].to_numpy(np.int64)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of path, content, label and split of all images, in hexadecimal."""
+        digest = hashlib.sha256("\n".join(self.classes).encode())
+        for column in ("path", "sha256", "label", "split"):
+            digest.update("\n".join(["", column, *self.manifest[column].astype(str)]).encode())
+        return digest.hexdigest()
 
     def rows(self, split: Split) -> np.ndarray:
         """Return the indices of the images in `split`, ascending: int64 `(n,)`."""

@@ -91,6 +91,8 @@ def _plane(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first two principal components of each image, rounded to four digits."""
     parts = min(2, *features.shape)
     placed = np.zeros((len(features), 2))
-    placed[:, :parts] = PCA(parts, svd_solver="full").fit_transform(features.astype(np.float64))
+    if len(features) > 1:
+        fitted = PCA(parts, svd_solver="full").fit_transform(features.astype(np.float64))
+        placed[:, :parts] = fitted
     across, down = (np.array([float(f"{value:.4g}") for value in axis]) for axis in placed.T)
     return across, down

@@ -18,7 +18,7 @@ from classifier.processing.views import CENTRE, View, named_view
 def load_trained(
     models: Path, split: Path, device: torch.device | None = None
 ) -> tuple[Bundle, Dataset]:
-    """Load a model and a data set that have the same classes and preprocessing.
+    """Load a model and the data set that it was trained on.
 
     Raises:
         UserError: where a file is missing, or where the two do not belong together.
@@ -35,6 +35,11 @@ def load_trained(
         raise UserError(
             f"The model in {models} was trained on images made by {bundle.spec.preprocessing}, "
             f"those of {split} by {dataset.preprocessing}: run the train stage again."
+        )
+    if bundle.spec.dataset not in (None, dataset.digest):
+        raise UserError(
+            f"The model in {models} was trained on other images, or on another split of them, than "
+            f"{split} holds: run `dvc repro` (or the train stage) first."
         )
     return bundle, dataset
 

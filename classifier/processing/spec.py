@@ -77,6 +77,8 @@ class BundleSpec(_Described):
         std: of each channel, in 0..255.
         temperature: of temperature scaling.
         params: the `train` section of the run.
+        dataset: `Dataset.digest` of the images that the model was trained and chosen on; None where
+            it is not known, as for models of earlier versions.
     """
 
     backbone: BackboneSpec
@@ -90,6 +92,7 @@ class BundleSpec(_Described):
     std: tuple[_Std, _Std, _Std]
     temperature: _Positive
     params: dict[str, Any]
+    dataset: str | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -104,6 +104,7 @@ def describe(params: TrainParams, dataset: Dataset, backbone: BackboneSpec) -> B
         std=std,
         temperature=1.0,
         params=params.model_dump(mode="json"),
+        dataset=dataset.digest,
     )
 
 

@@ -52,6 +52,15 @@ def make_project(folder: Path, classes: list[str], per_class: int = 30) -> None:
     save_model(folder / "models", load_dataset(split), AUGMENT)
 
 
+def write_manifest(folder: Path, manifest: pd.DataFrame) -> None:
+    """Write the manifest of data/split as if the model had been trained on it."""
+    manifest.to_csv(folder / "data/split/manifest.csv", index=False)
+    path = folder / "models/model.json"
+    described = json.loads(path.read_text("utf-8"))
+    described["dataset"] = load_dataset(folder / "data/split").digest
+    path.write_text(json.dumps(described), "utf-8")
+
+
 def save_model(folder: Path, dataset: Dataset, augment: dict) -> None:
     params = tiny_params(augment=augment)
     torch.manual_seed(0)
@@ -67,6 +76,7 @@ def save_model(folder: Path, dataset: Dataset, augment: dict) -> None:
         std=(60.0, 60.0, 60.0),
         temperature=1.5,
         params=params.model_dump(mode="json"),
+        dataset=dataset.digest,
     )
     model = build_classifier(
         params.model,

@@ -58,6 +58,19 @@ def test_images_that_were_prepared_otherwise_are_refused(project: Path):
         load_trained(project / "models", project / "data/split")
 
 
+@pytest.mark.parametrize(("column", "value"), [("split", "train"), ("sha256", "00")])
+def test_other_images_or_another_split_than_the_models_are_refused(
+    project: Path, column: str, value: str
+):
+    path = project / "data/split/manifest.csv"
+    manifest = pd.read_csv(path, dtype=str)
+    (test, *_) = manifest.index[manifest["split"] == "test"]
+    manifest.loc[test, column] = value
+    manifest.to_csv(path, index=False)
+    with pytest.raises(UserError, match=r"another split of them, than .*: run `dvc repro`"):
+        load_trained(project / "models", project / "data/split")
+
+
 def test_a_missing_model_is_named(project: Path):
     (project / "models/model.json").unlink()
     with pytest.raises(UserError, match=r"model\.json is missing"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 from builders.backbones import random_weights
-from builders.projects import CLASSES, CROP, make_project
+from builders.projects import CLASSES, CROP, make_project, write_manifest
 from builders.projects import EVALUATE as PARAMS
 from builders.tiny import contents, tiny_section, write_project
 
@@ -253,13 +253,12 @@ def test_wrong_params_are_refused_by_name(project, changes, sentence):
 def test_accuracy_without_leaks_leaves_out_images_with_duplicates_in_training(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):
-    path = Path("data/split/manifest.csv")
-    manifest = pd.read_csv(path)
+    manifest = pd.read_csv("data/split/manifest.csv")
     tests = manifest.index[manifest["split"] == "test"]
     # A group of two test images is no leak; one with a training image is.
     manifest.loc[tests[:2], "group"] = 1
     manifest.loc[[*tests[2:9], manifest.index[manifest["split"] == "train"][0]], "group"] = 2
-    manifest.to_csv(path, index=False)
+    write_manifest(project, manifest)
     evaluate.main()
     predictions = read_csv("predictions.csv")
     rest = predictions.drop(range(2, 9))
@@ -276,10 +275,9 @@ def test_accuracy_without_leaks_leaves_out_images_with_duplicates_in_training(
 def test_class_without_test_images_is_left_out_of_the_measures_and_named(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):
-    path = Path("data/split/manifest.csv")
-    manifest = pd.read_csv(path, dtype={"class": str})
+    manifest = pd.read_csv("data/split/manifest.csv", dtype={"class": str})
     manifest.loc[(manifest["class"] == "7") & (manifest["split"] != "train"), "split"] = "train"
-    manifest.to_csv(path, index=False)
+    write_manifest(project, manifest)
     evaluate.main()
     classes = read_csv("per_class.csv").set_index("class")
     absent = classes[classes.index == "7"]

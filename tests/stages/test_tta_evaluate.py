@@ -5,7 +5,16 @@ from typing import get_args
 import pandas as pd
 import pytest
 import yaml
-from builders.projects import AUGMENT, CLASSES, CROP, EVALUATE, SIZE, make_project, save_model
+from builders.projects import (
+    AUGMENT,
+    CLASSES,
+    CROP,
+    EVALUATE,
+    SIZE,
+    make_project,
+    save_model,
+    write_manifest,
+)
 from builders.projects import TTA as PARAMS
 from builders.tiny import contents, tiny_params
 
@@ -194,11 +203,10 @@ def test_the_search_finds_views_that_take_the_place_of_the_configured_ones(
 def test_the_search_does_not_see_the_test_split(project: Path):
     run(search="greedy")
     before = choice()
-    path = Path("data/split/manifest.csv")
-    manifest = pd.read_csv(path, dtype={"class": str})
+    manifest = pd.read_csv("data/split/manifest.csv", dtype={"class": str})
     test = manifest["split"] == "test"
     manifest.loc[test, "label"] = manifest.loc[test, "label"].to_numpy()[::-1]
-    manifest.to_csv(path, index=False)
+    write_manifest(project, manifest)
     run(search="greedy")
     assert choice() == before
 
