@@ -6,11 +6,15 @@
 import json
 from pathlib import Path
 
+import yaml
+
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.config import STAGES
+from classifier.core.errors import UserError
 
 RESULTS = Path("results")
 REPORT = RESULTS / "report.html"
+LOCK = Path("dvc.lock")
 
 
 def main(arguments: list[str]) -> None:
@@ -19,6 +23,13 @@ def main(arguments: list[str]) -> None:
         prog="classifier summary",
         description="Print the metrics of the last run and where its charts are.",
     ).parse_args(arguments)
+    if not RESULTS.is_dir():
+        raise UserError("there is no folder results here: run `dvc repro` in a project first.")
+    if outdated := outdated_stages(LOCK):
+        print(
+            f"The results of {', '.join(outdated)} are older than those of the stages that they "
+            "build on: run `dvc repro`."
+        )
     for stage in STAGES:
         path = RESULTS / stage / "metrics.json"
         if path.exists():
@@ -32,3 +43,32 @@ def main(arguments: list[str]) -> None:
             print(f"  {path.as_posix()}")
     if REPORT.exists():
         print(f"\nall on a page: {REPORT.as_posix()}")
+
+
+def outdated_stages(lock: Path) -> list[str]:
+    """Return the stages that did not run since a stage before them gave other outputs.
+
+    lock: dvc.lock; none are known where it is missing.
+    """
+    if not lock.is_file():
+        return []
+    stages = yaml.safe_load(lock.read_text("utf-8")).get("stages") or {}
+    outputs = {
+        out["path"]: (name, out.get("md5"))
+        for name, stage in stages.items()
+        for out in stage.get("outs", [])
+    }
+    outdated: list[str] = []
+    # Stages stand in dvc.lock in any order, so that it takes several rounds to reach the last.
+    for _ in stages:
+        for name, stage in stages.items():
+            used = [
+                (*outputs[dep["path"]], dep.get("md5"))
+                for dep in stage.get("deps", [])
+                if dep["path"] in outputs
+            ]
+            if name not in outdated and any(
+                maker in outdated or made != taken for maker, made, taken in used
+            ):
+                outdated.append(name)
+    return outdated

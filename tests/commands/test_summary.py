@@ -1,0 +1,46 @@
+"""`classifier summary`: the last run's metrics, and whether they are of one run."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from classifier.commands import summary
+from classifier.core.errors import UserError
+
+
+def write_results(folder: Path, trained_on: str) -> None:
+    """The results of a run whose split was made anew; train took the split of this hash."""
+    stages = {
+        "evaluate": {"deps": [{"path": "models", "md5": "m"}], "outs": []},
+        "train": {
+            "deps": [{"path": "data/split", "md5": trained_on}, {"path": "classifier", "md5": "c"}],
+            "outs": [{"path": "models", "md5": "m"}],
+        },
+        "split": {"deps": [{"path": "classifier"}], "outs": [{"path": "data/split", "md5": "new"}]},
+    }
+    (folder / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}), "utf-8")
+    (folder / "results/evaluate").mkdir(parents=True)
+    (folder / "results/evaluate/metrics.json").write_text(json.dumps({"accuracy": 0.5}), "utf-8")
+
+
+@pytest.mark.parametrize("trained_on", ["new", "old"])
+def test_results_of_stages_that_did_not_run_since_are_named(
+    trained_on: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_results(tmp_path, trained_on)
+    monkeypatch.chdir(tmp_path)
+    summary.main([])
+    said = capsys.readouterr().out
+    assert ("The results of train, evaluate are older" in said) is (trained_on == "old")
+    assert "accuracy" in said
+
+
+def test_folder_without_results_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="run `dvc repro` in a project first"):
+        summary.main([])
