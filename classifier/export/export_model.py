@@ -25,7 +25,7 @@ from classifier.export.reference_values import reference_content
 from classifier.inference.golden import choose_golden
 from classifier.inference.latency import measure_in_turn, seconds_in_turn
 from classifier.inference.measures import REFERENCE
-from classifier.inference.onnx_runtime import INT8_FILE
+from classifier.inference.onnx_runtime import INT8_FILE, Predictor
 from classifier.inference.torch_runtime import eager
 from classifier.models.network_outputs import spread_rows
 
@@ -47,7 +47,7 @@ def export_model(
     travelling = read_travelling(models)
     outside_above = travelling.decision.outside_above
     exported, left_out = export_formats(reference, params, outside_above)
-    search = search_int8(reference, exported[0], params.int8)
+    search = search_int8(reference, exported[0], params.int8, outside_above)
     print(search.reason, flush=True)
     if search.chosen is not None:
         content = search.chosen.content
@@ -108,11 +108,17 @@ def export_formats(
     return exported, left_out
 
 
-def search_int8(reference: Reference, onnx: Exported, params: Int8Params) -> Search:
+def search_int8(
+    reference: Reference, onnx: Exported, params: Int8Params, outside_above: float | None = None
+) -> Search:
     """Search for an eight-bit file, calibrated on images from all over the training split.
 
     A model that cannot be quantised has none, and keeps its other files.
     """
+
+    def accuracy(predict: Predictor) -> float:
+        return reference.validation_accuracy(predict, outside_above)
+
     images = reference.images(spread_rows(reference.dataset, params.calibration_images))
 
     def speedup(content: bytes) -> float:
@@ -123,7 +129,7 @@ def search_int8(reference: Reference, onnx: Exported, params: Int8Params) -> Sea
 
     threads = torch.get_num_threads()
     try:
-        search = Int8Search(onnx.content, images, reference.validation_accuracy, threads)
+        search = Int8Search(onnx.content, images, accuracy, threads)
     except (UserError, OSError, MemoryError):
         raise
     except Exception as error:  # onnx and ONNX Runtime raise errors of their own kinds

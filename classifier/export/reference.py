@@ -135,10 +135,16 @@ class Reference:
                 "model: set export.similar_images: 0, and report it as an error of this program."
             )
 
-    def validation_accuracy(self, predict: Predictor) -> float:
-        """Return the accuracy of `predict` on the validation split."""
-        predicted = self.outputs(predict, "val").logits.argmax(axis=1)
-        return float(np.mean(predicted == self.labels("val")))
+    def validation_accuracy(self, predict: Predictor, outside_above: float | None = None) -> float:
+        """Return the accuracy of `predict` on the validation split; a refused image is an error.
+
+        outside_above: threshold of the outside score; None refuses none.
+        """
+        given = self.outputs(predict, "val")
+        right = given.logits.argmax(axis=1) == self.labels("val")
+        if given.outside is not None and outside_above is not None:
+            right &= given.outside <= outside_above
+        return float(np.mean(right))
 
 
 def check_agreement(exported: Exported, limit: float, spread: float) -> None:
