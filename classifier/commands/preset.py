@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from classifier.commands.shared.parser import CommandParser
-from classifier.core.config import ParamsLoader, parse_params, read_params
+from classifier.core.config import load_yaml, parse_params, read_params
 from classifier.core.errors import UserError
 from classifier.core.files import write_bytes
 from classifier.core.params_edit import edit_params, flatten, to_yaml
@@ -69,11 +67,7 @@ def parse_values(given: list[str]) -> dict[str, Any]:
         name, equals, text = argument.partition("=")
         if not equals:
             raise UserError(f"{argument!r} is no value: write name=value, such as train.epochs=5.")
-        try:
-            value = yaml.load(text, ParamsLoader)
-        except yaml.YAMLError as error:
-            raise UserError(f"{name}: {' '.join(str(error).split())}.") from None
-        values |= flatten({name: value})
+        values |= flatten({name: load_yaml(text, name)})
     return values
 
 

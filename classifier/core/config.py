@@ -96,6 +96,22 @@ def _check_size(root: yaml.Node | None) -> None:
         raise yaml.YAMLError(f"aliases make more than {_MAX_VALUES:,} values of it")
 
 
+def load_yaml(text: str | bytes, origin: str) -> Any:
+    """Return the content of YAML as a params file has it; `origin` names the text in errors.
+
+    Raises:
+        UserError: The text is not YAML, or makes too much of it by aliases.
+    """
+    try:
+        decoded = text.decode() if isinstance(text, bytes) else text
+        _check_size(yaml.compose(decoded, ParamsLoader))
+        return yaml.load(decoded, ParamsLoader)
+    # PyYAML raises other errors than its own for a date of the 99th month or an endless number.
+    except (yaml.YAMLError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{origin} cannot be read as YAML: {reason}.") from None
+
+
 def read_params(path: Path) -> dict[str, Any]:
     """Return every section of a params file, not yet validated.
 
@@ -117,14 +133,7 @@ def parse_params(text: str | bytes, path: Path) -> dict[str, Any]:
 
     path: names the file in errors.
     """
-    try:
-        decoded = text.decode() if isinstance(text, bytes) else text
-        _check_size(yaml.compose(decoded, ParamsLoader))
-        content = yaml.load(decoded, ParamsLoader)
-    # PyYAML raises other errors than its own for a date of the 99th month or an endless number.
-    except (yaml.YAMLError, ValueError, AttributeError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as YAML: {reason}.") from None
+    content = load_yaml(text, str(path))
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold the sections {', '.join(SECTIONS)}; it holds none.")
     unknown = sorted(set(content) - set(SECTIONS))

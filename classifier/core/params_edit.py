@@ -13,19 +13,21 @@ import yaml
 from classifier.core.config import RENAMED, ParamsLoader
 from classifier.core.errors import UserError
 
-# Knobs whose value may be a mapping, which is set as a whole.
-MAPPINGS = frozenset({"download.splits", "download.labels"})
+# Knobs whose value may be a mapping, which is set as a whole; tests/commands/test_preset.py proves
+# that the schemas have no others.
+MAPPINGS = frozenset({"download.splits", "download.labels", "evaluate.costs"})
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return values by full name: `{"train": {"epochs": 5}}` becomes `{"train.epochs": 5}`.
 
-    Only mappings are taken apart, lists are values, and so are the knobs in MAPPINGS.
+    Only mappings are taken apart. Lists are values, and so are empty mappings and the knobs in
+    MAPPINGS.
     """
     values: dict[str, Any] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and name not in MAPPINGS:
+        if isinstance(value, Mapping) and value and name not in MAPPINGS:
             values |= flatten(value, f"{name}.")
         else:
             values[name] = value
@@ -42,6 +44,11 @@ def edit_params(text: str, changes: Mapping[str, Any]) -> str:
         if name in RENAMED:
             raise UserError(f"{name} is now {RENAMED[name]}.")
         if name not in known:
+            part = next((each for each in known if each.startswith(f"{name}.")), None)
+            if part is not None:
+                raise UserError(
+                    f"{name} is a group of parameters: set one of them by its name, such as {part}."
+                )
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else "correct its name."
             raise UserError(f"params.yaml has no parameter {name}: {hint}")

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Self
 
-import yaml
 from optuna import Trial
 from pydantic import Field, RootModel, ValidationError, model_validator
 
-from classifier.core.config import Params
+from classifier.core.config import Params, load_yaml
 from classifier.core.errors import UserError
 
 Scalar = bool | int | float | str | None
@@ -39,12 +38,13 @@ Space = dict[str, Range | Choices]
 def read_space(path: Path) -> Space:
     """Return ranges and choices by full name of the knob; raise UserError where one is wrong."""
     try:
-        space = RootModel[Space].model_validate(yaml.safe_load(path.read_text("utf-8"))).root
+        content = load_yaml(path.read_bytes(), str(path))
+        space = RootModel[Space].model_validate(content).root
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing: it must name the knobs to search and their ranges."
         ) from None
-    except (ValidationError, yaml.YAMLError) as error:
+    except ValidationError as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"{path} must give each knob low and high (and log: true), or choices: {reason}"

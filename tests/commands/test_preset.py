@@ -2,14 +2,18 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from types import UnionType
+from typing import TypeGuard, Union, get_args, get_origin
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
+from classifier.commands.check import SCHEMAS
 from classifier.commands.preset import DEFAULT, main, parse_values, preset_names, preset_values
 from classifier.core.config import read_params
 from classifier.core.errors import UserError
-from classifier.core.params_edit import flatten
+from classifier.core.params_edit import MAPPINGS, flatten
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "presets"
@@ -108,6 +112,36 @@ def test_a_mapping_is_set_as_a_whole_and_gone_with_the_next_preset() -> None:
     assert (section["labels"], section["splits"]) == (None, {"train": "a", "test": "b"})
 
 
+def test_costs_are_set_as_a_whole_and_back_to_null() -> None:
+    main([DEFAULT, "evaluate.costs={errors: {'1': {'7': 10}}, reject: 0.3}"])
+    costs = read_params(Path("params.yaml"))["evaluate"]["costs"]
+    assert costs == {"errors": {"1": {"7": 10}}, "reject": 0.3}
+    main([DEFAULT, "evaluate.costs=null"])
+    assert Path("params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+def names_of_mappings(schema: type[BaseModel], prefix: str) -> set[str]:
+    """Return the full names of the fields whose value may be a mapping without fixed keys."""
+    names: set[str] = set()
+    for key, field in schema.model_fields.items():
+        kind, name = field.annotation, f"{prefix}.{field.alias or key}"
+        choices = get_args(kind) if get_origin(kind) in (UnionType, Union) else (kind,)
+        if is_schema(kind):
+            names |= names_of_mappings(kind, name)
+        elif any((get_origin(each) or each) is dict or is_schema(each) for each in choices):
+            names.add(name)
+    return names
+
+
+def is_schema(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def test_every_parameter_that_may_be_a_mapping_is_set_as_a_whole() -> None:
+    found = set().union(*(names_of_mappings(schema, name) for name, schema in SCHEMAS.items()))
+    assert found == MAPPINGS
+
+
 def layouts() -> list[str]:
     """The values to type of each row of the table of layouts in docs/data.md."""
     text = (ROOT / "docs/data.md").read_text("utf-8").partition("## Layouts")[2]
@@ -139,7 +173,10 @@ def test_a_tilde_becomes_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_pa
         (["cifar10", "train.epochs"], "'train.epochs' is no value: write name=value"),
         (["cifar10", "train.epochs=many"], "train.epochs is 'many'"),
         (["cifar10", "train.input_size=33"], "larger than split.stored_size"),
-        (["cifar10", "train.epochs=[1"], "train.epochs: while parsing"),
+        (["cifar10", "train.epochs=[1"], "train.epochs cannot be read as YAML: while parsing"),
+        (["cifar10", "train.epochs=2020-99-99"], "train.epochs cannot be read as YAML: month"),
+        (["cifar10", "train.optimizer={}"], "train.optimizer is a group of parameters"),
+        (["cifar10", "train.optimizer=null"], "train.optimizer is a group of parameters"),
     ],
 )
 def test_a_mistake_is_a_sentence_and_leaves_params_yaml(

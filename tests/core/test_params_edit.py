@@ -52,7 +52,7 @@ def test_several_values_change_at_once() -> None:
     ("name", "sentence"),
     [
         ("train.lrr", "has no parameter train.lrr: did you mean train.lr?"),
-        ("train.flow", "has no parameter train.flow"),
+        ("train.flow", "train.flow is a group of parameters: set one of them by its name, such as"),
         ("train.accumulation", "train.accumulation is now train.grad_accumulation_steps."),
         ("xyz", "has no parameter xyz: correct its name."),
     ],
@@ -61,3 +61,7 @@ def test_an_unknown_name_is_refused(name: str, sentence: str) -> None:
     with pytest.raises(UserError) as caught:
         edit_params(TEXT, {name: 1})
     assert sentence in str(caught.value)
+
+
+def test_an_empty_mapping_is_a_value_that_is_not_lost() -> None:
+    assert flatten({"train": {"optimizer": {}}}) == {"train.optimizer": {}}

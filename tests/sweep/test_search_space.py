@@ -26,6 +26,11 @@ def test_ranges_and_choices_are_read(tmp_path: Path) -> None:
     }
 
 
+def test_a_range_may_be_written_with_a_bare_exponent(tmp_path: Path) -> None:
+    space = read(tmp_path, "train.optimizer.lr: {low: 1e-4, high: 1e-2}\n")
+    assert space == {"train.optimizer.lr": Range(low=0.0001, high=0.01)}
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -35,7 +40,8 @@ def test_ranges_and_choices_are_read(tmp_path: Path) -> None:
         ("train.seed: {low: 3, high: 3}", "low must be less than high"),
         ("train.seed: {low: 0, high: 3, log: true}", "greater than 0 with log"),
         ("train.seed: {choices: [3]}", "must give each knob"),
-        ("train.seed: [", "must give each knob"),
+        ("train.seed: [", r"sweep\.yaml cannot be read as YAML"),
+        ("train.seed: {choices: [1, 2020-99-99]}", r"sweep\.yaml cannot be read as YAML: month"),
         ("split.seed: {low: 0, high: 3}", "split.seed is no knob of section train"),
     ],
 )
