@@ -77,7 +77,7 @@ def with_watch(values: dict[str, Any]) -> dict[str, Any]:
     A shell leaves the `~` in `download.url=~/photos` as it is, and DVC does not know it.
     """
     url = values.get("download.url")
-    if not isinstance(url, str) or "://" in url:
+    if not isinstance(url, str) or not url or "://" in url:
         return values
     path = str(Path(url).expanduser())
     return {"download.watch": path} | values | {"download.url": path}

@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -12,6 +13,8 @@ from classifier.sources.fetch import parse_checksum
 from classifier.sources.labelling.table_files import is_watched
 from classifier.sources.tables import SplitName
 
+# Folders of the project that hold all outs of dvc.yaml.
+WRITTEN = ("data/raw", "data/split", "data/backbone", "models", "results")
 _Splits = dict[Literal["train", "val", "test"], str | list[str]]
 
 
@@ -36,6 +39,8 @@ class TableParams(Params):
 
     @model_validator(mode="after")
     def _one_source_of_classes(self) -> "TableParams":
+        if not self.file or (isinstance(self.file, dict) and not all(self.file.values())):
+            raise ValueError(f"download.labels.file is {self.file!r}: write the name of a table.")
         if (self.class_name is None) == (self.one_hot is None):
             raise ValueError("download.labels needs one of the two: class, or one_hot.")
         if self.split is not None and not isinstance(self.file, str):
@@ -122,6 +127,10 @@ class DownloadParams(Params):
     def _with_training_images(cls, splits: _Splits | None) -> _Splits | None:
         if splits is not None and "train" not in splits:
             raise ValueError(f"{splits!r} names no folder of training images (train).")
+        for split, names in (splits or {}).items():
+            listed = [names] if isinstance(names, str) else names
+            if not all(name.strip("/") for name in listed or [""]):
+                raise ValueError(f"{split} is {names!r}: write the names of its folders.")
         return splits
 
     @field_validator("checksum")
@@ -139,6 +148,9 @@ class DownloadParams(Params):
     def _consistent(self) -> "DownloadParams":
         url, checksum = self.url, self.checksum
         check_without_password(url, "download.url")
+        if url is not None and not is_web_address(url):
+            _refuse_written("download.url", local_path(url))
+        _refuse_written("download.watch", Path(self.watch))
         if self.source in ("digits", "cifar10"):
             self._check_layout()
         self._check_labels()
@@ -220,3 +232,20 @@ class DownloadParams(Params):
 def _refuse_tilde(path: str) -> None:
     if path.startswith("~"):
         raise ValueError(f"{path!r} starts with ~, which DVC does not know: write the whole path.")
+
+
+def _refuse_written(knob: str, path: Path) -> None:
+    """Raise ValueError for a path that shares files with what the stages write.
+
+    DVC would run the stages in a circle, and removes what a stage writes before it runs.
+    """
+    if "\0" in str(path):
+        raise ValueError(f"{knob} is {str(path)!r}, but no path holds a NUL: correct it.")
+    place = path.resolve()
+    for written in WRITTEN:
+        other = Path(written).resolve()
+        if place.is_relative_to(other) or other.is_relative_to(place):
+            raise ValueError(
+                f"{knob} is {str(path)!r}, which shares files with {written}/, where the stages "
+                "write: put the images into a folder of their own and write its path."
+            )

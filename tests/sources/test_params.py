@@ -1,0 +1,63 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from builders.sources import download_params, local_params
+
+from classifier.core.errors import UserError
+from classifier.sources.params import WRITTEN
+
+ROOT = Path(__file__).parents[2]
+TABLE = {"path": "id", "class": "kind"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"splits": {"train": []}}, r"download\.splits: train is \[\]: write the names"),
+        ({"splits": {"train": "a", "test": ["/"]}}, r"splits: test is \['/'\]: write the names"),
+        ({"splits": {"train": "", "test": "b"}}, "splits: train is '': write the names"),
+        ({"labels": TABLE | {"file": {}}}, r"labels\.file is \{\}: write the name of a table"),
+        ({"labels": TABLE | {"file": ""}}, r"labels\.file is '': write the name of a table"),
+        ({"labels": TABLE | {"file": {"train": ""}}}, r"labels\.file is \{'train': ''\}"),
+    ],
+)
+def test_a_layout_that_names_nothing_is_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        local_params("folder", "photos", **changes)
+
+
+@pytest.mark.parametrize(
+    "place", [".", "..", "/", "file:", "photos/..", "data", "data/raw", "results/train", "whole"]
+)
+def test_images_where_the_stages_write_are_refused(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = str(tmp_path) if place == "whole" else place
+    watch = "." if place == "file:" else url
+    with pytest.raises(UserError, match=r"download\.url is .*put the images into a folder of th"):
+        local_params("folder", url, watch=watch)
+    with pytest.raises(UserError, match=r"download\.watch is .*put the images into a folder of"):
+        download_params(watch=watch)
+
+
+@pytest.mark.parametrize("place", ["photos", "data/photos", "../photos", "/photos", "dataset"])
+def test_images_anywhere_else_are_accepted(place: str) -> None:
+    assert local_params("folder", place).url == place
+
+
+def test_a_path_with_a_nul_is_refused() -> None:
+    with pytest.raises(UserError, match=r"download\.url is 'a\\x00b', but no path holds a NUL"):
+        local_params("folder", "a\0b")
+
+
+def test_the_folders_where_images_are_refused_hold_all_outs_of_the_pipeline() -> None:
+    outs: list[Path] = []
+    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].values():
+        for kind in ("outs", "metrics", "plots"):
+            for out in stage.get(kind, []):
+                outs.extend(Path(name) for name in (out if isinstance(out, dict) else [out]))
+    assert outs
+    assert [out for out in outs if not any(out.is_relative_to(each) for each in WRITTEN)] == []
