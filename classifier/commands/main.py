@@ -57,11 +57,11 @@ def main(arguments: list[str]) -> None:
         raise UserError("name a command: `classifier --help` lists all.")
     if arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"):
         raise UserError(f"there is no option {arguments[0]} before a command: `classifier --help`.")
-    options = _parser().parse_args(arguments)
-    name: str = options.command
+    # argparse.REMAINDER would take away a `--` that follows the command.
+    name: str = _parser().parse_args(arguments[:1]).command
     if name not in COMMANDS:
         raise UserError(_unknown_command(name))
-    import_module(f"classifier.commands.{name.replace('-', '_')}").main(options.arguments)
+    import_module(f"classifier.commands.{name.replace('-', '_')}").main(arguments[1:])
 
 
 def _unknown_command(name: str) -> str:
@@ -85,5 +85,4 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", metavar="COMMAND", help="one of the commands below")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser

@@ -57,6 +57,17 @@ def test_unknown_option_of_every_command_is_one_sentence(name: str) -> None:
         main([name, "--wrong"])
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_double_dash_after_the_command_reaches_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[str]] = []
+    module = f"classifier.commands.{name.replace('-', '_')}"
+    monkeypatch.setattr(f"{module}.main", given.append)
+    main([name, "--", "-dash", "--"])
+    assert given == [["--", "-dash", "--"]]
+
+
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
