@@ -6,6 +6,7 @@
 from pathlib import Path
 from typing import Any
 
+from classifier.commands.shared.options import file_path
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.config import Params, load_section, read_params, validate_section
 from classifier.core.errors import UserError
@@ -37,7 +38,9 @@ def main(arguments: list[str]) -> None:
         prog="classifier check", description="Validate params.yaml before anything runs."
     )
     default = [Path("params.yaml")]
-    parser.add_argument("files", type=Path, nargs="*", default=default, help="default: params.yaml")
+    parser.add_argument(
+        "files", type=file_path, nargs="*", default=default, help="default: params.yaml"
+    )
     for path in parser.parse_args(arguments).files:
         check_params(path)
         download = load_section("download", DownloadParams, path)

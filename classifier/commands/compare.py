@@ -3,8 +3,7 @@
 `classifier compare before/predictions.csv after/predictions.csv`
 """
 
-from pathlib import Path
-
+from classifier.commands.shared.options import file_path
 from classifier.commands.shared.parser import CommandParser
 
 
@@ -14,8 +13,8 @@ def main(arguments: list[str]) -> None:
         prog="classifier compare",
         description="Say whether one run's predictions are better than another's.",
     )
-    parser.add_argument("before", type=Path, help="predictions.csv of the first run")
-    parser.add_argument("after", type=Path, help="predictions.csv of the second run")
+    parser.add_argument("before", type=file_path, help="predictions.csv of the first run")
+    parser.add_argument("after", type=file_path, help="predictions.csv of the second run")
     options = parser.parse_args(arguments)
     from classifier.evaluation.compare import compare  # noqa: PLC0415 - pandas; not for --help
 

@@ -11,6 +11,7 @@ exit status is 0 whatever is found.
 
 from pathlib import Path
 
+from classifier.commands.shared.options import file_path
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.text import escape_name
 
@@ -22,11 +23,11 @@ def main(arguments: list[str]) -> None:
         description="Compare recorded answers with the test split, and say what has changed.",
     )
     parser.add_argument(
-        "answers", type=Path, help="what `serve --record` or `predict --json` has written"
+        "answers", type=file_path, help="what `serve --record` or `predict --json` has written"
     )
     parser.add_argument(
         "--models",
-        type=Path,
+        type=file_path,
         default=Path("models"),
         help="folder of the model, or of an export (default: models)",
     )

@@ -10,6 +10,7 @@ taken from the npm package onnxruntime-web, which npm fetches unless --runtime n
 import shlex
 from pathlib import Path
 
+from classifier.commands.shared.options import file_path
 from classifier.commands.shared.parser import CommandParser
 from classifier.processing.similar_images import SIMILAR_SHEET
 from classifier.static_page.web_runtime import PACKAGE, VERSION, runtime_files
@@ -23,17 +24,17 @@ def main(arguments: list[str]) -> None:
         description="Write a folder of static files that classifies images in the browser.",
     )
     add = parser.add_argument
-    add("folder", type=Path, help="the folder to write, new or of an earlier page")
+    add("folder", type=file_path, help="the folder to write, new or of an earlier page")
     add(
         "--models",
-        type=Path,
+        type=file_path,
         default=Path("models"),
         help="folder of the model, or of an export (default: models)",
     )
     add("--int8", action="store_true", help="take the eight-bit file, which is smaller")
     add(
         "--runtime",
-        type=Path,
+        type=file_path,
         metavar="PACKAGE",
         help=f"the npm package {PACKAGE} {VERSION}, a .tgz file or a folder (default: npm gets it)",
     )

@@ -11,7 +11,7 @@ from classifier.commands.shared.label_studio_options import (
     add_label_studio_options,
     write_label_studio,
 )
-from classifier.commands.shared.options import positive
+from classifier.commands.shared.options import file_path, positive
 from classifier.commands.shared.parser import CommandParser
 
 MODELS, RESULTS = Path("models"), Path("results")
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
         description="Choose the images of a folder that are most useful to label (BADGE).",
         epilog="Writes results/label_next.csv and results/label_next.png.",
     )
-    parser.add_argument("folder", type=Path, help="folder of images without labels")
+    parser.add_argument("folder", type=file_path, help="folder of images without labels")
     parser.add_argument(
         "--count", type=positive, default=60, metavar="N", help="number of images to choose"
     )

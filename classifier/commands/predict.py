@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from classifier.commands.shared.model_options import add_model_options, open_model, settle_runtime
-from classifier.commands.shared.options import positive
+from classifier.commands.shared.options import file_path, not_empty, positive
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.core.text import escape_name
@@ -183,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "images",
+        type=not_empty,
         nargs="+",
         metavar="IMAGE",
         help="a file, a folder, a quoted pattern ('scans/**/*.png'), a zip or tar archive, "
@@ -192,6 +193,6 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="a JSON object a line")
     form.add_argument("--csv", action="store_true", help="CSV with a header")
     add("--top-k", type=positive, default=1, metavar="N", help="show the N most probable classes")
-    add("--plot", type=Path, metavar="PNG", help="draw the first images beside their classes")
+    add("--plot", type=file_path, metavar="PNG", help="draw the first images beside their classes")
     add_model_options(parser, ("onnx", "openvino", "cuda", "torch"))
     return parser

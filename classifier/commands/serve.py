@@ -7,10 +7,9 @@ curl -F image=@photo.jpg localhost:8000/predict
 import argparse
 import sys
 from functools import partial
-from pathlib import Path
 
 from classifier.commands.shared.model_options import add_model_options, open_model, settle_runtime
-from classifier.commands.shared.options import needs_extra, whole
+from classifier.commands.shared.options import file_path, needs_extra, whole
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.core.processes import worker_count
@@ -108,7 +107,12 @@ def _parser() -> argparse.ArgumentParser:
         default=8000,
         help="the port to listen on; 0 for a free one (default: %(default)s)",
     )
-    add("--api-key-file", type=Path, metavar="FILE", help="ask for the key that this file holds")
+    add(
+        "--api-key-file",
+        type=file_path,
+        metavar="FILE",
+        help="ask for the key that this file holds",
+    )
     add(
         "--allowed-hosts",
         type=_hosts,
@@ -142,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--record",
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="append every answer as a JSON line, without the image, for `classifier drift`",
     )

@@ -23,24 +23,27 @@ def main(arguments: list[str]) -> None:
         prog="classifier summary",
         description="Print the metrics of the last run and where its charts are.",
     ).parse_args(arguments)
-    if not RESULTS.is_dir():
-        raise UserError("there is no folder results here: run `dvc repro` in a project first.")
+    metrics = {stage: RESULTS / stage / "metrics.json" for stage in STAGES}
+    images = [path for stage in STAGES for path in sorted((RESULTS / stage).glob("*.png"))]
+    if not images and not any(path.exists() for path in [*metrics.values(), REPORT]):
+        raise UserError(
+            f"there are no results in {RESULTS}/ here: run in the project's folder, after `make "
+            "repro`."
+        )
     if outdated := outdated_stages(LOCK):
         print(
             f"The results of {', '.join(outdated)} are older than those of the stages that they "
             "build on: run `dvc repro`."
         )
-    for stage in STAGES:
-        path = RESULTS / stage / "metrics.json"
+    for stage, path in metrics.items():
         if path.exists():
             print(f"\n{stage}")
             for name, value in json.loads(path.read_text("utf-8")).items():
                 number = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
                 print(f"  {name:<34}{number:>12}")
     print("\nimages")
-    for stage in STAGES:
-        for path in sorted((RESULTS / stage).glob("*.png")):
-            print(f"  {path.as_posix()}")
+    for path in images:
+        print(f"  {path.as_posix()}")
     if REPORT.exists():
         print(f"\nall on a page: {REPORT.as_posix()}")
 

@@ -6,6 +6,7 @@
 import argparse
 import os
 
+from classifier.commands.shared.options import positive
 from classifier.commands.shared.parser import CommandParser
 
 
@@ -16,9 +17,13 @@ def main(arguments: list[str]) -> None:
         description="Search values for the knobs in sweep.yaml; every trial is an experiment.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--trials", type=int, default=50, metavar="N", help="trials in all")
+    parser.add_argument("--trials", type=positive, default=50, metavar="N", help="trials in all")
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="trials at a time"
+        "--workers",
+        type=positive,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="trials at a time",
     )
     options = parser.parse_args(arguments)
     from classifier.sweep.search import run_sweep  # noqa: PLC0415 - Optuna and PyTorch

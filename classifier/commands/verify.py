@@ -10,8 +10,7 @@ and probabilities. It prints a line for each file and the latency of each ONNX f
 with status 1 where one fails. Other formats are hashed but not opened.
 """
 
-from pathlib import Path
-
+from classifier.commands.shared.options import file_path
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.inference.golden_originals import Originals, read_originals
@@ -26,7 +25,7 @@ def main(arguments: list[str]) -> None:
     parser = CommandParser(
         prog="classifier verify", description="Replay the golden images of an export here."
     )
-    parser.add_argument("folder", type=Path, help="folder of the model or of an export")
+    parser.add_argument("folder", type=file_path, help="folder of the model or of an export")
     folder = export_folder(parser.parse_args(arguments).folder)
     entries = read_manifest(folder)
     golden = read_golden(folder)

@@ -64,11 +64,20 @@ def find_images(names: Iterable[str], standard_input: Iterable[str] = ()) -> Sea
 
     What a user names is an image, and is reported later if it is none. Elsewhere the ending of a
     file decides, or its content where that says nothing.
+
+    Raises:
+        UserError: `-` stands for no paths.
     """
     search = Search()
     for name in names:
         if name == STANDARD_INPUT:
-            for path in _paths(standard_input):
+            paths = _paths(standard_input)
+            if not paths:
+                raise UserError(
+                    "standard input names no images: write their paths to it, one a line or "
+                    "separated by NUL characters."
+                )
+            for path in paths:
                 _add(search, path)
         elif glob.has_magic(name) and not os.path.lexists(name):
             _add_pattern(search, name)

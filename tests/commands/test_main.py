@@ -68,6 +68,53 @@ def test_a_double_dash_after_the_command_reaches_it(
     assert given == [["--", "-dash", "--"]]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", ""),
+        ("predict", "x.png", "--models", ""),
+        ("predict", "x.png", "--plot", ""),
+        ("serve", "--record", ""),
+        ("serve", "--api-key-file", ""),
+        ("drift", ""),
+        ("verify", ""),
+        ("export-page", ""),
+        ("compare", "", "x"),
+        ("label-next", ""),
+        ("check", ""),
+    ],
+)
+def test_an_empty_path_is_refused_by_every_command(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match="a path is empty, as of a variable that is not set"):
+        main(list(arguments))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sweep", "--trials"),
+        ("sweep", "--workers"),
+        ("label-errors", "--count"),
+        ("label-next", "folder", "--count"),
+        ("review", "--count"),
+        ("predict", "x.png", "--top-k"),
+        ("cross-validate", "--folds"),
+    ],
+)
+def test_a_count_of_zero_is_refused_by_every_command(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=r"0 is not at least 1|it must be 2 or more"):
+        main([*arguments, "0"])
+
+
+def test_summary_says_where_there_are_no_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no results in results/ here: run in the project's folder"):
+        main(["summary"])
+    assert capsys.readouterr().out == ""
+
+
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])

@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from classifier.commands import summary
-from classifier.core.errors import UserError
 
 
 def write_results(folder: Path, trained_on: str) -> None:
@@ -38,9 +37,3 @@ def test_results_of_stages_that_did_not_run_since_are_named(
     said = capsys.readouterr().out
     assert ("The results of train, evaluate are older" in said) is (trained_on == "old")
     assert "accuracy" in said
-
-
-def test_folder_without_results_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="run `dvc repro` in a project first"):
-        summary.main([])

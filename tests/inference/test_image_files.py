@@ -80,6 +80,12 @@ def test_dash_stands_for_the_lines_of_standard_input() -> None:
     ]
 
 
+@pytest.mark.parametrize("lines", [[], ["\n", "\r\n"], ["\0"]])
+def test_standard_input_without_names_is_refused(lines: list[str]) -> None:
+    with pytest.raises(UserError, match="standard input names no images: write their paths"):
+        find_images(["-"], lines)
+
+
 def test_folder_from_standard_input_stands_for_its_images(tmp_path: Path) -> None:
     write_images(tmp_path)
     assert len(names_of("-", standard_input=[f"{tmp_path}\n"])) == 3

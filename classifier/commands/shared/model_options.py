@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from classifier.commands.shared.options import file_path
 from classifier.inference.manifest import export_folder
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
 from classifier.inference.predict import Model, load_model
@@ -20,7 +21,7 @@ def add_model_options(parser: argparse.ArgumentParser, runtimes: Sequence[str]) 
     add = parser.add_argument
     add(
         "--models",
-        type=Path,
+        type=file_path,
         default=Path("models"),
         help="folder of the model, or of an export (default: models)",
     )

@@ -3,8 +3,21 @@
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from classifier.core.errors import UserError
+
+
+def not_empty(text: str) -> str:
+    """Return the name of a file or folder; an empty one, which Path takes for `.`, is refused."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path is empty, as of a variable that is not set")
+    return text
+
+
+def file_path(text: str) -> Path:
+    """Return a path; argparse says what is wrong with an empty one."""
+    return Path(not_empty(text))
 
 
 def positive(text: str) -> int:
