@@ -45,11 +45,12 @@ def grey_to_eight_bits(image: Image.Image, white_level: float) -> EightBit:
     """Convert a loaded wide grey image: `value * 255 / white_level`, rounded and clipped.
 
     32-bit integers up to 255 are 8-bit values in a large box. Floats range over 0..1 unless one
-    is greater, then over 0..255.
+    is greater, then over 0..255. Negative values and NaN count as 0, with a warning.
     """
     grey = np.asarray(image)
     if image.mode == "F":
         return EightBit(Image.fromarray(_floats(grey)), 0)
+    _note_negative(grey)
     largest = int(grey.max())
     if largest <= 255 and grey.dtype.itemsize == 4 and _is_32_bit(image):
         return EightBit(Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)), 0)
@@ -85,8 +86,17 @@ def _scaled(values: np.ndarray, white_level: float) -> np.ndarray:
     return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
 
+def _note_negative(grey: np.ndarray) -> None:
+    if (lowest := grey.min()) < 0:
+        note(f"its values go down to {lowest:g}; all below 0 count as 0")
+
+
 def _floats(grey: np.ndarray) -> np.ndarray:
+    if np.isnan(grey).any():
+        note("some of its values are NaN, no numbers; they count as 0")
     grey = np.nan_to_num(grey, nan=0.0)
+    _note_negative(grey)
+    grey = np.maximum(grey, 0)
     largest = grey.max()
     if largest <= 1:
         grey = grey * 255

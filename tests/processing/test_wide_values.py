@@ -138,6 +138,29 @@ def test_floats_range_to_one_or_to_255(values: list[float], expected: list[int])
     assert corners(decoded(encode(enlarged(grey), "TIFF")))[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "warnings"),
+    [
+        (np.full(4, np.nan, np.float32), ["some of its values are NaN"]),
+        (np.array([0, np.nan, 1, 1], np.float32), ["some of its values are NaN"]),
+        (np.full(4, -7.5, np.float32), ["its values go down to -7.5; all below 0 count as 0"]),
+        (np.array([-np.inf, 0, 1, 1], np.float32), ["its values go down to -"]),
+        (np.array([np.nan, -2, 0, 1], np.float32), ["some of its values", "its values go down"]),
+        (
+            np.array([-1000, 0, 1, 300], np.int32),
+            ["its values go down to -1000; all below 0"],
+        ),
+        (np.array([0, 0.5, 1, 1], np.float32), []),
+        (np.array([0, 5, 1, 300], np.int32), []),
+    ],
+)
+def test_values_that_count_as_0_are_warned_about(values: np.ndarray, warnings: list[str]) -> None:
+    image = decoded(encode(enlarged(np.array([values, values])), "TIFF"))
+    assert len(image.warnings) == len(warnings)
+    for said, start in zip(image.warnings, warnings, strict=True):
+        assert said.startswith(start)
+
+
 def test_floats_beyond_255_are_white_with_a_warning() -> None:
     grey = np.array([[0.0, 100.0, 255.0, 4000.0]] * 2, np.float32)
     image = decoded(encode(enlarged(grey), "TIFF"))
