@@ -9,6 +9,7 @@ if __name__ == "__main__":  # `python stages/download.py` finds the packages of 
 
 from classifier.core.config import load_section
 from classifier.core.stage import run_stage
+from classifier.core.text import escape_name
 from classifier.core.timing import write_timing
 from classifier.sources.acquire import acquire
 from classifier.sources.params import DownloadParams
@@ -26,7 +27,7 @@ def main() -> None:
     hold = f"{files[0]} holds" if len(files) == 1 else f"{len(files)} files in {RAW} hold"
     print(f"download: {hold} the images of {params.source}, {size / 1e6:.1f} MB")
     for line in [*lines, *describe_untracked(params)]:
-        print(f"download: {line}")
+        print(f"download: {escape_name(line)}")
     write_timing("download", started, megabytes=round(size / 1e6, 1))
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from classifier.core.errors import StoppedError, UserError, describe_os_error
 from classifier.core.parent_watch import when_orphaned
+from classifier.core.text import escape_name
 
 _OUTPUT = 1  # the descriptor of standard output
 _AGAIN = 3.0  # seconds until a program that goes on after SIGTERM is interrupted again
@@ -22,8 +23,10 @@ def run_program(main: Callable[[], None]) -> NoReturn:
     """Call `main` and end the process: status 0, or 1 and a sentence on standard error.
 
     Only a `UserError`, an `OSError`, Ctrl-C and SIGTERM become a sentence; any other error is a
-    bug and keeps its traceback. A stage stops, as on SIGTERM, when the DVC that runs it is killed,
-    so that the next `dvc repro` does not run beside it.
+    bug and keeps its traceback. Control characters in a sentence are escaped.
+
+    A stage stops, as on SIGTERM, when the DVC that runs it is killed, so that the next `dvc repro`
+    does not run beside it.
     """
     if "DVC_STAGE" in os.environ:  # which DVC sets for what it runs
         when_orphaned(_end_this_process)
@@ -32,11 +35,11 @@ def run_program(main: Callable[[], None]) -> NoReturn:
             main()
         print(end="", flush=True)
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {escape_name(str(error))}")
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             sys.exit(128 + signal.SIGPIPE)
-        sys.exit(f"error: {describe_os_error(error)}")
+        sys.exit(f"error: {escape_name(describe_os_error(error))}")
     except KeyboardInterrupt:
         sys.exit("error: stopped by the keyboard; run the same command again.")
     sys.exit(0)

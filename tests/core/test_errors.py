@@ -28,6 +28,16 @@ def test_user_error_becomes_one_sentence() -> None:
     assert caught.value.code == "error: train.epochs is 0."
 
 
+@pytest.mark.parametrize("error", [UserError, OSError])
+def test_control_characters_in_an_error_are_escaped(error: type[Exception]) -> None:
+    def main() -> None:
+        raise error("no file a\0b\x1b[2J\nc.png.")
+
+    with pytest.raises(SystemExit) as caught:
+        run_program(main)
+    assert caught.value.code == r"error: no file a\x00b\x1b[2J\nc.png."
+
+
 def test_os_error_becomes_the_systems_words_and_the_file(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     with pytest.raises(SystemExit) as caught:

@@ -164,6 +164,22 @@ def test_parquet_is_read_as_text() -> None:
     assert [image.columns for image in labels.images] == [("1",), ("",), ("3",), ("4",)]
 
 
+@given(
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from(["kind", "kind of\nanimal", "kind,of;animal", "kind\r\n"]),
+    st.sampled_from(["", "\n", "\r\n \r\n", ",,\n"]),
+    st.sampled_from(["", "\n", " \n"]),
+)
+def test_a_header_may_be_quoted_and_blank_lines_are_passed_over(
+    separator: str, kind: str, before: str, between: str
+) -> None:
+    rows = between.join(f"{path}{separator}{kind}\n" for path, kind in ALL.items())
+    column = " ".join(kind.split())
+    table = f'{before}"id"{separator}"{kind}"\n{between}{rows}'
+    labels = label(table, labels=TABLE | {"file": "t.csv", "class": column})
+    assert classes(labels) == ALL
+
+
 def test_parquet_without_its_reader_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -178,6 +194,7 @@ def test_parquet_without_its_reader_names_what_to_install(
         (b"no parquet", "t.parquet", r"t\.parquet is no Parquet file"),
         (b"\xff\xfe", "t.csv", r"t\.csv is not UTF-8: save it"),
         (b"", "t.csv", r"t\.csv is empty"),
+        (b"\n \n,\n", "t.csv", r"t\.csv is empty"),
         (b"{", "t.json", r"t\.json is no JSON file"),
         (b'{"id": 1}', "t.json", "must be a list of objects"),
         (b"id,breed\n", "t.csv", "no column 'kind', which .+; its columns are id, breed"),

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import string
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,27 +70,36 @@ def _text(name: str, content: bytes) -> Table:
         return io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
 
     with _sentences(name):
-        first = lines().readline().rstrip("\r\n")
-    if not first:
+        headers = {each: _header(csv.reader(lines(), delimiter=each)) for each in _SEPARATORS}
+    # A wrong separator leaves quotes within the names, or makes fewer columns.
+    separator = max(
+        headers, key=lambda each: (-"".join(headers[each]).count('"'), len(headers[each]))
+    )
+    columns = headers[separator]
+    if not columns:
         raise UserError(f"{name} is empty: it needs a line of column names and a row an image.")
-    # The separator that makes the most columns of the first line.
-    separator = max(_SEPARATORS, key=first.count)
-    columns = next(csv.reader([first], delimiter=separator))
 
     def rows() -> Iterator[Sequence[str]]:
         reader = csv.reader(lines(), delimiter=separator)
         with _sentences(name):
-            next(reader)
+            _header(reader)
             for row in reader:
                 if len(row) == len(columns):
                     yield row
-                elif row:
+                elif any(value.strip() for value in row):
                     raise UserError(
                         f"{name}, line {reader.line_num}, has {len(row)} values for "
                         f"{len(columns)} columns: correct the line."
                     )
 
-    return Table(name, [column.strip() for column in columns], rows)
+    return Table(name, columns, rows)
+
+
+def _header(rows: Iterator[list[str]]) -> list[str]:
+    """Return the first row that is not blank, as names of columns; a line break becomes a space."""
+    blank = "".join(_SEPARATORS) + string.whitespace
+    first = next((row for row in rows if any(value.strip(blank) for value in row)), [])
+    return [" ".join(part.strip() for part in value.splitlines()).strip() for value in first]
 
 
 @contextmanager
