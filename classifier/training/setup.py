@@ -71,7 +71,8 @@ def prepare(
     curriculum = read_curriculum(params.curriculum, dataset, LOSSES)
     model = _build_model(params, dataset, spec, device, weights_of_backbone)
     if not model.backbone_is_frozen:
-        check_features(_features_in_training(model, dataset, spec.input_size), spec)
+        features = _features_in_training(model, dataset, spec.input_size)
+        check_features(features, spec, params, dataset)
     weights = None
     if params.class_weights == "balanced":
         weights = torch.from_numpy(balanced_weights(dataset)).to(device)
@@ -155,21 +156,38 @@ def _features_in_training(model: Classifier, dataset: Dataset, input_size: int) 
         return network.features(torch.from_numpy(images).to(model.mean.device))
 
 
-def check_features(features: Tensor, spec: BundleSpec) -> None:
-    """Raise UserError where the features `(n, features)` are not finite, or the same everywhere."""
-    size = f"images of {spec.input_size}x{spec.input_size}"
+def check_features(
+    features: Tensor, spec: BundleSpec, params: TrainParams, dataset: Dataset
+) -> None:
+    """Check that training images have finite features that differ.
+
+    features: `(n, features)`, of some or all training images.
+
+    Raises:
+        UserError: They do not; the sentence names what may help with these `params`.
+    """
+    name, size = spec.backbone.name, f"images of {spec.input_size}x{spec.input_size}"
     if not features.isfinite().all():
+        precision = "" if params.precision == "fp32" else "set train.precision: fp32, or "
         raise UserError(
-            f"backbone.name: {spec.backbone.name} gives features that are not finite for {size}: "
-            "set train.precision: fp32, or choose another backbone."
+            f"backbone.name: {name} gives features that are not finite for {size}: {precision}"
+            "choose another backbone."
         )
     spread = features.amax(dim=0) - features.amin(dim=0)
-    if len(features) > 1 and spread.max() <= _SMALLEST_SPREAD * features.abs().max():
+    if len(features) < 2 or spread.max() > _SMALLEST_SPREAD * features.abs().max():
+        return
+    rows = dataset.rows("train")
+    if all(np.array_equal(dataset.images[row], dataset.images[rows[0]]) for row in rows):
         raise UserError(
-            f"backbone.name: {spec.backbone.name} gives the same features for all {size}, from "
-            "which nothing can be learned: raise split.stored_size (and train.input_size), set "
-            "train.model.freeze: none, or choose another backbone."
+            f"all {len(rows):,} training images are identical, from which nothing can be learned: "
+            "correct download.url, or raise split.stored_size."
         )
+    input_size = "" if params.input_size is None else " and train.input_size"
+    freeze = "" if params.model.freeze == "none" else "set train.model.freeze: none, "
+    raise UserError(
+        f"backbone.name: {name} gives the same features for all {size}, from which nothing can be "
+        f"learned: raise split.stored_size{input_size}, {freeze}or choose another backbone."
+    )
 
 
 def learner(setup: Setup, params: TrainParams) -> tuple[nn.Module, FeatureBatches | ImageBatches]:
@@ -194,7 +212,7 @@ def head_batches(setup: Setup, params: TrainParams) -> FeatureBatches:
         dtype=compute_dtype(params.precision, setup.device),
         sampler=_sampler(setup, params),
     )
-    check_features(batches.centre_features, setup.spec)
+    check_features(batches.centre_features, setup.spec, params, setup.dataset)
     return batches
 
 

@@ -1,7 +1,11 @@
 """A backbone that cannot work is refused before training."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from builders.backbones import backbone_params
@@ -12,9 +16,10 @@ from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.models.network import Classifier
 from classifier.models.pretrained import write_backbone
+from classifier.models.stored_backbone import read_backbone
 from classifier.training import setup
 from classifier.training.params import TrainParams
-from classifier.training.setup import learner, prepare
+from classifier.training.setup import check_features, learner, prepare
 
 CPU = torch.device("cpu")
 
@@ -58,6 +63,35 @@ def test_same_features_for_all_images_are_reported(
         learner(prepare(params, dataset, CPU), params)
 
 
+@pytest.mark.parametrize(
+    ("changes", "value", "advice"),
+    [
+        ({}, 1.0, "raise split.stored_size, or choose another backbone."),
+        (
+            {"model": {"freeze": "backbone"}, "input_size": 8},
+            1.0,
+            "raise split.stored_size and train.input_size, set train.model.freeze: none, or choose "
+            "another backbone.",
+        ),
+        ({"precision": "auto"}, math.nan, "set train.precision: fp32, or choose another backbone."),
+    ],
+)
+def test_advice_on_features_names_only_what_the_params_do_not_have(
+    dataset: Dataset, changes: dict[str, Any], value: float, advice: str
+) -> None:
+    params = tiny_params(**changes)
+    spec = setup.describe(params, dataset, read_backbone(setup.BACKBONE)[0])
+    with pytest.raises(UserError) as caught:
+        check_features(torch.full((4, 2), value), spec, params, dataset)
+    assert str(caught.value).partition(": ")[2].partition(": ")[2] == advice
+
+
+def test_images_that_are_all_identical_are_named_as_the_cause(dataset: Dataset) -> None:
+    same = replace(dataset, images=np.zeros_like(dataset.read(np.arange(len(dataset.images)))))
+    with pytest.raises(UserError, match="training images are identical, from which nothing can be"):
+        prepare(tiny_params(), same, CPU)
+
+
 @pytest.mark.parametrize("freeze", [True, False])
 def test_features_that_are_not_finite_are_reported(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch, freeze: bool
@@ -67,7 +101,7 @@ def test_features_that_are_not_finite_are_reported(
     if freeze:
         model.freeze("backbone")
     params = use(monkeypatch, model)
-    with pytest.raises(UserError, match=r"not finite for images of 8x8: set train\.precision"):
+    with pytest.raises(UserError, match="not finite for images of 8x8: choose another"):
         learner(prepare(params, dataset, CPU), params)
 
 
