@@ -43,6 +43,16 @@ def test_class_that_is_left_out_is_told_from_the_others() -> None:
     assert set(table["backbone"]) == {"frozen"}
 
 
+@pytest.mark.filterwarnings("error")
+def test_many_classes_of_one_image_each_are_measured_without_a_warning() -> None:
+    features = np.random.default_rng(0).normal(size=(60, 20))
+    one = LabelledOutputs(NetworkOutputs(features, features @ features.T), np.arange(60))
+    table = outside_table(
+        Splits(one, one, one), [f"c{i}" for i in range(60)], share=0.1, frozen=True
+    )
+    assert len(table) == 11  # ten classes that are left out, and their mean
+
+
 def test_backbone_that_was_trained_is_measured_on_test_images_and_named() -> None:
     table = outside_table(SPLITS, CLASSES, share=0.1, frozen=False).set_index("left_out")
     assert table.loc["dog", "images"] == 20

@@ -225,6 +225,8 @@ class _Head:
         self._regression = LogisticRegression(C=_C, max_iter=_ITERATIONS, tol=1e-3)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            # With less than two images a class, scikit-learn suspects that labels are measurements.
+            warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
             self._regression.fit((features - self._mean) / self._scale, some.labels)
 
     def logits(self, features: np.ndarray) -> np.ndarray:
