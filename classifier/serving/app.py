@@ -17,6 +17,7 @@ from classifier.serving.error_handlers import add_error_handlers
 from classifier.serving.forms import Upload
 from classifier.serving.middleware import OutermostMiddleware
 from classifier.serving.pages import add_pages
+from classifier.serving.queries import check_query
 from classifier.serving.refused import RefusedError
 from classifier.serving.request_log import RequestLog
 from classifier.serving.schemas import (
@@ -68,7 +69,7 @@ def build_app(service: Service, log: RequestLog | None = None) -> FastAPI:
 
     @app.get(
         "/similar.jpg",
-        dependencies=key,
+        dependencies=[*key, Depends(check_query)],
         response_class=Response,
         responses=SIMILAR_IMAGES | (_error_responses(401) if key else {}),
     )
@@ -99,7 +100,7 @@ def _add_predict(app: FastAPI, service: Service, budget: UploadBudget, key: list
 
     @app.post(
         "/predict",
-        dependencies=key,
+        dependencies=[*key, Depends(check_query)],
         response_model=PredictResponse | BatchPredictResponse,
         responses=ERROR_RESPONSES,
         openapi_extra=REQUEST_BODY,
@@ -130,7 +131,7 @@ def _add_heat_map(app: FastAPI, service: Service, budget: UploadBudget, key: lis
 
     @app.post(
         "/heatmap",
-        dependencies=key,
+        dependencies=[*key, Depends(check_query)],
         response_class=Response,
         responses=HEAT_MAP,
         openapi_extra=REQUEST_BODY,

@@ -173,7 +173,7 @@ _REASONS = {
     408: "The request did not arrive in time.",
     413: "The body is too large.",
     415: "The body is of another type.",
-    422: "The image cannot be read, or a parameter is out of range.",
+    422: "The image cannot be read, or a parameter is unknown or out of range.",
     503: "The server is busy; Retry-After says when to try again.",
 }
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -185,6 +185,7 @@ SIMILAR_IMAGES: dict[int | str, dict[str, Any]] = {
         "content": {"image/jpeg": _BINARY},
     },
     404: {"model": ErrorResponse, "description": "None travel with the model that answers now."},
+    422: {"model": ErrorResponse, "description": "A parameter is unknown."},
 }
 HEAT_MAP: dict[int | str, dict[str, Any]] = ERROR_RESPONSES | {
     200: {

@@ -209,7 +209,9 @@ def test_json_log_says_what_a_request_cost_and_shows_no_image_or_key(tmp_path: P
     with program(tmp_path, "--log", "json", "--api-key-file", "key") as (process, url):
         headers = {"Authorization": "Bearer 0123456789abcdef0123", "X-Request-ID": "from-outside-1"}
         files = {"image": ("secret-name.png", image_of("red"))}
-        answer = httpx.post(f"{url}/predict?key=0123456789abcdef0123", files=files, headers=headers)
+        httpx.get(f"{url}/model?key=0123456789abcdef0123", headers=headers)
+        assert "0123456789abcdef" not in wait_for_log(process, "/model")
+        answer = httpx.post(f"{url}/predict?top_k=1", files=files, headers=headers)
         assert answer.headers["x-request-id"] == "from-outside-1"
         text = wait_for_log(process, "/predict")
         assert "0123456789abcdef" not in text
