@@ -206,7 +206,7 @@ def export_it() -> Row:
     reference = Reference(bundle, dataset, params.batch_size)
     try:
         exported, left_out = export_formats(reference, params)
-        search = search_int8(reference, exported[0], params.int8)
+        search = search_int8(reference, exported[0], params.int8, None)
     except Exception as error:
         return {"onnx": sentence(error)}
     row = {one.name: "yes" for one in exported} | {one.name: one.reason for one in left_out}

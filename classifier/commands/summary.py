@@ -6,10 +6,8 @@
 import json
 from pathlib import Path
 
-import yaml
-
 from classifier.commands.shared.parser import CommandParser
-from classifier.core.config import STAGES
+from classifier.core.config import STAGES, load_yaml
 from classifier.core.errors import UserError
 
 RESULTS = Path("results")
@@ -55,7 +53,7 @@ def outdated_stages(lock: Path) -> list[str]:
     """
     if not lock.is_file():
         return []
-    stages = yaml.safe_load(lock.read_text("utf-8")).get("stages") or {}
+    stages = (load_yaml(lock.read_bytes(), str(lock)) or {}).get("stages") or {}
     outputs = {
         out["path"]: (name, out.get("md5"))
         for name, stage in stages.items()

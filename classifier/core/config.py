@@ -64,6 +64,8 @@ ParamsLoader.add_implicit_resolver(
 def _mapping_without_duplicates(loader: ParamsLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str):
             raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {key!r} is no parameter")

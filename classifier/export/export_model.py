@@ -109,7 +109,7 @@ def export_formats(
 
 
 def search_int8(
-    reference: Reference, onnx: Exported, params: Int8Params, outside_above: float | None = None
+    reference: Reference, onnx: Exported, params: Int8Params, outside_above: float | None
 ) -> Search:
     """Search for an eight-bit file, calibrated on images from all over the training split.
 

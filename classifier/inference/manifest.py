@@ -33,8 +33,8 @@ class Entry(NamedTuple):
         bytes: size of the content.
         input: shape and type of the model input.
         output: shape and type of the model output.
-        tolerance: of a probability of the golden images, and a tenth of that of an outside score;
-            None where they are not replayed.
+        tolerance: of a probability or a similarity of the golden images; ten times as much of an
+            outside score. None where they are not replayed.
     """
 
     format: str

@@ -241,9 +241,10 @@ def _refuse_written(knob: str, path: Path) -> None:
     """
     if "\0" in str(path):
         raise ValueError(f"{knob} is {str(path)!r}, but no path holds a NUL: correct it.")
-    place = path.resolve()
+    # Path.resolve raises RuntimeError for a link to itself, which is no folder: found later.
+    place = Path(os.path.realpath(path))
     for written in WRITTEN:
-        other = Path(written).resolve()
+        other = Path(os.path.realpath(written))
         if place.is_relative_to(other) or other.is_relative_to(place):
             raise ValueError(
                 f"{knob} is {str(path)!r}, which shares files with {written}/, where the stages "

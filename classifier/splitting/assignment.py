@@ -63,7 +63,7 @@ def assign(
     counts = Counter(zip(names, splits, strict=True))
     if params.allow_missing_classes:
         _check_trained(counts)
-        _check_filled(counts)
+        _check_filled(counts, params.folds)
     else:
         _check_presence(counts, drawn)
     return splits
@@ -73,7 +73,7 @@ def check_class_sizes(images: Sequence[RawImage], params: SplitParams) -> None:
     """Raise the error that `assign` would raise without groups; needs no content, so is fast."""
     counts = expected_sizes(images, params)
     if params.allow_missing_classes:
-        _check_filled(counts)
+        _check_filled(counts, params.folds)
     else:
         _check_presence(counts, _drawn(images))
 
@@ -231,13 +231,14 @@ def _check_trained(counts: Mapping[tuple[str, Split], int]) -> None:
         )
 
 
-def _check_filled(counts: Mapping[tuple[str, Split], int]) -> None:
-    """Raise UserError if a split has no images of any class."""
+def _check_filled(counts: Mapping[tuple[str, Split], int], folds: int | None) -> None:
+    """Raise UserError if a split has no images of any class. folds: `split.folds`."""
     for split in SPLITS:
         if not any(size for (_, of), size in counts.items() if of == split):
-            raise UserError(
-                f"the {split} split has no images: add images, or raise split.fractions.{split}."
-            )
+            remedy = f"raise split.fractions.{split}"
+            if split == "test" and folds is not None:
+                remedy = "lower split.folds"
+            raise UserError(f"the {split} split has no images: add images, or {remedy}.")
 
 
 def _check_presence(counts: Mapping[tuple[str, Split], int], drawn: Sequence[Split]) -> None:

@@ -85,7 +85,7 @@ def test_a_double_dash_after_the_command_reaches_it(
     ],
 )
 def test_an_empty_path_is_refused_by_every_command(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(UserError, match="a path is empty, as of a variable that is not set"):
+    with pytest.raises(UserError, match="the path is empty; perhaps a variable"):
         main(list(arguments))
 
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from classifier.commands import summary
+from classifier.core.errors import UserError
 
 
 def write_results(folder: Path, trained_on: str) -> None:
@@ -22,6 +23,17 @@ def write_results(folder: Path, trained_on: str) -> None:
     (folder / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}), "utf-8")
     (folder / "results/evaluate").mkdir(parents=True)
     (folder / "results/evaluate/metrics.json").write_text(json.dumps({"accuracy": 0.5}), "utf-8")
+
+
+def test_empty_lock_names_no_stage(tmp_path: Path) -> None:
+    (tmp_path / "dvc.lock").write_bytes(b"")
+    assert summary.outdated_stages(tmp_path / "dvc.lock") == []
+
+
+def test_lock_with_a_conflict_of_git_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "dvc.lock").write_text("stages:\n<<<<<<< HEAD\n  train: {}\n=======\n", "utf-8")
+    with pytest.raises(UserError, match=r"dvc\.lock cannot be read as YAML"):
+        summary.outdated_stages(tmp_path / "dvc.lock")
 
 
 @pytest.mark.parametrize("trained_on", ["new", "old"])

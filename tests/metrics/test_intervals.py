@@ -127,6 +127,14 @@ def test_without_a_mistake_the_rule_of_three_holds():
         assert (low, high) == (0.97, 1)
 
 
+def test_without_a_mistake_a_class_of_one_image_leaves_room_for_one() -> None:
+    labels = np.repeat([0, 1, 2], [100, 100, 1])
+    intervals = bootstrap(labels, labels, 3)
+    assert intervals["accuracy"] == pytest.approx((1 - 3 / 201, 1))
+    for name in ("balanced_accuracy", "macro_f1"):
+        assert intervals[name] == pytest.approx((1 - 1 / 3 - 2 / 300, 1))
+
+
 def test_images_of_one_class_all_taken_for_another_leave_room_too():
     intervals = bootstrap(np.zeros(100, int), np.arange(100) % 2, 2)
     assert intervals["accuracy"] == pytest.approx((0.47, 0.53))

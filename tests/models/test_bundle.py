@@ -76,6 +76,7 @@ def test_description_says_all_that_prediction_needs(tmp_path: Path) -> None:
         "std",
         "temperature",
         "params",
+        "dataset",
     ]
     assert stored["params"]["optimizer"]["name"] == "adamw"
 

@@ -63,6 +63,33 @@ def test_class_in_one_form_of_unicode_is_composed(tmp_path: Path, changes: dict[
     assert f"{COMPOSED}/1.png,{COMPOSED}," in labels
 
 
+@pytest.mark.parametrize(
+    ("names", "changes", "told"),
+    [
+        ([f"{DECOMPOSED}/{COMPOSED}_1.png", f"{DECOMPOSED}/2.png"], {}, "2 classes: café 2"),
+        (
+            [f"{COMPOSED}/{DECOMPOSED}_1.png", f"x/{DECOMPOSED}_2.png"],
+            {"pattern": r"(?P<class>[^_/]+)_\d+\.png$"},
+            "2 classes: café 2",
+        ),
+    ],
+    ids=["folders", "pattern"],
+)
+def test_only_what_says_the_class_counts(
+    tmp_path: Path, names: list[str], changes: dict[str, str], told: str
+) -> None:
+    files = dict.fromkeys([*names, "dog/dog_3.png"], b"x")
+    acquired = acquire(brought("zip", files, tmp_path, **changes), tmp_path / "raw")
+    assert any(line.startswith(told) for line in acquired.lines)
+
+
+def test_file_in_the_other_form_does_not_hide_that_two_folders_differ(tmp_path: Path) -> None:
+    names = [f"{COMPOSED}/1.png", f"{DECOMPOSED}/{COMPOSED}_2.png", "dog/3.png"]
+    params = brought("zip", dict.fromkeys(names, b"x"), tmp_path)
+    with pytest.raises(UserError, match=r"capital .+ their form in Unicode"):
+        acquire(params, tmp_path / "raw")
+
+
 @given(st.text("aeéüñ한글カ", min_size=1), st.sampled_from(["NFC", "NFD"]))
 def test_written_class_is_that_of_the_path_and_can_be_composed(name: str, form: Any) -> None:
     name = unicodedata.normalize("NFC", name)

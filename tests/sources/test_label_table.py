@@ -180,6 +180,12 @@ def test_a_header_may_be_quoted_and_blank_lines_are_passed_over(
     assert classes(labels) == ALL
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_emptied_rows_of_a_spreadsheet_are_passed_over(separator: str) -> None:
+    rows = "".join(f"{path}{separator}{kind}\n" for path, kind in ALL.items())
+    assert classes(label(f"id{separator}kind\n{separator}\n{rows}{separator}\n")) == ALL
+
+
 def test_parquet_without_its_reader_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -200,6 +206,7 @@ def test_parquet_without_its_reader_names_what_to_install(
         (b"id,breed\n", "t.csv", "no column 'kind', which .+; its columns are id, breed"),
         (b"id,kind,kind\n", "t.csv", "two columns 'kind'"),
         (b"id,kind,x,x\n", "t.csv", r"t\.csv has two columns 'x': rename one of them\."),
+        (b"id,kind,,\n1,cat,a,b\n", "t.csv", "several columns without a name: name them"),
         (b"id,kind\n1,cat,dog\n", "t.csv", "line 2, has 3 values for 2 columns"),
     ],
 )

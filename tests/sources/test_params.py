@@ -48,6 +48,14 @@ def test_images_anywhere_else_are_accepted(place: str) -> None:
     assert local_params("folder", place).url == place
 
 
+def test_link_to_itself_is_left_to_the_search_for_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    assert local_params("folder", "loop", watch="loop").url == "loop"
+
+
 def test_a_path_with_a_nul_is_refused() -> None:
     with pytest.raises(UserError, match=r"download\.url is 'a\\x00b', but no path holds a NUL"):
         local_params("folder", "a\0b")

@@ -195,6 +195,12 @@ def test_split_without_any_images_is_refused_even_so() -> None:
             refuse()
 
 
+def test_split_that_a_fold_leaves_empty_names_the_folds() -> None:
+    images = images_of({"cat": 3, "dog": 3})
+    with pytest.raises(UserError, match=r"the test split has no images: .*lower split\.folds"):
+        draw(images, allow_missing_classes=True, folds=5, fold=4)
+
+
 def test_class_of_which_no_training_images_are_left_is_refused_even_so() -> None:
     images = sorted(images_of({"cat": 9, "dog": 9}, "train") + images_of({"eel": 3}, "test"))
     with pytest.raises(UserError, match=r"no training images are left of eel, .*exclude_cl"):

@@ -19,7 +19,7 @@ from classifier.data.dataset import load_dataset
 from classifier.export import export_model, int8_search
 from classifier.export.export_report import Exported
 from classifier.export.formats import ONNX, TORCHSCRIPT, Agreement
-from classifier.export.reference import check_agreement
+from classifier.export.reference import Reference, check_agreement
 from classifier.inference.manifest import read_exported, read_manifest
 from classifier.inference.measures import brightness
 from classifier.inference.onnx_runtime import Outputs, Predictor, load_onnx
@@ -207,6 +207,26 @@ def test_int8_file_that_is_too_slow_is_not_published_and_none_of_an_earlier_run_
     assert "model.int8.onnx" not in read_manifest(folder / "models/export")
     metrics = json.loads((folder / "results/export/metrics.json").read_text("utf-8"))
     assert not [name for name in metrics if name.startswith("int8")]
+
+
+def test_int8_file_is_judged_by_the_threshold_of_the_outside_score_that_travels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_project(tmp_path)
+    path = folder / "models/decision.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"outside_above": 3.5}), "utf-8")
+    thresholds = []
+    measure = Reference.validation_accuracy
+
+    def measured(
+        reference: Reference, predict: Predictor, outside_above: float | None = None
+    ) -> float:
+        thresholds.append(outside_above)
+        return measure(reference, predict, outside_above)
+
+    monkeypatch.setattr(Reference, "validation_accuracy", measured)
+    run_in(folder, monkeypatch)
+    assert thresholds == [3.5, 3.5]  # of the file in float, and of an attempt
 
 
 def test_speeds_are_in_the_timing_alone(exported: Path) -> None:

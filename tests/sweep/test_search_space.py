@@ -31,6 +31,15 @@ def test_a_range_may_be_written_with_a_bare_exponent(tmp_path: Path) -> None:
     assert space == {"train.optimizer.lr": Range(low=0.0001, high=0.01)}
 
 
+def test_a_knob_may_take_the_values_of_another_one(tmp_path: Path) -> None:
+    space = read(
+        tmp_path,
+        "train.optimizer.lr: &rate {low: 0.1, high: 1}\n"
+        "train.optimizer.weight_decay: {<<: *rate, log: true}\n",
+    )
+    assert space["train.optimizer.weight_decay"] == Range(low=0.1, high=1, log=True)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

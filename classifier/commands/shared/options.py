@@ -11,7 +11,9 @@ from classifier.core.errors import UserError
 def not_empty(text: str) -> str:
     """Return the name of a file or folder; an empty one, which Path takes for `.`, is refused."""
     if not text:
-        raise argparse.ArgumentTypeError("a path is empty, as of a variable that is not set")
+        raise argparse.ArgumentTypeError(
+            "the path is empty; perhaps a variable of the shell is not set"
+        )
     return text
 
 

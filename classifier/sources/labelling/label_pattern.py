@@ -55,7 +55,10 @@ def label_by_pattern(
         if split:
             names[value] = split
         values = tuple(match[name] or "" for name in columns)
-        class_name = written_class(class_name, written.get(file.path, file.path))
+        # Only the part of the path with the class: other parts may be in another form of Unicode.
+        first, last = (file.path.count("/", 0, place) for place in match.span("class"))
+        parts = written.get(file.path, file.path).split("/")[first : last + 1]
+        class_name = written_class(class_name, "/".join(parts))
         images.append(LabelledImage(file.path, class_name, split, values))
     problems = {("path", "that it does not fit"): list(kept_out)}
     check_rows(problems, params.on_bad_row, "download.pattern")

@@ -79,7 +79,7 @@ def _describe_repeats(repeats: int, differences: Mapping[str, Difference]) -> li
     lines = [f"rows that repeat the label of an image: {repeats:,}"] if repeats else []
     if differences:
         told = ", ".join(
-            f"{column} ({path}: {reprlib.repr(one)} and {reprlib.repr(other)})"
+            f"{column or 'a column without a name'} ({path}: {reprlib.repr(one)} and {reprlib.repr(other)})"
             for column, (path, one, other) in differences.items()
         )
         lines.append(f"columns left out, since rows of one image differ in them: {told}")
@@ -171,15 +171,26 @@ def _further(tables: Sequence[tuple[Table, SplitName]], labels: TableParams) -> 
     """Return the columns of all tables that have no other use, in their order.
 
     Raises:
-        UserError: A table has two columns of one name; columns without a name may be several.
+        UserError: A table has two columns of one name, or two without a name that hold values.
     """
     for table, _ in tables:
+        _check_nameless(table)
         twice = next((name for name in table.columns if name and table.columns.count(name) > 1), "")
         if twice:
             raise UserError(f"{table.name} has two columns {twice!r}: rename one of them.")
     used = {labels.path, labels.class_name, labels.split, *(labels.one_hot or [])}
     found = {column: None for table, _ in tables for column in table.columns if column not in used}
     return list(found)
+
+
+def _check_nameless(table: Table) -> None:
+    """Raise UserError where two columns without a name hold values; empty ones may be several."""
+    nameless = [place for place, name in enumerate(table.columns) if not name]
+    if len(nameless) < 2:
+        return
+    filled = {place for row in table.rows() for place in nameless if row[place].strip()}
+    if len(filled) > 1:
+        raise UserError(f"{table.name} has several columns without a name: name them.")
 
 
 def _rows(

@@ -149,7 +149,7 @@ def written_class(name: str, path: str) -> str:
 
     Args:
         name: In the composed form (NFC).
-        path: With a folder or a file's name that says the class.
+        path: The part of it that says the class: its folders, or a file's name.
     """
     return name if name in path else unicodedata.normalize("NFD", name)
 

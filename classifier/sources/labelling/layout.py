@@ -80,7 +80,8 @@ def label_by_folders(
         parts = places[file.path.rpartition("/")[0]]
         if parts in classes:
             split = splits.folders[parts].split
-            class_name = written_class(classes[parts], written.get(file.path, file.path))
+            folder = written.get(file.path, file.path).rpartition("/")[0]
+            class_name = written_class(classes[parts], folder)
             images.append(LabelledImage(file.path, class_name, split))
         else:
             kept_out[file.path] = KeptOut("unlabelled", splits.unlabelled[parts])

@@ -84,9 +84,11 @@ def _text(name: str, content: bytes) -> Table:
         with _sentences(name):
             _header(reader)
             for row in reader:
+                if not any(value.strip() for value in row):
+                    continue  # as of emptied rows of a spreadsheet
                 if len(row) == len(columns):
                     yield row
-                elif any(value.strip() for value in row):
+                else:
                     raise UserError(
                         f"{name}, line {reader.line_num}, has {len(row)} values for "
                         f"{len(columns)} columns: correct the line."
