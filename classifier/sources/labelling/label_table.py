@@ -79,7 +79,8 @@ def _describe_repeats(repeats: int, differences: Mapping[str, Difference]) -> li
     lines = [f"rows that repeat the label of an image: {repeats:,}"] if repeats else []
     if differences:
         told = ", ".join(
-            f"{column or 'a column without a name'} ({path}: {reprlib.repr(one)} and {reprlib.repr(other)})"
+            f"{column or 'one without a name'} ({path}: {reprlib.repr(one)} and "
+            f"{reprlib.repr(other)})"
             for column, (path, one, other) in differences.items()
         )
         lines.append(f"columns left out, since rows of one image differ in them: {told}")
