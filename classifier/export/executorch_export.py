@@ -31,9 +31,11 @@ def to_executorch(model: Network, input_size: int) -> bytes:
 def load_executorch(content: bytes) -> Predictor:
     """Load a `.pte` file, to run on this machine an image at a time."""
     runtime = _part_of_executorch("executorch.runtime").Runtime.get()
-    method = runtime.load_program(content).load_method("forward")
+    program = runtime.load_program(content)
 
     def predict(images: np.ndarray) -> Outputs:
+        # The program remembers the method, and holds the bytes that the method reads.
+        method = program.load_method("forward")
         answers = [method.execute((torch.from_numpy(one[None]),)) for one in images]
         parts = zip(*answers, strict=True)
         return Outputs.of(np.concatenate([part.numpy() for part in of]) for of in parts)
