@@ -5,3 +5,8 @@ import os
 # ONNX Runtime 1.29 and later report to its maker which models are run and where, unless this is
 # set before it is imported. Who wants that sets it to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+# PyTorch's threads wait for each other in a loop, for milliseconds, before they sleep. Where other
+# programs run too, or a virtual machine gets less than its cores, that takes the time of the
+# thread that is waited for: benchmarks/README.md. GNU OpenMP reads it when PyTorch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
