@@ -53,6 +53,7 @@ from classifier.models.backbone_description import describe_backbone
 from classifier.models.devices import make_deterministic
 from classifier.models.prediction import load_trained
 from classifier.models.pretrained import write_backbone
+from classifier.processing.decision import Decision
 from classifier.training.distributed import ProcessGroup
 from classifier.training.run import train
 
@@ -206,7 +207,7 @@ def export_it() -> Row:
     reference = Reference(bundle, dataset, params.batch_size)
     try:
         exported, left_out = export_formats(reference, params)
-        search = search_int8(reference, exported[0], params.int8, None)
+        search = search_int8(reference, exported[0], params.int8, Decision(reject_below=None))
     except Exception as error:
         return {"onnx": sentence(error)}
     row = {one.name: "yes" for one in exported} | {one.name: one.reason for one in left_out}

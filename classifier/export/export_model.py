@@ -28,6 +28,7 @@ from classifier.inference.measures import REFERENCE
 from classifier.inference.onnx_runtime import INT8_FILE, Predictor
 from classifier.inference.torch_runtime import eager
 from classifier.models.network_outputs import spread_rows
+from classifier.processing.decision import Decision
 
 
 def export_model(
@@ -47,7 +48,7 @@ def export_model(
     travelling = read_travelling(models)
     outside_above = travelling.decision.outside_above
     exported, left_out = export_formats(reference, params, outside_above)
-    search = search_int8(reference, exported[0], params.int8, outside_above)
+    search = search_int8(reference, exported[0], params.int8, travelling.decision)
     print(search.reason, flush=True)
     if search.chosen is not None:
         content = search.chosen.content
@@ -109,7 +110,7 @@ def export_formats(
 
 
 def search_int8(
-    reference: Reference, onnx: Exported, params: Int8Params, outside_above: float | None
+    reference: Reference, onnx: Exported, params: Int8Params, decision: Decision
 ) -> Search:
     """Search for an eight-bit file, calibrated on images from all over the training split.
 
@@ -117,7 +118,7 @@ def search_int8(
     """
 
     def accuracy(predict: Predictor) -> float:
-        return reference.validation_accuracy(predict, outside_above)
+        return reference.validation_accuracy(predict, decision)
 
     images = reference.images(spread_rows(reference.dataset, params.calibration_images))
 

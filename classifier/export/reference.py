@@ -23,7 +23,9 @@ from classifier.models.network import Classifier
 from classifier.models.network_outputs import network_outputs
 from classifier.models.outside import with_scores
 from classifier.models.prediction import predict_split
+from classifier.processing.decision import Decision
 from classifier.processing.images import center_crop
+from classifier.processing.rules import is_outside
 
 # Test images whose similarities to training images are compared, and how much these may differ.
 _COMPARED, _SIMILARITY = 8, 0.01
@@ -135,16 +137,14 @@ class Reference:
                 "model: set export.similar_images: 0, and report it as an error of this program."
             )
 
-    def validation_accuracy(self, predict: Predictor, outside_above: float | None = None) -> float:
-        """Return the accuracy of `predict` on the validation split; a refused image is an error.
+    def validation_accuracy(self, predict: Predictor, decision: Decision) -> float:
+        """Return the accuracy of `predict` on the validation split.
 
-        outside_above: threshold of the outside score; None refuses none.
+        An image that the decision refuses as none of the classes is an error.
         """
         given = self.outputs(predict, "val")
         right = given.logits.argmax(axis=1) == self.labels("val")
-        if given.outside is not None and outside_above is not None:
-            right &= given.outside <= outside_above
-        return float(np.mean(right))
+        return float(np.mean(right & ~is_outside(given.outside, decision)))
 
 
 def check_agreement(exported: Exported, limit: float, spread: float) -> None:

@@ -106,12 +106,8 @@ def _expected(
     content: dict[str, Any], prefix: str, file: str, inputs: GoldenInputs
 ) -> GoldenAnswers:
     probabilities = np.array(content[f"{prefix}probabilities"][file], np.float64)
-    # An export of a version without outside scores or similarities has none.
     outside, similarity = (
-        None if listed is None else np.array(listed, np.float64)
-        for listed in (
-            content.get(f"{prefix}{name}", {}).get(file) for name in ("outside", "similarity")
-        )
+        _if_listed(content, f"{prefix}{name}", file) for name in ("outside", "similarity")
     )
     size = len(inputs.images)
     if probabilities.shape != (size, len(inputs.classes)):
@@ -121,6 +117,12 @@ def _expected(
     if similarity is not None and (similarity.ndim != 2 or len(similarity) != size):
         raise ValueError(f"{EXPECTED} has not similarities for each image")
     return GoldenAnswers(probabilities, outside, similarity)
+
+
+def _if_listed(content: dict[str, Any], name: str, file: str) -> np.ndarray | None:
+    """Return the numbers of a file; None for those that exports of earlier versions lack."""
+    listed = content.get(name, {}).get(file)
+    return None if listed is None else np.array(listed, np.float64)
 
 
 def _rules(content: dict[str, Any]) -> "Decision":

@@ -70,8 +70,8 @@ def bootstrap(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[s
     Images are resampled within each class: the split stage fixed the class sizes, and otherwise
     rare classes would be missing from resamples, which lowers macro F1. Of one or two images, all
     resamples are much alike, so that classes of fewer than _FEWEST are resampled together, as
-    surveys collapse small strata (Wolter, "Introduction to variance estimation", 2007, section
-    2.5). Resampling images is a multinomial draw from the cells of the confusion matrix, so that
+    surveys collapse small strata (Wolter, "Introduction to variance estimation", 2007).
+    Resampling images is a multinomial draw from the cells of the confusion matrix, so that
     the work does not grow with the number of images.
     """
     counts = confusion_counts(predicted, labels, classes)

@@ -25,6 +25,7 @@ from classifier.inference.measures import brightness
 from classifier.inference.onnx_runtime import Outputs, Predictor, load_onnx
 from classifier.inference.predict import load_model
 from classifier.monitoring.recorded import read_reference
+from classifier.processing.decision import Decision
 from stages import export
 
 FILES = ["model.onnx", "model.pt2", "model.torchscript.pt", "model.int8.onnx"]
@@ -218,11 +219,9 @@ def test_int8_file_is_judged_by_the_threshold_of_the_outside_score_that_travels(
     thresholds = []
     measure = Reference.validation_accuracy
 
-    def measured(
-        reference: Reference, predict: Predictor, outside_above: float | None = None
-    ) -> float:
-        thresholds.append(outside_above)
-        return measure(reference, predict, outside_above)
+    def measured(reference: Reference, predict: Predictor, decision: Decision) -> float:
+        thresholds.append(decision.outside_above)
+        return measure(reference, predict, decision)
 
     monkeypatch.setattr(Reference, "validation_accuracy", measured)
     run_in(folder, monkeypatch)

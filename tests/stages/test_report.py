@@ -183,6 +183,15 @@ def test_numbers_are_those_of_the_stages(project: tuple[Path, str]):
     assert "7 epochs; epoch 5 was kept" in page.text
 
 
+def test_logistic_regression_is_told_by_its_strengths(project: tuple[Path, str]):
+    path = Path("results/train/metrics.json")
+    write(str(path), json.dumps(json.loads(path.read_bytes()) | {"epochs": 4, "l2": 0.01}))
+    report.main()
+    told = "3 strengths of the L2 penalty were tried; 0.01 was kept"
+    assert told in read_page().text
+    assert told in CARD.read_text("utf-8")
+
+
 def test_both_say_what_the_stage_said_of_test_time_augmentation(project: tuple[Path, str]):
     assert project[1] in read_page().text
     plain = re.sub(r"\\(.)", r"\1", CARD.read_text("utf-8"))
