@@ -6,8 +6,8 @@ from PIL import Image
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 _STORED_OTHERS = 4
 # Bytes of a pixel that the decoder of a format holds besides, until the image is complete. Measured
-# with Pillow 13.0 and pillow-heif 1.8 on images of 25 megapixels and rounded up.
-_DECODER = {"WEBP": 14, "AVIF": 14, "HEIF": 12, "GIF": 4, "TIFF": 4}
+# with Pillow 13.0 and pillow-heif 1.8 on images of 4 and 25 megapixels and rounded up.
+_DECODER = {"WEBP": 16, "AVIF": 14, "HEIF": 12, "GIF": 4, "TIFF": 4}
 # Bytes of a pixel for a mode that can be averaged, and for the copy of RGBA that is scaled; these
 # come after the decoder's.
 _CONVERTED = {"L": 0, "RGB": 0, "1": 1, "F": 16, "I": 16}

@@ -82,8 +82,19 @@ def largest_colour(image: Image.Image, white_level: float) -> int:
 
 
 def _scaled(values: np.ndarray, white_level: float) -> np.ndarray:
-    scaled = values.astype(np.float32) * np.float32(255 / white_level)
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    scaled = values.astype(np.float32)
+    scaled *= np.float32(255 / white_level)
+    return _rounded(scaled)
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Return floats as uint8, rounded and clipped.
+
+    It overwrites `values`, as each copy of a large image takes memory, see `decoded_size`.
+    """
+    np.rint(values, out=values)
+    np.clip(values, 0, 255, out=values)
+    return values.astype(np.uint8)
 
 
 def _note_negative(grey: np.ndarray) -> None:
@@ -94,15 +105,15 @@ def _note_negative(grey: np.ndarray) -> None:
 def _floats(grey: np.ndarray) -> np.ndarray:
     if np.isnan(grey).any():
         note("some of its values are NaN, no numbers; they count as 0")
-    grey = np.nan_to_num(grey, nan=0.0)
-    _note_negative(grey)
-    grey = np.maximum(grey, 0)
-    largest = grey.max()
+    numbers = np.nan_to_num(grey, nan=0.0)
+    _note_negative(numbers)
+    np.maximum(numbers, 0, out=numbers)
+    largest = numbers.max()
     if largest <= 1:
-        grey = grey * 255
+        numbers *= 255
     elif largest > 255:
         note(f"its floating-point values reach {largest:g}; all above 255 are white")
-    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+    return _rounded(numbers)
 
 
 def _is_32_bit(image: Image.Image) -> bool:

@@ -58,6 +58,9 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "AVIF with alpha": ("RGBA", "AVIF", {"speed": 10}),
     "HEIC": ("RGBA", "HEIC", {}),
     "TIFF of floats": ("F", "TIFF", {}),
+    "TIFF of 32-bit integers": ("I", "TIFF", {}),
+    "TIFF of 16 bits": ("I;16", "TIFF", {}),
+    "PNG of 16 bits": ("I;16", "PNG", {"compress_level": 1}),
 }
 
 
