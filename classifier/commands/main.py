@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
-from classifier.core.processes import run_program
+from classifier.core.processes import ending_at_once, run_program
 
 COMMANDS = {
     "predict": "classify image files with the trained model",
@@ -48,7 +48,8 @@ RENAMED = {
 
 def run() -> NoReturn:
     """Run the program `classifier` with the arguments of this process, and end it."""
-    run_program(lambda: main(sys.argv[1:]))
+    with ending_at_once():
+        run_program(lambda: main(sys.argv[1:]))
 
 
 def main(arguments: list[str]) -> None:

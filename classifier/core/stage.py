@@ -8,7 +8,7 @@ import yaml
 
 from classifier.core import code
 from classifier.core.errors import UserError
-from classifier.core.processes import run_program
+from classifier.core.processes import ending_at_once, run_program
 from classifier.core.versions import LOCK, OPTIONAL, VERSIONS, installed_versions
 
 PIPELINE = "dvc.yaml"
@@ -21,7 +21,8 @@ def run_stage(name: str, main: Callable[[], None]) -> NoReturn:
         check_versions(name)
         main()
 
-    run_program(checked)
+    with ending_at_once():
+        run_program(checked)
 
 
 def check_versions(stage: str, root: Path | None = None) -> None:

@@ -82,7 +82,7 @@ class StoredImages:
     @cached_property
     def digest(self) -> str:
         """The `digest_images` of these files, which nothing changes while they are read."""
-        return digest_images(self)
+        return _digest(self)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the images of these rows, in any order: uint8 `(n, S, S, 3)`.
@@ -111,6 +111,10 @@ Images = np.ndarray | StoredImages
 
 def digest_images(images: Images) -> str:
     """Return the SHA-256 of images `(N, S, S, 3)`, in hexadecimal; their order counts."""
+    return images.digest if isinstance(images, StoredImages) else _digest(images)
+
+
+def _digest(images: Images) -> str:
     digest = hashlib.sha256(f"{images.shape}".encode())
     for start in range(0, len(images), 256):
         digest.update(np.ascontiguousarray(images[start : start + 256]).data)

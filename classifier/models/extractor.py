@@ -21,7 +21,7 @@ from tqdm import tqdm
 from classifier.core.cache import cache_folder, digest_tensors, read_checked, write_checked
 from classifier.core.code import code_digest
 from classifier.core.versions import installed_versions
-from classifier.data.stored_images import Images, StoredImages, digest_images
+from classifier.data.stored_images import Images, digest_images
 from classifier.models.devices import device_name
 from classifier.models.folding import fold_batch_norm
 from classifier.models.network import Classifier
@@ -51,7 +51,7 @@ class FeatureExtractor:
         there holds those of all images of a data set through a view, as far as they were computed.
         """
         # The order counts too: what a random view shows of an image depends on its row.
-        digest = images.digest if isinstance(images, StoredImages) else digest_images(images)
+        digest = digest_images(images)
         return [self._features(images, rows, view, digest) for view in views]
 
     def _features(self, images: Images, rows: np.ndarray, view: View, digest: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from classifier.core.cache import cache_folder, digest_tensors, read_checked, wr
 from classifier.core.code import code_digest
 from classifier.core.files import sha256_of
 from classifier.core.versions import installed_versions
+from classifier.data.stored_images import Images, digest_images
 from classifier.models.devices import device_name
 
 # The module whose import closure is the code of a training run.
@@ -28,23 +29,26 @@ _KEPT = 2
 def run_key(
     params: dict[str, Any],
     data_folder: Path,
+    images: Images,
     weights: dict[str, Tensor],
     device: torch.device,
     curriculum: str = "",
 ) -> str:
     """Return a name for all that the result of a training run depends on: 32 hexadecimal digits.
 
-    params: section `train`, and the description of the backbone. weights: of the network before its
-    first step. curriculum: see `curriculum.digest_of`. How a batch is divided into micro-batches
-    and over processes and threads is left out: it may change when a run goes on, since memory may
-    have been too small.
+    params: section `train`, and the description of the backbone. images: those of the folder, whose
+    shards are not read again. weights: of the network before its first step. curriculum: see
+    `curriculum.digest_of`. How a batch is divided into micro-batches and over processes and threads
+    is left out: it may change when a run goes on, since memory may have been too small.
     """
-    data = sorted(path for path in data_folder.iterdir() if path.is_file())
+    files = {path for path in data_folder.iterdir() if path.is_file()}
+    files -= set(data_folder.glob("images-*.npy"))
     depends_on = {
         "params": {
             name: value for name, value in params.items() if name != "grad_accumulation_steps"
         },
-        "data": {path.name: sha256_of(path) for path in data},
+        "data": {path.name: sha256_of(path) for path in files},
+        "images": digest_images(images),
         "code": code_digest(TRAINING),
         "versions": installed_versions("torch", "torchvision", "timm", "numpy", "pillow"),
         "device": device_name(device),

@@ -26,7 +26,7 @@ _FIRST, _WEAKER, _STRONGER = 0.03, (0.01, 0.003, 0.001), (0.1, 0.3, 1.0)
 # A feature varies if its standard deviation is this share of the largest one.
 _VARIES = 1e-6
 # Largest part of the gradient at the optimum, and at a solution that is good enough to compare
-# strengths: its losses have three digits.
+# strengths: its losses have three digits, so that products with the features are taken in float32.
 _OPTIMUM, _ROUGH = 1e-5, 3e-4
 # Most steps of a search; how many of them L-BFGS remembers.
 _STEPS, _HISTORY = 1000, 20
@@ -79,25 +79,26 @@ class LogisticRegression:
         # A feature that does not vary gets the weight zero.
         self._scale = torch.where(std > _VARIES * std.max(), 1 / std, 0.0)
         self._standard = (values - self._mean) * self._scale
+        self._rough = self._standard.float()
 
     def solve(
-        self, strength: float, start: Solution | None = None, tolerance: float = _OPTIMUM
+        self, strength: float, start: Solution | None = None, *, rough: bool = False
     ) -> Solution:
         """Return the solution for a strength of the penalty.
 
         Args:
             strength: Of the L2 penalty on standardised features.
             start: Solution for a similar strength, which shortens the search.
-            tolerance: Largest part of the gradient at the solution.
+            rough: Stop where the solution is good enough to compare strengths.
         """
         zeros = torch.zeros(self._classes, 1 + self._standard.shape[1], dtype=torch.float64)
         weight, bias = start.standard if start else (zeros[:, 1:], zeros[:, 0])
-        weight, bias = self._search(strength, weight, bias, tolerance)
+        weight, bias = self._search(strength, weight, bias, rough)
         scaled = weight * self._scale
         return Solution(strength, scaled, bias - scaled @ self._mean, (weight, bias))
 
     def _search(
-        self, strength: float, weight: Tensor, bias: Tensor, tolerance: float
+        self, strength: float, weight: Tensor, bias: Tensor, rough: bool
     ) -> tuple[Tensor, Tensor]:
         """Return weight and bias for standardised features, from where the search starts.
 
@@ -106,27 +107,25 @@ class LogisticRegression:
         """
         bends = self._curvature(weight, bias)
         factor = self._factor(bends, strength)
-        inverse = torch.linalg.solve_triangular(
-            factor, torch.eye(len(factor)).double(), upper=False
-        )
         bias_scale = bends.mean().sqrt()
+        features = self._rough if rough else self._standard
 
         def parts(scaled: Tensor) -> tuple[Tensor, Tensor]:
-            return scaled[:, :-1] @ inverse, scaled[:, -1] / bias_scale
+            return _divided(scaled[:, :-1], factor), scaled[:, -1] / bias_scale
 
         free = torch.cat([weight @ factor, bias[:, None] * bias_scale], dim=1).requires_grad_()
         search = without_compiler(torch.optim.LBFGS)(
             [free],
             max_iter=_STEPS,
             history_size=_HISTORY,
-            tolerance_grad=tolerance,
+            tolerance_grad=_ROUGH if rough else _OPTIMUM,
             tolerance_change=0.0,
             line_search_fn="strong_wolfe",
         )
 
         def objective() -> float:
             weight, bias = parts(free.detach())
-            logits = self._logits(weight, bias).requires_grad_()
+            logits = _logits(features, weight, bias).requires_grad_()
             with torch.enable_grad():
                 loss = cross_entropy(
                     logits,
@@ -136,23 +135,21 @@ class LogisticRegression:
                 )
             (slopes,) = torch.autograd.grad(loss, logits)
             # In this order of the factors, the product reads the features once.
-            of_weight = slopes.T.contiguous() @ self._standard + strength * weight
+            of_features = slopes.T.to(features.dtype).contiguous() @ features
+            of_weight = _divided(of_features.double() + strength * weight, factor.T, upper=True)
             of_bias = slopes.sum(dim=0) / bias_scale
-            free.grad = torch.cat([of_weight @ inverse.T, of_bias[:, None]], dim=1)
+            free.grad = torch.cat([of_weight, of_bias[:, None]], dim=1)
             return loss.item() + strength / 2 * weight.square().sum().item()
 
         search.step(objective)
         return parts(free.detach())
-
-    def _logits(self, weight: Tensor, bias: Tensor) -> Tensor:
-        return self._standard @ weight.T + bias
 
     def _curvature(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Return the second derivative of each image's loss by a logit, p (1 - p): `(n,)`.
 
         It is the mean over the classes.
         """
-        probabilities = self._logits(weight, bias).softmax(dim=1)
+        probabilities = _logits(self._standard, weight, bias).softmax(dim=1)
         bends = (probabilities * (1 - probabilities)).mean(dim=1)
         if self._class_weights is None:
             return bends
@@ -164,9 +161,19 @@ class LogisticRegression:
 
         It only sets the scale of the search, so that float32 is precise enough for the product.
         """
-        features = self._standard.float()
+        features = self._rough
         hessian = (features * bends[:, None].float()).T @ features / len(features)
         return torch.linalg.cholesky(hessian.double() + strength * torch.eye(len(hessian)).double())
+
+
+def _logits(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return float64 `(n, classes)`; the product is taken in the precision of the features."""
+    return (features @ weight.to(features.dtype).T).double() + bias
+
+
+def _divided(rows: Tensor, triangle: Tensor, *, upper: bool = False) -> Tensor:
+    """Return `rows @ inverse(triangle)`."""
+    return torch.linalg.solve_triangular(triangle, rows, upper=upper, left=False)
 
 
 def solve(
@@ -226,11 +233,11 @@ def best_strength(problem: LogisticRegression, measure: Callable[[Solution], flo
 
     measure: of a solution; as a function of the strength it has one minimum.
     """
-    best = problem.solve(_FIRST, tolerance=_ROUGH)
+    best = problem.solve(_FIRST, rough=True)
     smallest = measure(best)
     for direction in (_WEAKER, _STRONGER):
         for strength in direction:
-            solution = problem.solve(strength, best, _ROUGH)
+            solution = problem.solve(strength, best, rough=True)
             value = measure(solution)
             if value >= smallest:
                 break

@@ -183,7 +183,7 @@ def _common_key(setup: Setup) -> str:
     weights, group = setup.model.state_dict(), setup.group
     depends_on = {**setup.spec.params, "backbone": setup.spec.backbone.model_dump(mode="json")}
     curriculum = digest_of(setup.curriculum)
-    key = run_key(depends_on, DATA, weights, setup.device, curriculum)
+    key = run_key(depends_on, DATA, setup.dataset.images, weights, setup.device, curriculum)
     if group.any(group.broadcast(key) != key, setup.device):
         raise UserError(
             "The processes differ in their parameters, images, code, versions or devices: start "

@@ -12,7 +12,8 @@ from builders.images import write_archive
 from PIL import Image
 from pillow_heif import from_pillow
 
-from classifier.commands.main import run as run_classifier
+from classifier.commands.main import main
+from classifier.core.processes import run_program
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -38,7 +39,7 @@ class Run:
         """What is printed."""
         self._patch.setattr(sys, "argv", ["classifier", "predict", *arguments])
         with pytest.raises(SystemExit) as caught:
-            run_classifier()
+            run_program(lambda: main(sys.argv[1:]))
         self.status = caught.value.code
         printed = self._capsys.readouterr()
         self.errors = printed.err

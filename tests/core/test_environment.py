@@ -20,3 +20,9 @@ def test_threads_wait_briefly_unless_the_user_says_otherwise(
         [sys.executable, "-c", program], env=others | given, cwd=ROOT, text=True
     )
     assert said.strip() == kept
+
+
+def test_garbage_is_looked_for_less_often() -> None:
+    program = "import gc, classifier; print(gc.isenabled(), gc.get_threshold()[0])"
+    said = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True)
+    assert said.split() == ["True", "10000"]

@@ -202,3 +202,57 @@ def test_error_that_a_library_makes_of_the_signal_is_the_sentence_all_the_same()
     with pytest.raises(SystemExit) as caught:
         run_program(main)
     assert caught.value.code == "error: stopped by SIGTERM; run the same command again."
+
+
+ENDING = """
+import atexit, threading, time
+from classifier.core.processes import ending_at_once, run_program
+
+class Kept:
+    def __del__(self):
+        print("taken apart")
+
+def wait():
+    time.sleep(0.5)
+    print("thread ended")
+
+kept = Kept()
+kept.itself = kept
+atexit.register(lambda: print("registered"))
+print("not yet flushed", end=" ")
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "printed"),
+    [
+        ("run_program(lambda: None)", "not yet flushed registered\n"),
+        (
+            "run_program(threading.Thread(target=wait).start)",
+            "not yet flushed thread ended\nregistered\ntaken apart\n",
+        ),
+    ],
+)
+def test_program_that_succeeds_ends_without_taking_its_objects_apart(
+    program: str, printed: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{ENDING}\nwith ending_at_once(): {program}"],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == printed
+
+
+def test_program_that_fails_ends_with_its_sentence() -> None:
+    program = f"{ENDING}\ndef main(): raise OSError('the disk is gone')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\nwith ending_at_once(): run_program(main)"],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "error: the disk is gone\n")

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from builders.library import copy_library, edit, edited
@@ -20,8 +21,10 @@ def dataset(tmp_path: Path) -> Dataset:
 
 
 def test_key_repeats_itself_and_needs_no_states(tmp_path: Path, dataset: Dataset) -> None:
-    key = run_key({"a": 1, "b": {"c": 2.5}}, tmp_path / "split", WEIGHTS, CPU)
-    assert key == run_key({"b": {"c": 2.5}, "a": 1}, tmp_path / "split", WEIGHTS, CPU)
+    key = run_key({"a": 1, "b": {"c": 2.5}}, tmp_path / "split", dataset.images, WEIGHTS, CPU)
+    assert key == run_key(
+        {"b": {"c": 2.5}, "a": 1}, tmp_path / "split", dataset.images, WEIGHTS, CPU
+    )
     CheckpointFolder(key).clear()
 
 
@@ -30,13 +33,16 @@ def test_key_changes_with_params_weights_data_and_code(
 ) -> None:
     folder, library = tmp_path / "split", copy_library(tmp_path / "copy")
     monkeypatch.setattr(code, "ROOT", library)
-    keys = [run_key({"lr": rate}, folder, WEIGHTS, CPU) for rate in (0.1, 0.2)]
-    keys.append(run_key({"lr": 0.1}, folder, {"layer.weight": torch.zeros(2)}, CPU))
+    keys = [run_key({"lr": rate}, folder, dataset.images, WEIGHTS, CPU) for rate in (0.1, 0.2)]
+    keys.append(run_key({"lr": 0.1}, folder, dataset.images, {"layer.weight": torch.zeros(2)}, CPU))
     edit(library / "classifier/data/augment.py")
-    keys.append(run_key({"lr": 0.1}, folder, WEIGHTS, CPU))
+    keys.append(run_key({"lr": 0.1}, folder, dataset.images, WEIGHTS, CPU))
     (folder / "classes.json").write_text("[]")
-    keys.append(run_key({"lr": 0.1}, folder, WEIGHTS, CPU))
-    assert len(set(keys)) == 5
+    keys.append(run_key({"lr": 0.1}, folder, dataset.images, WEIGHTS, CPU))
+    others = np.array(dataset.images)
+    others[0, 0, 0, 0] += 1
+    keys.append(run_key({"lr": 0.1}, folder, others, WEIGHTS, CPU))
+    assert len(set(keys)) == 6
 
 
 def test_key_changes_with_every_file_that_training_imports_and_with_no_other(
@@ -46,7 +52,7 @@ def test_key_changes_with_every_file_that_training_imports_and_with_no_other(
     monkeypatch.setattr(code, "ROOT", library)
 
     def key() -> str:
-        return run_key({"lr": 0.1}, tmp_path / "split", WEIGHTS, CPU)
+        return run_key({"lr": 0.1}, tmp_path / "split", dataset.images, WEIGHTS, CPU)
 
     closure = import_closure(TRAINING)
     assert {"classifier/training/loop.py", "classifier/core/random.py"} <= {*closure}
@@ -62,9 +68,8 @@ def test_key_changes_with_every_file_that_training_imports_and_with_no_other(
 def test_key_stays_where_batches_are_divided_otherwise(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = run_key({"lr": 0.1, "grad_accumulation_steps": 1}, tmp_path / "split", WEIGHTS, CPU)
+    data = tmp_path / "split", dataset.images, WEIGHTS, CPU
+    key = run_key({"lr": 0.1, "grad_accumulation_steps": 1}, *data)
     threads = torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
-    assert key == run_key(
-        {"lr": 0.1, "grad_accumulation_steps": 2}, tmp_path / "split", WEIGHTS, CPU
-    )
+    assert key == run_key({"lr": 0.1, "grad_accumulation_steps": 2}, *data)
