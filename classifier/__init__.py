@@ -3,8 +3,8 @@
 import gc
 import os
 
-# PyTorch and what it imports make a million objects that stay. By default, Python looks through
-# new objects for garbage after every 700, which takes a quarter of the time of these imports.
+# Importing PyTorch, timm and scikit-learn makes half a million objects that stay. Looking for
+# garbage after every 700, Python's default, takes a fifth of the time: benchmarks/README.md.
 gc.set_threshold(10_000)
 
 # ONNX Runtime 1.29 and later report to its maker which models are run and where, unless this is
