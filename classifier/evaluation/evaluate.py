@@ -102,7 +102,7 @@ class Evaluation(NamedTuple):
         if len(self.slices):
             lines.append(describe_worst(self.slices))
         lines += set_lines(self.rules["prediction_sets"]) + cost_lines(self.rules["costs"])
-        return lines + outside_lines(self.rules["outside"], values.get("refused_share", 0.0))
+        return lines + outside_lines(self.rules["outside"], values.get("refused_share"))
 
 
 def evaluate(

@@ -7,8 +7,16 @@ from classifier.report.run_results import RunResults
 
 def outside_section(run: RunResults) -> Section:
     """Say how well images that show none of the classes are recognised."""
-    if not run.outside:
+    refused = run.measure("refused_share")
+    if refused is None:
         return Section("None of the classes", [Paragraph("evaluate.outside_share is off.")])
+    text = f"Of the test images {fraction(refused['value'])} are refused."
+    if not run.outside:
+        text += (
+            " No class can be left out here, so how often images that show none of the classes are "
+            "refused is not known: put some into data/foreign."
+        )
+        return Section("None of the classes", [Paragraph(text)])
     headings = ["images", "number", "AUROC", "refused", "good images refused"]
     headings += ["AUROC of maximum softmax", "refused by it"]
     names = ("auroc", "refused", "good_refused", "max_softmax_auroc", "max_softmax_refused")
@@ -16,14 +24,15 @@ def outside_section(run: RunResults) -> Section:
         [row["left_out"], row["images"], *(fraction(row[name]) for name in names)]
         for row in run.outside
     ]
-    frozen = run.outside[0]["backbone"] == "frozen"
-    note = "Each class in turn is left out, so that its images show none of the classes."
-    if not frozen:
-        note += (
-            " The backbone was trained with the class, so that these figures are too good: new "
-            "kinds of images are recognised less often."
-        )
-    return Section("None of the classes", [Paragraph(note), Table("Left out", headings, rows)])
+    if run.left_out is not None:
+        text += " A class in turn is left out, so that its images show none of the classes."
+        if run.left_out["backbone"] != "frozen":
+            text += (
+                " The backbone was trained with the class, so that these figures are too good: new "
+                "kinds of images are recognised less often."
+            )
+    table = Table("Images of none of the classes", headings, rows)
+    return Section("None of the classes", [Paragraph(text), table])
 
 
 def sets_section(run: RunResults) -> Section:

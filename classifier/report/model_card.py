@@ -74,18 +74,17 @@ def _use(run: RunResults) -> str:
 
 def _outside(run: RunResults) -> str:
     """Say what becomes of images that show none of the classes, in sentences with a space after."""
-    if not run.outside:
+    if run.measure("refused_share") is None:
         return (
             "An image of something else also gets one of the classes, unless answers with low "
             "confidence are rejected. "
         )
-    means = [row for row in run.outside if row["left_out"] == "mean of the classes"]
     text = "An image whose features are unlike those of all classes is answered as `unknown`. "
-    if means:
-        seen = "" if means[0]["backbone"] == "frozen" else ", by a backbone that has seen the class"
+    if (mean := run.left_out) is not None:
+        seen = "" if mean["backbone"] == "frozen" else ", by a backbone that has seen the class"
         text += (
-            f"Of images of a class that was left out, {float(means[0]['refused']):.0%} were "
-            f"recognised{seen}, at {float(means[0]['good_refused']):.0%} of good ones refused. "
+            f"Of images of a class that was left out, {float(mean['refused']):.0%} were "
+            f"recognised{seen}, at {float(mean['good_refused']):.0%} of good ones refused. "
         )
     return text
 

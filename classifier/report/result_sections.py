@@ -36,7 +36,7 @@ def calibration_section(run: RunResults) -> Section:
     )
     coverage, accuracy = run.measure("coverage"), run.measure("answered_accuracy")
     if coverage is not None:
-        text += f" With evaluate.reject_below, {float(coverage['value']):.1%} are answered"
+        text += f" By the rules of models/decision.json {float(coverage['value']):.1%} are answered"
         text += f", {fraction(accuracy['value'])} of them correctly." if accuracy else "."
     return Section(
         "Calibration",

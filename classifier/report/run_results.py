@@ -24,6 +24,8 @@ MODEL_FILES = (
     "tta.json",
 )
 
+_LEFT_OUT_MEAN = "mean of the classes"  # as results/evaluate/outside.csv names it
+
 Json = dict[str, Any]
 # Cells by heading.
 Row = dict[str, str]
@@ -72,6 +74,11 @@ class RunResults:
     tta_per_class: list[Row]
     formats: list[Row]
     int8_attempts: list[Row]
+
+    @property
+    def left_out(self) -> Row | None:
+        """Of `outside`, the mean of the classes that were left out; None where none was."""
+        return next((row for row in self.outside if row["left_out"] == _LEFT_OUT_MEAN), None)
 
     @property
     def data(self) -> str:

@@ -137,9 +137,14 @@ def outside_table(
     return table.assign(backbone="frozen" if frozen else "has seen the class")[COLUMNS]
 
 
-def outside_lines(table: pd.DataFrame, refused: float) -> list[str]:
-    """Describe the table in lines for the console; refused: share of the test images."""
-    if table.empty:
+def outside_lines(table: pd.DataFrame, refused: float | None) -> list[str]:
+    """Describe the table in lines for the console.
+
+    Args:
+        table: see `outside_table`.
+        refused: share of the test images; None where nothing is refused as none of the classes.
+    """
+    if refused is None:
         return []
     rows = table.set_index("left_out").to_dict("index")
     lines = [f"none of the classes: {refused:.1%} of the test images are refused"]
