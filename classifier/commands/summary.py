@@ -22,7 +22,9 @@ def main(arguments: list[str]) -> None:
         description="Print the metrics of the last run and where its charts are.",
     ).parse_args(arguments)
     metrics = {stage: RESULTS / stage / "metrics.json" for stage in STAGES}
-    images = [path for stage in STAGES for path in sorted((RESULTS / stage).glob("*.png"))]
+    images = [
+        path for stage in (*STAGES, "report") for path in sorted((RESULTS / stage).glob("*.png"))
+    ]
     if not images and not any(path.exists() for path in [*metrics.values(), REPORT]):
         raise UserError(
             f"there are no results in {RESULTS}/ here: run in the project's folder, after `make "

@@ -78,6 +78,11 @@ class TtaParams(Params):
             raise ValueError("views is empty and random_views is 0; there must be a view.")
         if self.search == "greedy" and not self.candidates:
             raise ValueError("search is greedy and candidates is empty; name views to try.")
+        if self.search == "greedy" and self.random_views:
+            raise ValueError(
+                f"random_views is {self.random_views}, but search is greedy, which chooses among "
+                "the candidates alone; set random_views: 0, or search: none."
+            )
         return self
 
     def check_fit(self, *, stored_size: int, input_size: int, augment: AugmentParams) -> None:

@@ -44,7 +44,10 @@ def formats_table(exported: list[Exported], left_out: Sequence[LeftOut] = ()) ->
             "format": one.name,
             "file": one.file,
             "megabytes": len(one.content) / 1e6,
-            **{key: round(value, 8) for key, value in one.agreement._asdict().items()},
+            **{
+                key: value if value is None else round(value, 8)
+                for key, value in one.agreement._asdict().items()
+            },
             "sha256": describe(one.content, one.name).sha256,
             "left_out": "",
         }

@@ -1,6 +1,5 @@
 """Write the folder `models/export`: exported files and everything needed to predict with them."""
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,7 +124,7 @@ def _golden_inputs(stored: np.ndarray, spec: BundleSpec, travelling: Travelling)
 
 
 def _entry(one: Exported, spec: BundleSpec, similar: int) -> Entry:
-    scored = not math.isnan(one.agreement.max_outside_difference)
+    scored = one.agreement.max_outside_difference is not None
     batch = "1" if one.name == "executorch" else "N"
     scores = f"; float32 ({batch}), outside scores" if scored else ""
     alike = f"; float32 ({batch}, {similar}), similarities to training images" if similar else ""

@@ -55,14 +55,14 @@ class Agreement(NamedTuple):
         accuracy: of the file.
         top1_agreement: share of images of which both predict the same class.
         max_logit_difference: largest difference of a logit.
-        max_outside_difference: largest difference of an outside score; NaN without.
+        max_outside_difference: largest difference of an outside score; None without.
         refused: share of images above the threshold of the outside score, by the file; NaN without.
     """
 
     accuracy: float
     top1_agreement: float
     max_logit_difference: float
-    max_outside_difference: float = math.nan
+    max_outside_difference: float | None = None
     refused: float = math.nan
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class Agreement(NamedTuple):
             f"accuracy {self.accuracy:.4f}, top-1 agreement {self.top1_agreement:.4f}, "
             f"largest logit difference {self.max_logit_difference:.2g}"
         )
-        if math.isnan(self.max_outside_difference):
+        if self.max_outside_difference is None:
             return text
         return f"{text}, of an outside score {self.max_outside_difference:.2g}"
 
@@ -92,8 +92,10 @@ def measure_agreement(
         float(np.mean(predicted == expected.logits.argmax(axis=1))),
         float(np.abs(given.logits - expected.logits).max()),
     )
-    if given.outside is None or expected.outside is None or outside_above is None:
+    if expected.outside is None or outside_above is None:
         return agreement
+    if given.outside is None:
+        return agreement._replace(max_outside_difference=math.nan)
     return agreement._replace(
         max_outside_difference=float(np.abs(given.outside - expected.outside).max()),
         refused=float(np.mean(given.outside > outside_above)),

@@ -148,7 +148,7 @@ class Reference:
 
 
 def check_agreement(exported: Exported, limit: float, spread: float) -> None:
-    """Check that the logits of a file are those of the model.
+    """Check that logits and outside scores of a file are those of the model.
 
     Args:
         exported: the file.
@@ -157,11 +157,11 @@ def check_agreement(exported: Exported, limit: float, spread: float) -> None:
         spread: standard deviation of the model's logits.
 
     Raises:
-        UserError: where they do, or are not numbers.
+        UserError: where they are not, or are missing or no numbers.
     """
     difference = exported.agreement.max_logit_difference
     outside = exported.agreement.max_outside_difference
-    if outside > OUTSIDE_FACTOR * limit:
+    if outside is not None and not outside <= OUTSIDE_FACTOR * limit:
         raise UserError(
             f"{exported.file} differs from the PyTorch model by {outside:.3g} in an outside score; "
             f"{OUTSIDE_FACTOR} times export.max_logit_difference is allowed: raise it only if that "

@@ -188,6 +188,8 @@ def load_model(
     similar: SimilarImages | None = None
     _check_folder(folder)
     if runtime == "torch":
+        if int8:
+            raise UserError("there is no int8 file for the runtime torch: take onnx or openvino.")
         # PyTorch is heavy, and of use only here.
         from classifier.inference.torch_runtime import load_weights  # noqa: PLC0415
 

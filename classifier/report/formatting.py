@@ -1,6 +1,6 @@
 """Format numbers and names for people, the same in the report and in the model card."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from classifier.report.run_results import Row
@@ -51,11 +51,18 @@ def interval(row: Row) -> str:
     return f"{fraction(row['low'])} to {fraction(row['high'])}" if row["low"] else ""
 
 
-def knobs_that_are_on(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the full name and the value of every parameter that is not off, and of the seed."""
+def knobs_that_count(
+    params: dict[str, Any], without_effect: Sequence[str] = (), prefix: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Yield the full name and the value of every parameter that is not off, and of the seed.
+
+    without_effect: names of parameters and groups that are left out.
+    """
     for name, value in params.items():
+        if f"{prefix}{name}" in without_effect:
+            continue
         if isinstance(value, dict):
-            yield from knobs_that_are_on(value, f"{prefix}{name}.")
+            yield from knobs_that_count(value, without_effect, f"{prefix}{name}.")
         elif name == "seed" or value not in _OFF:
             yield f"{prefix}{name}", str(value)
 

@@ -1,6 +1,6 @@
 """Write the sections of the report page on data and training."""
 
-from classifier.report.formatting import fraction, knobs_that_are_on
+from classifier.report.formatting import fraction, knobs_that_count
 from classifier.report.parts import Details, Paragraph, Part, Section, Table
 from classifier.report.run_results import RunResults, embedded_figure
 
@@ -56,7 +56,9 @@ def training_section(run: RunResults) -> Section:
         f"{fraction(train['val_accuracy'])}."
     )
     by = "strength of the L2 penalty" if "l2" in train else "epoch"
-    params = [list(pair) for pair in knobs_that_are_on(run.bundle["params"])]
+    without_effect = run.training.without_effect
+    params = [list(pair) for pair in knobs_that_count(run.bundle["params"], without_effect)]
+    seen = "views on which the head was trained" if "augment" in without_effect else "augmentations"
     return Section(
         "Training",
         [
@@ -64,8 +66,8 @@ def training_section(run: RunResults) -> Section:
             embedded_figure("report/curves.png", alt, f"Loss and accuracy by {by}."),
             embedded_figure(
                 "report/augmentations.png",
-                "One training image as validated and in sixteen augmentations.",
-                "Augmentations of one training image.",
+                f"One training image as validated, and its {seen}.",
+                f"One training image as validated, and its {seen}.",
             ),
             Details("Params", Table("Params of train that are not off", ["name", "value"], params)),
         ],

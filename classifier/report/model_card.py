@@ -14,7 +14,7 @@ from classifier.report.formatting import (
     few_test_images,
     fraction,
     interval,
-    knobs_that_are_on,
+    knobs_that_count,
     measure_name,
     with_interval,
 )
@@ -112,7 +112,8 @@ def _training(run: RunResults) -> str:
         f"{run.chosen}, the best by `{run.bundle['params']['monitor']}` on the validation split. "
         "Knobs that are not off:"
     )
-    rows = [[f"`{name}`", _plain(value)] for name, value in knobs_that_are_on(run.bundle["params"])]
+    knobs = knobs_that_count(run.bundle["params"], run.training.without_effect)
+    rows = [[f"`{name}`", _plain(value)] for name, value in knobs]
     return f"{told}\n\n{_table(['knob', 'value'], rows)}"
 
 

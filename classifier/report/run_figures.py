@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from classifier.data.augment import AugmentParams
 from classifier.data.dataset import Dataset, load_dataset
 from classifier.plotting.agg import Figure
 from classifier.plotting.figures import write_png
@@ -51,15 +50,13 @@ def _data_figures(dataset: Dataset) -> dict[str, Figure]:
 
 
 def _training_figures(run: RunResults, dataset: Dataset) -> dict[str, Figure]:
-    params = run.bundle["params"]
     history = pd.read_csv(file_of("train/history.csv"))
     return {
         "curves": draw_curves(history, run.train["best_epoch"]),
         "augmentations": draw_augmentations(
             dataset.images[dataset.rows("train")[0]],
-            AugmentParams.model_validate(params["augment"]),
+            run.training,
             input_size=run.bundle["input_size"],
-            seed=params["seed"],
         ),
     }
 

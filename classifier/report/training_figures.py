@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from classifier.data.augment import AugmentParams
 from classifier.data.augmentation_samples import augmentation_samples
 from classifier.plotting.agg import Axes, Figure, MaxNLocator
 from classifier.plotting.figures import BLUE, GREY, ORANGE, image_sheet, new_figure
 from classifier.processing.images import center_crop
+from classifier.processing.views import expand_views, named_view
+from classifier.training.params import TrainParams
 
 _SAMPLES = 16
 
@@ -30,15 +31,22 @@ def draw_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     return figure
 
 
-def draw_augmentations(
-    image: np.ndarray, params: AugmentParams, *, input_size: int, seed: int
-) -> Figure:
-    """Draw one stored image, uint8 `(S, S, 3)`, as validated and in 16 augmentations."""
-    augmented = augmentation_samples(
-        image, params, input_size=input_size, seed=seed, count=_SAMPLES
-    )
-    captions = ["as validated", *(f"augmented {i + 1}" for i in range(_SAMPLES))]
-    return image_sheet([center_crop(image, input_size), *augmented], captions, columns=6)
+def draw_augmentations(image: np.ndarray, params: TrainParams, *, input_size: int) -> Figure:
+    """Draw one stored image, uint8 `(S, S, 3)`, as validated and as training saw it.
+
+    That is in 16 random augmentations, or in the views of which a frozen backbone gave features.
+    """
+    if "augment" in params.without_effect:
+        names = expand_views(params.feature_views) if isinstance(params.feature_views, list) else []
+        views = [named_view(name, image.shape[0], input_size) for name in names]
+        seen = [view(image[None], np.zeros(1, np.int64))[0] for view in views]
+    else:
+        names = [f"augmented {number}" for number in range(1, _SAMPLES + 1)]
+        seen = augmentation_samples(
+            image, params.augment, input_size=input_size, seed=params.seed, count=_SAMPLES
+        )
+    shown = [center_crop(image, input_size), *seen]
+    return image_sheet(shown, ["as validated", *names], columns=6)
 
 
 def _draw_quantity(axes: Axes, history: pd.DataFrame, quantity: str, by: str, best: float) -> None:

@@ -24,7 +24,7 @@ from classifier.core.files import write_csv
 from classifier.core.random import stream_seed
 from classifier.plotting.figures import write_png
 from classifier.sweep.experiments import committed_head, copy_project, experiment_names
-from classifier.sweep.search_space import Range, read_space, rounded
+from classifier.sweep.search_space import Range, check_effect, read_space, rounded
 from classifier.sweep.study import (
     Sweep,
     draw,
@@ -51,6 +51,7 @@ def run_sweep(trials: int, workers: int) -> None:
     space = read_space(SPACE)
     scales = {name: isinstance(of, Range) and of.log for name, of in space.items()}
     params = load_section("train", TrainParams)
+    check_effect(space, params)
     commit = committed_head(project)
     journal = journal_of(project, commit)
     with locked(journal.with_suffix(".lock")):

@@ -8,6 +8,7 @@ from pydantic import Field, RootModel, ValidationError, model_validator
 
 from classifier.core.config import Params, load_yaml
 from classifier.core.errors import UserError
+from classifier.training.params import TrainParams
 
 Scalar = bool | int | float | str | None
 
@@ -55,6 +56,20 @@ def read_space(path: Path) -> Space:
     if not space:
         raise UserError(f"{path} names no knobs to try.")
     return space
+
+
+def check_effect(space: Space, params: TrainParams) -> None:
+    """Raise UserError where a knob of the sweep changes nothing, so that all trials are alike."""
+    if {"train.head", "train.model.freeze", "train.feature_views"} & set(space):
+        return
+    groups = tuple(f"train.{name}." for name in params.without_effect)
+    idle = [name for name in space if f"{name}.".startswith(groups)]
+    if idle:
+        raise UserError(
+            f"sweep.yaml: with train.head: {params.head} and train.model.freeze: "
+            f"{params.model.freeze}, {', '.join(idle)} changes nothing: name other knobs, or "
+            "choose another head."
+        )
 
 
 def rounded(value: Scalar) -> Scalar:

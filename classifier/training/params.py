@@ -21,6 +21,19 @@ _PROBE = (
 )
 
 
+# What a solver without steps does not look at.
+_OF_TRAINING_IN_STEPS = (
+    "epochs",
+    "batch_size",
+    "grad_accumulation_steps",
+    "patience",
+    "optimizer",
+    "lr_scheduler",
+    "ema_decay",
+    "model.head.dropout",
+)
+
+
 class SizeParams(Params):
     """An entry of `train.progressive_resizing`: up to this epoch, images have this side."""
 
@@ -60,6 +73,18 @@ class TrainParams(LoopParams):
             input_size,
         )
 
+    @property
+    def without_effect(self) -> list[str]:
+        """Names, without `train.`, of knobs and groups that change nothing beside the others."""
+        names = [*_OF_TRAINING_IN_STEPS] if self.head == "logistic" else []
+        if self.model.freeze == "backbone" and not self._has_random_views:
+            names.append("augment")
+        return names
+
+    @property
+    def _has_random_views(self) -> bool:
+        return isinstance(self.feature_views, int) and self.feature_views > 0
+
     @field_validator("feature_views")
     @classmethod
     def _known_views(cls, views: int | list[str]) -> int | list[str]:
@@ -88,12 +113,13 @@ class TrainParams(LoopParams):
             "train.model.freeze": (self.model.freeze, "backbone"),
             "train.mix.mixup": (self.mix.mixup, 0.0),
             "train.sampling": (self.sampling, "natural"),
+            "train.curriculum.start": (self.curriculum.start, None),
         }
         for name, (value, fits) in needed.items():
             if value != fits:
                 raise ValueError(
                     f"train.head: logistic is solved on features that do not change; set {name}: "
-                    f"{fits}, or train.head: linear."
+                    f"{'null' if fits is None else fits}, or train.head: linear."
                 )
         return self
 
@@ -112,6 +138,15 @@ class TrainParams(LoopParams):
             raise ValueError(
                 "train.mix.cutmix needs images, but with train.model.freeze: backbone the head "
                 "sees features; set train.mix.cutmix: 0.0."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _features_have_one_size(self) -> Self:
+        if self.progressive_resizing and self.model.freeze == "backbone":
+            raise ValueError(
+                "train.progressive_resizing needs images, but with train.model.freeze: backbone "
+                "the head sees features; set train.progressive_resizing: []."
             )
         return self
 

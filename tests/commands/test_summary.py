@@ -44,8 +44,11 @@ def test_results_of_stages_that_did_not_run_since_are_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_results(tmp_path, trained_on)
+    (tmp_path / "results/report").mkdir()
+    (tmp_path / "results/report/curves.png").touch()
     monkeypatch.chdir(tmp_path)
     summary.main([])
     said = capsys.readouterr().out
     assert ("The results of train, evaluate are older" in said) is (trained_on == "old")
     assert "accuracy" in said
+    assert "results/report/curves.png" in said

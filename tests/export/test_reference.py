@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from builders.tiny import tiny_bundle, write_split
 
-from classifier.export.reference import Reference
+from classifier.core.errors import UserError
+from classifier.export.export_report import Exported
+from classifier.export.formats import measure_agreement
+from classifier.export.reference import Reference, check_agreement
 from classifier.inference.onnx_runtime import Outputs
 from classifier.models.bundle import load_bundle
 from classifier.processing.decision import Decision
@@ -25,3 +28,16 @@ def test_refused_images_count_as_errors(tmp_path: Path, above: float | None, sha
 
     found = reference.validation_accuracy(predict, Decision(reject_below=None, outside_above=above))
     assert found == pytest.approx(share, abs=0.5 / len(rows))
+
+
+@pytest.mark.parametrize("scores", [None, [0.5, np.nan], [0.5, 0.2]])
+def test_file_without_the_outside_scores_of_the_model_is_refused(
+    scores: list[float] | None,
+) -> None:
+    logits = np.eye(2, dtype=np.float32)
+    given = Outputs(logits, None if scores is None else np.array(scores, np.float32))
+    expected = Outputs(logits, np.array([0.5, 0.1], np.float32))
+    agreement = measure_agreement(given, expected, np.arange(2), outside_above=1.0)
+    one = Exported("onnx", "model.onnx", b"", lambda _images: given, agreement)
+    with pytest.raises(UserError, match="in an outside score"):
+        check_agreement(one, 0.001, 1.0)

@@ -139,6 +139,12 @@ def test_top_is_sorted_and_no_longer_than_there_are_classes() -> None:
     assert [one.index for one in answer.top(2)] == [1, 0]
 
 
+def test_torch_has_no_int8_file(tmp_path: Path) -> None:
+    tiny_bundle(tmp_path / "models", stored_size=IMAGE_SIZE, input_size=8)
+    with pytest.raises(UserError, match="no int8 file for the runtime torch"):
+        load_model(tmp_path / "models", runtime="torch", int8=True)
+
+
 def test_torch_runs_the_bundle_itself(tmp_path: Path) -> None:
     network = tiny_bundle(tmp_path / "models", stored_size=IMAGE_SIZE, input_size=8)
     model = load_model(tmp_path / "models", runtime="torch")

@@ -1,4 +1,4 @@
-"""All stages with two classes, of which none can be left out: what is refused is told all the same."""
+"""All stages with two classes, of which none can be left out."""
 
 import importlib
 from pathlib import Path

@@ -3,7 +3,7 @@ import pytest
 from classifier.report.formatting import (
     few_test_images,
     fraction,
-    knobs_that_are_on,
+    knobs_that_count,
     measure_name,
     with_interval,
 )
@@ -17,11 +17,12 @@ def test_knobs_that_change_nothing_are_left_out_but_the_seed_stays():
         "progressive_resizing": [],
         "model": {"freeze": "none", "head": {"hidden": 256, "dropout": 0.0}},
     }
-    assert list(knobs_that_are_on(params)) == [
+    assert list(knobs_that_count(params)) == [
         ("seed", "0"),
         ("epochs", "3"),
         ("model.head.hidden", "256"),
     ]
+    assert list(knobs_that_count(params, ["epochs", "model.head"])) == [("seed", "0")]
 
 
 @pytest.mark.parametrize(

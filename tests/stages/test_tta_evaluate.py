@@ -190,7 +190,7 @@ def test_the_search_finds_views_that_take_the_place_of_the_configured_ones(
     monkeypatch.chdir(tmp_path)
     path = Path("models/model.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"temperature": 0.3}))
-    metrics, table = run(search="greedy"), views_table()
+    metrics, table = run(search="greedy", random_views=0), views_table()
     assert list(dict.fromkeys(name for name, _ in table.index)) == ["greedy"]
     names = str(table["names"]["greedy", "probabilities"]).split()
     assert names[0] == "identity"
@@ -201,13 +201,13 @@ def test_the_search_finds_views_that_take_the_place_of_the_configured_ones(
 
 
 def test_the_search_does_not_see_the_test_split(project: Path):
-    run(search="greedy")
+    run(search="greedy", random_views=0)
     before = choice()
     manifest = pd.read_csv("data/split/manifest.csv", dtype={"class": str})
     test = manifest["split"] == "test"
     manifest.loc[test, "label"] = manifest.loc[test, "label"].to_numpy()[::-1]
     write_manifest(project, manifest)
-    run(search="greedy")
+    run(search="greedy", random_views=0)
     assert choice() == before
 
 
@@ -222,7 +222,7 @@ def test_views_for_serving_are_the_named_ones(project: Path, capsys):
 
 def test_a_second_run_writes_the_same_bytes(project: Path):
     def written() -> dict[str, bytes]:
-        run(search="greedy")
+        run(search="greedy", random_views=0)
         return {**contents(RESULTS, without="timing.json"), **contents(Path("models"))}
 
     first = written()
@@ -239,6 +239,10 @@ def test_a_second_run_writes_the_same_bytes(project: Path):
         ({"merge": "mean"}, r"tta_evaluate\.merge is 'mean'.*'log_probabilities'"),
         ({"search": "off"}, r"tta_evaluate\.search is 'off'.*'greedy'"),
         ({"search": "greedy", "candidates": []}, r"tta_evaluate: search is greedy and candidates"),
+        (
+            {"search": "greedy", "random_views": 2},
+            r"random_views is 2, but search is greedy.*set random_views: 0, or search: none",
+        ),
         ({"candidates": ["mirror"]}, r"tta_evaluate\.candidates: view 'mirror' is unknown"),
         ({"max_views": 1}, r"tta_evaluate\.max_views is 1"),
         ({"n": 5}, r"tta_evaluate\.n is unknown"),
@@ -261,7 +265,14 @@ def test_views_must_fit_the_models_sizes():
         check_fit(CROP, AUGMENT, views=["five_crop"])
     check_fit(CROP, AUGMENT, views=["flip"], candidates=["top_left"])
     with pytest.raises(UserError, match=r"tta_evaluate\.candidates: view 'top_left' would equal"):
-        check_fit(CROP, AUGMENT, views=["flip"], candidates=["top_left"], search="greedy")
+        check_fit(
+            CROP,
+            AUGMENT,
+            views=["flip"],
+            random_views=0,
+            candidates=["top_left"],
+            search="greedy",
+        )
 
 
 def test_random_views_need_a_model_that_was_trained_with_augmentation(project: Path):

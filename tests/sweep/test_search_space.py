@@ -2,10 +2,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+from builders.tiny import tiny_params
 
 from classifier.core.errors import UserError
 from classifier.core.params_edit import edit_params
-from classifier.sweep.search_space import Choices, Range, read_space, suggest
+from classifier.sweep.search_space import Choices, Range, check_effect, read_space, suggest
 
 ROOT = Path(__file__).parents[2]
 PARAMS = (ROOT / "params.yaml").read_text("utf-8")
@@ -85,3 +86,17 @@ def test_suggested_values_lie_in_the_space() -> None:
 def test_every_knob_of_the_space_that_comes_along_is_in_params() -> None:
     space = read_space(ROOT / "sweep.yaml")
     edit_params(PARAMS, suggest(optuna.create_study().ask(), space))
+
+
+@pytest.mark.parametrize("knob", ["train.optimizer.lr", "train.optimizer", "train.ema_decay"])
+def test_knob_that_changes_nothing_is_refused(tmp_path: Path, knob: str) -> None:
+    space = read(tmp_path, f"train.seed: {{low: 0, high: 9}}\n{knob}: {{low: 0, high: 1}}\n")
+    check_effect(space, tiny_params())
+    logistic = tiny_params(head="logistic", model={"freeze": "backbone"})
+    with pytest.raises(UserError, match=rf"freeze: backbone, {knob} changes nothing"):
+        check_effect(space, logistic)
+
+
+def test_knob_counts_where_the_head_is_searched_too(tmp_path: Path) -> None:
+    heads = "train.head: {choices: [logistic, linear]}\ntrain.epochs: {low: 1, high: 9}\n"
+    check_effect(read(tmp_path, heads), tiny_params(head="logistic", model={"freeze": "backbone"}))

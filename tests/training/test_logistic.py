@@ -85,7 +85,7 @@ def test_best_strength_is_found_and_those_beyond_the_next_are_not_tried(best: fl
 
 
 def project(folder: Path, **changes: object) -> Path:
-    write_project(folder, tiny_section(head="logistic", model=FROZEN, **changes))
+    write_project(folder, tiny_section(**{"head": "logistic", "model": FROZEN} | changes))
     write_random_backbone(folder)
     return folder
 
@@ -142,12 +142,42 @@ def test_checkpoint_of_each_solution_holds_its_weights(
     assert not any(torch.equal(first, second) for first, second in pairwise([*rough, optimum]))
 
 
+OTHERS = {
+    "epochs": 9,
+    "batch_size": 5,
+    "grad_accumulation_steps": 2,
+    "patience": 1,
+    "optimizer": {"name": "sgd", "lr": 0.5, "max_grad_norm": 0.1},
+    "lr_scheduler": {"name": "constant"},
+    "ema_decay": 0.9,
+    "model": {**FROZEN, "head": {"dropout": 0.7}},
+    "augment": {"flip": 0.5, "rotation": 90.0},
+}
+
+
+def test_knobs_without_effect_change_no_weight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = tiny_params(head="logistic", model=FROZEN)
+    assert {name.partition(".")[0] for name in params.without_effect} == {*OTHERS}
+    made = []
+    for number, changes in enumerate(({}, OTHERS)):
+        run_in(project(tmp_path / str(number), **{"model": FROZEN, **changes}), monkeypatch)
+        made.append(load_bundle(Path("models")).model.head.state_dict())
+    for name, weights in made[0].items():
+        assert torch.equal(weights, made[1][name])
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"head": "logistic"}, r"set train\.model\.freeze: backbone"),
         ({"head": "logistic", "model": FROZEN, "sampling": "balanced"}, r"train\.sampling: natur"),
         ({"head": "logistic", "model": FROZEN, "mix": {"mixup": 0.2}}, r"train\.mix\.mixup: 0\.0"),
+        (
+            {"head": "logistic", "model": FROZEN, "curriculum": {"start": 0.5}},
+            r"train\.curriculum\.start: null, or train\.head: linear",
+        ),
         ({"head": "mlp"}, r"set train\.model\.head\.hidden"),
         ({"feature_views": -1, "model": FROZEN}, "0 or more"),
         ({"feature_views": ["flop"], "model": FROZEN}, "view 'flop' is unknown"),

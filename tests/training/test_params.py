@@ -26,6 +26,10 @@ FROZEN = {"freeze": "backbone"}
         ({"adversarial_strength": 2.0, "model": FROZEN}, r"train\.adversarial_strength changes"),
         ({"mix": {"cutmix": 1.0}, "model": FROZEN}, r"train\.mix\.cutmix needs images"),
         (
+            {"progressive_resizing": [{"until_epoch": 2, "side": 4}], "model": FROZEN},
+            r"set train\.progressive_resizing: \[\]",
+        ),
+        (
             {
                 "progressive_resizing": [
                     {"until_epoch": 2, "side": 4},
