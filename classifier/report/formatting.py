@@ -52,17 +52,17 @@ def interval(row: Row) -> str:
 
 
 def knobs_that_count(
-    params: dict[str, Any], without_effect: Sequence[str] = (), prefix: str = ""
+    params: dict[str, Any], idle: Sequence[str] = (), prefix: str = ""
 ) -> Iterator[tuple[str, str]]:
     """Yield the full name and the value of every parameter that is not off, and of the seed.
 
-    without_effect: names of parameters and groups that are left out.
+    idle: names of parameters and groups that are left out.
     """
     for name, value in params.items():
-        if f"{prefix}{name}" in without_effect:
+        if f"{prefix}{name}" in idle:
             continue
         if isinstance(value, dict):
-            yield from knobs_that_count(value, without_effect, f"{prefix}{name}.")
+            yield from knobs_that_count(value, idle, f"{prefix}{name}.")
         elif name == "seed" or value not in _OFF:
             yield f"{prefix}{name}", str(value)
 

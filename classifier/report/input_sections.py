@@ -1,5 +1,6 @@
 """Write the sections of the report page on data and training."""
 
+from classifier.processing.idle_knobs import idle_knobs
 from classifier.report.formatting import fraction, knobs_that_count
 from classifier.report.parts import Details, Paragraph, Part, Section, Table
 from classifier.report.run_results import RunResults, embedded_figure
@@ -56,9 +57,9 @@ def training_section(run: RunResults) -> Section:
         f"{fraction(train['val_accuracy'])}."
     )
     by = "strength of the L2 penalty" if "l2" in train else "epoch"
-    without_effect = run.training.without_effect
-    params = [list(pair) for pair in knobs_that_count(run.bundle["params"], without_effect)]
-    seen = "views on which the head was trained" if "augment" in without_effect else "augmentations"
+    idle = idle_knobs(run.bundle["params"])
+    params = [list(pair) for pair in knobs_that_count(run.bundle["params"], idle)]
+    seen = "views on which the head was trained" if "augment" in idle else "augmentations"
     return Section(
         "Training",
         [

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from classifier.core.files import sha256_of
 from classifier.core.versions import LIBRARIES, OPTIONAL, installed_versions
+from classifier.processing.idle_knobs import idle_knobs
 from classifier.processing.similar_images import SIMILAR_SHEET
 from classifier.report.formatting import (
     FEW_TEST_IMAGES,
@@ -112,7 +113,7 @@ def _training(run: RunResults) -> str:
         f"{run.chosen}, the best by `{run.bundle['params']['monitor']}` on the validation split. "
         "Knobs that are not off:"
     )
-    knobs = knobs_that_count(run.bundle["params"], run.training.without_effect)
+    knobs = knobs_that_count(run.bundle["params"], idle_knobs(run.bundle["params"]))
     rows = [[f"`{name}`", _plain(value)] for name, value in knobs]
     return f"{told}\n\n{_table(['knob', 'value'], rows)}"
 

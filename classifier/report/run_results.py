@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from classifier.core.errors import UserError
 from classifier.metrics.intervals import PairedGain
 from classifier.report.parts import Figure, embed_png
-from classifier.training.params import TrainParams
 
 SOURCE = Path("data/raw/source.json")
 MODELS, RESULTS = Path("models"), Path("results")
@@ -75,11 +74,6 @@ class RunResults:
     tta_per_class: list[Row]
     formats: list[Row]
     int8_attempts: list[Row]
-
-    @property
-    def training(self) -> TrainParams:
-        """Section `train` of params.yaml, as it was."""
-        return TrainParams.model_validate(self.bundle["params"])
 
     @property
     def left_out(self) -> Row | None:

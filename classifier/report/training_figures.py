@@ -1,14 +1,17 @@
 """Draw the training: curves of loss and accuracy, and a sheet of augmented images."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from classifier.data.augment import AugmentParams
 from classifier.data.augmentation_samples import augmentation_samples
 from classifier.plotting.agg import Axes, Figure, MaxNLocator
 from classifier.plotting.figures import BLUE, GREY, ORANGE, image_sheet, new_figure
+from classifier.processing.idle_knobs import idle_knobs
 from classifier.processing.images import center_crop
 from classifier.processing.views import expand_views, named_view
-from classifier.training.params import TrainParams
 
 _SAMPLES = 16
 
@@ -31,19 +34,25 @@ def draw_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     return figure
 
 
-def draw_augmentations(image: np.ndarray, params: TrainParams, *, input_size: int) -> Figure:
+def draw_augmentations(image: np.ndarray, params: dict[str, Any], *, input_size: int) -> Figure:
     """Draw one stored image, uint8 `(S, S, 3)`, as validated and as training saw it.
 
     That is in 16 random augmentations, or in the views of which a frozen backbone gave features.
+
+    params: section `train`.
     """
-    if "augment" in params.without_effect:
-        names = expand_views(params.feature_views) if isinstance(params.feature_views, list) else []
+    if "augment" in idle_knobs(params):
+        names = expand_views(params["feature_views"] or [])
         views = [named_view(name, image.shape[0], input_size) for name in names]
         seen = [view(image[None], np.zeros(1, np.int64))[0] for view in views]
     else:
         names = [f"augmented {number}" for number in range(1, _SAMPLES + 1)]
         seen = augmentation_samples(
-            image, params.augment, input_size=input_size, seed=params.seed, count=_SAMPLES
+            image,
+            AugmentParams.model_validate(params["augment"]),
+            input_size=input_size,
+            seed=params["seed"],
+            count=_SAMPLES,
         )
     shown = [center_crop(image, input_size), *seen]
     return image_sheet(shown, ["as validated", *names], columns=6)

@@ -8,6 +8,7 @@ from pydantic import Field, RootModel, ValidationError, model_validator
 
 from classifier.core.config import Params, load_yaml
 from classifier.core.errors import UserError
+from classifier.processing.idle_knobs import idle_knobs
 from classifier.training.params import TrainParams
 
 Scalar = bool | int | float | str | None
@@ -62,7 +63,7 @@ def check_effect(space: Space, params: TrainParams) -> None:
     """Raise UserError where a knob of the sweep changes nothing, so that all trials are alike."""
     if {"train.head", "train.model.freeze", "train.feature_views"} & set(space):
         return
-    groups = tuple(f"train.{name}." for name in params.without_effect)
+    groups = tuple(f"train.{name}." for name in idle_knobs(params.model_dump()))
     idle = [name for name in space if f"{name}.".startswith(groups)]
     if idle:
         raise UserError(

@@ -21,19 +21,6 @@ _PROBE = (
 )
 
 
-# What a solver without steps does not look at.
-_OF_TRAINING_IN_STEPS = (
-    "epochs",
-    "batch_size",
-    "grad_accumulation_steps",
-    "patience",
-    "optimizer",
-    "lr_scheduler",
-    "ema_decay",
-    "model.head.dropout",
-)
-
-
 class SizeParams(Params):
     """An entry of `train.progressive_resizing`: up to this epoch, images have this side."""
 
@@ -72,18 +59,6 @@ class TrainParams(LoopParams):
             (entry.side for entry in self.progressive_resizing if epoch <= entry.until_epoch),
             input_size,
         )
-
-    @property
-    def without_effect(self) -> list[str]:
-        """Names, without `train.`, of knobs and groups that change nothing beside the others."""
-        names = [*_OF_TRAINING_IN_STEPS] if self.head == "logistic" else []
-        if self.model.freeze == "backbone" and not self._has_random_views:
-            names.append("augment")
-        return names
-
-    @property
-    def _has_random_views(self) -> bool:
-        return isinstance(self.feature_views, int) and self.feature_views > 0
 
     @field_validator("feature_views")
     @classmethod

@@ -1,6 +1,6 @@
 import numpy as np
 import pandas as pd
-from builders.tiny import tiny_params
+from builders.tiny import tiny_section
 from matplotlib.figure import Figure
 
 from classifier.processing.images import center_crop
@@ -44,7 +44,7 @@ def test_curves_of_a_logistic_regression_are_drawn_by_its_strength() -> None:
 
 
 def test_sheet_shows_the_image_as_validated_and_16_times_augmented() -> None:
-    figure = draw_augmentations(IMAGE, tiny_params(), input_size=8)
+    figure = draw_augmentations(IMAGE, tiny_section(), input_size=8)
     first, *others = shown(figure)
     np.testing.assert_array_equal(first, center_crop(IMAGE, 8))
     assert len(others) == 16
@@ -53,13 +53,13 @@ def test_sheet_shows_the_image_as_validated_and_16_times_augmented() -> None:
 
 
 def test_sheet_without_augmentation_shows_the_same_image_everywhere() -> None:
-    off = tiny_params(augment={"flip": 0.0, "crop_padding": None})
+    off = tiny_section(augment={"flip": 0.0, "crop_padding": None})
     for image in shown(draw_augmentations(IMAGE, off, input_size=8)):
         np.testing.assert_array_equal(image, center_crop(IMAGE, 8))
 
 
 def test_sheet_of_a_frozen_backbone_shows_the_views_of_its_features() -> None:
-    frozen = tiny_params(model={"freeze": "backbone"}, feature_views=["flip"])
+    frozen = tiny_section(model={"freeze": "backbone"}, feature_views=["flip"])
     figure = draw_augmentations(IMAGE, frozen, input_size=8)
     whole, mirrored = shown(figure)
     np.testing.assert_array_equal(whole, center_crop(IMAGE, 8))

@@ -18,6 +18,7 @@ from torch import nn
 from classifier.core.cache import cache_folder
 from classifier.core.errors import UserError
 from classifier.models.bundle import load_bundle
+from classifier.processing.idle_knobs import idle_knobs
 from classifier.training.logistic import LogisticRegression, Solution, best_strength
 from classifier.training.lr_finder import find_learning_rate
 from stages import train
@@ -155,11 +156,9 @@ OTHERS = {
 }
 
 
-def test_knobs_without_effect_change_no_weight(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_idle_knobs_change_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = tiny_params(head="logistic", model=FROZEN)
-    assert {name.partition(".")[0] for name in params.without_effect} == {*OTHERS}
+    assert {name.partition(".")[0] for name in idle_knobs(params.model_dump())} == {*OTHERS}
     made = []
     for number, changes in enumerate(({}, OTHERS)):
         run_in(project(tmp_path / str(number), **{"model": FROZEN, **changes}), monkeypatch)
