@@ -23,8 +23,9 @@ from classifier.metrics.kl_matching import KlMatching
 _MOST_DIRECTIONS, _FEATURES_PER_DIRECTION = 128, 10
 # Weight of the logit, that of the residual being 1, and of the divergence beside both together.
 _LOGIT_WEIGHT, _DIVERGENCE_WEIGHT = 2.0, 0.5
-# Divergences that differ by less, in nats, differ by chance, and in float32 by rounding.
-_LEAST_DIVERGENCE_SPREAD = 0.01
+# Parts that differ by less differ by chance, and in float32 by rounding: logits and divergences, in
+# nats, and residuals, in the length of an image's standardised features.
+_LEAST_SPREAD, _LEAST_RESIDUAL_SPREAD = 0.01, 0.003
 _SMALLEST = 1e-12
 
 
@@ -49,7 +50,8 @@ class OutsideScore(NamedTuple):
     def __call__(self, features: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """Return the outside scores: float64 `(n,)`.
 
-        A validation image has 0 on average, and the standard deviation of validation images is 1.
+        A validation image has 0 on average, and the standard deviation of validation images is 1,
+        or less where they hardly differ.
 
         Args:
             features: of the images, float `(n, features)`.
@@ -61,8 +63,7 @@ class OutsideScore(NamedTuple):
     def residuals(self, features: np.ndarray) -> np.ndarray:
         """Return the lengths of what the subspace leaves out: float64 `(n,)`."""
         shown = (_unit_length(features) - self.mean) / self.scale
-        left = (shown**2).sum(axis=1) - ((shown @ self.directions) ** 2).sum(axis=1)
-        return np.sqrt(np.maximum(left, 0))
+        return np.linalg.norm(shown - (shown @ self.directions) @ self.directions.T, axis=1)
 
     def divergences(self, features: np.ndarray) -> np.ndarray:
         """Return those of the matching, or zeros without: float64 `(n,)`."""
@@ -102,13 +103,22 @@ def fit_outside(
     residuals = unweighted.residuals(validation_features)
     logits = validation_logits.max(axis=1)
     divergences = unweighted.divergences(validation_features)
-    factors = np.array([1 / _spread(residuals), -_LOGIT_WEIGHT / _spread(logits), 0.0])
+    # Of the training images, the mean square of a standardised feature is 1.
+    least_residual = _LEAST_RESIDUAL_SPREAD * np.sqrt(features.shape[1])
+    factors = np.array(
+        [
+            1 / _spread(residuals, least_residual),
+            -_LOGIT_WEIGHT / _spread(logits, _LEAST_SPREAD),
+            0.0,
+        ]
+    )
     parts = np.stack([residuals, logits, divergences], axis=1)
-    factors /= _spread(parts @ factors)
+    # The sum of two parts has no smaller spread than this, unless one of theirs was too small.
+    factors /= _spread(parts @ factors, _LOGIT_WEIGHT - 1)
     if matching is not None:
-        factors[2] = _DIVERGENCE_WEIGHT / max(_spread(divergences), _LEAST_DIVERGENCE_SPREAD)
+        factors[2] = _DIVERGENCE_WEIGHT / _spread(divergences, _LEAST_SPREAD)
     scores = parts @ factors
-    weights = np.array([*factors, -scores.mean()]) / _spread(scores)
+    weights = np.array([*factors, -scores.mean()]) / _spread(scores, 1 - _DIVERGENCE_WEIGHT)
     return unweighted._replace(weights=weights.astype(np.float32))
 
 
@@ -134,7 +144,7 @@ def _largest(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return values[::-1], vectors[:, ::-1]
 
 
-def _spread(values: np.ndarray) -> float:
-    """Return the standard deviation; 1 where all values are equal."""
+def _spread(values: np.ndarray, least: float) -> float:
+    """Return the standard deviation, or `least` if it is smaller; 1 where all values are equal."""
     spread = float(np.std(values))
-    return spread if spread > _SMALLEST else 1.0
+    return max(spread, least) if spread > _SMALLEST else 1.0

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from classifier.core.errors import UserError
 from classifier.core.files import write_bytes
@@ -74,8 +75,10 @@ class ScoredClassifier(nn.Module):
 
     def _score(self, features: Tensor, directed: Tensor, logits: Tensor) -> Tensor:
         shown = (directed - self.mean) / self.scale
-        left = shown.square().sum(dim=1) - (shown @ self.directions).square().sum(dim=1)
-        residual = left.clamp_min(0).sqrt()
+        # The difference of two squares would lose all digits where little is left.
+        # `linear` takes the directions as they are; ONNX would get a transposed copy besides.
+        left = shown - linear(shown @ self.directions, self.directions)
+        residual = left.square().sum(dim=1).sqrt()
         weights = self.weights
         score = weights[0] * residual + weights[1] * logits.amax(dim=1) + weights[3]
         return score if self.matching is None else score + weights[2] * self.matching(features)

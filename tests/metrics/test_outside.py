@@ -60,6 +60,23 @@ def test_divergences_that_hardly_differ_hardly_count() -> None:
     assert matched(*val) == pytest.approx(plain(*val), abs=1e-4)
 
 
+@pytest.mark.parametrize("logits", [1.0, 1e-6])
+@pytest.mark.parametrize("left", [0.1, 1e-3, 1e-7])
+def test_noise_of_float32_hardly_changes_the_score(left: float, logits: float) -> None:
+    generator = np.random.default_rng(4)
+    basis = generator.normal(size=(2, 60))
+
+    def drawn(images: int) -> tuple[np.ndarray, np.ndarray]:
+        features = generator.normal(size=(images, 2)) @ basis + 3
+        noise = left * generator.normal(size=features.shape)
+        return features + noise, 10 + logits * generator.normal(size=(images, 2))
+
+    features, val, good = drawn(40)[0], drawn(8), drawn(40)
+    score = fit_outside(features, *val)
+    others = [part * (1 + 1e-7 * generator.normal(size=part.shape)) for part in good]
+    assert score(*others) == pytest.approx(score(*good), abs=0.005)
+
+
 @pytest.mark.parametrize("images", [40, 200])
 def test_residual_is_what_a_principal_component_analysis_leaves(images: int) -> None:
     features, _ = draw(images, 0)

@@ -42,6 +42,17 @@ def test_network_gives_the_scores_that_were_fitted(score: OutsideScore) -> None:
     assert outside.numpy() == pytest.approx(expected, abs=1e-3)
 
 
+def test_network_gives_the_scores_where_the_subspace_leaves_nearly_nothing() -> None:
+    generator = np.random.default_rng(2)
+    low_rank = generator.normal(size=(60, 2)) @ generator.normal(size=(2, 32)) + 3
+    features = (low_rank + 1e-3 * generator.normal(size=low_rank.shape)).astype(np.float32)
+    logits = generator.normal(size=(60, 3)).astype(np.float32)
+    score = fit_outside(features[:40], features[40:], logits[40:])
+    network = ScoredClassifier(tiny_model(), score)
+    (given,) = network.beside(torch.from_numpy(features), torch.from_numpy(logits))
+    assert given.numpy() == pytest.approx(score(features, logits), abs=1e-3)
+
+
 @pytest.mark.parametrize("with_score", [True, False])
 def test_network_gives_the_cosine_to_training_images(score: OutsideScore, with_score: bool) -> None:
     model = tiny_model()
