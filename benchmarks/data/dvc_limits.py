@@ -3,7 +3,7 @@
     python benchmarks/data/dvc_limits.py IMAGES.zip [--files 20000] [--folder FOLDER]
 
 IMAGES.zip holds small image files, such as CIFAR-10 as PNG files. Works in a temporary project
-without Git, with `cache.type` reflink, hardlink, copy as here. `packed` are 64 files of 3 MiB,
+without Git, with `cache.type` reflink,hardlink,copy. `packed` are 64 files of 3 MiB,
 `loose` that many small files in a folder. S3 is moto's server in a process of its own. Two users
 share a cache only where this runs as root. Prints a table; takes some minutes and 2 GB.
 """

@@ -28,8 +28,9 @@ class Dataset:
         images: uint8 `(N, S, S, 3)`, memory-mapped shards, so that only the rows in use are in
             memory; or an array.
         manifest: Columns `path, class, label, split, width, height, mode, bytes, sha256, group`;
-            near-duplicates have the same group, other images have group 0. Then the data's own
-            columns, such as a patient, all of them text.
+            near-duplicates, and images with the same value in a column of `split.group_by`, have
+            the same group, other images have group 0. Then the data's own columns, such as a
+            patient, all of them text.
         classes: Names of the classes; a label is an index into them.
         preprocessing: How image files were decoded and scaled.
     """

@@ -1,4 +1,4 @@
-"""Read small JSON files that travel with a network; `processing.rules` follows those here.
+"""Read JSON files that travel with a network; `processing.rules` applies the rules defined here.
 
 `decision.json` (written by the evaluate stage) holds the rules, `tta.json` (written by the
 tta_evaluate stage) names the views of test-time augmentation. Both travel with the network.

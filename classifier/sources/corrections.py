@@ -1,4 +1,4 @@
-"""Read and append to data/corrections.csv: labels that people corrected, and excluded images.
+"""Read and rewrite data/corrections.csv: labels that people corrected, and excluded images.
 
 The file is part of the repository, so that every correction has an author and a date. Raw data
 never changes.

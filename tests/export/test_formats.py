@@ -140,7 +140,7 @@ def test_onnx_file_holds_no_stack_trace_and_no_source_line(exported: Exported) -
 
 
 # TorchScript counts the classes that a process has traced; of two processes its files are the same
-# (tests/test_export_stage.py).
+# (tests/pipeline/test_pipeline.py).
 @pytest.mark.parametrize("form", [ONNX, TORCH_EXPORT], ids=lambda form: form.name)
 def test_file_is_the_same_when_written_again(exported: Exported, form: Format) -> None:
     assert form.write(exported.network, CROP) == exported.contents[form.name]
