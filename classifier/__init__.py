@@ -4,7 +4,8 @@ import gc
 import os
 
 # Importing PyTorch, timm and scikit-learn makes half a million objects that stay. Looking for
-# garbage after every 700, Python's default, takes a fifth of the time: benchmarks/README.md.
+# garbage after every 700, Python's default, takes a seventh of that time:
+# benchmarks/time.md.
 gc.set_threshold(10_000)
 
 # ONNX Runtime 1.29 and later report to its maker which models are run and where, unless this is
@@ -13,5 +14,5 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # PyTorch's threads wait for each other in a loop, for milliseconds, before they sleep. Where other
 # programs run too, or a virtual machine gets less than its cores, that takes the time of the
-# thread that is waited for: benchmarks/README.md. GNU OpenMP reads it when PyTorch is imported.
+# thread that is waited for: benchmarks/time.md. GNU OpenMP reads it when PyTorch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -6,15 +6,7 @@
         --min-images-per-class 40
 
 With `--every 2` only every second image is packed and measured: the memory that `split` needs
-must not grow with the images, only with their names. Measured on two cores, Python 3.11:
-
-| archive | download | split | peak memory of split |
-| --- | --- | --- | --- |
-| CIFAR-10's own batches, 60,000 images | 2 s | 21 s | 326 MiB (a batch of 10,000 at a time) |
-| zip of the same as PNG files | 1 s | 13 s | 150 MiB |
-| every second of them | 1 s | 7 s | 139 MiB |
-| every fourth of them | 1 s | 5 s | 130 MiB |
-| 1,462 photos, stored at 256 pixels | 1 s | 5 s | 142 MiB |
+must not grow with the images, only with their names. The figures: benchmarks/data/README.md.
 """
 
 import argparse

@@ -47,20 +47,34 @@ def test_readme_is_short_and_names_every_package_and_folder() -> None:
     assert len(README.splitlines()) < 200
     packages = {path.parent.name for path in ROOT.glob("classifier/*/__init__.py")}
     assert set(pages.PACKAGES) == packages
-    tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True)
-    entries = {name.split("/")[0] for name in tracked.splitlines()}
+    entries = {name.split("/")[0] for name in tracked()}
     described = re.findall(r"`([^`]+)`", section(README, "Where things are"))
     assert {name for name in entries if not name.startswith(".")} <= {
         name.rstrip("/") for name in described
     }
 
 
-@pytest.mark.parametrize("name", TEXTS)
+def tracked(*patterns: str) -> list[str]:
+    """Return the names of the files that Git tracks."""
+    return subprocess.check_output(
+        ["git", "ls-files", *patterns], cwd=ROOT, text=True
+    ).splitlines()
+
+
+def anchors(page: str) -> set[str]:
+    """Return the names by which links lead to the headings of a page, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", tracked("*.md"))
 def test_links_lead_somewhere(name: str) -> None:
-    folder = ROOT if name == "README.md" else ROOT / "docs"
-    for target in re.findall(r"\]\(([^)#]+)", TEXTS[name]):
+    path = ROOT / name
+    for target, _, anchor in re.findall(r"\]\(([^)#]*)(#([^)]*))?\)", path.read_text("utf-8")):
         if not target.startswith(("https:", "results/")):
-            assert (folder / target).is_file(), target
+            page = path.parent / target if target else path
+            assert page.is_file(), target
+            assert not anchor or anchor in anchors(page.read_text("utf-8")), (target, anchor)
 
 
 def test_results_that_a_page_names_are_written_by_a_stage_or_a_command() -> None:
