@@ -1,7 +1,9 @@
 """Each case of docs/bad-input.md: status 1, the sentence that stands there, nothing written."""
 
+import ast
 import importlib
 import re
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,6 +25,24 @@ def documented() -> dict[str, str]:
 
 def test_document_names_the_cases_that_are_tested() -> None:
     assert sorted(documented()) == sorted(CASES)
+
+
+def literals() -> Iterator[str]:
+    """Yield the texts in the code of the library; `…` stands for what is put in."""
+    for path in (DOCUMENT.parents[1] / "classifier").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (getattr(part, "value", "") for part in node.values)
+                yield "".join(part if isinstance(part, str) else "…" for part in parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_further_sentences_of_the_document_stand_in_the_code() -> None:
+    section = DOCUMENT.read_text("utf-8").partition("## More messages")[2].partition("\n## ")[0]
+    quoted = re.findall(r"^\| (?!what |---).+? \| (.+) \|$", section, re.MULTILINE)
+    assert len(quoted) == section.count("\n| ") - 2 * section.count("\n### ")
+    assert sorted(set(quoted) - set(literals())) == []
 
 
 @pytest.mark.parametrize("name", CASES)
