@@ -1,8 +1,9 @@
 """The file formats that run without this project, and how a file compares with the model.
 
-All take images as uint8 `(N, input_size, input_size, 3)`, RGB, with N = 1 in an ExecuTorch file, and
-give float32 logits `(N, classes)` and, where the run has them, outside scores `(N,)` and similarities `(N, m)`. They
-normalise the images themselves, so that no caller can get the mean or the order of channels wrong.
+All take images as uint8 `(N, input_size, input_size, 3)`, RGB, an ExecuTorch file one image, and
+give float32 logits `(N, classes)` and, where the run has them, outside scores `(N,)` and
+similarities `(N, m)`. They normalise the images themselves, so that no caller can get the mean or
+the order of channels wrong.
 """
 
 import math

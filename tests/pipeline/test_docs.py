@@ -1,5 +1,6 @@
 """The pages say what is true: tables, links, names, commands; and their recipes work."""
 
+import inspect
 import os
 import re
 import shlex
@@ -18,6 +19,8 @@ from builders.web.serving import running, served
 from classifier.commands.main import COMMANDS, main
 from classifier.core.config import SECTIONS, read_params
 from classifier.core.params_edit import flatten
+from classifier.inference.predict import load_model
+from classifier.serving.metrics import ServingMetrics
 
 TEXTS = {path.name: path.read_text("utf-8") for path in pages.PAGES}
 # Recipes: every page but the list of error messages and the list of old names.
@@ -56,9 +59,7 @@ def test_readme_is_short_and_names_every_package_and_folder() -> None:
 
 def tracked(*patterns: str) -> list[str]:
     """Return the names of the files that Git tracks."""
-    return subprocess.check_output(
-        ["git", "ls-files", *patterns], cwd=ROOT, text=True
-    ).splitlines()
+    return subprocess.check_output(["git", "ls-files", *patterns], cwd=ROOT, text=True).splitlines()
 
 
 def anchors(page: str) -> set[str]:
@@ -121,6 +122,21 @@ def test_commands_that_a_page_names_have_these_options(
             shown = capsys.readouterr().out
             for option in re.findall(r"(?<!\S)--[a-z0-9-]+", rest):
                 assert option in shown, line
+
+
+def test_every_metric_of_the_server_is_named() -> None:
+    shown = ServingMetrics("v", lambda: 0.0).text().decode()
+    names = re.findall(r"^# TYPE (\w+)", shown, re.MULTILINE)
+    named = re.findall(r"`(classifier_\w+)(?:\{\w+\})?`", section(TEXTS["serving.md"], "Over HTTP"))
+    assert {name for name in names if not name.endswith("_created")} == set(named)
+
+
+def test_every_parameter_of_load_model_is_in_its_table() -> None:
+    table = section(TEXTS["serving.md"], "In a Python program")
+    rows = re.findall(r"^\| `(\w+)` \| `?([^|`]+)`? \|", table, re.MULTILINE)
+    parameters = inspect.signature(load_model).parameters.values()
+    defaults = {one.name: str(one.default) for one in parameters}
+    assert {name: default.strip().strip('"') for name, default in rows} == defaults
 
 
 @pytest.fixture

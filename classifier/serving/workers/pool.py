@@ -6,9 +6,9 @@ not wait for the server; while it decodes, it is sent nothing that a hostile ima
 A worker that takes too long to decode, or breaks down, is replaced; the other images of its batch
 are tried again, each alone, so that the one at fault is known.
 
-Why not `pebble.ProcessPool`: it ends a process by SIGTERM, which a decoder in C does not hear, so that
-a deadline of 1 s takes 4 s more; its threads take twice the processor time of this pool; and it has
-no place for the budget of memory.
+Why not `pebble.ProcessPool`: it ends a process by SIGTERM, which a decoder in C does not hear, so
+that a deadline of 1 s takes 4 s more; its threads take twice the processor time of this pool; and
+it has no place for the budget of memory.
 """
 
 import asyncio
