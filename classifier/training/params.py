@@ -29,7 +29,7 @@ class SizeParams(Params):
 
 
 class RuntimeParams(Params):
-    """Section `runtime`: how training runs on this machine, which changes no result."""
+    """Section `runtime`: how training runs on this machine."""
 
     num_processes: int | None = Field(ge=1)
     deterministic: OnMissing
