@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 
 from builders.backbones import backbone_spec
 from builders.tiny import ROOT, tiny_params
@@ -128,3 +130,10 @@ TTA = _SECTIONS["tta_evaluate"] | {
     "candidates": ["flip", "shift_left_2", "shift_up_1"],
     "max_views": 3,
 }
+
+
+def write_params(**changes: Any) -> None:
+    """Write params.yaml with both evaluation sections; a section's name gives its changes."""
+    sections = {"evaluate": EVALUATE, "tta_evaluate": TTA}
+    content = {name: section | changes.get(name, {}) for name, section in sections.items()}
+    Path("params.yaml").write_text(yaml.safe_dump(content), "utf-8")

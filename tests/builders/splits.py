@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from builders.images import write_raw
+from builders.images import class_folders, write_raw
 from classifier.core.config import read_params, validate_section
 from classifier.data.dataset import Dataset, load_dataset
 from classifier.sources import tables
@@ -12,6 +12,8 @@ from classifier.splitting.params import SplitParams
 from classifier.splitting.split import split
 
 _SECTION = read_params(Path(__file__).parents[2] / "params.yaml")["split"]
+
+PETS = class_folders({"black cat": 12, "dog": 20, "Zürich, eel": 10}, prefix="pets/")
 
 LIMITS: dict[str, Any] = {
     "min_side": 20,

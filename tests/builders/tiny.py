@@ -1,10 +1,6 @@
 """Small builders that several tests share: a data set, train params, a network, a bundle."""
 
 import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from builders.backbones import backbone_params, backbone_spec
-from classifier.core.cache import cache_folder
 from classifier.core.config import read_params
 from classifier.core.files import write_json
 from classifier.data.augment import AugmentParams
@@ -281,27 +276,3 @@ def contents(folder: Path, *, without: str = "") -> dict[str, bytes]:
     """Every file below `folder` by its path in it, but those of the name `without`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != without)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def start_train(folder: Path) -> "subprocess.Popen[str]":
-    """The train stage as a program of its own in a project's folder, on one thread."""
-    variables = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "stages.train"],
-        cwd=folder,
-        env=os.environ | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def saved_states() -> list[str]:
-    """The names of all states to resume in the cache folder, in ascending order."""
-    return sorted(path.name for path in cache_folder("resume").glob("*/*.state"))
-
-
-def wait_for_new_state(process: "subprocess.Popen[str]", before: list[str]) -> None:
-    """Return as soon as there are others than `before`, or the process has ended."""
-    while saved_states() == before and process.poll() is None:
-        time.sleep(0.001)

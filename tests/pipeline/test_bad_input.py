@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from builders.bad import archives, models, sources
+from builders.bad import archives, classes, models, sources
 from builders.tiny import contents
 
 from classifier.core.processes import run_program
 
-CASES = sources.CASES | archives.CASES | models.CASES
+CASES = sources.CASES | archives.CASES | classes.CASES | models.CASES
 DOCUMENT = Path(__file__).parents[2] / "docs/bad-input.md"
 
 

@@ -6,14 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from builders.tiny import (
-    contents,
-    saved_states,
-    start_train,
-    tiny_section,
-    wait_for_new_state,
-    write_project,
-)
+from builders.tiny import contents, tiny_section, write_project
+from builders.train_process import saved_states, start_train, wait_for_new_state
 
 # A state after every step, so that a kill can hit the middle of an epoch and of a write.
 OFTEN = {"checkpoint_minutes": 1e-9}

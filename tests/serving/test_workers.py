@@ -5,15 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from builders.bad.hostile_model import load_hostile
 from builders.colours import CLASSES, image_of, write_models
 
-from classifier.inference.onnx_runtime import Outputs
 from classifier.inference.predict import Model, load_model
 from classifier.serving.limits import Limits
-from classifier.serving.workers.batch_size import useful_batch_size
 from classifier.serving.workers.image_worker import Outcome, Task
 from classifier.serving.workers.memory_budget import MemoryBudget
 from classifier.serving.workers.pool import BusyError, WorkerPool
@@ -214,42 +211,6 @@ def test_worker_that_cannot_be_started_is_an_error_of_the_start(tmp_path: Path) 
     start = WorkerProcess.start(partial(load_model, tmp_path / "nothing"), Limits())
     with pytest.raises(WorkerLostError):
         asyncio.run(start)
-
-
-def test_memory_is_given_out_in_turn() -> None:
-    async def whole() -> None:
-        budget = MemoryBudget(10)
-        await budget.take(6)
-        order: list[int] = []
-
-        async def take(count: int) -> None:
-            await budget.take(count)
-            order.append(count)
-
-        waiting = [asyncio.create_task(take(count)) for count in (8, 1, 2)]
-        await asyncio.sleep(0)
-        assert order == []  # the small ones do not overtake
-        waiting[0].cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        assert order == [1, 2]
-        assert budget.used == 9
-
-    asyncio.run(whole())
-
-
-@pytest.mark.parametrize(("fixed", "each", "expected"), [(1.0, 0.0, 4), (0.0, 1.0, 1)])
-def test_batches_are_on_only_where_they_measure_better(
-    fixed: float, each: float, expected: int
-) -> None:
-    """fixed, each: seconds of a call, and of every image in it."""
-    now = 0.0
-
-    def predict(images: np.ndarray) -> Outputs:
-        nonlocal now
-        now += fixed + each * len(images)
-        return Outputs(images, None)
-
-    assert useful_batch_size(predict, np.zeros((4, 2, 2, 3), np.uint8), lambda: now) == expected
 
 
 class SpyWorker:

@@ -1,5 +1,4 @@
 import errno
-import hashlib
 import io
 import re
 import shutil
@@ -8,24 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from builders.downloads import CONTENT, RIGHT, WRONG
 from builders.web.site import Handler, Server, serving
 
 from classifier.core.cache import cache_folder
 from classifier.core.errors import UserError
 from classifier.sources import fetch as fetching
-from classifier.sources.fetch import (
-    Checksum,
-    check_file,
-    copy_file,
-    download,
-    link_or_copy,
-    parse_checksum,
-    partial_path,
-)
-
-CONTENT = bytes(range(256)) * 4096  # 1 MiB
-RIGHT = Checksum("sha256", hashlib.sha256(CONTENT).hexdigest())
-WRONG = Checksum("sha256", "0" * 64)
+from classifier.sources.fetch import download, partial_path
 
 
 @pytest.fixture
@@ -43,11 +31,6 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cache() -> Path:
     return cache_folder("downloads")
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "raw/data.zip"
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -72,28 +55,6 @@ def test_kept_download_is_not_fetched_again_unless_it_is_damaged(
     assert server.asked == [None]
     assert download(server.address, RIGHT, cache).read_bytes() == CONTENT
     assert server.asked == [None, None]
-
-
-def test_linked_file_replaces_what_was_there(tmp_path: Path, target: Path) -> None:
-    source = tmp_path / "kept"
-    source.write_bytes(CONTENT)
-    for _ in range(2):
-        link_or_copy(source, target)
-        assert target.samefile(source)
-
-
-def test_where_links_are_impossible_the_file_is_copied(
-    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(self: Path, other: Path) -> None:
-        raise OSError(errno.EXDEV, "Invalid cross-device link")
-
-    source = tmp_path / "kept"
-    source.write_bytes(CONTENT)
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
-    link_or_copy(source, target)
-    assert target.read_bytes() == CONTENT
-    assert not target.samefile(source)
 
 
 def test_cut_connections_are_resumed(server: Server, cache: Path) -> None:
@@ -296,44 +257,3 @@ def test_bar_counts_bytes_from_where_the_download_goes_on(
     assert re.search(r"data set.zip:   0%.* 0.00/1.00M ", first)
     assert re.search(r"data set.zip:  50%.* 512k/1.00M ", second)
     assert re.search(r"data set.zip: 100%.* 1.00M/1.00M ", second)
-
-
-@pytest.mark.parametrize(
-    "checksum", [None, RIGHT, Checksum("md5", hashlib.md5(CONTENT).hexdigest())]
-)
-def test_local_file_is_copied(tmp_path: Path, target: Path, checksum: Checksum | None) -> None:
-    source = tmp_path / "source.zip"
-    source.write_bytes(CONTENT)
-    copy_file(source, target, checksum)
-    assert target.read_bytes() == source.read_bytes() == CONTENT
-
-
-def test_local_file_of_another_checksum_stays_and_nothing_is_copied(
-    tmp_path: Path, target: Path
-) -> None:
-    source = tmp_path / "source.zip"
-    source.write_bytes(CONTENT)
-    with pytest.raises(UserError, match=str(RIGHT)):
-        check_file(source, WRONG)
-    with pytest.raises(UserError, match=str(RIGHT)):
-        copy_file(source, target, WRONG)
-    assert source.read_bytes() == CONTENT
-    assert list(target.parent.iterdir()) == []
-
-
-def test_missing_file_and_folder_are_sentences(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"there is no file .+none\.zip: correct download\.url"):
-        check_file(tmp_path / "none.zip", None)
-    with pytest.raises(UserError, match=r"set download\.source to folder"):
-        check_file(tmp_path, None)
-
-
-def test_checksums_are_read_in_letters_of_any_case() -> None:
-    assert parse_checksum("sha256:" + "AB" * 32) == Checksum("sha256", "ab" * 32)
-    assert str(parse_checksum("md5:" + "0" * 32)) == "md5:" + "0" * 32
-
-
-@pytest.mark.parametrize("text", ["", "sha256:", "sha256:" + "0" * 63, "md5:" + "0" * 64, "0" * 64])
-def test_other_checksums_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="64 hexadecimal digits, or md5: and 32"):
-        parse_checksum(text)

@@ -1,43 +1,19 @@
-import io
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
-import pyarrow
 import pytest
+from builders.label_tables import ALL, IMAGES, TABLE, classes, label
 from builders.sources import download_params, local_params, write_files
 from hypothesis import given
 from hypothesis import strategies as st
-from pyarrow import parquet
 
 from classifier.core.errors import UserError
 from classifier.evaluation.labels.label_studio import Suggestion, label_studio_tasks
 from classifier.sources.labelling.label_table import label_by_table
-from classifier.sources.labelling.labels import KeptOut, Labels
+from classifier.sources.labelling.labels import KeptOut
 from classifier.sources.tables import SeenFile
-
-IMAGES = ("a/001.png", "a/002.png", "b/003.png", "b/004.png")
-TABLE = {"file": "t.csv", "path": "id", "class": "kind"}
-
-
-def label(
-    table: str | bytes, images: tuple[str, ...] = IMAGES, name: str = "t.csv", **changes: Any
-) -> Labels:
-    """The labels of these images by a table of this content within their folder."""
-    files = [SeenFile(path, 1, "image") for path in sorted(images)]
-    content = table.encode() if isinstance(table, str) else table
-    section = {"labels": TABLE | {"file": name}} | changes
-    params = local_params("folder", "pets", **section)
-    return label_by_table(files, {name: content}.get, params)
-
-
-def classes(labels: Labels) -> dict[str, str]:
-    return {image.path: image.class_name for image in labels.images}
-
-
-ALL = dict(zip(IMAGES, ("cat", "dog", "cat", "dog"), strict=True))
 
 
 @pytest.mark.parametrize("form", ["a/001.png", "001.png", "001", "a/001", "./a/001.png", "a\\001"])
@@ -68,28 +44,6 @@ def test_every_row_finds_its_own_file(kinds: dict[str, str]) -> None:
     rows = "".join(f"{name}.jpg,{kind}\n" for name, kind in kinds.items())
     labels = label(f"id,kind\n{rows}", tuple(f"{name}.jpg" for name in kinds))
     assert classes(labels) == {f"{name}.jpg": kind for name, kind in kinds.items()}
-
-
-@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_separators_and_byte_order_marks_of_spreadsheets_are_known(
-    separator: str, encoding: str
-) -> None:
-    rows = "\r\n".join(separator.join((path, kind)) for path, kind in ALL.items())
-    content = f"id{separator}kind\r\n{rows}\r\n\r\n".encode(encoding)
-    assert classes(label(content)) == ALL
-
-
-def test_json_of_label_studio_is_a_table() -> None:
-    listed = [
-        {"id": i, "image": f"/data/local/{path}", "choice": kind, "lead_time": 1.5}
-        for i, (path, kind) in enumerate(ALL.items())
-    ]
-    table = {"file": "t.json", "path": "image", "class": "choice"}
-    labels = label(json.dumps(listed), name="t.json", labels=table)
-    assert classes(labels) == ALL
-    assert labels.columns == ["id", "lead_time"]
-    assert labels.images[1].columns == ("1", "1.5")
 
 
 def test_rows_of_one_image_must_agree_on_its_group() -> None:
@@ -149,70 +103,6 @@ def test_folders_that_names_do_not_share_are_not_cut_off() -> None:
     rows = "id,kind\ntrain/1.png,cat\ntest/2.png,dog\n"
     with pytest.raises(UserError, match=r"2 rows without file \(the first: train/1\.png\)"):
         label(rows, ("1.png", "2.png"))
-
-
-def parquet_of(**columns: list[Any]) -> bytes:
-    buffer = io.BytesIO()
-    parquet.write_table(pyarrow.table(columns), buffer)
-    return buffer.getvalue()
-
-
-def test_parquet_is_read_as_text() -> None:
-    content = parquet_of(id=list(ALL), kind=list(ALL.values()), age=[1, None, 3, 4])
-    labels = label(content, name="t.parquet")
-    assert classes(labels) == ALL
-    assert [image.columns for image in labels.images] == [("1",), ("",), ("3",), ("4",)]
-
-
-@given(
-    st.sampled_from([",", ";", "\t", "|"]),
-    st.sampled_from(["kind", "kind of\nanimal", "kind,of;animal", "kind\r\n"]),
-    st.sampled_from(["", "\n", "\r\n \r\n", ",,\n"]),
-    st.sampled_from(["", "\n", " \n"]),
-)
-def test_a_header_may_be_quoted_and_blank_lines_are_passed_over(
-    separator: str, kind: str, before: str, between: str
-) -> None:
-    rows = between.join(f"{path}{separator}{kind}\n" for path, kind in ALL.items())
-    column = " ".join(kind.split())
-    table = f'{before}"id"{separator}"{kind}"\n{between}{rows}'
-    labels = label(table, labels=TABLE | {"file": "t.csv", "class": column})
-    assert classes(labels) == ALL
-
-
-@pytest.mark.parametrize("separator", [",", ";"])
-def test_emptied_rows_of_a_spreadsheet_are_passed_over(separator: str) -> None:
-    rows = "".join(f"{path}{separator}{kind}\n" for path, kind in ALL.items())
-    assert classes(label(f"id{separator}kind\n{separator}\n{rows}{separator}\n")) == ALL
-
-
-def test_parquet_without_its_reader_names_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UserError, match="`pip install pyarrow`, or save the table as CSV"):
-        label(b"PAR1", name="t.parquet")
-
-
-@pytest.mark.parametrize(
-    ("content", "name", "sentence"),
-    [
-        (b"no parquet", "t.parquet", r"t\.parquet is no Parquet file"),
-        (b"\xff\xfe", "t.csv", r"t\.csv is not UTF-8: save it"),
-        (b"", "t.csv", r"t\.csv is empty"),
-        (b"\n \n,\n", "t.csv", r"t\.csv is empty"),
-        (b"{", "t.json", r"t\.json is no JSON file"),
-        (b'{"id": 1}', "t.json", "must be a list of objects"),
-        (b"id,breed\n", "t.csv", "no column 'kind', which .+; its columns are id, breed"),
-        (b"id,kind,kind\n", "t.csv", "two columns 'kind'"),
-        (b"id,kind,x,x\n", "t.csv", r"t\.csv has two columns 'x': rename one of them\."),
-        (b"id,kind,,\n1,cat,a,b\n", "t.csv", "several columns without a name: name them"),
-        (b"id,kind\n1,cat,dog\n", "t.csv", "line 2, has 3 values for 2 columns"),
-    ],
-)
-def test_damaged_tables_are_a_sentence(content: bytes, name: str, sentence: str) -> None:
-    with pytest.raises(UserError, match=sentence):
-        label(content, name=name)
 
 
 def test_table_that_is_nowhere_is_a_sentence() -> None:

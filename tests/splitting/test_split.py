@@ -1,6 +1,5 @@
 import csv
 import hashlib
-import io
 import json
 import subprocess
 import sys
@@ -10,19 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from builders.images import cifar_members, class_folders, encode, noise, write_raw
-from builders.splits import split_params, split_up
+from builders.splits import PETS, split_params, split_up
+from builders.tiny import contents
 
 from classifier.core.errors import UserError
-from classifier.data.dataset import Dataset, load_dataset
+from classifier.data.dataset import load_dataset
 from classifier.processing.images import read_image
 from classifier.splitting.results import describe_split
 from classifier.splitting.split import split
-
-PETS = class_folders({"black cat": 12, "dog": 20, "Zürich, eel": 10}, prefix="pets/")
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_row_i_describes_image_i(tmp_path: Path) -> None:
@@ -57,7 +51,7 @@ def test_row_i_describes_image_i(tmp_path: Path) -> None:
 
 def test_files_are_as_the_contract_says(tmp_path: Path) -> None:
     split_up(tmp_path, PETS, resize="pad")
-    files = files_of(tmp_path / "split")
+    files = contents(tmp_path / "split")
     assert list(files) == [
         "classes.json", "duplicate_images.npy", "images-0.npy", "manifest.csv",
         "preprocessing.json",
@@ -75,7 +69,7 @@ def test_files_are_as_the_contract_says(tmp_path: Path) -> None:
 def test_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     split_up(tmp_path / "one", PETS)
     split_up(tmp_path / "two", dict(reversed(PETS.items())))  # packed in another order
-    assert files_of(tmp_path / "one/split") == files_of(tmp_path / "two/split")
+    assert contents(tmp_path / "one/split") == contents(tmp_path / "two/split")
 
 
 @pytest.mark.parametrize(
@@ -85,9 +79,9 @@ def test_seed_and_fractions_change_nothing_but_the_manifest(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
     split_up(tmp_path, PETS)
-    before = files_of(tmp_path / "split")
+    before = contents(tmp_path / "split")
     split_up(tmp_path, PETS, **change)
-    after = files_of(tmp_path / "split")
+    after = contents(tmp_path / "split")
     assert {name for name in before if before[name] != after[name]} == {"manifest.csv"}
 
 
@@ -163,7 +157,7 @@ def test_skipped_images_leave_no_gap(tmp_path: Path) -> None:
     assert "no image in a known format" in result.problems[0][1]
     assert "damaged or cut short" in result.problems[1][1]
     split_up(tmp_path / "good", {name: PETS[name] for name in PETS if name not in BAD})
-    assert files_of(tmp_path / "split") == files_of(tmp_path / "good/split")
+    assert contents(tmp_path / "split") == contents(tmp_path / "good/split")
 
 
 def test_class_that_skipping_makes_too_small_is_left_out(tmp_path: Path) -> None:
@@ -220,69 +214,10 @@ def test_params_out_of_range_are_refused(change: dict[str, Any], sentence: str) 
     assert sentence in str(caught.value)
 
 
-COPIED = encode(noise(8, 8, 1))
-# Another file with the same pixels.
-COPY = encode(noise(8, 8, 1), "BMP")
-
-
-def with_copies(prefix: str, other: str) -> dict[str, bytes]:
-    copies = {f"{prefix}dog/copy.bmp": COPY, f"{other}dog/image.png": COPIED}
-    return copies | {f"{prefix}black cat/copy.png": COPIED}
-
-
-def groups_of(dataset: Dataset) -> dict[str, int]:
-    manifest = dataset.manifest[dataset.manifest["group"] > 0]
-    return dict(zip(manifest["path"], manifest["group"], strict=True))
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_copies_fall_into_one_split_across_classes(tmp_path: Path, seed: int) -> None:
-    dataset = split_up(tmp_path, PETS | with_copies("pets/", "pets/"), seed=seed)
-    expected = ["pets/black cat/copy.png", "pets/dog/copy.bmp", "pets/dog/image.png"]
-    assert groups_of(dataset) == dict.fromkeys(expected, 1)
-    manifest = dataset.manifest
-    assert len(set(manifest["split"][manifest["group"] == 1])) == 1
-
-
-def test_kept_copies_are_drawn_one_by_one(tmp_path: Path) -> None:
-    copies = with_copies("pets/", "pets/")
-    parts = []
-    for seed in range(6):
-        kept = split_up(tmp_path / str(seed), PETS | copies, duplicates="keep", seed=seed)
-        assert set(groups_of(kept)) == set(copies)
-        parts.append(len(set(kept.manifest["split"][kept.manifest["group"] == 1])))
-    assert max(parts) > 1
-
-
-def test_dropped_copies_leave_one_and_no_gap(tmp_path: Path) -> None:
-    raw = write_raw(tmp_path / "raw", PETS | with_copies("pets/", "pets/"))
-    result = split(raw, tmp_path / "split", split_params(duplicates="drop"))
-    assert [pair.kind for pair in result.duplicates.pairs] == ["pixels", "file"]
-    split_up(tmp_path / "alone", PETS | {"pets/black cat/copy.png": COPIED})
-    with_them, alone = files_of(tmp_path / "split"), files_of(tmp_path / "alone/split")
-    shown = np.load(io.BytesIO(with_them.pop("duplicate_images.npy")))
-    assert shown.shape == (2, 2, 8, 8, 3)
-    assert len(np.load(io.BytesIO(alone.pop("duplicate_images.npy")))) == 0
-    assert with_them == alone
-
-
-def test_given_splits_keep_their_copies_and_dropping_spares_the_test_split(tmp_path: Path) -> None:
-    members = class_folders({"black cat": 16, "dog": 8}, prefix="data/train/")
-    members |= class_folders({"black cat": 2, "dog": 3}, prefix="data/test/")
-    members |= with_copies("data/train/", "data/test/")
-    dataset = split_up(tmp_path, members)
-    assert dataset.leaked("test").sum() == 1
-    assert len(dataset.images) == len(members)
-    dropped = split_up(tmp_path / "dropped", members, duplicates="drop")
-    gone = {"data/train/dog/copy.bmp", "data/train/black cat/copy.png"}
-    assert set(members) - set(dropped.manifest["path"]) == gone
-    assert not dropped.leaked("test").any()
-
-
 PEAK_OF = """
 import resource, sys
 from pathlib import Path
-from builders.splits import split_params
+from builders.splits import PETS, split_params
 from classifier.splitting.results import describe_split
 from classifier.splitting.split import split
 params = split_params(stored_size=256, duplicates="keep")

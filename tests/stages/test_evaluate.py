@@ -1,17 +1,14 @@
-import io
 import json
 import math
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-import yaml
-from builders.backbones import random_weights
-from builders.projects import CLASSES, CROP, make_project, write_manifest
+from builders.evaluations import RESULTS, measures, read_csv
+from builders.projects import CLASSES, CROP, make_project, write_manifest, write_params
 from builders.projects import EVALUATE as PARAMS
-from builders.tiny import contents, tiny_section, write_project
+from builders.tiny import contents
 
 from classifier.core.config import load_section
 from classifier.core.errors import UserError
@@ -19,55 +16,9 @@ from classifier.data.dataset import load_dataset
 from classifier.evaluation.evaluate import PAIRS_PRINTED
 from classifier.evaluation.params import EvaluateParams
 from classifier.models.bundle import load_bundle
-from classifier.models.outside import load_outside
-from classifier.models.pretrained import write_backbone
-from classifier.models.stored_backbone import save_head
-from classifier.processing.decision import Decision
 from classifier.processing.images import center_crop
 from classifier.processing.softmax import probabilities
-from stages import evaluate, train
-
-RESULTS = Path("results/evaluate")
-# What is frozen, the classes of the weights' last layer, and whether it takes part.
-LAST_LAYERS = [("backbone", 9, True), ("backbone", 0, False), ("none", 9, False)]
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with params, data and model."""
-    make_project(tmp_path, CLASSES)
-    monkeypatch.chdir(tmp_path)
-    write_params({})
-    return tmp_path
-
-
-@pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A project after the stage with the usual params, and what the stage printed."""
-    folder = tmp_path_factory.mktemp("project")
-    make_project(folder, CLASSES)
-    said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
-        patch.chdir(folder)
-        write_params({})
-        evaluate.main()
-    return folder, said.getvalue()
-
-
-@pytest.fixture
-def results(evaluated: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """What the stage printed; the current folder is its project, to be read only."""
-    folder, said = evaluated
-    monkeypatch.chdir(folder)
-    return said
-
-
-def write_params(changes: dict) -> None:
-    Path("params.yaml").write_text(yaml.safe_dump({"evaluate": PARAMS | changes}), "utf-8")
-
-
-def read_csv(name: str) -> pd.DataFrame:
-    return pd.read_csv(RESULTS / name, dtype={"actual": str, "predicted": str, "class": str})
+from stages import evaluate
 
 
 def test_the_stage_writes_its_files_and_flat_metrics(results: str):
@@ -136,10 +87,6 @@ def test_a_run_elsewhere_writes_the_same_bytes(project: Path, evaluated: tuple[P
     assert contents(RESULTS, without="timing.json") == first
 
 
-def measures() -> pd.DataFrame:
-    return pd.read_csv(RESULTS / "measures.csv", index_col="measure")
-
-
 def test_measures_have_all_of_the_metrics_and_the_intervals(results: str):
     metrics, table = json.loads((RESULTS / "metrics.json").read_text()), measures()
     assert table.loc[list(metrics), "value"].tolist() == list(metrics.values())
@@ -161,40 +108,6 @@ def test_what_was_before_calibration_is_measured_at_temperature_1(
     for name in ("log_loss", "ece"):
         assert after[name] == after[f"{name}_uncalibrated"] == before[f"{name}_uncalibrated"]
         assert before[name] != before[f"{name}_uncalibrated"]
-
-
-def test_answers_under_the_threshold_become_unknown(project: Path, capsys):
-    write_params({"reject_below": 0.5})
-    evaluate.main()
-    predictions, values = read_csv("predictions.csv"), measures()["value"]
-    doubtful = predictions["confidence"].to_numpy() < 0.5
-    assert 0 < doubtful.sum() < len(predictions)
-    assert set(predictions["answer"][doubtful]) == {"unknown"}
-    kept = predictions[~doubtful].astype(str)
-    assert kept["answer"].tolist() == kept["predicted"].tolist()
-    assert values["coverage"] == pytest.approx(1 - doubtful.mean(), abs=1e-6)
-    right = kept["answer"] == kept["actual"]
-    assert values["answered_accuracy"] == pytest.approx(right.mean(), abs=1e-6)
-    assert values["answered_accuracy"] > values["accuracy"]
-    assert f"{values['coverage']:.1%} of the images are answered" in capsys.readouterr().out
-    assert decision() == Decision(reject_below=0.5)
-
-
-def test_without_a_threshold_every_image_is_answered(results: str):
-    assert decision() == Decision(reject_below=None)
-    assert "coverage" not in measures().index
-
-
-def decision() -> Decision:
-    return Decision.model_validate_json(Path("models/decision.json").read_bytes())
-
-
-def test_where_every_answer_is_rejected_there_is_no_accuracy_of_the_rest(project: Path):
-    write_params({"reject_below": 1.0})
-    evaluate.main()
-    values = measures()["value"]
-    assert values["coverage"] == 0
-    assert "answered_accuracy" not in values
 
 
 def test_accuracy_with_its_interval_and_the_most_confused_pairs_are_printed(results: str):
@@ -220,7 +133,7 @@ def test_top_accuracies_are_given_where_there_are_more_classes(
 ):
     make_project(tmp_path, [f"class {i}" for i in range(classes)], per_class=12)
     monkeypatch.chdir(tmp_path)
-    write_params({})
+    write_params()
     evaluate.main()
     assert [name for name in measures().index if name.startswith("top")] == [
         f"top{best}_accuracy" for best in tops
@@ -245,7 +158,7 @@ def test_data_of_other_classes_than_the_models_stop_the_stage(project: Path):
     ],
 )
 def test_wrong_params_are_refused_by_name(project, changes, sentence):
-    write_params(changes)
+    write_params(evaluate=changes)
     with pytest.raises(UserError, match=sentence):
         load_section("evaluate", EvaluateParams)
 
@@ -291,27 +204,3 @@ def test_class_without_test_images_is_left_out_of_the_measures_and_named(
     recalls = classes["recall"].drop("7").mean()
     assert measures()["value"]["balanced_accuracy"] == pytest.approx(recalls, abs=1e-6)
     assert "no test images of 7: their measures are left out" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("freeze", "classes", "takes_part"), LAST_LAYERS)
-def test_last_layer_of_frozen_weights_takes_part_in_the_outside_score(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    freeze: str,
-    classes: int,
-    takes_part: bool,
-) -> None:
-    write_project(tmp_path, tiny_section(epochs=1, model={"freeze": freeze}))
-    weights = random_weights(tmp_path / "weights.safetensors", classes=classes)
-    write_backbone(weights, tmp_path / "data/backbone")
-    monkeypatch.chdir(tmp_path)
-    train.main()
-    write_params({"outside_share": 0.05})
-    evaluate.main()
-    score = load_outside(Path("models/outside.safetensors"))
-    assert score is not None
-    assert (score.matching is not None) == takes_part
-    table = Path("results/evaluate/outside.csv").read_bytes()
-    save_head(None, Path("data/backbone"))
-    evaluate.main()
-    assert (Path("results/evaluate/outside.csv").read_bytes() != table) == takes_part

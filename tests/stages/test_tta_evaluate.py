@@ -4,16 +4,15 @@ from typing import get_args
 
 import pandas as pd
 import pytest
-import yaml
 from builders.projects import (
     AUGMENT,
     CLASSES,
     CROP,
-    EVALUATE,
     SIZE,
     make_project,
     save_model,
     write_manifest,
+    write_params,
 )
 from builders.projects import TTA as PARAMS
 from builders.tiny import contents, tiny_params
@@ -32,23 +31,9 @@ RESULTS = Path("results/tta_evaluate")
 NO_AUGMENTATION = {"flip": 0.0, "crop_padding": None}
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with params, data and model."""
-    make_project(tmp_path, CLASSES)
-    monkeypatch.chdir(tmp_path)
-    write_params({})
-    return tmp_path
-
-
-def write_params(changes: dict) -> None:
-    content = {"evaluate": EVALUATE, "tta_evaluate": PARAMS | changes}
-    Path("params.yaml").write_text(yaml.safe_dump(content), "utf-8")
-
-
 def run(**changes: object) -> dict[str, float]:
     """The metrics of the stage with these changes to its params."""
-    write_params(changes)
+    write_params(tta_evaluate=changes)
     tta_evaluate.main()
     return json.loads((RESULTS / "metrics.json").read_text())
 
@@ -249,7 +234,7 @@ def test_a_second_run_writes_the_same_bytes(project: Path):
     ],
 )
 def test_wrong_params_are_refused_by_name(project, changes, sentence):
-    write_params(changes)
+    write_params(tta_evaluate=changes)
     with pytest.raises(UserError, match=sentence):
         load_section("tta_evaluate", TtaParams)
 

@@ -13,14 +13,8 @@ import pytest
 import torch
 from builders.backbones import backbone_spec
 from builders.processes import wait_for_end
-from builders.tiny import (
-    ROOT,
-    start_train,
-    tiny_params,
-    tiny_section,
-    wait_for_new_state,
-    write_project,
-)
+from builders.tiny import ROOT, tiny_params, tiny_section, write_project
+from builders.train_process import start_train, wait_for_new_state
 from safetensors.numpy import load_file
 from torch import nn
 

@@ -11,6 +11,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from builders.images import class_folders, write_archive
+from builders.sources import download_section
+
+PETS = class_folders({"cat": 5, "dog": 5})
+IMAGE = PETS["cat/000.png"]
+
 
 class Case(NamedTuple):
     """stage: its name, the program that is run."""
@@ -32,3 +38,13 @@ def add_case(
 
 def write_params(**sections: Any) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+
+
+def archive(write: Callable[[Path], object], name: str = "data.zip") -> None:
+    """Let `write` make the archive that is to be brought."""
+    write(Path(name))
+    write_params(download=download_section(source="archive", url=name, watch=name))
+
+
+def members(files: dict[str, bytes], name: str = "data.zip") -> None:
+    archive(lambda path: write_archive(path, files), name)

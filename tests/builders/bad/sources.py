@@ -5,14 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builders.bad.inputs import Case, add_case, write_params
-from builders.images import class_folders
+from builders.bad.inputs import IMAGE, PETS, Case, add_case, write_params
 from builders.sources import download_section
 from builders.web.site import Server, serving
 from classifier.sources import fetch as fetching
 
-PETS = class_folders({"cat": 5, "dog": 5})
-IMAGE = PETS["cat/000.png"]
 OTHER_CHECKSUM = "sha256:" + "0" * 64
 CASES: dict[str, Case] = {}
 case = partial(add_case, CASES)

@@ -1,0 +1,99 @@
+import io
+import json
+import sys
+from typing import Any
+
+import pyarrow
+import pytest
+from builders.label_tables import ALL, TABLE, classes, label
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from classifier.core.errors import UserError
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_separators_and_byte_order_marks_of_spreadsheets_are_known(
+    separator: str, encoding: str
+) -> None:
+    rows = "\r\n".join(separator.join((path, kind)) for path, kind in ALL.items())
+    content = f"id{separator}kind\r\n{rows}\r\n\r\n".encode(encoding)
+    assert classes(label(content)) == ALL
+
+
+def test_json_of_label_studio_is_a_table() -> None:
+    listed = [
+        {"id": i, "image": f"/data/local/{path}", "choice": kind, "lead_time": 1.5}
+        for i, (path, kind) in enumerate(ALL.items())
+    ]
+    table = {"file": "t.json", "path": "image", "class": "choice"}
+    labels = label(json.dumps(listed), name="t.json", labels=table)
+    assert classes(labels) == ALL
+    assert labels.columns == ["id", "lead_time"]
+    assert labels.images[1].columns == ("1", "1.5")
+
+
+def parquet_of(**columns: list[Any]) -> bytes:
+    buffer = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), buffer)
+    return buffer.getvalue()
+
+
+def test_parquet_is_read_as_text() -> None:
+    content = parquet_of(id=list(ALL), kind=list(ALL.values()), age=[1, None, 3, 4])
+    labels = label(content, name="t.parquet")
+    assert classes(labels) == ALL
+    assert [image.columns for image in labels.images] == [("1",), ("",), ("3",), ("4",)]
+
+
+@given(
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from(["kind", "kind of\nanimal", "kind,of;animal", "kind\r\n"]),
+    st.sampled_from(["", "\n", "\r\n \r\n", ",,\n"]),
+    st.sampled_from(["", "\n", " \n"]),
+)
+def test_a_header_may_be_quoted_and_blank_lines_are_passed_over(
+    separator: str, kind: str, before: str, between: str
+) -> None:
+    rows = between.join(f"{path}{separator}{kind}\n" for path, kind in ALL.items())
+    column = " ".join(kind.split())
+    table = f'{before}"id"{separator}"{kind}"\n{between}{rows}'
+    labels = label(table, labels=TABLE | {"file": "t.csv", "class": column})
+    assert classes(labels) == ALL
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_emptied_rows_of_a_spreadsheet_are_passed_over(separator: str) -> None:
+    rows = "".join(f"{path}{separator}{kind}\n" for path, kind in ALL.items())
+    assert classes(label(f"id{separator}kind\n{separator}\n{rows}{separator}\n")) == ALL
+
+
+def test_parquet_without_its_reader_names_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match="`pip install pyarrow`, or save the table as CSV"):
+        label(b"PAR1", name="t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "sentence"),
+    [
+        (b"no parquet", "t.parquet", r"t\.parquet is no Parquet file"),
+        (b"\xff\xfe", "t.csv", r"t\.csv is not UTF-8: save it"),
+        (b"", "t.csv", r"t\.csv is empty"),
+        (b"\n \n,\n", "t.csv", r"t\.csv is empty"),
+        (b"{", "t.json", r"t\.json is no JSON file"),
+        (b'{"id": 1}', "t.json", "must be a list of objects"),
+        (b"id,breed\n", "t.csv", "no column 'kind', which .+; its columns are id, breed"),
+        (b"id,kind,kind\n", "t.csv", "two columns 'kind'"),
+        (b"id,kind,x,x\n", "t.csv", r"t\.csv has two columns 'x': rename one of them\."),
+        (b"id,kind,,\n1,cat,a,b\n", "t.csv", "several columns without a name: name them"),
+        (b"id,kind\n1,cat,dog\n", "t.csv", "line 2, has 3 values for 2 columns"),
+    ],
+)
+def test_damaged_tables_are_a_sentence(content: bytes, name: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        label(content, name=name)
