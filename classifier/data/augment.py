@@ -22,9 +22,8 @@ from classifier.core.errors import UserError
 from classifier.core.random import stream
 from classifier.data.transfer import to_device
 from classifier.processing.images import center_window
+from classifier.processing.pixel_modes import LUMINANCE
 
-# Of red, green and blue, after ITU-R BT.601.
-_LUMINANCE = (0.299, 0.587, 0.114)
 PADDING = {"zeros": "zeros", "edge": "border", "reflect": "reflection"}
 
 
@@ -272,7 +271,7 @@ def _change_colours(planes: Tensor, factors: Tensor) -> Tensor:
     clipped to 0..255 after the last of them. planes: float `(B, 3, H, W)`.
     """
     brightness, contrast, saturation = factors[:, :, None, None].unbind(1)
-    luminance = to_device(torch.tensor(_LUMINANCE), planes.device)
+    luminance = to_device(torch.tensor(LUMINANCE), planes.device)
     unchanged, grey = torch.eye(3, device=planes.device), luminance.expand(3, 3)
     matrix = brightness * contrast * (saturation * unchanged + (1 - saturation) * grey)
     # A product of matrices rounds an image by its place in the batch, on some processors.

@@ -15,6 +15,7 @@ from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import Answers
 from classifier.metrics.intervals import wilson
+from classifier.processing.pixel_modes import LUMINANCE
 
 COLUMNS = ["slice", "images", "accuracy", "accuracy_low", "accuracy_high", "gap"]
 COLUMNS += ["p_value", "adjusted_p_value"]
@@ -23,7 +24,6 @@ SIGNIFICANT = 0.05
 _PARTS = 4  # slices of a measure, with equal numbers of images
 # Columns of the manifest that say nothing about what kind of image it is.
 _NO_SLICES = frozenset({"path", "class", "label", "split", "sha256", "group"})
-_GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 def slices_table(answers: Answers, columns: Sequence[str]) -> pd.DataFrame:
@@ -115,7 +115,7 @@ def _measures(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return measures of images by name, float64 `(n,)` each."""
     manifest = dataset.manifest.iloc[rows]
     width, height = (manifest[side].to_numpy(np.float64) for side in ("width", "height"))
-    grey = [dataset.read(rows[start : start + 64]) @ _GREY for start in range(0, len(rows), 64)]
+    grey = [dataset.read(rows[start : start + 64]) @ LUMINANCE for start in range(0, len(rows), 64)]
     return {
         "bytes": manifest["bytes"].to_numpy(np.float64),
         "brightness": np.concatenate([part.mean(axis=(1, 2)) for part in grey]),

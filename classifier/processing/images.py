@@ -20,15 +20,8 @@ from classifier.processing.decoders import (
     webp_size,
     without_damaged_chunks,
 )
-from classifier.processing.wide_values import (
-    FULL_RANGE,
-    EightBit,
-    grey_to_eight_bits,
-    is_wide_colour,
-    is_wide_grey,
-    largest_colour,
-    stated_white_level,
-)
+from classifier.processing.pixel_modes import averageable, on_white
+from classifier.processing.wide_values import FULL_RANGE
 
 Resize = Literal["crop", "pad", "stretch"]
 Box = tuple[float, float, float, float]
@@ -241,11 +234,11 @@ def _decode(
         box = (box[0] / scale, box[1] / scale, box[2] / scale, box[3] / scale)
     if image.format != "HEIF":
         ask(image, stored)
-    pixels, largest = _averageable(image, preprocessing.white_level)
+    pixels, largest = averageable(image, preprocessing.white_level)
     # Asked for only now, since loading a TIFF file turns it upright and drops the tag.
     turned = orientation(image)
     # Scaled before it gets a background: that of the whole image would take as much memory again.
-    small = _on_white(pixels.resize(size, Image.Resampling.BILINEAR, box))
+    small = on_white(pixels.resize(size, Image.Resampling.BILINEAR, box))
     if turned in _UPRIGHT:
         small = small.transpose(_UPRIGHT[turned])
     if turned in (5, 6, 7, 8):
@@ -276,29 +269,3 @@ def _fill_up(image: Image.Image, size: int) -> Image.Image:
     square = Image.new("RGB", (size, size))
     square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
     return square
-
-
-def _averageable(image: Image.Image, white_level: float) -> EightBit:
-    """Decode the pixels; return them in a mode whose neighbours may be averaged.
-
-    That is L, LA, RGB or RGBA; besides, return the largest of values wider than 8 bits.
-    """
-    stated, wide_colour = stated_white_level(image), is_wide_colour(image)
-    image.load()
-    if is_wide_grey(image):
-        grey, largest = grey_to_eight_bits(image, stated or white_level)
-        return EightBit(grey, 0 if stated else largest)
-    largest = largest_colour(image, white_level) if wide_colour else 0
-    if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
-        return EightBit(image.convert("RGBA"), largest)
-    if image.mode not in ("L", "LA", "RGB", "RGBA"):
-        return EightBit(image.convert("L" if image.mode == "1" else "RGB"), largest)
-    return EightBit(image, largest)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """Return an image as RGB; its transparent parts become white."""
-    if image.mode not in ("LA", "RGBA"):
-        return image.convert("RGB")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

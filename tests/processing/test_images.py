@@ -157,9 +157,9 @@ def test_large_jpeg_is_scaled_by_its_decoder(monkeypatch: pytest.MonkeyPatch) ->
     rows, columns = np.mgrid[0:900, 0:1300]
     smooth = np.stack([rows / 4, columns / 6, (rows + columns) / 9], axis=-1).astype(np.uint8)
     sizes = []
-    decode = images._averageable
+    decode = images.averageable
     monkeypatch.setattr(
-        images, "_averageable", lambda *args: sizes.append(args[0].size) or decode(*args)
+        images, "averageable", lambda *args: sizes.append(args[0].size) or decode(*args)
     )
     for resize in RESIZES:
         fast, exact = (
