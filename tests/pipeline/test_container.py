@@ -152,12 +152,6 @@ def test_kubernetes_asks_paths_that_the_server_has(deployment: dict[str, Any]) -
     assert instructions("EXPOSE") == [port]
 
 
-def test_kubernetes_manifest_keeps_to_the_schema() -> None:
-    validate = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
-    for part in yaml.safe_load_all((REPOSITORY / "docker/kubernetes.yaml").read_text("utf-8")):
-        validate.validate(part, validate.latest_version(), strict=True)
-
-
 def test_versions_are_those_that_the_model_was_made_with() -> None:
     def pinned(path: str) -> dict[str, str]:
         text = (REPOSITORY / path).read_text("utf-8")
