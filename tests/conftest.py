@@ -39,6 +39,17 @@ def browser() -> "Iterator[Browser]":
         yield browser
 
 
+@pytest.fixture
+def restored_determinism() -> Iterator[None]:
+    """Set PyTorch's deterministic mode back after the test."""
+    # Most tests need no PyTorch.
+    import torch  # noqa: PLC0415
+
+    before = torch.get_deterministic_debug_mode()
+    yield
+    torch.set_deterministic_debug_mode(before)
+
+
 @pytest.fixture(scope="session")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which the pipeline has run, one for all workers; tests change copies of it."""

@@ -18,3 +18,10 @@ def answers_with(probabilities: np.ndarray, labels: np.ndarray, classes: Sequenc
     images = np.zeros((len(labels), 1, 1, 3), np.uint8)
     dataset = Dataset(images, manifest, list(classes), Preprocessing(1, "crop"))
     return Answers(dataset, np.arange(len(labels)), probabilities)
+
+
+def random_probabilities(seed: int, images: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the class probabilities `(images, classes)` and the labels of random images."""
+    generator = np.random.default_rng(seed)
+    given = generator.dirichlet(np.ones(classes), images)
+    return given, generator.integers(0, classes, images)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from builders.answers import random_probabilities
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,12 +9,6 @@ from classifier.metrics.calibration import reliability, risk_coverage_curve
 
 def calibration_error(given: np.ndarray, labels: np.ndarray, bins: int) -> float:
     return reliability(given, labels, bins).ece
-
-
-def random_probabilities(seed: int, images: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    given = generator.dirichlet(np.ones(classes), images)
-    return given, generator.integers(0, classes, images)
 
 
 def test_calibration_error_by_hand():

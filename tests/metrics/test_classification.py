@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from builders.answers import random_probabilities
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import top_k_accuracy_score
@@ -14,12 +15,6 @@ from classifier.metrics.classification import (
 # Three classes: 4 images of the first, 2 of the second, 1 of the third.
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 0, 1, 1, 0, 1])
-
-
-def random_probabilities(seed: int, images: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    given = generator.dirichlet(np.ones(classes), images)
-    return given, generator.integers(0, classes, images)
 
 
 def test_class_scores_by_hand_are_zero_where_undefined():

@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,18 +11,11 @@ from classifier.models.devices import choose_device, compute_dtype, device_name,
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def restored_settings() -> Iterator[None]:
-    before = torch.get_deterministic_debug_mode()
-    yield
-    torch.set_deterministic_debug_mode(before)
-
-
 def test_device_is_cuda_where_there_is_one() -> None:
     assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def test_operation_without_deterministic_algorithm_raises(restored_settings: None) -> None:
+def test_operation_without_deterministic_algorithm_raises(restored_determinism: None) -> None:
     make_deterministic()
     with pytest.raises(RuntimeError, match="deterministic"):
         torch.zeros(2).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))

@@ -1,6 +1,5 @@
 """What a GPU would do, without one: operations that differ, devices that mix, waits."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +56,6 @@ def state_of(network: nn.Module, params: TrainParams, device: torch.device) -> T
     )
     state.progress.totals = state.progress.totals.to(device)
     return state
-
-
-@pytest.fixture
-def deterministic_mode() -> Iterator[None]:
-    before = torch.get_deterministic_debug_mode()
-    yield
-    torch.set_deterministic_debug_mode(before)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -146,7 +138,7 @@ def test_what_waits_for_the_gpu_is_noticed() -> None:
 
 @pytest.mark.parametrize("on_missing", ["error", "warn"])
 def test_a_missing_deterministic_form_ends_the_step_with_a_sentence_or_a_warning(
-    on_missing: OnMissing, deterministic_mode: None
+    on_missing: OnMissing, restored_determinism: None
 ) -> None:
     """`put_` stands for what a GPU lacks; it has no deterministic form on a processor either."""
 
