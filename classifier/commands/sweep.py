@@ -4,10 +4,10 @@
 """
 
 import argparse
-import os
 
 from classifier.commands.shared.options import positive
 from classifier.commands.shared.parser import CommandParser
+from classifier.core.processes import available_cores
 
 
 def main(arguments: list[str]) -> None:
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--workers",
         type=positive,
-        default=os.cpu_count() or 1,
+        default=available_cores(),
         metavar="N",
         help="trials at a time",
     )

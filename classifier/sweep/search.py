@@ -21,6 +21,7 @@ from classifier.core.cache import locked
 from classifier.core.config import load_section
 from classifier.core.errors import StoppedError, UserError
 from classifier.core.files import write_csv
+from classifier.core.processes import available_cores
 from classifier.core.random import stream_seed
 from classifier.plotting.figures import write_png
 from classifier.sweep.experiments import committed_head, copy_project, experiment_names
@@ -74,7 +75,7 @@ def _run_workers(project: Path, journal: Path, trials: int, seeds: list[int]) ->
     Raises:
         UserError: One of them failed.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // len(seeds)))
+    threads = str(max(1, available_cores() // len(seeds)))
     environment = {"OMP_NUM_THREADS": threads} | os.environ
     # A worker has to import the library of its copy.
     environment.pop("PYTHONPATH", None)

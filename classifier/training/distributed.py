@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from classifier.core.errors import StoppedError, UserError
 from classifier.core.parent_watch import when_orphaned
+from classifier.core.processes import available_cores
 
 Value = TypeVar("Value")
 
@@ -85,7 +86,7 @@ def launch(module: str, count: int) -> None:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // count)))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
