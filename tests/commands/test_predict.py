@@ -134,7 +134,7 @@ def test_nothing_to_draw_is_reported(run: Run, tmp_path: Path) -> None:
         (["--top-k", "0"], "0 is not at least 1"),
         (["--reject", "1.5"], "1.5 is not between 0 and 1"),
         (["--json", "--csv"], "not allowed with argument"),
-        (["--top-k", "x"], "invalid"),
+        (["--top-k", "x"], "argument --top-k: 'x' is no whole number: "),
     ],
 )
 def test_wrong_options_are_refused(run: Run, arguments: list[str], sentence: str) -> None:

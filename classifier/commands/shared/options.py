@@ -24,7 +24,10 @@ def file_path(text: str) -> Path:
 
 def positive(text: str) -> int:
     """Return a number of at least 1; argparse says what is wrong with any other text."""
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not at least 1")
     return value
