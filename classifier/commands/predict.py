@@ -115,7 +115,7 @@ def _json_line(name: str, answer: Answer, image: DecodedImage, top_k: int) -> st
 
 
 def _csv_writer(file: TextIO, top_k: int) -> Writer:
-    """Columns path, label, index, probability, reason, then the next classes with theirs.
+    """Write the columns path, label, index, probability, reason, then the next classes with theirs.
 
     The prediction set is in the JSON alone: names of classes may hold any separator.
     """

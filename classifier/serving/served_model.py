@@ -66,6 +66,7 @@ class ModelRecipe:
         version: See `Model`.
         merge: See `Model`.
         decision: See `Model`.
+        similar: See `Model`.
     """
 
     content: bytes

@@ -32,6 +32,10 @@ class Entry(NamedTuple):
     """A member's entry in the table of contents.
 
     Attributes:
+        name: Path of the member in the archive.
+        encrypted: Whether a password is needed.
+        method: How it is packed, by the number that the ZIP format gives it (0: stored).
+        crc: CRC-32 of the unpacked bytes.
         packed, size: Bytes in the archive, and when unpacked.
         mode: Type and permissions as in Unix; 0 if the archive does not hold them.
         offset: Where the member begins, in bytes.

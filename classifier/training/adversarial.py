@@ -1,4 +1,4 @@
-"""Images changed so slightly that nobody would notice, such that the network errs."""
+"""Change images so slightly that nobody would notice, such that the network errs."""
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ def attack(
     steps: int = 1,
     start: Tensor | None = None,
 ) -> Tensor:
-    """`images` with each value moved by at most `strength`, so as to raise the loss.
+    """Return `images` with each value moved by at most `strength`, so as to raise the loss.
 
     images: float `(N, H, W, 3)` in 0..255, as the result. targets: class indices `(N,)`.
     start: numbers in -1..1 of the same shape, the point within reach to start from, in units of

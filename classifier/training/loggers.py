@@ -124,7 +124,7 @@ def _write_values(writer: "SummaryWriter", tag: str, tensors: Sequence[Tensor], 
 def _activations(
     network: nn.Module, images: Tensor, layers: list[str]
 ) -> dict[str, dict[str, float]]:
-    """Figures of what each layer gives for the images, in evaluation mode.
+    """Return figures of what each layer gives for the images, in evaluation mode.
 
     zeros: the share that is zero, or becomes it where a ReLU follows.
     """

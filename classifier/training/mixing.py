@@ -36,7 +36,7 @@ class Mixed(NamedTuple):
 
 
 def mix(inputs: Tensor, targets: Tensor, params: MixParams, seeds: list[int]) -> Mixed:
-    """Each input with another of its batch; the share of the first is drawn from Beta(a, a).
+    """Mix each input with another of its batch; draw the share of the first from Beta(a, a).
 
     mixup is their weighted mean (Zhang et al., arXiv 1710.09412); cutmix pastes a rectangle of
     the second into the first (Yun et al., arXiv 1905.04899). With both on, one is drawn by lot.
@@ -59,6 +59,6 @@ def mix(inputs: Tensor, targets: Tensor, params: MixParams, seeds: list[int]) ->
 
 
 def _window(side: int, part: float, draws: np.random.Generator) -> slice:
-    """`part` of the side about a random centre, cut off at the edges."""
+    """Return `part` of the side about a random centre, cut off at the edges."""
     center, half = draws.integers(side), round(side * part) // 2
     return slice(max(0, center - half), min(side, center + half))

@@ -52,7 +52,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """About the nearest matrix with all singular values one, in the matrix's shape and dtype.
+    """Approximate the nearest matrix with all singular values one; shape and dtype stay.
 
     They come out between 0.68 and 1.21 where they were at least 0.018 of the matrix's norm, and
     smaller where they were less: that serves as well, and is found in a few products of matrices.

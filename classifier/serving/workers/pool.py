@@ -199,7 +199,7 @@ class WorkerPool:
             await self._arrived.wait()
 
     def _accepts(self, place: int) -> bool:
-        """Whether a worker should be sent images: it has none, or nobody else is without."""
+        """Return whether a worker should be sent images: it has none, or nobody else is without."""
         if self._calls[place] == 0:
             return True
         return self._calls[place] == 1 and self._decoded[place] and min(self._calls) > 0

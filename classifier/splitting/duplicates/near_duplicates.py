@@ -51,8 +51,8 @@ def near_pairs(
 
     Plain images are in no pair. Nothing depends on the number of workers. With `exact`, the time
     grows with n squared. Files of about 1,300 bytes per image lie in the cache folder meanwhile,
-    and memory is about 150 bytes per pair of candidates. Pairs
-    of the last run are not compared again, see `known_pairs`.
+    and memory is about 150 bytes per pair of candidates. Pairs of the last run are not compared
+    again, see `known_pairs`.
 
     Args:
         thumbnails: uint8 `(n, SIDE, SIDE)`.
