@@ -22,7 +22,7 @@ from classifier.data.dataset import load_dataset  # noqa: E402
 from classifier.inference.measures import brightness  # noqa: E402
 from classifier.inference.predict import Model, load_model  # noqa: E402
 from classifier.metrics.confusion import confusion_counts  # noqa: E402
-from classifier.monitoring.drift import compare  # noqa: E402
+from classifier.monitoring.drift import measure_drift  # noqa: E402
 from classifier.monitoring.recorded import ReferenceValues, Values  # noqa: E402
 
 DRAWS = 200
@@ -103,7 +103,7 @@ def main() -> None:
                     values(drifted["none"], before, classes),
                     frozenset(),
                 )
-                drift = compare(reference, values(given, rows, classes))
+                drift = measure_drift(reference, values(given, rows, classes))
                 changed = {change.name for change in drift.changes if change.found}
                 for column in changed | ({"any"} if changed else set()):
                     found[column] += 1

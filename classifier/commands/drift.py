@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> None:
     )
     options = parser.parse_args(arguments)
     # SciPy is slow to import, which --help need not wait for.
-    from classifier.monitoring.drift import compare, describe  # noqa: PLC0415
+    from classifier.monitoring.drift import describe_drift, measure_drift  # noqa: PLC0415
     from classifier.monitoring.recorded import read_answers, read_reference  # noqa: PLC0415
 
     reference = read_reference(options.models)
-    drift = compare(reference, read_answers(options.answers, reference))
-    print(*map(escape_name, describe(drift, reference)), sep="\n")
+    drift = measure_drift(reference, read_answers(options.answers, reference))
+    print(*map(escape_name, describe_drift(drift, reference)), sep="\n")

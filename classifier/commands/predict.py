@@ -22,7 +22,7 @@ from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.core.text import escape_name
 from classifier.inference.answer import Answer
-from classifier.inference.batch import Outcome, classify_all
+from classifier.inference.batch import ImageResult, classify_all
 from classifier.inference.image_files import describe_search, find_images, read_images
 from classifier.inference.measures import image_measures
 from classifier.inference.predict import Model
@@ -56,10 +56,10 @@ def main(arguments: list[str]) -> None:
 
 
 def _write_all(
-    outcomes: Iterable[Outcome], write: Writer, options: argparse.Namespace
-) -> tuple[list[Outcome], int, int]:
+    outcomes: Iterable[ImageResult], write: Writer, options: argparse.Namespace
+) -> tuple[list[ImageResult], int, int]:
     """Write every outcome; return those to draw, and the numbers of answers and of failures."""
-    drawn: list[Outcome] = []
+    drawn: list[ImageResult] = []
     used = failed = 0
     for outcome in outcomes:
         if outcome.answer is None or outcome.image is None:
@@ -75,7 +75,7 @@ def _write_all(
     return drawn, used, failed
 
 
-def _with_bar(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
+def _with_bar(outcomes: Iterator[ImageResult], count: int) -> Iterator[ImageResult]:
     """Add a progress bar on standard error if it does not mix with other output."""
     if count < _MANY or sys.stdout.isatty() or not sys.stderr.isatty():
         return outcomes
@@ -163,7 +163,7 @@ def _rounded(probability: float) -> float:
     return round(probability, 6)
 
 
-def _plot(outcomes: list[Outcome], path: Path, top_k: int) -> None:
+def _plot(outcomes: list[ImageResult], path: Path, top_k: int) -> None:
     if not outcomes:
         raise UserError(f"{path} is not drawn: no image could be read.")
     # Matplotlib takes longer to import than everything else.

@@ -7,7 +7,7 @@ import pandas as pd
 
 from classifier.export.formats import INT8_NAME, ONNX, Agreement
 from classifier.export.int8_search import Search
-from classifier.inference.manifest import describe
+from classifier.inference.manifest import file_entry
 from classifier.inference.onnx_runtime import Predictor
 
 
@@ -48,7 +48,7 @@ def formats_table(exported: list[Exported], left_out: Sequence[LeftOut] = ()) ->
                 key: value if value is None else round(value, 8)
                 for key, value in one.agreement._asdict().items()
             },
-            "sha256": describe(one.content, one.name).sha256,
+            "sha256": file_entry(one.content, one.name).sha256,
             "left_out": "",
         }
         for one in exported

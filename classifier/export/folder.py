@@ -17,7 +17,7 @@ from classifier.inference.golden import (
     GoldenInputs,
     golden_content,
 )
-from classifier.inference.manifest import MANIFEST, Entry, describe, manifest_content
+from classifier.inference.manifest import MANIFEST, Entry, file_entry, manifest_content
 from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy, parse_travelling
 from classifier.processing.images import center_crop
 from classifier.processing.softmax import DECISION
@@ -97,7 +97,7 @@ def write_export_folder(
     others |= write_originals(golden, spec, inputs, onnx.predict)
     entries = {one.file: _entry(one, spec, travelling.similar) for one in exported}
     entries |= {
-        file: describe(content, _FORMATS[Path(file).suffix]) for file, content in others.items()
+        file: file_entry(content, _FORMATS[Path(file).suffix]) for file, content in others.items()
     }
     files = {one.file: one.content for one in exported} | others
     files[MANIFEST] = json_bytes(manifest_content(entries))
@@ -128,7 +128,7 @@ def _entry(one: Exported, spec: BundleSpec, similar: int) -> Entry:
     batch = "1" if one.name == "executorch" else "N"
     scores = f"; float32 ({batch}), outside scores" if scored else ""
     alike = f"; float32 ({batch}, {similar}), similarities to training images" if similar else ""
-    return describe(
+    return file_entry(
         one.content,
         one.name,
         takes=f"uint8 ({batch}, {spec.input_size}, {spec.input_size}, 3), RGB",

@@ -21,7 +21,7 @@ from classifier.processing.images import DecodedImage
 BATCH_SIZE = 16
 
 
-class Outcome(NamedTuple):
+class ImageResult(NamedTuple):
     """The answer for an image, or the problem with it.
 
     Attributes:
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 
 def classify_all(
     model: Model, images: Iterable[Found], *, count: int | None = None, workers: int = 0
-) -> Generator[Outcome, None, None]:
+) -> Generator[ImageResult, None, None]:
     """Yield the outcomes in the order of the images, which are read as they are needed.
 
     Args:
@@ -75,13 +75,13 @@ def _batches(images: Iterator[Found], size: int) -> Iterator[list[Found]]:
         yield batch
 
 
-def _classify_batch(model: Model, batch: list[Found]) -> list[Outcome]:
+def _classify_batch(model: Model, batch: list[Found]) -> list[ImageResult]:
     decoded = [decode(found, model.read) for found in batch]
     good = [image.pixels for image in decoded if not isinstance(image, str)]
     answers = iter(model.answers(np.stack(good)) if good else [])
     return [
-        Outcome(found.name, None, None, image)
+        ImageResult(found.name, None, None, image)
         if isinstance(image, str)
-        else Outcome(found.name, next(answers), image, warnings=image.warnings)
+        else ImageResult(found.name, next(answers), image, warnings=image.warnings)
         for found, image in zip(batch, decoded, strict=True)
     ]

@@ -45,7 +45,7 @@ class Entry(NamedTuple):
     tolerance: float | None = None
 
 
-def describe(
+def file_entry(
     content: bytes,
     form: str,
     *,

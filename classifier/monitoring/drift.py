@@ -72,7 +72,7 @@ class Drift(NamedTuple):
     shares: Shares
 
 
-def compare(reference: ReferenceValues, answers: Values) -> Drift:
+def measure_drift(reference: ReferenceValues, answers: Values) -> Drift:
     """Compare recorded answers with the test split."""
     names = names_of(reference.values.measures.keys() & answers.measures.keys())
     tests, medians = [], []
@@ -102,7 +102,7 @@ def compare(reference: ReferenceValues, answers: Values) -> Drift:
     )
 
 
-def describe(drift: Drift, reference: ReferenceValues) -> list[str]:
+def describe_drift(drift: Drift, reference: ReferenceValues) -> list[str]:
     """Return the table of the tests, and then what they mean in sentences."""
     before, now = drift.images
     lines = [f"{counted(now, 'answer')}, compared with {before:,} test images"]

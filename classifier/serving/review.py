@@ -60,7 +60,7 @@ class ReviewCase(Shown):
     similar: list[Shown]
 
 
-class Decision(BaseModel):
+class ReviewDecision(BaseModel):
     """What a person decides about a case: keep its label, give it another one, or exclude it."""
 
     row: int
@@ -88,7 +88,7 @@ class Review:
     _decided: list[Correction] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def decide(self, decision: Decision) -> None:
+    def decide(self, decision: ReviewDecision) -> None:
         """Append a decision to the file; raise RefusedError if it is none about these cases."""
         case = self.cases.get(decision.row)
         if case is None:
@@ -146,7 +146,7 @@ def build_review_app(review: Review) -> FastAPI:
         return _png(review.heat_map(row))
 
     @app.post("/decisions")
-    def decide(decision: Decision) -> dict[str, str]:
+    def decide(decision: ReviewDecision) -> dict[str, str]:
         """Append a decision to the file of corrections."""
         review.decide(decision)
         return {"path": review.cases[decision.row].path}

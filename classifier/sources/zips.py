@@ -28,7 +28,7 @@ _MOST = 1 << 62  # bytes; what says more, lies
 _MISSING = _MOST + 1
 
 
-class Entry(NamedTuple):
+class ZipEntry(NamedTuple):
     """A member's entry in the table of contents.
 
     Attributes:
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
     offset: int
 
 
-def read_entries(path: Path) -> Iterator[Entry]:
+def read_entries(path: Path) -> Iterator[ZipEntry]:
     """Yield the entries of the central directory; raise BadZipFile if it is damaged.
 
     After the last one it raises BadZipFile if members overlap: many that share their bytes unpack
@@ -71,7 +71,7 @@ def read_entries(path: Path) -> Iterator[Entry]:
     _check_apart(np.array(offsets), np.array(packed), start)
 
 
-def read_content(file: BufferedReader, entry: Entry) -> bytes:
+def read_content(file: BufferedReader, entry: ZipEntry) -> bytes:
     """Return a member's content; raise BadZipFile, zlib.error or NotImplementedError."""
     _seek_content(file, entry)
     content = file.read(entry.packed)
@@ -85,7 +85,7 @@ def read_content(file: BufferedReader, entry: Entry) -> bytes:
     return content
 
 
-def read_start(file: BufferedReader, entry: Entry, length: int) -> bytes:
+def read_start(file: BufferedReader, entry: ZipEntry, length: int) -> bytes:
     """Return at most the first `length` bytes of a member; none if its method is unknown.
 
     Raises BadZipFile or zlib.error.
@@ -99,7 +99,7 @@ def read_start(file: BufferedReader, entry: Entry, length: int) -> bytes:
     return b""
 
 
-def _seek_content(file: BufferedReader, entry: Entry) -> None:
+def _seek_content(file: BufferedReader, entry: ZipEntry) -> None:
     """Move to the first byte of a member's content; raise BadZipFile."""
     file.seek(entry.offset)
     name_length, extra_length = _unpack(_LOCAL, file, b"PK\x03\x04")[-2:]
@@ -147,7 +147,7 @@ def _find_end(tail: bytes) -> int:
     raise BadZipFile("it has no table of contents")
 
 
-def _read_entry(file: BufferedReader) -> Entry:
+def _read_entry(file: BufferedReader) -> ZipEntry:
     fields = _unpack(_ENTRY, file, b"PK\x01\x02")
     flags, method = fields[3:5]
     crc, packed, size, name_length, extra_length, comment_length = fields[7:13]
@@ -155,7 +155,7 @@ def _read_entry(file: BufferedReader) -> Entry:
     name, extra = file.read(name_length), file.read(extra_length)
     file.read(comment_length)
     size, packed, offset = _large_numbers(extra, [size, packed, offset])
-    return Entry(
+    return ZipEntry(
         name=_decode(name),
         encrypted=bool(flags & 1),
         method=method,

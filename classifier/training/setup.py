@@ -67,7 +67,7 @@ def prepare(
     """
     backbone, weights_of_backbone = read_backbone(BACKBONE)
     params.check_backbone(backbone)
-    spec = describe(params, dataset, backbone)
+    spec = describe_model(params, dataset, backbone)
     curriculum = read_curriculum(params.curriculum, dataset, LOSSES)
     model = _build_model(params, dataset, spec, device, weights_of_backbone)
     if not model.backbone_is_frozen:
@@ -80,7 +80,7 @@ def prepare(
     return Setup(dataset, spec, model, loss, device, group or ProcessGroup(), curriculum)
 
 
-def describe(params: TrainParams, dataset: Dataset, backbone: BackboneSpec) -> BundleSpec:
+def describe_model(params: TrainParams, dataset: Dataset, backbone: BackboneSpec) -> BundleSpec:
     """Return the description of the model; raise UserError where the input size is too large."""
     stored_size = dataset.preprocessing.stored_size
     input_size = params.input_size or stored_size

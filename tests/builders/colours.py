@@ -22,7 +22,7 @@ from classifier.inference.golden import (
     GoldenInputs,
     golden_content,
 )
-from classifier.inference.manifest import MANIFEST, describe, manifest_content
+from classifier.inference.manifest import MANIFEST, file_entry, manifest_content
 from classifier.inference.onnx_runtime import (
     INPUT,
     INT8_FILE,
@@ -135,8 +135,8 @@ def write_models(
     if with_similar:
         others |= {SIMILAR: json_bytes(_similar().model_dump()), SIMILAR_SHEET: _sheet()}
     entries = {
-        file: describe(content, "onnx", tolerance=0.001) for file, content in contents.items()
-    } | {file: describe(content, "other") for file, content in others.items()}
+        file: file_entry(content, "onnx", tolerance=0.001) for file, content in contents.items()
+    } | {file: file_entry(content, "other") for file, content in others.items()}
     for name, content in (contents | others).items():
         write_bytes(folder / "export" / name, content)
     write_json(folder / "export" / MANIFEST, manifest_content(entries))

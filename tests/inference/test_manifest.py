@@ -7,7 +7,7 @@ from classifier.core.errors import UserError
 from classifier.core.files import write_json
 from classifier.inference.manifest import (
     MANIFEST,
-    describe,
+    file_entry,
     manifest_content,
     read_exported,
     read_manifest,
@@ -18,7 +18,7 @@ from classifier.inference.manifest import (
 def folder(tmp_path: Path) -> Path:
     """A folder with one file and its manifest."""
     (tmp_path / "model.pt2").write_bytes(b"weights")
-    entry = describe(b"weights", "pt2", takes="images", gives="logits", tolerance=0.5)
+    entry = file_entry(b"weights", "pt2", takes="images", gives="logits", tolerance=0.5)
     write_json(tmp_path / MANIFEST, manifest_content({"model.pt2": entry}))
     return tmp_path
 
@@ -63,7 +63,7 @@ def test_damaged_manifest_is_reported(tmp_path: Path, content: str) -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    content = manifest_content({"a.json": describe(b"{}", "JSON")})
+    content = manifest_content({"a.json": file_entry(b"{}", "JSON")})
     assert sorted(json.loads(json.dumps(content))["files"]["a.json"]) == [
         "bytes",
         "format",

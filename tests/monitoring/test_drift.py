@@ -12,7 +12,7 @@ from builders.colours import CLASSES, rewrite, write_images, write_models
 from classifier.commands.drift import main
 from classifier.commands.predict import main as predict
 from classifier.core.errors import UserError
-from classifier.monitoring.drift import compare
+from classifier.monitoring.drift import measure_drift
 from classifier.monitoring.recorded import ReferenceValues, Values
 
 IMAGES = 300
@@ -97,7 +97,7 @@ def test_claimed_distance_is_that_of_the_values_and_not_of_all_test_images() -> 
     reference = Values({"confidence": draws.uniform(size=1000)}, np.array([50_000, 50_000]))
     values = ReferenceValues(["a", "b"], np.diag([50_000, 50_000]), reference, frozenset())
     answers = Values({"confidence": draws.uniform(size=100_000)}, np.array([50_000, 50_000]))
-    assert compare(values, answers).values == (1000, 100_000)
+    assert measure_drift(values, answers).values == (1000, 100_000)
 
 
 def test_darker_images_are_named_and_nothing_else(report: Report) -> None:
@@ -129,7 +129,7 @@ def test_digits_that_only_one_side_has_are_no_drift() -> None:
     reference = ReferenceValues(CLASSES, np.diag(counts), exact, frozenset())
     noisy = sure + draws.normal(0, 1e-6, IMAGES)
     written = Values({"confidence": noisy.round(4), "brightness": grey.round(2)}, counts)
-    assert not [change for change in compare(reference, written).changes if change.found]
+    assert not [change for change in measure_drift(reference, written).changes if change.found]
 
 
 def test_measure_that_was_not_recorded_is_not_compared(report: Report) -> None:

@@ -22,7 +22,7 @@ from classifier.models.prediction import predict_logits
 from classifier.models.pretrained import write_backbone
 from classifier.processing.views import named_view
 from classifier.training import run
-from classifier.training.setup import describe
+from classifier.training.setup import describe_model
 from classifier.training.step import Loss
 from stages import train
 
@@ -216,7 +216,7 @@ def test_description_follows_the_params(project: Path) -> None:
     dataset = load_dataset(project / "data/split")
     backbone = backbone_spec(mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0))
     params = tiny_params(input_size=6, model={"normalize": "pretrained"})
-    spec = describe(params, dataset, backbone)
+    spec = describe_model(params, dataset, backbone)
     assert (spec.mean, spec.std, spec.backbone) == (backbone.mean, backbone.std, backbone)
     assert (spec.stored_size, spec.input_size) == (8, 6)
 

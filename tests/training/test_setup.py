@@ -80,7 +80,7 @@ def test_advice_on_features_names_only_what_the_params_do_not_have(
     dataset: Dataset, changes: dict[str, Any], value: float, advice: str
 ) -> None:
     params = tiny_params(**changes)
-    spec = setup.describe(params, dataset, read_backbone(setup.BACKBONE)[0])
+    spec = setup.describe_model(params, dataset, read_backbone(setup.BACKBONE)[0])
     with pytest.raises(UserError) as caught:
         check_features(torch.full((4, 2), value), spec, params, dataset)
     assert str(caught.value).partition(": ")[2].partition(": ")[2] == advice

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from classifier.inference.batch import Outcome
+from classifier.inference.batch import ImageResult
 from classifier.plotting.agg import Figure
 from classifier.plotting.figures import BLUE, GREY, draw_image, new_figure, shorten
 from classifier.plotting.fonts import drawable_names
 
 
-def answer_figure(outcomes: Sequence[Outcome], top_k: int) -> Figure:
+def answer_figure(outcomes: Sequence[ImageResult], top_k: int) -> Figure:
     """Draw a row for each image, as the model sees it, and its `top_k` classes; grey: rejected."""
     assert outcomes
     figure = new_figure(8, 2.3 * len(outcomes))
