@@ -7,6 +7,7 @@ curl -F image=@photo.jpg localhost:8000/predict
 import argparse
 import sys
 from functools import partial
+from typing import TYPE_CHECKING
 
 from classifier.commands.shared.model_options import add_model_options, open_model, settle_runtime
 from classifier.commands.shared.options import file_path, needs_extra, whole
@@ -14,6 +15,11 @@ from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.core.processes import worker_count
 from classifier.processing.formats import FORMATS
+
+if TYPE_CHECKING:
+    from classifier.serving.limits import Limits
+    from classifier.serving.served_model import ServedModel
+    from classifier.serving.service import ServiceOptions
 
 # How people call them, by Pillow's names.
 _FORMATS = {**{name: name for name in FORMATS}, "HEIC": "HEIF"}
@@ -32,28 +38,12 @@ def main(arguments: list[str]) -> None:
     """
     options = _parser().parse_args(arguments)
     with needs_extra("serve"):
-        from classifier.serving.limits import Limits, most_memory  # noqa: PLC0415
         from classifier.serving.request_log import RequestLog, log_as_json  # noqa: PLC0415
         from classifier.serving.served_model import prepare  # noqa: PLC0415
         from classifier.serving.server import ClassifierServer, read_key, serve_on  # noqa: PLC0415
         from classifier.serving.service import Service, ServiceOptions  # noqa: PLC0415
-    limits = Limits(
-        max_body=options.max_megabytes << 20,
-        max_pixels=options.max_megapixels * 1_000_000,
-        max_waiting=options.max_waiting,
-        max_buffered=options.max_buffered_megabytes << 20,
-        max_decoded=options.max_decoded_megabytes << 20,
-        formats=options.formats,
-        decode_seconds=options.decode_seconds,
-        shutdown_seconds=options.shutdown_seconds,
-    )
-    if limits.max_buffered < 2 * limits.max_body:
-        raise UserError(
-            "--max-buffered-megabytes must be at least twice --max-megabytes, since one address "
-            "may fill half of it."
-        )
     service_options = ServiceOptions(
-        limits,
+        _limits(options),
         options.processes,
         worker_count(),
         None if options.api_key_file is None else read_key(options.api_key_file),
@@ -69,16 +59,7 @@ def main(arguments: list[str]) -> None:
         runtime=options.runtime,
     )
     model = load()
-    workers = options.processes or service_options.threads
-    print(
-        f"{model.found}; {workers} {'processes' if options.processes else 'threads'}, "
-        + (
-            "one image at a time"
-            if model.batch_size == 1
-            else f"up to {model.batch_size} images at once"
-        )
-        + f"; at most {most_memory(limits, workers, options.processes > 0, model.size) >> 20:,} MiB"
-    )
+    print(_summary(model, service_options))
     log = None
     if options.log == "json":
         log_as_json()
@@ -88,14 +69,54 @@ def main(arguments: list[str]) -> None:
     )
 
 
+def _limits(options: argparse.Namespace) -> "Limits":
+    from classifier.serving.limits import Limits  # noqa: PLC0415
+
+    limits = Limits(
+        max_body=options.max_megabytes << 20,
+        max_pixels=options.max_megapixels * 1_000_000,
+        max_waiting=options.max_waiting,
+        max_buffered=options.max_buffered_megabytes << 20,
+        max_decoded=options.max_decoded_megabytes << 20,
+        formats=options.formats,
+        decode_seconds=options.decode_seconds,
+        shutdown_seconds=options.shutdown_seconds,
+    )
+    if limits.max_buffered < 2 * limits.max_body:
+        raise UserError(
+            "--max-buffered-megabytes must be at least twice --max-megabytes, since one address "
+            "may fill half of it."
+        )
+    return limits
+
+
+def _summary(model: "ServedModel", options: "ServiceOptions") -> str:
+    """Return what is served, by how many workers, and the most memory that they take."""
+    from classifier.serving.limits import most_memory  # noqa: PLC0415
+
+    workers = options.processes or options.threads
+    kind = "processes" if options.processes else "threads"
+    size = model.batch_size
+    images = "one image at a time" if size == 1 else f"up to {size} images at once"
+    memory = most_memory(options.limits, workers, options.processes > 0, model.size) >> 20
+    return f"{model.found}; {workers} {kind}, {images}; at most {memory:,} MiB"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="classifier serve",
         description="Serve a trained model over HTTP, with a page to try it.",
         epilog=_MEMORY,
     )
-    add = parser.add_argument
     add_model_options(parser, ("onnx", "openvino", "cuda"))
+    _add_addresses(parser)
+    _add_service(parser)
+    _add_limits(parser)
+    return parser
+
+
+def _add_addresses(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--host",
         default="127.0.0.1",
@@ -121,6 +142,10 @@ def _parser() -> argparse.ArgumentParser:
         help="host names under which requests may come, such as cats.example.org,localhost "
         "(default: all)",
     )
+
+
+def _add_service(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--processes",
         type=whole(0, 256),
@@ -150,8 +175,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="append every answer as a JSON line, without the image, for `classifier drift`",
     )
-    _add_limits(parser)
-    return parser
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:

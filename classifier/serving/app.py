@@ -61,7 +61,19 @@ def build_app(service: Service, log: RequestLog | None = None) -> FastAPI:
     budget = UploadBudget(options.limits)
     _add_predict(app, service, budget, key)
     _add_heat_map(app, service, budget, key)
+    _add_model(app, service, key)
+    app.add_middleware(
+        OutermostMiddleware,
+        metrics=service.metrics,
+        limits=options.limits,
+        allowed_hosts=options.allowed_hosts,
+        stopping=service.stopping,
+        log=log,
+    )
+    return app
 
+
+def _add_model(app: FastAPI, service: Service, key: list[Any]) -> None:
     @app.get("/model", dependencies=key, responses=_error_responses(401) if key else {})
     async def model() -> ModelInfo:
         """Describe the model that is served."""
@@ -83,16 +95,6 @@ def build_app(service: Service, log: RequestLog | None = None) -> FastAPI:
     @app.get("/metrics", dependencies=key, response_class=Response, include_in_schema=False)
     async def prometheus() -> Response:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
-    app.add_middleware(
-        OutermostMiddleware,
-        metrics=service.metrics,
-        limits=options.limits,
-        allowed_hosts=options.allowed_hosts,
-        stopping=service.stopping,
-        log=log,
-    )
-    return app
 
 
 def _add_predict(app: FastAPI, service: Service, budget: UploadBudget, key: list[Any]) -> None:

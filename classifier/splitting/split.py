@@ -31,7 +31,7 @@ from classifier.splitting.image_table import ImageTable
 from classifier.splitting.params import SplitParams
 from classifier.splitting.raw_images import RawImage, read_labels
 from classifier.splitting.relabelling import Relabelled
-from classifier.splitting.selection import LeftOut, reasons, select_images, too_small
+from classifier.splitting.selection import LeftOut, Selection, reasons, select_images, too_small
 
 MANIFEST = ("path", "class", "label", "split", "width", "height", "mode", "bytes")
 MANIFEST += ("sha256", "group")
@@ -89,13 +89,7 @@ def split(
     files = open_raw(raw)
     labelled, columns = read_labels(raw)
     check_columns(params.group_by, columns)
-    digests: dict[str, bytes] = {}
-
-    def hash_labelled() -> dict[str, str]:
-        digests.update(hash_images(files, [image.path for image in labelled]))
-        return {path: digest.hex() for path, digest in digests.items()}
-
-    selected = select_images(labelled, corrections, hash_labelled, params)
+    selected, digests = _select(files, labelled, corrections, params)
     images = selected.images
     preprocessing = Preprocessing(
         params.stored_size, params.resize, params.white_level, params.max_pixels
@@ -103,7 +97,6 @@ def split(
     output.mkdir(parents=True, exist_ok=True)
     # It is written last: with it the data set is complete.
     (output / "manifest.csv").unlink(missing_ok=True)
-    digests = digests or hash_images(files, [image.path for image in images])
     table, problems = _decode(files, images, digests, preprocessing)
     _check_problems(problems, params)
     dropped = selected.dropped | table.keep_readable(params.min_images_per_class)
@@ -134,6 +127,23 @@ def split(
         left_out=left_out,
         given={image.predefined_split for image in images if image.predefined_split},
     )
+
+
+def _select(
+    files: RawFiles,
+    labelled: list[RawImage],
+    corrections: Sequence[Correction],
+    params: SplitParams,
+) -> tuple[Selection, Mapping[str, bytes]]:
+    """Return the images that take part, and the SHA-256 digests of at least these, by path."""
+    digests: dict[str, bytes] = {}
+
+    def hash_labelled() -> dict[str, str]:
+        digests.update(hash_images(files, [image.path for image in labelled]))
+        return {path: digest.hex() for path, digest in digests.items()}
+
+    selected = select_images(labelled, corrections, hash_labelled, params)
+    return selected, digests or hash_images(files, [image.path for image in selected.images])
 
 
 def _decode(
