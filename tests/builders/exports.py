@@ -14,7 +14,7 @@ def run_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
     export.main()
 
 
-def make_project(folder: Path, **params: Any) -> Path:
+def make_export_project(folder: Path, **params: Any) -> Path:
     write_project(folder, **params)
     tiny_bundle(folder / "models")
     return folder

@@ -30,7 +30,7 @@ def build(
     )
 
 
-def noise(count: int, size: int) -> Tensor:
+def noise_images(count: int, size: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=generator)
 

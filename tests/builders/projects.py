@@ -132,7 +132,7 @@ TTA = _SECTIONS["tta_evaluate"] | {
 }
 
 
-def write_params(**changes: Any) -> None:
+def write_evaluation_params(**changes: Any) -> None:
     """Write params.yaml with both evaluation sections; a section's name gives its changes."""
     sections = {"evaluate": EVALUATE, "tta_evaluate": TTA}
     content = {name: section | changes.get(name, {}) for name, section in sections.items()}

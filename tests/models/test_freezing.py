@@ -1,25 +1,25 @@
 import pytest
 import torch
-from builders.networks import build, moved, noise, train_steps
+from builders.networks import build, moved, noise_images, train_steps
 
 from classifier.core.errors import UserError
 
 
 def test_frozen_backbone_stands_still_in_training_and_its_head_moves() -> None:
     model = build(backbone="mobilenet_v2", pretrained=True, freeze="backbone")
-    before = train_steps(model, noise(2, 32))
+    before = train_steps(model, noise_images(2, 32))
     assert moved(model, before) == {"head.1.weight", "head.1.bias"}
     assert model.backbone_is_frozen
 
 
 def test_dropout_of_a_frozen_backbone_is_off_in_training() -> None:
     model = build(backbone="mobilenet_v2", pretrained=True, freeze="backbone").train()
-    assert torch.equal(model.features(noise(2, 32)), model.features(noise(2, 32)))
+    assert torch.equal(model.features(noise_images(2, 32)), model.features(noise_images(2, 32)))
 
 
 def test_layers_up_to_the_named_one_stand_still_and_the_others_move() -> None:
     model = build(backbone="resnet18", pretrained=True, freeze="layer2")
-    before = train_steps(model, noise(2, 32))
+    before = train_steps(model, noise_images(2, 32))
     frozen = ("mean", "std", *(f"backbone.{part}" for part in ("conv1", "bn1", "layer1", "layer2")))
     assert moved(model, before) == {name for name in before if not name.startswith(frozen)}
     assert not model.backbone_is_frozen
@@ -27,7 +27,7 @@ def test_layers_up_to_the_named_one_stand_still_and_the_others_move() -> None:
 
 def test_without_freeze_everything_moves() -> None:
     model = build(input_size=8)
-    before = train_steps(model, noise(2, 8))
+    before = train_steps(model, noise_images(2, 8))
     assert moved(model, before) == set(before) - {"mean", "std"}
 
 

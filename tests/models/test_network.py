@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders.networks import build, moved, noise, train_steps
+from builders.networks import build, moved, noise_images, train_steps
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import normalize
 
@@ -16,7 +16,7 @@ from classifier.models.network import Classifier, check_input_size, learn_from_i
 
 
 def test_images_are_normalised_inside_as_torchvision_does() -> None:
-    images = noise(2, 4)
+    images = noise_images(2, 4)
     model = Classifier(
         nn.Identity(), nn.Identity(), torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     )
@@ -27,7 +27,7 @@ def test_images_are_normalised_inside_as_torchvision_does() -> None:
 
 def test_bytes_and_floats_give_the_same_logits() -> None:
     model = build(input_size=8).eval()
-    assert torch.equal(model(noise(2, 8)), model(noise(2, 8).float()))
+    assert torch.equal(model(noise_images(2, 8)), model(noise_images(2, 8).float()))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_small_stem_keeps_the_resolution(backbone: str) -> None:
 
 def test_small_stem_works_and_learns() -> None:
     model = build(backbone="resnet18", stem="small", input_size=8)
-    before = train_steps(model, noise(2, 8))
+    before = train_steps(model, noise_images(2, 8))
     assert "backbone.conv1.weight" in moved(model, before)
 
 
@@ -142,12 +142,12 @@ def test_images_that_the_backbone_can_take_pass() -> None:
 def test_own_networks_need_no_other_library(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("torchvision", "timm"):
         monkeypatch.setitem(sys.modules, module, None)
-    assert build(backbone=backbone, input_size=16).eval()(noise(2, 16)).shape == (2, 5)
+    assert build(backbone=backbone, input_size=16).eval()(noise_images(2, 16)).shape == (2, 5)
 
 
 def test_network_learns_its_first_layer_from_the_images_named() -> None:
     model, expected = build(backbone="airbench"), build(backbone="airbench")
-    images, rows = noise(12, 16), np.array([1, 2, 5, 8])
+    images, rows = noise_images(12, 16), np.array([1, 2, 5, 8])
     before = {name: value.clone() for name, value in model.state_dict().items()}
     learn_from_images(model, images.numpy(), rows)
     assert moved(model, before) == {"backbone.whiten.weight"}
@@ -160,7 +160,7 @@ def test_network_learns_its_first_layer_from_the_images_named() -> None:
 def test_other_networks_learn_nothing_before_training(backbone: str) -> None:
     model = build(backbone=backbone)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    learn_from_images(model, noise(4, 32).numpy(), np.arange(4))
+    learn_from_images(model, noise_images(4, 32).numpy(), np.arange(4))
     assert not moved(model, before)
 
 

@@ -3,7 +3,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-from builders.projects import CLASSES, make_project, write_params
+from builders.projects import CLASSES, make_project, write_evaluation_params
 
 from stages import evaluate
 
@@ -13,7 +13,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with params, data and model."""
     make_project(tmp_path, CLASSES)
     monkeypatch.chdir(tmp_path)
-    write_params()
+    write_evaluation_params()
     return tmp_path
 
 
@@ -25,7 +25,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
         patch.chdir(folder)
-        write_params()
+        write_evaluation_params()
         evaluate.main()
     return folder, said.getvalue()
 

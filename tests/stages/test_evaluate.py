@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from builders.evaluations import RESULTS, measures, read_csv
-from builders.projects import CLASSES, CROP, make_project, write_manifest, write_params
+from builders.projects import CLASSES, CROP, make_project, write_evaluation_params, write_manifest
 from builders.projects import EVALUATE as PARAMS
 from builders.tiny import contents
 
@@ -133,7 +133,7 @@ def test_top_accuracies_are_given_where_there_are_more_classes(
 ):
     make_project(tmp_path, [f"class {i}" for i in range(classes)], per_class=12)
     monkeypatch.chdir(tmp_path)
-    write_params()
+    write_evaluation_params()
     evaluate.main()
     assert [name for name in measures().index if name.startswith("top")] == [
         f"top{best}_accuracy" for best in tops
@@ -158,7 +158,7 @@ def test_data_of_other_classes_than_the_models_stop_the_stage(project: Path):
     ],
 )
 def test_wrong_params_are_refused_by_name(project, changes, sentence):
-    write_params(evaluate=changes)
+    write_evaluation_params(evaluate=changes)
     with pytest.raises(UserError, match=sentence):
         load_section("evaluate", EvaluateParams)
 

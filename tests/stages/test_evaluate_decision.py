@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from builders.backbones import random_weights
 from builders.evaluations import decision, measures, read_csv
-from builders.projects import write_params
+from builders.projects import write_evaluation_params
 from builders.tiny import tiny_section, write_project
 
 from classifier.models.outside import load_outside
@@ -17,7 +17,7 @@ LAST_LAYERS = [("backbone", 9, True), ("backbone", 0, False), ("none", 9, False)
 
 
 def test_answers_under_the_threshold_become_unknown(project: Path, capsys):
-    write_params(evaluate={"reject_below": 0.5})
+    write_evaluation_params(evaluate={"reject_below": 0.5})
     evaluate.main()
     predictions, values = read_csv("predictions.csv"), measures()["value"]
     doubtful = predictions["confidence"].to_numpy() < 0.5
@@ -39,7 +39,7 @@ def test_without_a_threshold_every_image_is_answered(results: str):
 
 
 def test_where_every_answer_is_rejected_there_is_no_accuracy_of_the_rest(project: Path):
-    write_params(evaluate={"reject_below": 1.0})
+    write_evaluation_params(evaluate={"reject_below": 1.0})
     evaluate.main()
     values = measures()["value"]
     assert values["coverage"] == 0
@@ -59,7 +59,7 @@ def test_last_layer_of_frozen_weights_takes_part_in_the_outside_score(
     write_backbone(weights, tmp_path / "data/backbone")
     monkeypatch.chdir(tmp_path)
     train.main()
-    write_params(evaluate={"outside_share": 0.05})
+    write_evaluation_params(evaluate={"outside_share": 0.05})
     evaluate.main()
     score = load_outside(Path("models/outside.safetensors"))
     assert score is not None

@@ -8,7 +8,7 @@ import onnx
 import pandas as pd
 import pytest
 import torch
-from builders.exports import make_project, run_in
+from builders.exports import make_export_project, run_in
 from builders.tiny import CLASSES, contents, tiny_bundle
 from onnx.shape_inference import InferenceError
 from PIL import Image
@@ -29,7 +29,7 @@ FILES = ["model.onnx", "model.pt2", "model.torchscript.pt", "model.int8.onnx"]
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which the stage has run."""
-    folder = make_project(tmp_path_factory.mktemp("project"))
+    folder = make_export_project(tmp_path_factory.mktemp("project"))
     with pytest.MonkeyPatch.context() as patch:
         run_in(folder, patch)
     return folder
@@ -128,7 +128,7 @@ def test_golden_labels_are_those_of_the_decision_that_travels(
     golden = json.loads((exported / "models/export/golden.json").read_text("utf-8"))
     given = np.array(golden["probabilities"]["model.onnx"])
     threshold = round(float(np.median(given.max(axis=1))), 6)
-    folder = make_project(tmp_path, formats=["onnx"])
+    folder = make_export_project(tmp_path, formats=["onnx"])
     (folder / "models/decision.json").write_text(json.dumps({"reject_below": threshold}))
     run_in(folder, monkeypatch)
     golden = json.loads((folder / "models/export/golden.json").read_text("utf-8"))
@@ -153,7 +153,7 @@ def test_golden_images_are_of_the_test_split_with_each_file_s_answers(exported: 
 def test_int8_file_that_is_too_slow_is_not_published_and_none_of_an_earlier_run_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = make_project(tmp_path, int8={"min_speedup": 1e6})
+    folder = make_export_project(tmp_path, int8={"min_speedup": 1e6})
     stale = folder / "models/export/model.int8.onnx"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"of an earlier run")
@@ -168,7 +168,7 @@ def test_int8_file_that_is_too_slow_is_not_published_and_none_of_an_earlier_run_
 def test_int8_file_is_judged_by_the_threshold_of_the_outside_score_that_travels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = make_project(tmp_path)
+    folder = make_export_project(tmp_path)
     path = folder / "models/decision.json"
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"outside_above": 3.5}), "utf-8")
     thresholds = []
@@ -193,7 +193,7 @@ def test_speeds_are_in_the_timing_alone(exported: Path) -> None:
 def test_training_images_travel_where_they_are_asked_for_which_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = make_project(tmp_path, similar_images=5)
+    folder = make_export_project(tmp_path, similar_images=5)
     run_in(folder, monkeypatch)
     assert "5 training images travel with the model." in capsys.readouterr().out
     written = contents(folder / "models/export")
@@ -227,7 +227,7 @@ def test_model_that_cannot_be_quantised_keeps_its_other_files(
     def cannot(content: bytes) -> onnx.ModelProto:
         raise InferenceError("no shape of node_Softmax_272\nmore")
 
-    folder = make_project(tmp_path)
+    folder = make_export_project(tmp_path)
     monkeypatch.setattr(int8_search, "prepare", cannot)
     run_in(folder, monkeypatch)
     said = "cannot be quantised (InferenceError: no shape of node_Softmax_272)."

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from builders.exports import make_project, run_in
+from builders.exports import make_export_project, run_in
 from builders.tiny import write_project
 from torch.onnx.errors import OnnxExporterError
 
@@ -36,7 +36,7 @@ def test_missing_or_damaged_decision_stops_the_stage_with_a_sentence(
     content: str | None,
     sentence: str,
 ) -> None:
-    folder = make_project(tmp_path)
+    folder = make_export_project(tmp_path)
     (folder / "models" / file).unlink()
     if content is not None:
         (folder / "models" / file).write_text(content)
@@ -55,7 +55,7 @@ def test_file_that_disagrees_fails_the_stage_and_nothing_is_written(
 
         return differ
 
-    folder = make_project(tmp_path, max_logit_difference=0.2)
+    folder = make_export_project(tmp_path, max_logit_difference=0.2)
     wrong = TORCHSCRIPT._replace(load=load_and_differ)
     monkeypatch.setattr(export_model, "chosen_formats", lambda names: [wrong])
     with pytest.raises(UserError) as caught:
@@ -85,7 +85,7 @@ def test_file_with_similarities_in_another_order_fails_the_stage(
 
         return mixed_up
 
-    folder = make_project(tmp_path, similar_images=5)
+    folder = make_export_project(tmp_path, similar_images=5)
     wrong = ONNX._replace(load=load_and_mix_up)
     monkeypatch.setattr(export_model, "chosen_formats", lambda names: [wrong])
     with pytest.raises(UserError, match=r"model\.onnx gives other similarities"):
@@ -96,7 +96,7 @@ def test_file_with_similarities_in_another_order_fails_the_stage(
 def test_format_that_cannot_hold_the_model_is_left_out_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = make_project(tmp_path)
+    folder = make_export_project(tmp_path)
     formats = [ONNX, TORCHSCRIPT._replace(write=refuse)]
     monkeypatch.setattr(export_model, "chosen_formats", lambda names: formats)
     run_in(folder, monkeypatch)
@@ -111,7 +111,7 @@ def test_format_that_cannot_hold_the_model_is_left_out_with_its_reason(
 def test_network_that_onnx_cannot_hold_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = make_project(tmp_path)
+    folder = make_export_project(tmp_path)
 
     def fail(*_: object) -> bytes:
         raise OnnxExporterError("Step 1 of 3\nmore") from TypeError("it cannot be traced\nmore")
@@ -127,7 +127,7 @@ def test_network_that_onnx_cannot_hold_is_told(
 def test_lack_of_memory_or_disk_is_not_blamed_on_the_network(
     error: Exception, is_wrapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = make_project(tmp_path)
+    folder = make_export_project(tmp_path)
 
     def fail(*_: object) -> bytes:
         if is_wrapped:
@@ -142,7 +142,7 @@ def test_lack_of_memory_or_disk_is_not_blamed_on_the_network(
 def test_error_that_is_not_the_exporters_keeps_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = make_project(tmp_path)
+    folder = make_export_project(tmp_path)
     monkeypatch.setattr(export_model, "chosen_formats", lambda names: [ONNX._replace(write=refuse)])
     with pytest.raises(TypeError, match="cannot be traced"):
         run_in(folder, monkeypatch)

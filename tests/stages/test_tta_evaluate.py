@@ -11,8 +11,8 @@ from builders.projects import (
     SIZE,
     make_project,
     save_model,
+    write_evaluation_params,
     write_manifest,
-    write_params,
 )
 from builders.projects import TTA as PARAMS
 from builders.tiny import contents, tiny_params
@@ -33,7 +33,7 @@ NO_AUGMENTATION = {"flip": 0.0, "crop_padding": None}
 
 def run(**changes: object) -> dict[str, float]:
     """The metrics of the stage with these changes to its params."""
-    write_params(tta_evaluate=changes)
+    write_evaluation_params(tta_evaluate=changes)
     tta_evaluate.main()
     return json.loads((RESULTS / "metrics.json").read_text())
 
@@ -234,7 +234,7 @@ def test_a_second_run_writes_the_same_bytes(project: Path):
     ],
 )
 def test_wrong_params_are_refused_by_name(project, changes, sentence):
-    write_params(tta_evaluate=changes)
+    write_evaluation_params(tta_evaluate=changes)
     with pytest.raises(UserError, match=sentence):
         load_section("tta_evaluate", TtaParams)
 
