@@ -113,17 +113,17 @@ def _by_path(
 
 def _no_image(name: str, paths: Mapping[str, str]) -> str:
     close = difflib.get_close_matches(name, paths, n=1)
-    hint = f"did you mean {close[0]}? Correct" if close else "correct"
+    hint = f"did you mean {close[0]}? " if close else "perhaps it is misspelt. "
     return (
-        f"data/corrections.csv names {name}, but no image with a label is called so: {hint} or "
-        "remove that row."
+        f"data/corrections.csv names {name}, but no image with a label is called so: {hint}"
+        "Correct or remove that row."
     )
 
 
 def _no_class(correction: Correction, classes: Sequence[str]) -> str:
     close = difflib.get_close_matches(correction.class_name, classes, n=1)
-    hint = f"did you mean {close[0]}? To" if close else "to"
+    hint = f"did you mean {close[0]}? " if close else "name one of these. "
     return (
         f"data/corrections.csv gives {correction.path} the class {correction.class_name}, but the "
-        f"classes are {', '.join(classes)}: {hint} leave the image out, write {EXCLUDE}."
+        f"classes are {', '.join(classes)}: {hint}To leave the image out, write {EXCLUDE}."
     )

@@ -72,9 +72,9 @@ def test_hash_names_every_equal_file() -> None:
     ("path", "name", "sentence"),
     [
         ("pets/aa.jpg", "dog", r"names pets/aa\.jpg, but .+ did you mean pets/a\.jpg\?"),
-        ("sha256:00", "dog", r"names sha256:00, but no image .+ so: correct or remove"),
+        ("sha256:00", "dog", r"names sha256:00, but .+ so: perhaps it is misspelt\. Correct or"),
         ("pets/a.jpg", "dogs", r"gives pets/a\.jpg the class dogs, but .+ did you mean dog\? To"),
-        ("pets/a.jpg", "9", r"the classes are cat, dog: to leave the image out, write exclude"),
+        ("pets/a.jpg", "9", r"are cat, dog: name one of these\. To leave the image out, write"),
     ],
 )
 def test_correction_that_fits_nothing_is_refused(path: str, name: str, sentence: str) -> None:
