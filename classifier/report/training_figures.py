@@ -55,7 +55,7 @@ def draw_augmentations(image: np.ndarray, params: dict[str, Any], *, input_size:
             count=_SAMPLES,
         )
     shown = [center_crop(image, input_size), *seen]
-    return image_sheet(shown, ["as validated", *names], columns=6)
+    return image_sheet(shown, ["as validated", *names], columns=min(6, len(shown)))
 
 
 def _draw_quantity(axes: Axes, history: pd.DataFrame, quantity: str, by: str, best: float) -> None:

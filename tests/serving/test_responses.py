@@ -91,7 +91,7 @@ def test_image_that_needs_more_memory_than_there_is_is_refused(models: Path) -> 
     with TestClient(build_app(served(models, max_decoded=10 << 20))) as client:
         response = client.post("/predict", files=form(image_of("red", 2000, "WEBP")))
         assert response.status_code == 422
-        assert "takes up to 76 MiB of memory; 10 is the limit" in response.json()["error"]
+        assert "takes up to 84 MiB of memory; 10 is the limit" in response.json()["error"]
 
 
 def test_one_address_fills_no_more_than_its_share_of_the_uploads(models: Path) -> None:
