@@ -63,7 +63,8 @@ class ImageTable:
         """
         if len(rows) == len(self.images):
             return {}
-        chosen, small = without_small([self.images[row] for row in rows], min_per_class)
+        before = {image.class_name for image in self.images}
+        chosen, small = without_small([self.images[row] for row in rows], min_per_class, before)
         kept = [row for row in rows if self.images[row].class_name not in small]
         self.images, self.facts = chosen, self.facts[kept]
         self._shard_of, self._place_of = self._shard_of[kept], self._place_of[kept]

@@ -55,13 +55,18 @@ def without_excluded(images: list[RawImage], excluded: Iterable[str]) -> list[Ra
     return [image for image in images if image.class_name not in names]
 
 
-def without_small(images: list[RawImage], minimum: int) -> tuple[list[RawImage], dict[str, int]]:
+def without_small(
+    images: list[RawImage], minimum: int, before: Iterable[str] = ()
+) -> tuple[list[RawImage], dict[str, int]]:
     """Return the images of classes with at least `minimum`, and the size of each smaller class.
+
+    before: Names of all classes that had images before others were left out.
 
     Raises:
         UserError: Fewer than two classes remain.
     """
-    sizes = Counter(image.class_name for image in images)
+    sizes = Counter(dict.fromkeys(before, 0))
+    sizes.update(image.class_name for image in images)
     small = {name: size for name, size in sorted(sizes.items()) if size < minimum}
     if len(sizes) - len(small) < 2:
         found = ", ".join(f"{name} {size}" for name, size in sorted(sizes.items()))

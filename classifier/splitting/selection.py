@@ -63,7 +63,8 @@ def select_images(
     if params.allow_missing_classes:
         trained, untrained = without_untrained(wanted)
         left_out |= reasons(wanted, trained, "dropped", "its class has no training images")
-    images, dropped = without_small(trained, params.min_images_per_class)
+    before = {image.class_name for image in labelled} - {*excluded, *untrained}
+    images, dropped = without_small(trained, params.min_images_per_class, before)
     left_out |= reasons(trained, images, "dropped", too_small(params))
     check_class_sizes(images, params)
     return Selection(images, relabelled, left_out, dropped, untrained)

@@ -15,6 +15,7 @@ from builders.tiny import contents
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
 from classifier.processing.images import read_image
+from classifier.sources.corrections import Correction
 from classifier.splitting.results import describe_split
 from classifier.splitting.split import split
 
@@ -92,6 +93,25 @@ def test_small_and_excluded_classes_are_left_out(tmp_path: Path) -> None:
     result = split(raw, tmp_path / "split", params)
     assert result.dropped == {"ant": 9}
     assert load_dataset(tmp_path / "split").classes == ["black cat", "dog"]
+
+
+@pytest.mark.parametrize("lost", ["unreadable", "duplicate", "excluded"])
+def test_class_that_loses_all_its_images_is_named(tmp_path: Path, lost: str) -> None:
+    members, owls = class_folders({"cat": 9, "dog": 9, "owl": 9}), []
+    for number, name in enumerate(sorted(name for name in members if name.startswith("owl/"))):
+        owls.append(name)
+        cat = sorted(name for name in members if name.startswith("cat/"))[number]
+        members[name] = b"" if lost == "unreadable" else members[cat]
+    raw = write_raw(tmp_path / "raw", members)
+    params = split_params(
+        on_bad_image="skip", duplicates="drop" if lost == "duplicate" else "group"
+    )
+    corrections = [Correction(name, "exclude", "") for name in owls if lost == "excluded"]
+    result = split(raw, tmp_path / "split", params, corrections)
+    dataset = load_dataset(tmp_path / "split")
+    assert dataset.classes == ["cat", "dog"]
+    lines = describe_split(dataset, result, params)
+    assert "dropped classes with fewer than 3 images: owl 0" in lines
 
 
 def test_folders_of_splits_are_honoured(tmp_path: Path) -> None:
