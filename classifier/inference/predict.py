@@ -10,6 +10,7 @@ This runs the exported ONNX file and does not import PyTorch. `runtime="openvino
 with OpenVINO, `runtime="cuda"` on an NVIDIA GPU, and `runtime="torch"` the trained weights.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +25,7 @@ from classifier.inference.answer import Answer
 from classifier.inference.cuda_runtime import load_cuda
 from classifier.inference.image_inputs import ImageInput, decode_input
 from classifier.inference.manifest import export_folder, read_exported, read_manifest
-from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Predictor, load_onnx
+from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Outputs, Predictor, load_onnx
 from classifier.inference.openvino_runtime import load_openvino
 from classifier.processing.decision import (
     TTA_POLICY,
@@ -181,8 +182,8 @@ def load_model(
         threads: of one call of the runtime; 0 leaves it to the runtime.
 
     Raises:
-        UserError: where a file is missing or damaged, or where the export is of another model than
-            the one beside it.
+        UserError: where a file is missing or damaged, where the export is of another model than the
+            one beside it, or where the model cannot do what is asked for.
     """
     folder = Path(folder)
     similar: SimilarImages | None = None
@@ -203,7 +204,12 @@ def load_model(
         read = partial(read_exported, export)
         if SIMILAR in read_manifest(export):
             similar = parse_travelling(read(SIMILAR), SimilarImages, SIMILAR, "export")
-    _check_outputs(folder, spec, predictor, similar)
+    outputs = _checked_outputs(folder, spec, predictor, similar)
+    if outputs.outside is None and outside_above not in (None, math.inf):
+        raise UserError(
+            "this model gives no outside score, so that none can be compared with "
+            f"{outside_above:g}: set evaluate.outside_share and run `dvc repro`, or leave it out."
+        )
     decision = parse_travelling(read(DECISION), Decision, DECISION, "evaluate")
     check_class_count(decision, len(spec.classes))
     told = {"reject_below": reject_below, "outside_above": outside_above}
@@ -252,9 +258,9 @@ def _load_export(
     return spec, predictor, entries[file].sha256[:12]
 
 
-def _check_outputs(
+def _checked_outputs(
     folder: Path, spec: BundleSpec, predictor: Predictor, similar: SimilarImages | None
-) -> None:
+) -> Outputs:
     """Show the network two images; raise UserError where its outputs are not those described."""
     side, classes = spec.input_size, len(spec.classes)
     try:
@@ -273,6 +279,7 @@ def _check_outputs(
         )
     if similar is not None:
         similar.check(classes, outputs.similarity)
+    return outputs
 
 
 def _check_not_stale(folder: Path, export: Path, files: Sequence[str]) -> None:

@@ -23,9 +23,11 @@ def open_image(data: bytes) -> Image.Image:
     """Open an image file, whose pixels are not decoded yet.
 
     Raises:
-        UserError: It is in none of FORMATS, its header is damaged, its reader is missing, or it has
-            more parts than an image needs, each of which would take time.
+        UserError: It is empty or in none of FORMATS, its header is damaged, its reader is missing,
+            or it has more parts than an image needs, each of which would take time.
     """
+    if not data:
+        raise UserError("it is empty.")
     kind = sniff(data)
     if kind is None:
         raise UserError(f"it is no image in a known format ({', '.join(FORMATS)}).")

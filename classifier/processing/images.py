@@ -220,6 +220,8 @@ def _decode(
 ) -> DecodedImage:
     _check_size(image.size, preprocessing.max_pixels)
     stored = image.size
+    if image.format == "TIFF" and getattr(image, "is_animated", False):
+        note("it has several pages, of which the first is taken")
     if image.format == "HEIF":
         # Only libheif's decoder knows the final size. Besides, `draft` would take a thumbnail.
         ask(image, stored)

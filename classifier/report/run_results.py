@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from classifier.core.errors import UserError
 from classifier.metrics.intervals import PairedGain
+from classifier.processing.row_names import MEAN_OF_CLASSES
 from classifier.report.parts import Figure, embed_png
 
 SOURCE = Path("data/raw/source.json")
@@ -23,8 +24,6 @@ MODEL_FILES = (
     "outside.safetensors",
     "tta.json",
 )
-
-_LEFT_OUT_MEAN = "mean of the classes"  # as results/evaluate/outside.csv names it
 
 Json = dict[str, Any]
 # Cells by heading.
@@ -78,7 +77,7 @@ class RunResults:
     @property
     def left_out(self) -> Row | None:
         """Of `outside`, the mean of the classes that were left out; None where none was."""
-        return next((row for row in self.outside if row["left_out"] == _LEFT_OUT_MEAN), None)
+        return next((row for row in self.outside if row["left_out"] == MEAN_OF_CLASSES), None)
 
     @property
     def data(self) -> str:

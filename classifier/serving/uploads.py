@@ -84,9 +84,6 @@ async def read_uploads(request: Request, limits: Limits, held: HeldUpload) -> li
             f"Send images ({', '.join(limits.formats)}) as multipart/form-data with the field "
             f"{FIELD!r}, or one image as the body with a content type such as image/jpeg.",
         )
-    for upload in uploads:
-        if not upload.content:
-            raise RefusedError(422, f"{upload.name}: it is empty.")
     return uploads
 
 

@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 
 from classifier.evaluation.decisions.outside import (
-    FOREIGN,
-    MEAN,
     LabelledOutputs,
     Splits,
     outside_lines,
@@ -12,6 +10,7 @@ from classifier.evaluation.decisions.outside import (
 )
 from classifier.models.network_outputs import NetworkOutputs
 from classifier.models.stored_backbone import PretrainedHead
+from classifier.processing.row_names import FOREIGN_IMAGES, MEAN_OF_CLASSES
 
 CLASSES = ["cat", "dog", "wolf"]
 CENTRES = np.random.default_rng(0).normal(size=(4, 20)) * 3
@@ -35,11 +34,11 @@ SPLITS = Splits(split(40, 0), split(20, 1), split(20, 2))
 
 def test_class_that_is_left_out_is_told_from_the_others() -> None:
     table = outside_table(SPLITS, CLASSES, share=0.1, frozen=True).set_index("left_out")
-    assert table.index.tolist() == [*CLASSES, MEAN]
+    assert table.index.tolist() == [*CLASSES, MEAN_OF_CLASSES]
     assert table["images"]["cat"] == 80  # of all splits
     of_classes = table["auroc"][CLASSES]
     assert of_classes.min() > 0.9
-    assert table["auroc"][MEAN] == pytest.approx(of_classes.mean())
+    assert table["auroc"][MEAN_OF_CLASSES] == pytest.approx(of_classes.mean())
     assert set(table["backbone"]) == {"frozen"}
 
 
@@ -68,7 +67,7 @@ def test_last_layer_of_the_pretrained_network_tells_classes_that_it_knows() -> N
         outside_table(near, CLASSES, share=0.1, frozen=True, head=head).set_index("left_out")
         for head in (None, knows)
     )
-    assert matched["auroc"][MEAN] > plain["auroc"][MEAN] + 0.02
+    assert matched["auroc"][MEAN_OF_CLASSES] > plain["auroc"][MEAN_OF_CLASSES] + 0.02
 
 
 def _blurred(outputs: NetworkOutputs) -> NetworkOutputs:
@@ -80,7 +79,7 @@ def _blurred(outputs: NetworkOutputs) -> NetworkOutputs:
 def test_foreign_images_have_a_row_and_a_line() -> None:
     foreign = outputs(3, 30, 5)
     table = outside_table(SPLITS, CLASSES, share=0.1, frozen=True, foreign=foreign)
-    row = table.set_index("left_out").to_dict("index")[FOREIGN]
+    row = table.set_index("left_out").to_dict("index")[FOREIGN_IMAGES]
     assert row["images"] == 30
     assert row["refused"] > 0.5
     assert outside_lines(table, 0.1)[1].startswith("  of 30 foreign images ")

@@ -3,13 +3,12 @@ from builders.answers import answers_with
 
 from classifier.evaluation.answers import Answers
 from classifier.evaluation.decisions.prediction_sets import (
-    ALL,
-    UNSEEN,
     fit_sets,
     set_lines,
     set_measures,
     sets_table,
 )
+from classifier.processing.row_names import ALL_CLASSES, ALL_UNSEEN
 
 CLASSES = ["cat", "dog", "wolf"]
 
@@ -31,10 +30,12 @@ def test_rows_have_coverage_and_size_of_the_sets_that_predict_gives() -> None:
     inside[np.arange(120), answers.predicted] = True
     assert rows["dog"]["coverage"] == inside[40:80, 1].mean()
     assert rows["dog"]["size"] == inside[40:80].sum(axis=1).mean()
-    assert rows[ALL]["coverage"] == inside[np.arange(120), answers.labels].mean()
-    assert rows[ALL]["coverage_low"] < 0.9 < rows[ALL]["coverage_high"]
-    assert rows[ALL]["size_low"] < rows[ALL]["size"] < rows[ALL]["size_high"]
-    assert set_measures(table)["set_size"] == rows[ALL]["size"]
+    assert rows[ALL_CLASSES]["coverage"] == inside[np.arange(120), answers.labels].mean()
+    assert rows[ALL_CLASSES]["coverage_low"] < 0.9 < rows[ALL_CLASSES]["coverage_high"]
+    assert (
+        rows[ALL_CLASSES]["size_low"] < rows[ALL_CLASSES]["size"] < rows[ALL_CLASSES]["size_high"]
+    )
+    assert set_measures(table)["set_size"] == rows[ALL_CLASSES]["size"]
 
 
 def test_class_with_few_validation_images_is_named() -> None:
@@ -51,7 +52,7 @@ def test_thresholds_from_other_test_images_cover_as_asked() -> None:
     for seed in range(40):
         answers = draw([50, 50, 50], seed)
         table = sets_table(answers, fit_sets(answers, 0.9), 0.9).set_index("class")
-        shares.append(table.loc[UNSEEN, "coverage"])
+        shares.append(table.loc[ALL_UNSEEN, "coverage"])
     # A little more than asked: each class has thresholds from 45 images.
     assert 0.9 <= np.mean(shares) <= 0.93
 

@@ -239,3 +239,10 @@ def test_onnx_path_imports_nothing_heavy(models: Path) -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_outside_score_is_not_compared_where_there_is_none(tmp_path: Path) -> None:
+    folder = write_models(tmp_path / "models")
+    assert load_model(folder, outside_above=float("inf")).decision.outside_above == float("inf")
+    with pytest.raises(UserError, match="this model gives no outside score"):
+        load_model(folder, outside_above=2.0)

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import false_discovery_control, fisher_exact
+from scipy.stats import false_discovery_control, fisher_exact, ks_2samp
 
 from classifier.monitoring.two_samples import (
     counts_test,
@@ -84,3 +84,18 @@ def test_shares_are_those_of_the_labels_and_not_of_the_predictions() -> None:
 def test_shares_are_estimated_without_images_of_a_class() -> None:
     shares = label_shares(np.array([[10, 0, 0], [0, 10, 0], [0, 0, 0]]), np.array([5, 5, 0]))
     np.testing.assert_allclose(shares.estimate, [0.5, 0.5, 0.0])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [5, 30, 65, 113])
+def test_samples_that_hardly_differ_give_no_warning(size: int) -> None:
+    values = np.arange(float(size))
+    assert distribution_test(values, values + 1).p_value > 0.9
+
+
+@pytest.mark.parametrize("size", [12, 40])
+def test_p_value_of_samples_that_differ_is_exact(size: int) -> None:
+    values = np.arange(float(size))
+    shifted = values + size / 2
+    exact = ks_2samp(values, shifted, method="exact").pvalue
+    assert distribution_test(values, shifted).p_value == exact

@@ -77,3 +77,14 @@ def test_warnings_of_others_are_passed_on() -> None:
         pass
     with pytest.warns(UserWarning, match="a warning of a user"):
         warnings.warn("a warning of a user", stacklevel=1)
+
+
+def test_pages_of_a_tiff_file_that_are_not_taken_are_told() -> None:
+    first, second = (Image.new("RGB", (9, 9), colour) for colour in ("red", "blue"))
+    for others, told in (
+        ([], []),
+        ([second], ["it has several pages, of which the first is taken"]),
+    ):
+        image = read_image(encode(first, "TIFF", save_all=True, append_images=others), CROP_8)
+        assert list(image.warnings) == told
+        assert image.pixels[4, 4].tolist() == [255, 0, 0]

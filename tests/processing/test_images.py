@@ -201,7 +201,12 @@ def test_cut_file_is_refused_with_the_reason(kind: str) -> None:
             read_image(content[:length], CROP_8)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"%PDF-1.7\n"])
+def test_empty_file_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^it is empty\.$"):
+        read_image(b"", CROP_8)
+
+
+@pytest.mark.parametrize("content", [b"hello", b"%PDF-1.7\n"])
 def test_other_content_is_refused(content: bytes) -> None:
     with pytest.raises(UserError, match=r"no image in a known format \(JPEG, PNG"):
         read_image(content, CROP_8)

@@ -62,13 +62,14 @@ def test_limit_of_pixels_is_never_above_that_of_the_model(models: Path) -> None:
 
 
 def test_several_images_are_answered_in_order_bad_ones_among_them(client: TestClient) -> None:
-    response = client.post("/predict?top_k=1", files=form(BLUE, b"no image", RED))
+    response = client.post("/predict?top_k=1", files=form(BLUE, b"no image", RED, b""))
     several = BatchPredictResponse.model_validate(response.json(), strict=True)
-    first, second, third = response.json()["answers"]
-    assert [one.name for one in several.answers] == ["0.png", "1.png", "2.png"]
+    first, second, third, empty = response.json()["answers"]
+    assert [one.name for one in several.answers] == [f"{number}.png" for number in range(4)]
     assert (first["label"], third["label"]) == ("blue", "red")
     assert len(first["top"]) == 1
     assert "no image in a known format" in second["error"]
+    assert empty["error"] == "it is empty."
 
 
 def half_red(side: int = 20) -> bytes:

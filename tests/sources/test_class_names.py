@@ -130,3 +130,9 @@ def test_a_class_named_like_the_answer_for_no_class_is_refused() -> None:
 def test_a_class_named_like_the_word_for_no_part_is_refused() -> None:
     with pytest.raises(UserError, match=r"called exclude, .* data/corrections\.csv .*1 image out"):
         read_folders("exclude/1.png", "dog/1.png")
+
+
+@pytest.mark.parametrize("name", ["all classes", "mean of the classes", "foreign images"])
+def test_class_with_the_name_of_a_row_of_results_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"a class is called '{name}', and so is a row"):
+        read_folders(f"{name}/1.png", "dog/1.png")

@@ -35,6 +35,15 @@ def test_json_of_label_studio_is_a_table() -> None:
     assert labels.images[1].columns == ("1", "1.5")
 
 
+def test_number_that_is_none_in_json_is_no_label() -> None:
+    kinds: list[object] = [*ALL.values()]
+    kinds[0] = float("nan")
+    listed = [{"id": path, "kind": kind} for path, kind in zip(ALL, kinds, strict=True)]
+    table = TABLE | {"file": "t.json"}
+    with pytest.raises(UserError, match="1 image without label"):
+        label(json.dumps(listed), name="t.json", labels=table)
+
+
 def parquet_of(**columns: list[Any]) -> bytes:
     buffer = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), buffer)

@@ -23,12 +23,12 @@ from classifier.metrics.outside import OutsideScore, fit_outside
 from classifier.models.network_outputs import NetworkOutputs
 from classifier.models.stored_backbone import PretrainedHead
 from classifier.processing.decision import Decision
+from classifier.processing.row_names import FOREIGN_IMAGES, MEAN_OF_CLASSES
 from classifier.processing.rules import is_outside
 from classifier.processing.softmax import probabilities
 
 COLUMNS = ["left_out", "images", "auroc", "refused", "good_refused", "max_softmax_auroc"]
 COLUMNS += ["max_softmax_refused", "backbone"]
-MEAN, FOREIGN = "mean of the classes", "foreign images"
 # With more classes, this many of them are left out in turn, spread over all.
 _MOST_CLASSES = 10
 # Training images of the refitted head: more take longer and change little.
@@ -129,10 +129,10 @@ def outside_table(
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
     if rows:
         means = table.drop(columns=["left_out", "images"]).mean().to_dict()
-        mean = {"left_out": MEAN, "images": int(table["images"].sum()), **means}
+        mean = {"left_out": MEAN_OF_CLASSES, "images": int(table["images"].sum()), **means}
         table = pd.concat([table, pd.DataFrame([mean])], ignore_index=True)
     if foreign is not None:
-        measured = (FOREIGN, *_measure(splits, foreign, share, head))
+        measured = (FOREIGN_IMAGES, *_measure(splits, foreign, share, head))
         table = pd.concat([table, pd.DataFrame([measured], columns=COLUMNS[:-1])])
     return table.assign(backbone="frozen" if frozen else "has seen the class")[COLUMNS]
 
@@ -148,15 +148,15 @@ def outside_lines(table: pd.DataFrame, refused: float | None) -> list[str]:
         return []
     rows = table.set_index("left_out").to_dict("index")
     lines = [f"none of the classes: {refused:.1%} of the test images are refused"]
-    if MEAN in rows:
-        mean = rows[MEAN]
+    if MEAN_OF_CLASSES in rows:
+        mean = rows[MEAN_OF_CLASSES]
         seen = "" if mean["backbone"] == "frozen" else " (by a backbone that has seen them)"
         lines[0] += (
             f"; of images of a class that is left out {mean['refused']:.1%}{seen}, AUROC "
             f"{mean['auroc']:.3f}, maximum softmax {mean['max_softmax_auroc']:.3f}"
         )
-    if FOREIGN in rows:
-        row = rows[FOREIGN]
+    if FOREIGN_IMAGES in rows:
+        row = rows[FOREIGN_IMAGES]
         lines.append(f"  of {row['images']} foreign images {row['refused']:.1%} are refused")
     return lines
 
@@ -173,9 +173,9 @@ def outside_measures(answers: Answers, decision: Decision, table: pd.DataFrame) 
         return {}
     refused = float(is_outside(answers.outside, decision).mean())
     rows = table.set_index("left_out").to_dict("index")
-    if MEAN not in rows:
+    if MEAN_OF_CLASSES not in rows:
         return {"refused_share": refused}
-    mean = rows[MEAN]
+    mean = rows[MEAN_OF_CLASSES]
     return {
         "refused_share": refused,
         "outside_auroc": float(mean["auroc"]),

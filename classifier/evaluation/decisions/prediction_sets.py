@@ -9,11 +9,11 @@ from classifier.evaluation.answers import Answers
 from classifier.metrics.conformal import SetThresholds, set_thresholds
 from classifier.metrics.intervals import mean_interval, wilson
 from classifier.processing.decision import PredictionSets
+from classifier.processing.row_names import ALL_CLASSES, ALL_UNSEEN
 from classifier.processing.rules import in_sets
 
 COLUMNS = ["class", "images", "coverage", "coverage_low", "coverage_high", "size", "size_low"]
 COLUMNS += ["size_high", "threshold", "quantile"]
-ALL, UNSEEN = "all classes", "all classes, thresholds from test images"
 _FOLDS = 10
 
 
@@ -40,13 +40,13 @@ def sets_table(answers: Answers, fitted: SetThresholds, coverage: float) -> pd.D
     inside = in_sets(answers.probabilities, sets)
     rows = []
     for label, name in enumerate(answers.dataset.classes):
-        quantile = "own" if fitted.own[label] else "all classes"
+        quantile = "own" if fitted.own[label] else ALL_CLASSES
         of_class = answers.labels == label
         measured = _measure(inside[of_class], answers.labels[of_class])
         rows.append((name, *measured, fitted.values[label], quantile))
-    rows.append((ALL, *_measure(inside, answers.labels), math.nan, ""))
+    rows.append((ALL_CLASSES, *_measure(inside, answers.labels), math.nan, ""))
     unseen = _cross_calibrated(answers, coverage)
-    rows.append((UNSEEN, *_measure(unseen, answers.labels), math.nan, ""))
+    rows.append((ALL_UNSEEN, *_measure(unseen, answers.labels), math.nan, ""))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -54,7 +54,7 @@ def set_measures(table: pd.DataFrame) -> dict[str, float]:
     """Return coverage and mean size over all test images; nothing without sets."""
     if table.empty:
         return {}
-    overall = table.set_index("class").to_dict("index")[ALL]
+    overall = table.set_index("class").to_dict("index")[ALL_CLASSES]
     return {"set_coverage": float(overall["coverage"]), "set_size": float(overall["size"])}
 
 
@@ -62,13 +62,13 @@ def set_lines(table: pd.DataFrame) -> list[str]:
     """Describe the sets in lines for the console; nothing without sets."""
     if table.empty:
         return []
-    overall = table.set_index("class").to_dict("index")[ALL]
+    overall = table.set_index("class").to_dict("index")[ALL_CLASSES]
     lines = [
         f"prediction sets hold the class of {overall['coverage']:.1%} of the test images (95% "
         f"{overall['coverage_low']:.1%} to {overall['coverage_high']:.1%}), with "
         f"{overall['size']:.2f} classes on average"
     ]
-    shared = table.loc[table["quantile"] == "all classes", "class"].tolist()
+    shared = table.loc[table["quantile"] == ALL_CLASSES, "class"].tolist()
     if shared:
         lines.append(
             f"  too few validation images of {', '.join(shared)} for a threshold of their own: "

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from classifier.core.errors import UserError
 from classifier.core.text import counted, has_control_character
+from classifier.processing.row_names import ROW_NAMES
 from classifier.processing.softmax import UNKNOWN
 from classifier.sources.corrections import EXCLUDE
 
@@ -27,6 +28,10 @@ def check_classes(counts: Mapping[str, int]) -> None:
             f"a class is called {EXCLUDE}, which means in data/corrections.csv that an image takes "
             f"no part: rename the class, or leave its {counted(counts[EXCLUDE], 'image')} out by "
             "download.ignore."
+        )
+    if rows := [name for name in ROW_NAMES if name in counts]:
+        raise UserError(
+            f"a class is called {rows[0]!r}, and so is a row in the tables of results: rename it."
         )
     if strange := [name for name in counts if "/" in name or has_control_character(name)]:
         raise UserError(

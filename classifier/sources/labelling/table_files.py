@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 import string
 from collections.abc import Callable, Iterator, Sequence
@@ -155,8 +156,11 @@ def _json(name: str, content: bytes) -> Table:
 def _as_text(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, float) and value.is_integer():  # as a column of numbers with gaps has them
-        return str(int(value))
+    if isinstance(value, float):
+        if math.isnan(value):  # as pandas has it for what is missing
+            return ""
+        if value.is_integer():  # as a column of numbers with gaps has them
+            return str(int(value))
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
     return str(value)
