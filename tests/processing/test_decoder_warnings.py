@@ -81,10 +81,8 @@ def test_warnings_of_others_are_passed_on() -> None:
 
 def test_pages_of_a_tiff_file_that_are_not_taken_are_told() -> None:
     first, second = (Image.new("RGB", (9, 9), colour) for colour in ("red", "blue"))
-    for others, told in (
-        ([], []),
-        ([second], ["it has several pages, of which the first is taken"]),
-    ):
+    several = "it has several pages, of which the first is taken"
+    for others, told in (([], []), ([second], [several])):
         image = read_image(encode(first, "TIFF", save_all=True, append_images=others), CROP_8)
         assert list(image.warnings) == told
         assert image.pixels[4, 4].tolist() == [255, 0, 0]
