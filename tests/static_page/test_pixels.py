@@ -76,9 +76,38 @@ def test_every_orientation_is_turned_upright(page: Page, orientation: int) -> No
     assert np.abs(difference).max() <= 1
 
 
+def test_webp_file_that_is_upright_is_read(page: Page) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "a boat", 1
+    content = encode(noise(50, 40), "WEBP", lossless=True, exif=exif)
+    expected = read_image(content, Preprocessing(32, "crop")).pixels
+    np.testing.assert_array_equal(pixels_in_page(page, content, config(32)), expected)
+
+
+def test_animation_that_begins_with_its_image_is_read(page: Page) -> None:
+    frames = [Image.fromarray(noise(20, 20, seed)) for seed in (1, 2)]
+    content = encode(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    expected = read_image(content, Preprocessing(16, "crop")).pixels
+    np.testing.assert_array_equal(pixels_in_page(page, content, config(16)), expected)
+
+
+def turned_webp() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encode(noise(9, 9), "WEBP", lossless=True, exif=exif)
+
+
+def apart_from_its_animation() -> bytes:
+    frames = [Image.fromarray(noise(9, 9)) for _ in range(2)]
+    options = {"save_all": True, "default_image": True, "append_images": frames}
+    return encode(frames[0], "PNG", **options)
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
+        (turned_webp(), "EXIF data turn it, which some browsers ignore in WebP files: use"),
+        (apart_from_its_animation(), "Its image is none of its animation, which browsers show"),
         (b"text", "This browser cannot read it as an image."),
         (encode(noise(40, 30)), "It has 40 x 30 pixels; 1,000 is the limit."),
         (
@@ -86,7 +115,7 @@ def test_every_orientation_is_turned_upright(page: Page, orientation: int) -> No
             "Its grey values have 16 bits, which browsers cut to 8",
         ),
     ],
-    ids=["text", "too large", "16 bits"],
+    ids=["turned WebP", "animation", "text", "too large", "16 bits"],
 )
 def test_what_would_be_read_otherwise_is_refused(page: Page, content: bytes, sentence: str) -> None:
     with pytest.raises(Error, match=sentence):

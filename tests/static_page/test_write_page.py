@@ -31,7 +31,14 @@ def test_page_is_a_folder_that_works_alone(tmp_path: Path, package: Path) -> Non
     contents = {path.name: path.read_bytes() for path in (tmp_path / "page").iterdir()}
     assert set(contents) == {
         *("index.html", "style.css", "page.js", "model.js", "image.js", "resample.js"),
-        *("answer.js", "config.json", "model.onnx", ".classifier-page", *RUNTIME_FILES),
+        *(
+            "answer.js",
+            "headers.js",
+            "config.json",
+            "model.onnx",
+            ".classifier-page",
+            *RUNTIME_FILES,
+        ),
     }
     assert size == sum(map(len, contents.values()))
     assert contents["model.onnx"] == (models / "export/model.onnx").read_bytes()

@@ -1,16 +1,15 @@
 // From an image file to the model input, as read_image of classifier/processing/images.py. The
 // browser decodes the file and turns it by its EXIF orientation.
 
+import { checkReadAlike } from "./headers.js";
 import { meanBlocks, resize } from "./resample.js";
 
 const BAND = 256; // rows that are decoded to pixels at once; a multiple of every block
 
 // Return the square of config.stored_size pixels: Uint8ClampedArray (S, S, 3), RGB.
 export async function storedPixels(file, config) {
-  const start = new Uint8Array(await file.slice(0, 32).arrayBuffer());
-  if (isWideGrey(start)) {
-    throw new Error("Its grey values have 16 bits, which browsers cut to 8: use classifier predict.");
-  }
+  const content = new Uint8Array(await file.arrayBuffer());
+  checkReadAlike(content);
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
@@ -22,7 +21,7 @@ export async function storedPixels(file, config) {
       throw new Error(`It has ${bitmap.width} x ${bitmap.height} pixels; `
         + `${config.max_pixels.toLocaleString("en")} is the limit.`);
     }
-    return toSquare(bitmap, config, isJpeg(start));
+    return toSquare(bitmap, config, isJpeg(content));
   } finally {
     bitmap.close();
   }
@@ -114,9 +113,4 @@ function fillUp(rgb, [width, height], side) {
 
 function isJpeg(start) {
   return start[0] === 0xff && start[1] === 0xd8;
-}
-
-// A PNG of 16 bits a value without colours, by its header.
-function isWideGrey(start) {
-  return start[1] === 0x50 && start[2] === 0x4e && start[24] === 16 && start[25] === 0;
 }
