@@ -126,7 +126,7 @@ def _csv_writer(file: TextIO, top_k: int) -> Writer:
     def write(name: str, answer: Answer, _image: DecodedImage) -> None:
         others = [
             value
-            for other in answer.top(top_k)[1:]
+            for other in answer.beside_best(top_k - 1)
             for value in (other.label, f"{other.probability:.6f}")
         ]
         index = "" if answer.index is None else answer.index
@@ -146,7 +146,7 @@ def _csv_writer(file: TextIO, top_k: int) -> Writer:
 
 def _table_line(name: str, answer: Answer, top_k: int, width: int) -> str:
     shown = [(answer.label, answer.probability)]
-    shown += [(other.label, other.probability) for other in answer.top(top_k)[1:]]
+    shown += [(other.label, other.probability) for other in answer.beside_best(top_k - 1)]
     cells = [f"{probability:6.1%} {label:<{width}}" for label, probability in shown]
     return f"{'  '.join(cells)}  {escape_name(name)}{_note(answer)}"
 

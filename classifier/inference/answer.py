@@ -97,5 +97,9 @@ class Answer:
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [self._candidate(int(index)) for index in order]
 
+    def beside_best(self, count: int) -> list[Candidate]:
+        """Return the `count` most probable classes but that in `best`, which need not be first."""
+        return [one for one in self.top(count + 1) if one.index != self.best.index][:count]
+
     def _candidate(self, index: int) -> Candidate:
         return Candidate(self.classes[index], index, float(self.probabilities[index]))

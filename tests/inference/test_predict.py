@@ -18,7 +18,7 @@ from classifier.core.errors import UserError
 from classifier.inference.answer import Answer
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, load_onnx
 from classifier.inference.predict import Runtime, load_model
-from classifier.processing.decision import Decision
+from classifier.processing.decision import Costs, Decision
 from classifier.processing.images import center_crop
 from classifier.processing.softmax import merge_views, probabilities
 
@@ -131,6 +131,15 @@ def test_answer_below_the_threshold_is_unknown_and_keeps_its_probability() -> No
     assert answer.best.label == "green"
     at_threshold = Answer(CLASSES, np.array([0.2, 0.5, 0.3]), Decision(reject_below=0.5))
     assert (at_threshold.label, at_threshold.index) == ("green", 1)
+
+
+def test_classes_beside_the_cheapest_are_all_others_the_most_probable_first() -> None:
+    costs = Costs(errors=[[0, 1, 1], [9, 0, 1], [1, 1, 0]], reject=None)
+    answer = Answer(CLASSES, np.array([0.5, 0.3, 0.2]), Decision(reject_below=None, costs=costs))
+    assert (answer.best.index, answer.probability) == (1, 0.3)
+    assert [one.index for one in answer.beside_best(2)] == [0, 2]
+    assert [one.index for one in answer.beside_best(1)] == [0]
+    assert answer.beside_best(0) == []
 
 
 def test_top_is_sorted_and_no_longer_than_there_are_classes() -> None:
