@@ -93,53 +93,6 @@ def test_tasks_for_label_studio_come_back_as_a_table() -> None:
     assert classes(labels) == dict(zip(names, ["dog", "cat", "cat"], strict=True))
 
 
-@pytest.mark.parametrize("shared", ["/home/me/photos/", "C:\\photos\\", "s3://bucket/x/", "x/"])
-def test_folders_that_all_names_share_may_be_those_of_another_machine(shared: str) -> None:
-    rows = "".join(f"{shared}{path},{kind}\n" for path, kind in ALL.items())
-    assert classes(label(f"id,kind\n{rows}")) == ALL
-
-
-def test_folders_that_names_do_not_share_are_not_cut_off() -> None:
-    rows = "id,kind\ntrain/1.png,cat\ntest/2.png,dog\n"
-    with pytest.raises(UserError, match=r"2 rows without file \(the first: train/1\.png\)"):
-        label(rows, ("1.png", "2.png"))
-
-
-ROWS = {"1": "cat", "2": "dog", "3": "cat"}
-SPLITS = ("train/1.png", "train/2.png", "test/3.png", "test/4.png")
-
-
-@pytest.mark.parametrize("begin", ["", "/kaggle/input/", "C:\\data\\"])
-def test_row_of_a_missing_file_gets_no_file_of_another_folder(begin: str) -> None:
-    rows = "".join(f"{begin}train/{name}.png,{kind}\n" for name, kind in ROWS.items())
-    with pytest.raises(UserError, match=r"1 row without file \(the first: .*train.3\.png\)"):
-        label(f"id,kind\n{rows}", SPLITS)
-
-
-@pytest.mark.parametrize("begin", ["", "/kaggle/input/", "/kaggle/input/train/"])
-def test_row_of_one_split_gets_no_file_in_a_folder_of_another(begin: str) -> None:
-    rows = "".join(f"{begin}{name},{kind},train\n" for name, kind in ROWS.items())
-    table = TABLE | {"split": "part"}
-    with pytest.raises(UserError, match=r"1 row without file \(the first: .*3\)"):
-        label(f"id,kind,part\n{rows}", SPLITS, labels=table)
-
-
-def test_row_may_put_an_image_of_one_splits_folder_into_a_split_without_folder() -> None:
-    rows = "1,cat,train\n2,dog,val\n3,cat,test\n4,dog,test\n"
-    labels = label(f"id,kind,part\n{rows}", SPLITS, labels=TABLE | {"split": "part"})
-    assert {image.path: image.split for image in labels.images} == dict(
-        zip(SPLITS, ["train", "val", "test", "test"], strict=True)
-    )
-
-
-def test_whole_path_may_name_an_image_of_another_splits_folder() -> None:
-    rows = "".join(
-        f"{path},{'cat' if number % 2 else 'dog'},train\n" for number, path in enumerate(SPLITS)
-    )
-    labels = label(f"id,kind,part\n{rows}", SPLITS, labels=TABLE | {"split": "part"})
-    assert {image.split for image in labels.images} == {"train"}
-
-
 def test_table_that_is_nowhere_is_a_sentence() -> None:
     with pytest.raises(UserError, match=r"there is no table x\.csv, neither by this path nor with"):
         label("", labels=TABLE | {"file": "x.csv"})

@@ -56,8 +56,8 @@ class Matches:
         """Give a row to the image that it names; `shared` returns how all names begin."""
         name = as_path(row.name)
         places = self._index.find(name, row.split)
-        if not places and (foreign := self._index.foreign_part(shared())):
-            places = self._index.find(name.removeprefix(foreign), row.split)
+        if not places:
+            places = self._index.find_without(shared(), name, row.split)
         if not places:
             self.no_files.append(SeenFile(row.name, 0, "no file"))
         elif len(places) > 1:
