@@ -107,7 +107,7 @@ class FileIndex:
         foreign = self._foreign_part(shared)
         folders = set(_folders(_composed(foreign)))
         names = splits_of_names(self._folder_names | folders)
-        splits = {names[name] for name in folders if name in names}
+        splits: set[SplitName] = {names[name] for name in folders if name in names}
         return _Cut(foreign, self._folder_names & folders, splits, names)
 
     def _foreign_part(self, folders: str) -> str:
