@@ -29,7 +29,12 @@ from classifier.evaluation.decisions.rules import fit_rules, rules_tables
 from classifier.evaluation.feature_map import map_features
 from classifier.evaluation.galleries import confident_mistakes, least_confident_correct
 from classifier.evaluation.params import EvaluateParams
-from classifier.evaluation.slices import describe_worst, slices_table, worst_slice
+from classifier.evaluation.slices import (
+    columns_without_slice,
+    describe_worst,
+    slices_table,
+    worst_slice,
+)
 from classifier.metrics.calibration import Reliability, reliability, risk_coverage_curve
 from classifier.metrics.classification import balanced_accuracy, cross_entropy, top_accuracy
 from classifier.metrics.intervals import Interval, bootstrap
@@ -58,6 +63,7 @@ class Evaluation(NamedTuple):
         images_per_second: speed of the prediction.
         missing: names of the classes without test images.
         slices: see `slices_table`.
+        without_slice: see `columns_without_slice`.
         rules: see `rules_tables`.
     """
 
@@ -68,6 +74,7 @@ class Evaluation(NamedTuple):
     images_per_second: float
     missing: list[str]
     slices: pd.DataFrame
+    without_slice: dict[str, str]
     rules: dict[str, pd.DataFrame]
 
     def lines(self) -> list[str]:
@@ -101,6 +108,9 @@ class Evaluation(NamedTuple):
             lines.append(f"  {pair}: {count} of its images, {share:.1%}")
         if len(self.slices):
             lines.append(describe_worst(self.slices))
+        if self.without_slice:
+            told = ", ".join(f"{name} ({why})" for name, why in self.without_slice.items())
+            lines.append(f"columns of evaluate.slices that make no slice: {told}")
         lines += set_lines(self.rules["prediction_sets"]) + cost_lines(self.rules["costs"])
         return lines + outside_lines(self.rules["outside"], values.get("refused_share"))
 
@@ -152,6 +162,7 @@ def evaluate(
         len(rows) / seconds,
         dataset.missing_classes("test"),
         slices,
+        columns_without_slice(answers, params.slices),
         rules,
     )
     write_evaluation(evaluation, answers, table, fitted.decision, results)

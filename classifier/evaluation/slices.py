@@ -5,6 +5,7 @@ controlled over all slices (Benjamini and Hochberg, Journal of the Royal Statist
 (1995) 289-300): among many slices, some look bad by chance.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -31,8 +32,9 @@ def slices_table(answers: Answers, columns: Sequence[str]) -> pd.DataFrame:
 
     Args:
         answers: Of the model.
-        columns: Columns of the manifest whose values make slices (`evaluate.slices`); colour mode,
-            file size, number of pixels, aspect ratio, brightness and contrast are always added.
+        columns: Columns of the manifest whose values make slices (`evaluate.slices`), or quarters
+            where the values are numbers and each is rare; colour mode, file size, number of pixels,
+            aspect ratio, brightness and contrast are always added.
 
     Returns:
         COLUMNS: `gap` is the accuracy of the slice minus that of all other images; the p-values
@@ -64,6 +66,28 @@ def slices_table(answers: Answers, columns: Sequence[str]) -> pd.DataFrame:
     return table.sort_values(["accuracy", "slice"], kind="stable", ignore_index=True)
 
 
+def columns_without_slice(answers: Answers, columns: Sequence[str]) -> dict[str, str]:
+    """Return why each of these columns that gives `slices_table` no row gives none, by name.
+
+    Args:
+        answers: Of the model.
+        columns: `evaluate.slices`.
+    """
+    count = len(answers.rows)
+    reasons = {}
+    for column in dict.fromkeys(columns):
+        sizes = [int(inside.sum()) for _, inside in _slices_of(answers, column)]
+        if any(size >= FEWEST and count - size >= FEWEST for size in sizes):
+            continue
+        if max(sizes, default=count) == count:
+            reasons[column] = "all test images have the same value"
+        elif max(sizes) < FEWEST:
+            reasons[column] = f"no value has {FEWEST} test images"
+        else:
+            reasons[column] = f"fewer than {FEWEST} test images have another value"
+    return reasons
+
+
 def worst_slice(table: pd.DataFrame) -> pd.Series | None:
     """Return the row with the lowest accuracy, of those that differ for certain if there are any.
 
@@ -90,25 +114,45 @@ def describe_worst(table: pd.DataFrame) -> str:
 
 def _slices(answers: Answers, columns: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield name and images, bool `(n,)`, of each slice."""
-    manifest = answers.dataset.manifest.iloc[answers.rows]
     for column in dict.fromkeys([*columns, "mode"]):
-        values = manifest[column].astype(str).to_numpy()
-        for value in sorted(set(values.tolist())):
-            yield f"{column} {value or 'empty'}", values == value
+        yield from _slices_of(answers, column)
     for name, values in _measures(answers.dataset, answers.rows).items():
         if name not in columns:
             yield from _quantiles(name, values)
 
 
-def _quantiles(name: str, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield slices with about equal numbers of images, as far as equal values allow it."""
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, _PARTS + 1), method="nearest"))
+def _slices_of(answers: Answers, column: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield a slice for each value of a column, or quarters of numbers of which each is rare."""
+    manifest = answers.dataset.manifest.iloc[answers.rows]
+    values = manifest[column].astype(str).to_numpy()
+    counts = Counter(values.tolist())
+    empty = counts.pop("", 0)
+    numbers = pd.to_numeric(pd.Series(values).where(values != ""), errors="coerce").to_numpy()
+    if counts and max(counts.values()) < FEWEST and np.isfinite(numbers).sum() == counts.total():
+        yield from _quantiles(column, numbers, digits=12)
+    else:
+        for value in sorted(counts):
+            yield f"{column} {value}", values == value
+    if empty:
+        yield f"{column} empty", values == ""
+
+
+def _quantiles(name: str, values: np.ndarray, digits: int = 4) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield slices with about equal numbers of images, as far as equal values allow it.
+
+    Args:
+        name: Of the measure.
+        values: Float64 `(n,)`; an image whose value is NaN is in no slice.
+        digits: That the names of the slices show.
+    """
+    known = values[~np.isnan(values)]
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, _PARTS + 1), method="nearest"))
     parts = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(len(edges) - 2, 0))
     for part in np.unique(parts):
-        inside = parts == part
+        inside = (parts == part) & ~np.isnan(values)
         if not inside.all():
             low, high = values[inside].min(), values[inside].max()
-            yield f"{name} {low:.4g} to {high:.4g}", inside
+            yield f"{name} {low:.{digits}g} to {high:.{digits}g}", inside
 
 
 def _measures(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:

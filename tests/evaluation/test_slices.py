@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import Answers
-from classifier.evaluation.slices import describe_worst, slices_table, worst_slice
+from classifier.evaluation.slices import (
+    columns_without_slice,
+    describe_worst,
+    slices_table,
+    worst_slice,
+)
 from classifier.processing.images import Preprocessing
 
 
@@ -90,6 +95,35 @@ def test_correction_makes_gaps_less_certain() -> None:
 def test_column_that_makes_no_slices_is_refused_with_those_that_do(name: str) -> None:
     with pytest.raises(UserError, match=f"names {name}, which is no column .* those are .*camera"):
         slices_table(make_answers(np.ones(20, bool), camera=["a"] * 20), [name])
+
+
+def test_column_that_makes_no_slice_is_told_with_the_reason() -> None:
+    columns: dict[str, list[str]] = {
+        "uid": [f"u{i}" for i in range(40)],
+        "site": ["one"] * 40,
+        "lens": ["wide"] * 35 + ["long"] * 5,
+        "camera": ["old"] * 20 + ["new"] * 20,
+    }
+    answers = make_answers(np.arange(40) % 4 > 0, **columns)
+    assert columns_without_slice(answers, list(columns)) == {
+        "uid": "no value has 10 test images",
+        "site": "all test images have the same value",
+        "lens": "fewer than 10 test images have another value",
+    }
+
+
+def test_numbers_that_are_rare_are_cut_into_quarters() -> None:
+    dates = [str(20000101 + i) for i in range(60)] + [""] * 10
+    table = slices_table(make_answers(np.arange(70) % 4 > 0, date=dates), ["date"])
+    assert len(table) == 5
+    assert table["images"].sum() == 70
+    assert row(table, "date empty")["images"] == 10
+    assert row(table, "date 20000101 to 20000115")["images"] == 15
+
+
+def test_numbers_of_which_each_is_frequent_are_slices_of_their_own() -> None:
+    table = slices_table(make_answers(np.arange(40) % 4 > 0, fold=["1", "2"] * 20), ["fold"])
+    assert set(table["slice"]) == {"fold 1", "fold 2"}
 
 
 @settings(max_examples=50, deadline=None)

@@ -127,6 +127,13 @@ def test_accuracy_with_its_interval_and_the_most_confused_pairs_are_printed(resu
     assert f"{worst['actual']} taken for {worst['predicted']}: {worst['count']} of its" in others[0]
 
 
+def test_column_that_makes_no_slice_is_named(project: Path, capsys: pytest.CaptureFixture[str]):
+    write_evaluation_params(evaluate={"slices": ["width"]})
+    evaluate.main()
+    told = "columns of evaluate.slices that make no slice: width (all test images have the same"
+    assert told in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("classes", "tops"), [(3, []), (6, [3, 5])], ids=str)
 def test_top_accuracies_are_given_where_there_are_more_classes(
     classes, tops, tmp_path, monkeypatch
