@@ -104,7 +104,7 @@ def test_column_that_makes_no_slice_is_told_with_the_reason() -> None:
         "lens": ["wide"] * 35 + ["long"] * 5,
         "camera": ["old"] * 20 + ["new"] * 20,
     }
-    answers = make_answers(np.arange(40) % 4 > 0, **columns)
+    answers = make_answers(np.arange(40) % 4 > 0, None, **columns)
     assert columns_without_slice(answers, list(columns)) == {
         "uid": "no value has 10 test images",
         "site": "all test images have the same value",
