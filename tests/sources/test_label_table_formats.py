@@ -1,6 +1,7 @@
 import io
 import json
 import sys
+from datetime import date
 from typing import Any
 
 import pyarrow
@@ -55,6 +56,13 @@ def test_parquet_is_read_as_text() -> None:
     labels = label(content, name="t.parquet")
     assert classes(labels) == ALL
     assert [image.columns for image in labels.images] == [("1",), ("",), ("3",), ("4",)]
+
+
+def test_bytes_and_dates_of_parquet_are_text() -> None:
+    kinds, days = [kind.encode() for kind in ALL.values()], [[date(2026, 11, 28)]] * 4
+    labels = label(parquet_of(id=list(ALL), kind=kinds, days=days), name="t.parquet")
+    assert classes(labels) == ALL
+    assert {image.columns for image in labels.images} == {('["2026-11-28"]',)}
 
 
 @given(

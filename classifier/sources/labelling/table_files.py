@@ -162,5 +162,7 @@ def _as_text(value: object) -> str:
         if value.is_integer():  # as a column of numbers with gaps has them
             return str(int(value))
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False, default=_as_text)
+    if isinstance(value, bytes):  # as Parquet files without a type of text have it
+        return value.decode("utf-8", "backslashreplace")
     return str(value)
