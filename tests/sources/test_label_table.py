@@ -124,6 +124,12 @@ def test_what_does_not_fit_is_left_out_and_named() -> None:
     assert labels.no_files == [SeenFile("009", 0, "no file")]
 
 
+def test_class_of_which_no_row_fits_an_image_is_named() -> None:
+    rows = "id,kind\n001,cat\n002,dog\n009,owl\n003,emu\n003,cat\n"
+    labels = label(rows, IMAGES, on_bad_row="skip")
+    assert "classes of the table without images: 'emu', 'owl'" in labels.lines
+
+
 def test_name_that_fits_two_files_is_ambiguous_unless_it_is_the_whole_path() -> None:
     images = ("1.png", "a/1.png", "a/2.png", "b/2.png")
     rows = "id,kind\n1.png,cat\na/1.png,dog\n2,cat\n"

@@ -25,6 +25,7 @@ from classifier.sources.names import clean_name
 from classifier.sources.params import DownloadParams, TableParams
 from classifier.sources.tables import LabelledImage, SeenFile, SplitName
 
+_MOST_NAMED = 10  # classes without images
 _TRUE = frozenset({"1", "1.0", "true", "True", "TRUE"})
 
 
@@ -65,6 +66,8 @@ def label_by_table(
         images, names = with_splits_of_folders(images)
     origin = f"from {_named(params.labels)} of {source}"
     lines = describe_labels(images, origin, names)
+    lost = matches.class_names - {"", *(image.class_name for image in images)}
+    lines += _describe_lost(sorted(lost))
     differences = {columns[place]: found for place, found in matches.differences().items()}
     lines += _describe_repeats(matches.repeats, differences)
     images, columns = _without(images, columns, differences)
@@ -72,6 +75,14 @@ def label_by_table(
     no_files = [*matches.no_files, *matches.ambiguous]
     images = with_composed_classes(images)
     return Labels(images, further_columns(columns), kept_out, no_files, lines)
+
+
+def _describe_lost(names: Sequence[str]) -> list[str]:
+    """Return a line about classes of which no image takes part, if there are any."""
+    shown = [repr(name) for name in names[:_MOST_NAMED]]
+    if more := len(names) - len(shown):
+        shown.append(f"and {more:,} more")
+    return [f"classes of the table without images: {', '.join(shown)}"] if shown else []
 
 
 def _describe_repeats(repeats: int, differences: Mapping[str, Difference]) -> list[str]:

@@ -36,6 +36,7 @@ class Matches:
         conflicts: Classes of images of which rows say different ones, by place.
         no_files: Rows that fit no file.
         ambiguous: Rows that fit several.
+        class_names: Of all rows, also of those that fit no file.
         repeats: Number of rows that give an image the same class, split and group once more.
     """
 
@@ -50,11 +51,13 @@ class Matches:
         self.conflicts: dict[int, set[str]] = {}
         self.no_files: list[SeenFile] = []
         self.ambiguous: list[SeenFile] = []
+        self.class_names: set[str] = set()
         self.repeats = 0
 
     def add(self, row: Row, shared: Callable[[], str]) -> None:
         """Give a row to the image that it names; `shared` returns how all names begin."""
         name = as_path(row.name)
+        self.class_names.add(row.class_name)
         places = self._index.find(name, row.split)
         if not places:
             places = self._index.find_without(shared(), name, row.split)
