@@ -43,9 +43,20 @@ def read_labels(raw: Path) -> tuple[list[RawImage], list[str]]:
         raise UserError(f"{path} is missing: run the download stage first.") from None
 
 
-def without_excluded(images: list[RawImage], excluded: Iterable[str]) -> list[RawImage]:
-    """Return the images of all classes except these; raise UserError if a class is unknown."""
-    classes = {image.class_name for image in images}
+def without_excluded(
+    images: list[RawImage], excluded: Iterable[str], before: Iterable[str] = ()
+) -> list[RawImage]:
+    """Return the images of all classes except these.
+
+    Args:
+        images: With their corrected classes.
+        excluded: Names in composed form (NFC).
+        before: Names of all classes that had images before some were left out.
+
+    Raises:
+        UserError: A class is unknown.
+    """
+    classes = {*before, *(image.class_name for image in images)}
     names = set(excluded)
     if unknown := sorted(names - classes):
         raise UserError(
@@ -60,7 +71,10 @@ def without_small(
 ) -> tuple[list[RawImage], dict[str, int]]:
     """Return the images of classes with at least `minimum`, and the size of each smaller class.
 
-    before: Names of all classes that had images before others were left out.
+    Args:
+        images: That are left.
+        minimum: `split.min_images_per_class`.
+        before: Names of all classes that had images before some were left out.
 
     Raises:
         UserError: Fewer than two classes remain.

@@ -57,13 +57,14 @@ def select_images(
     relabelled = relabel(labelled, corrections, digests)
     left_out = {path: LeftOut("excluded", reason) for path, reason in relabelled.excluded.items()}
     excluded = [unicodedata.normalize("NFC", name) for name in params.exclude_classes]
-    wanted = without_excluded(relabelled.images, excluded)
+    classes = {image.class_name for image in labelled}
+    wanted = without_excluded(relabelled.images, excluded, classes)
     left_out |= reasons(relabelled.images, wanted, "excluded", "split.exclude_classes")
     trained, untrained = wanted, {}
     if params.allow_missing_classes:
         trained, untrained = without_untrained(wanted)
         left_out |= reasons(wanted, trained, "dropped", "its class has no training images")
-    before = {image.class_name for image in labelled} - {*excluded, *untrained}
+    before = classes - {*excluded, *untrained}
     images, dropped = without_small(trained, params.min_images_per_class, before)
     left_out |= reasons(trained, images, "dropped", too_small(params))
     check_class_sizes(images, params)

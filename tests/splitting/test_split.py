@@ -16,6 +16,7 @@ from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
 from classifier.processing.images import read_image
 from classifier.sources.corrections import Correction
+from classifier.splitting.raw_images import read_labels
 from classifier.splitting.results import describe_split
 from classifier.splitting.split import split
 
@@ -112,6 +113,14 @@ def test_class_that_loses_all_its_images_is_named(tmp_path: Path, lost: str) -> 
     assert dataset.classes == ["cat", "dog"]
     lines = describe_split(dataset, result, params)
     assert "dropped classes with fewer than 3 images: owl 0" in lines
+
+
+def test_class_that_corrections_have_emptied_may_be_excluded(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", class_folders({"cat": 9, "dog": 9, "owl": 1}))
+    owls = [Correction(image.path, "exclude", "") for image in read_labels(raw)[0]]
+    owls = [correction for correction in owls if correction.path.startswith("owl/")]
+    result = split(raw, tmp_path / "split", split_params(exclude_classes=["owl"]), owls)
+    assert result.dropped == {}
 
 
 def test_folders_of_splits_are_honoured(tmp_path: Path) -> None:
@@ -238,6 +247,7 @@ PEAK_OF = """
 import resource, sys
 from pathlib import Path
 from builders.splits import PETS, split_params
+from classifier.splitting.raw_images import read_labels
 from classifier.splitting.results import describe_split
 from classifier.splitting.split import split
 params = split_params(stored_size=256, duplicates="keep")
