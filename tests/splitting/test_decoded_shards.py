@@ -10,11 +10,13 @@ from builders.sources import local_params, write_files
 from builders.splits import split_params
 
 from classifier.core.cache import cache_folder
+from classifier.core.code import import_closure
 from classifier.core.errors import UserError
 from classifier.core.shards import shard_of
 from classifier.data.dataset import load_dataset
 from classifier.sources.acquire import acquire
 from classifier.splitting.decoding import decoded_shards
+from classifier.splitting.decoding.decoded_shards import DECODER
 from classifier.splitting.decoding.shard_entries import DecodeTask
 from classifier.splitting.split import split
 
@@ -154,3 +156,9 @@ def test_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("CLASSIFIER_CACHE", str(tmp_path / "cache"))
     assert contents(build(tmp_path / "two", PETS)) == alone
+
+
+def test_cached_images_depend_on_the_code_that_decodes() -> None:
+    closure = import_closure(DECODER)
+    for name in ("images", "decoders", "pixel_modes", "wide_values"):
+        assert f"classifier/processing/{name}.py" in closure

@@ -19,7 +19,6 @@ from classifier.core.executors import SCHEDULER_VARIABLE, open_executor
 from classifier.core.processes import worker_count
 from classifier.core.versions import installed_versions
 from classifier.processing.images import Preprocessing
-from classifier.splitting import decoding
 from classifier.splitting.decoding.raw_files import RawFiles
 from classifier.splitting.decoding.shard_entries import (
     DecodedShard,
@@ -35,6 +34,9 @@ _KEPT_DAYS = 30
 _OPEN_SHARDS = 256
 # Threads decode fewer images as fast: each process takes about a second to start.
 _MIN_IMAGES_FOR_PROCESSES = 5000
+
+# The module whose import closure is the code that decodes.
+DECODER = decode_shards.__module__
 
 
 def decode(
@@ -129,7 +131,7 @@ def _code_key(preprocessing: Preprocessing) -> bytes:
     """Return what the decoded images depend on, besides the image files."""
     depends_on = {
         "preprocessing": asdict(preprocessing),
-        "code": code_digest(decoding.__name__),
+        "code": code_digest(DECODER),
         "versions": installed_versions("numpy", "pillow", "pillow-heif"),
     }
     return json.dumps(depends_on, sort_keys=True).encode()
