@@ -75,6 +75,7 @@ class FeatureExtractor:
             "images": digest,
             "view": repr(view),
             "weights": self._weights_digest,
+            "architecture": self._model.architecture,
             "dtype": str(self._dtype),
             "code": code_digest(__name__, type(view).__module__),
             "versions": installed_versions("torch", "torchvision", "timm", "numpy", "pillow"),

@@ -60,9 +60,11 @@ class ModelParams(Params):
 class Classifier(nn.Module):
     """Images uint8 or float `(N, H, W, 3)` in 0..255 → logits `(N, classes)`.
 
-    mean, std: of each channel, in 0..255.
+    mean, std: of each channel, in 0..255. architecture: name of the backbone and of its stem, since
+    networks with the same weights may compute other features.
     """
 
+    architecture = ""
     mean: Tensor
     std: Tensor
 
@@ -161,6 +163,7 @@ def build_classifier(
     model = Classifier(
         network, _build_head(params.head, features, classes), torch.tensor(mean), torch.tensor(std)
     )
+    model.architecture = f"{backbone.name} {params.stem}"
     if params.freeze != "none":
         model.freeze(params.freeze)
     return model.to(memory_format=torch.channels_last)

@@ -264,3 +264,13 @@ def test_validation_sees_the_centre_crops_in_order(dataset: Dataset, model: Clas
     (batch,) = make_batches(dataset, model).validation_batches()
     assert np.array_equal(batch.inputs.numpy(), expected)
     assert batch.targets.tolist() == dataset.labels[val].tolist()
+
+
+def test_other_network_with_the_same_weights_has_features_of_its_own(
+    model: Classifier, dataset: Dataset
+) -> None:
+    rows = np.arange(4)
+    for name in ("one", "other"):
+        model.architecture = name
+        FeatureExtractor(model).features(dataset.images, rows, [IDENTITY])
+    assert len(list(cache_folder("features").glob("*.npy"))) == 2
