@@ -48,7 +48,7 @@ def import_closure(*modules: str, root: Path | None = None) -> list[str]:
         Sorted paths relative to `root`, with forward slashes.
 
     Raises:
-        ValueError: A module has no source file below `root`.
+        ValueError: A module has no source file below `root`, or is a package.
     """
     root = root or ROOT
     found: set[Path] = set()
@@ -58,6 +58,9 @@ def import_closure(*modules: str, root: Path | None = None) -> list[str]:
         files = _files_of(name, root)
         if name in modules and not files:
             raise ValueError(f"no source file of the module {name} below {root}")
+        # Its own file may import nothing, so that a digest would depend on no code.
+        if name in modules and files[0].name == "__init__.py":
+            raise ValueError(f"{name} is a package: name the module in it that does the work")
         # `import a.b` runs the package a first, which may import something too.
         names = {name.rpartition(".")[0]} - {""}
         for path in files:

@@ -81,6 +81,12 @@ def test_module_that_is_not_there_is_refused(tmp_path: Path) -> None:
         import_closure("classifier.missing", root=tmp_path)
 
 
+def test_package_is_refused_since_its_own_file_may_import_nothing(tmp_path: Path) -> None:
+    root = write(tmp_path, {"a/__init__.py": "", "a/main.py": ""})
+    with pytest.raises(ValueError, match=r"classifier\.a is a package: name the module in it"):
+        code_digest("classifier.a", root=root)
+
+
 # A small and a large closure; that each stage's is what it imports: tests/pipeline.
 @pytest.mark.parametrize("stage", ["download", "train"])
 def test_digest_changes_with_every_file_of_the_closure_and_with_no_other(

@@ -223,6 +223,16 @@ print("not yet flushed", end=" ")
 """
 
 
+def ended(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", f"{ENDING}\nwith ending_at_once(): {program}"],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("program", "printed"),
     [
@@ -236,23 +246,13 @@ print("not yet flushed", end=" ")
 def test_program_that_succeeds_ends_without_taking_its_objects_apart(
     program: str, printed: str
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", f"{ENDING}\nwith ending_at_once(): {program}"],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == printed
+    done = ended(program)
+    assert (done.returncode, done.stdout) == (0, printed)
 
 
 def test_program_that_fails_ends_with_its_sentence() -> None:
-    program = f"{ENDING}\ndef main(): raise OSError('the disk is gone')\n"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{program}\nwith ending_at_once(): run_program(main)"],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=False,
+    done = ended("run_program(lambda: open('/no/such/file'))")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: No such file or directory: /no/such/file\n",
     )
-    assert (done.returncode, done.stderr) == (1, "error: the disk is gone\n")
