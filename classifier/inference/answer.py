@@ -48,10 +48,13 @@ class Answer:
 
     @property
     def best(self) -> Candidate:
-        """The class that would be answered if no answer were `unknown`.
+        """The class that is answered, or the most probable class where that is `unknown`.
 
-        It is the most probable class, or with costs (`evaluate.costs`) the one that costs least.
+        They differ with costs (`evaluate.costs`) alone, where the class that costs least is
+        answered.
         """
+        if self.rejected:
+            return self.top(1)[0]
         return self._candidate(int(self._decided.classes[0]))
 
     @property
@@ -76,7 +79,7 @@ class Answer:
 
     @property
     def probability(self) -> float:
-        """Of the class in `best`."""
+        """Of the class in `best`: where the answer is `unknown`, the highest."""
         return self.best.probability
 
     @property

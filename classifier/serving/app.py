@@ -141,7 +141,7 @@ def _add_heat_map(app: FastAPI, service: Service, budget: UploadBudget, key: lis
     async def heat_map(
         request: Request, index: Annotated[int | None, Query(ge=0, le=1_000_000)] = None
     ) -> Response:
-        """Draw the image regions that support a class: the most probable or that of `index`."""
+        """Draw the image regions that support a class: that of `index`, or that of the answer."""
         with budget.hold(request) as held:
             upload, *others = await read_uploads(request, service.options.limits, held)
             if others:

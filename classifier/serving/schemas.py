@@ -38,7 +38,7 @@ class ImageAnswer(BaseModel):
     label: str
     index: int | None
     probability: float = Field(
-        description="Of the class; where the label is `unknown`, of the class that it would be."
+        description="Of the class; where the label is `unknown`, of the most probable class."
     )
     reason: Reason | None = Field(description="Why the label is `unknown`.")
     outside: float | None = Field(

@@ -142,6 +142,13 @@ def test_classes_beside_the_cheapest_are_all_others_the_most_probable_first() ->
     assert answer.beside_best(0) == []
 
 
+def test_unknown_answer_has_the_highest_probability_also_where_another_class_costs_less() -> None:
+    costs = Costs(errors=[[0, 1, 1], [9, 0, 1], [1, 1, 0]], reject=0.1)
+    answer = Answer(CLASSES, np.array([0.5, 0.3, 0.2]), Decision(reject_below=None, costs=costs))
+    assert (answer.reason, answer.probability) == ("expected cost", 0.5)
+    assert [one.index for one in answer.beside_best(2)] == [1, 2]
+
+
 def test_top_is_sorted_and_no_longer_than_there_are_classes() -> None:
     answer = Answer(CLASSES, np.array([0.3, 0.4, 0.3]))
     assert [one.label for one in answer.top(5)] == ["green", "red", "blue"]

@@ -103,7 +103,7 @@ class ImageWorker:
 
         Args:
             content: Of the image file.
-            index: Of the class; None for the one that is answered.
+            index: Of the class; None for that of `Answer.best`.
             grant: See `Grant`.
 
         Raises:

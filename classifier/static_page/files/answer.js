@@ -9,18 +9,19 @@ export function softmax(logits, temperature) {
   return exponentials.map((value) => value / sum);
 }
 
-// Return what is answered: index of the class, reason why it is unknown or null, prediction set
-// or null, and the probabilities. `outside` is the outside score, or null.
+// Return what is answered: index of the class (of the most probable where it is unknown), reason
+// why it is unknown or null, prediction set or null, and the probabilities. `outside` is the outside
+// score, or null.
 export function decide(logits, outside, { temperature, decision }) {
   const probabilities = softmax(logits, temperature);
   const costs = expectedCosts(probabilities, decision.costs);
-  const index = least(costs.slice(0, probabilities.length));
   let reason = null;
   // The last reason that holds is the one that is given.
   if (least(costs) === probabilities.length) reason = "expected cost";
   if (Math.max(...probabilities) < (decision.reject_below ?? 0)) reason = "low confidence";
   const limit = decision.outside_above;
   if (outside !== null && limit !== null && outside > limit) reason = "none of the classes";
+  const index = reason ? ranked(probabilities)[0] : least(costs.slice(0, probabilities.length));
   return { index, reason, set: predictionSet(probabilities, decision.sets), probabilities };
 }
 
