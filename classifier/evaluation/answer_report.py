@@ -13,8 +13,9 @@ from classifier.metrics.classification import class_scores
 from classifier.metrics.confusion import confusion_counts
 from classifier.metrics.intervals import Interval, wilson
 from classifier.plotting.agg import Axis, Figure, MaxNLocator, PowerNorm
-from classifier.plotting.figures import BLUE, GREEN, GREY, new_figure, shorten, write_png
+from classifier.plotting.figures import BLUE, GREEN, GREY, new_figure, write_png
 from classifier.plotting.fonts import drawable_names
+from classifier.plotting.short_names import short_names
 from classifier.processing.decision import ALWAYS, Decision
 from classifier.processing.rules import decide
 
@@ -160,8 +161,8 @@ def confusion_figure(answers: Answers) -> Figure:
     counts = counts[np.ix_(order, order)]
     numbered = len(counts) <= _MOST_NUMBERS
     cell = float(np.interp(len(counts), [2, 10, 40], [1.0, 0.55, 0.34])) if numbered else 0.15
-    classes = drawable_names(answers.dataset.classes)
-    names = [shorten(classes[label], 28) for label in order]
+    classes = short_names(drawable_names(answers.dataset.classes), 28)
+    names = [classes[label] for label in order]
     side, margin = cell * min(len(counts), _MOST_NAMES), 0.08 * max(map(len, names))
     figure = new_figure(side + margin + 1.7, side + margin + 0.6)
     axes = figure.subplots()
@@ -207,8 +208,8 @@ def recall_figure(dataset: Dataset, recalls: dict[str, np.ndarray]) -> Figure:
     right.barh(places, counts[order], 0.8, color=GREEN)
     right.set_xlabel("training images")
     right.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    classes = drawable_names(dataset.classes)
-    _name_ticks(left.yaxis, [shorten(classes[label], 28) for label in order])
+    classes = short_names(drawable_names(dataset.classes), 28)
+    _name_ticks(left.yaxis, [classes[label] for label in order])
     if len(recalls) > 1:
         figure.legend(loc="outside upper center", ncols=len(recalls))
     return figure

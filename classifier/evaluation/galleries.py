@@ -12,8 +12,9 @@ from classifier.inference.occlusion import blend
 from classifier.models.bundle import Bundle
 from classifier.models.prediction import predict_split
 from classifier.plotting.agg import Figure
-from classifier.plotting.figures import image_sheet, new_figure, shorten
+from classifier.plotting.figures import image_sheet, new_figure
 from classifier.plotting.fonts import drawable_names
+from classifier.plotting.short_names import short_names
 from classifier.processing.images import center_crop
 from classifier.processing.softmax import probabilities
 
@@ -95,25 +96,28 @@ def sheet(answers: Answers, places: np.ndarray, bundle: Bundle, otherwise: str) 
         return figure
     images, rows = answers.dataset.images, answers.rows[places]
     shown = np.ascontiguousarray(center_crop(images[rows], bundle.spec.input_size))
-    captions = [_caption(answers, place) for place in places]
+    classes = drawable_names(answers.dataset.classes)
+    captions = _captions(answers, places, classes)
     files = answers.dataset.manifest["path"].iloc[rows].tolist()
     heat = heat_maps(bundle, shown, answers.predicted[places])
     if heat is None:
         note = NO_PLACES.format(backbone=bundle.spec.backbone.name)
         return image_sheet(list(shown), captions, _COLUMNS, files=files, note=note)
-    classes = drawable_names(answers.dataset.classes)
-    names = [classes[label] for label in answers.predicted[places]]
     pairs = np.stack([shown, blend(shown, heat)], axis=1).reshape(-1, *shown.shape[1:])
-    heated = (f"for {shorten(name, 18)}" for name in names)
+    names = short_names(classes, 18)
+    heated = (f"for {names[label]}" for label in answers.predicted[places])
     both = [caption for pair in zip(captions, heated, strict=True) for caption in pair]
     return image_sheet(
         list(pairs), both, _COLUMNS, files=[name for file in files for name in (file, "")]
     )
 
 
-def _caption(answers: Answers, place: int) -> str:
-    classes, sure = drawable_names(answers.dataset.classes), f"{answers.confidence[place]:.0%}"
-    if answers.right[place]:
-        return f"{shorten(classes[answers.labels[place]], 16)} {sure}"
-    actual, predicted = (classes[of[place]] for of in (answers.labels, answers.predicted))
-    return f"{shorten(actual, 7)} → {shorten(predicted, 7)} {sure}"
+def _captions(answers: Answers, places: np.ndarray, classes: list[str]) -> list[str]:
+    alone, of_two = short_names(classes, 16), short_names(classes, 7)
+    captions = []
+    for place in places:
+        actual, predicted = answers.labels[place], answers.predicted[place]
+        sides = f"{of_two[actual]} → {of_two[predicted]}"
+        name = alone[actual] if answers.right[place] else sides
+        captions.append(f"{name} {answers.confidence[place]:.0%}")
+    return captions

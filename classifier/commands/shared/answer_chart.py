@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from classifier.inference.batch import ImageResult
 from classifier.plotting.agg import Figure
-from classifier.plotting.figures import BLUE, GREY, draw_image, new_figure, shorten
+from classifier.plotting.figures import BLUE, GREY, draw_image, new_figure
 from classifier.plotting.fonts import drawable_names
+from classifier.plotting.short_names import short_names
 
 
 def answer_figure(outcomes: Sequence[ImageResult], top_k: int) -> Figure:
@@ -20,7 +21,8 @@ def answer_figure(outcomes: Sequence[ImageResult], top_k: int) -> Figure:
         draw_image(left, outcome.image.pixels, outcome.name.replace("\\", "/").rsplit("/", 1)[-1])
         best = answer.top(top_k)
         drawn = drawable_names(answer.classes)
-        names = [shorten(drawn[candidate.index], 24).replace("$", r"\$") for candidate in best]
+        short = short_names(drawn, 24)
+        names = [short[candidate.index].replace("$", r"\$") for candidate in best]
         values = [candidate.probability for candidate in best]
         bars = right.barh(range(len(best)), values, color=GREY if answer.rejected else BLUE)
         right.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=8)

@@ -19,8 +19,9 @@ from classifier.data.dataset import Dataset
 from classifier.models.bundle import Bundle
 from classifier.models.extractor import FeatureExtractor
 from classifier.plotting.agg import Figure
-from classifier.plotting.figures import image_sheet, new_figure, shorten
+from classifier.plotting.figures import image_sheet, new_figure
 from classifier.plotting.fonts import drawable_names
+from classifier.plotting.short_names import short_names
 from classifier.processing.views import CENTRE, named_view
 
 FOLDS = 5
@@ -134,9 +135,10 @@ def draw_label_errors(dataset: Dataset, table: pd.DataFrame) -> Figure:
         return figure
     shown = table.head(SHOWN)
     places = pd.Index(dataset.manifest["path"]).get_indexer(pd.Index(shown["path"]))
-    names = dict(zip(dataset.classes, drawable_names(dataset.classes), strict=True))
+    short = short_names(drawable_names(dataset.classes), 7)
+    names = dict(zip(dataset.classes, short, strict=True))
     captions = [
-        f"{number}: {shorten(names[actual], 8)} → {shorten(names[suggested], 8)}"
+        f"{number}: {names[actual]} → {names[suggested]}"
         for number, (actual, suggested) in enumerate(
             zip(shown["class"], shown["suggested"], strict=True), 1
         )

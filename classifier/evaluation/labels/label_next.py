@@ -26,8 +26,9 @@ from classifier.inference.image_files import (
 )
 from classifier.models.bundle import Bundle
 from classifier.plotting.agg import Figure
-from classifier.plotting.figures import image_sheet, shorten
+from classifier.plotting.figures import image_sheet
 from classifier.plotting.fonts import drawable_names
+from classifier.plotting.short_names import short_names
 from classifier.processing.images import center_crop, model_input, read_image
 from classifier.processing.softmax import probabilities
 
@@ -148,8 +149,6 @@ def draw_chosen(pool: Unlabelled, bundle: Bundle, order: np.ndarray) -> Figure:
     images = [
         model_input(pool.paths[place], spec.preprocessing, spec.input_size) for place in shown
     ]
-    names = drawable_names(spec.classes)
-    captions = [
-        f"{shorten(names[given.argmax()], 16)} {given.max():.0%}" for given in pool.given[shown]
-    ]
+    names = short_names(drawable_names(spec.classes), 16)
+    captions = [f"{names[given.argmax()]} {given.max():.0%}" for given in pool.given[shown]]
     return image_sheet(images, captions, _COLUMNS, files=[pool.paths[i].name for i in shown])
