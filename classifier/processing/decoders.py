@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 
 from PIL import ExifTags, Image
 
@@ -17,6 +18,15 @@ MAX_CHUNKS = 50_000
 _START_OF_SCAN = b"\xff\xda"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PIXEL_CHUNKS = (b"tRNS", b"eXIf")  # the ancillary chunks of PNG that are used
+
+_FRAME = "it is an animation, of which the first frame is taken"
+_STILL = "it is an animation, of which the still image beside the frames is taken"
+# By format: of the images in a file, the one that counts.
+_TAKEN = {
+    "TIFF": "it has several pages, of which the first is taken",
+    "HEIF": "it has several images, of which the primary one is taken",
+    **dict.fromkeys(("GIF", "PNG", "WEBP", "AVIF"), _FRAME),
+}
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -78,6 +88,20 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
         width, height = (int.from_bytes(head[at : at + 2], "little") for at in (6, 8))
         return width & 0x3FFF, height & 0x3FFF
     return None
+
+
+def note_other_images(image: Image.Image) -> None:
+    """Note that there are more images in the file of a loaded one, and which of them it is.
+
+    Previews and gain maps in JPEG files show the same, so nothing is said about them.
+    """
+    if image.format not in _TAKEN:
+        return
+    # Of a GIF file that is damaged after its first frame, Pillow raises.
+    with suppress(Exception):
+        if getattr(image, "is_animated", False):
+            still = getattr(image, "default_image", False)  # of PNG, besides the frames
+            note(_STILL if still else _TAKEN[image.format])
 
 
 def orientation(image: Image.Image) -> int:

@@ -15,6 +15,7 @@ from classifier.processing.decoded_size import decoded_bytes, webp_bytes
 from classifier.processing.decoder_warnings import collect_warnings, note
 from classifier.processing.decoders import (
     count_scans,
+    note_other_images,
     open_image,
     orientation,
     webp_size,
@@ -88,9 +89,9 @@ def read_image(
 ) -> DecodedImage:
     """Decode an image, turn it upright, make it RGB, and scale it to a square.
 
-    Transparent parts become white. For values of more than 8 bits see `wide_values`. Of an
-    animation, the first frame counts, of a HEIF file its primary image. A square RGB image of
-    `stored_size` keeps its pixels as they are.
+    Transparent parts become white. For values of more than 8 bits see `wide_values`. Of
+    several images in a file, one counts, and a warning says so (`note_other_images`). A square RGB
+    image of `stored_size` keeps its pixels as they are.
 
     Args:
         content: The path of a file, or its bytes.
@@ -180,7 +181,9 @@ def _read(
             admit(decoded_bytes(image, stored, scans))
 
     with _plain_errors(preprocessing.max_pixels), open_image(data) as image:
-        return _decode(image, preprocessing, ask, fast=True)
+        decoded = _decode(image, preprocessing, ask, fast=True)
+        note_other_images(image)
+        return decoded
 
 
 @contextmanager
@@ -220,8 +223,6 @@ def _decode(
 ) -> DecodedImage:
     _check_size(image.size, preprocessing.max_pixels)
     stored = image.size
-    if image.format == "TIFF" and getattr(image, "is_animated", False):
-        note("it has several pages, of which the first is taken")
     if image.format == "HEIF":
         # Only libheif's decoder knows the final size. Besides, `draft` would take a thumbnail.
         ask(image, stored)

@@ -1,10 +1,13 @@
+import io
 import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 from builders.images import encode, noise
 from PIL import Image
@@ -79,10 +82,53 @@ def test_warnings_of_others_are_passed_on() -> None:
         warnings.warn("a warning of a user", stacklevel=1)
 
 
-def test_pages_of_a_tiff_file_that_are_not_taken_are_told() -> None:
-    first, second = (Image.new("RGB", (9, 9), colour) for colour in ("red", "blue"))
-    several = "it has several pages, of which the first is taken"
-    for others, told in (([], []), ([second], [several])):
-        image = read_image(encode(first, "TIFF", save_all=True, append_images=others), CROP_8)
-        assert list(image.warnings) == told
-        assert image.pixels[4, 4].tolist() == [255, 0, 0]
+def heif(*images: Image.Image) -> bytes:
+    file = pillow_heif.HeifFile()
+    for image in images:
+        file.add_from_pillow(image)
+    buffer = io.BytesIO()
+    file.save(buffer, primary_index=0)
+    return buffer.getvalue()
+
+
+def several(kind: str, **options: Any) -> bytes:
+    first, *others = (Image.new("RGB", (9, 9), colour) for colour in ("red", "blue", "green"))
+    if kind == "HEIF":
+        return heif(first, *others)
+    return encode(first, kind, save_all=True, append_images=others, **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (several("TIFF"), "it has several pages, of which the first is taken"),
+        (several("HEIF"), "it has several images, of which the primary one is taken"),
+        (several("GIF"), "it is an animation, of which the first frame is taken"),
+        (several("WEBP"), "it is an animation, of which the first frame is taken"),
+        (several("AVIF"), "it is an animation, of which the first frame is taken"),
+        (several("PNG"), "it is an animation, of which the first frame is taken"),
+        (
+            several("PNG", default_image=True),
+            "it is an animation, of which the still image beside the frames is taken",
+        ),
+    ],
+    ids=["TIFF", "HEIF", "GIF", "WebP", "AVIF", "PNG", "PNG with a still image"],
+)
+def test_images_of_a_file_that_are_not_taken_are_told(content: bytes, told: str) -> None:
+    image = read_image(content, CROP_8)
+    assert image.warnings == (told,)
+    assert image.pixels[4, 4].argmax() == 0  # red
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "WEBP", "AVIF", "PNG", "HEIF"])
+def test_file_of_one_image_has_no_warning(kind: str) -> None:
+    image = Image.new("RGB", (9, 9), "red")
+    content = heif(image) if kind == "HEIF" else encode(image, kind)
+    assert read_image(content, CROP_8).warnings == ()
+
+
+def test_animation_that_is_cut_after_its_first_frame_is_read() -> None:
+    whole = several("GIF")
+    first = len(encode(Image.new("RGB", (9, 9), "red"), "GIF"))
+    for length in range(first, len(whole)):
+        assert read_image(whole[:length], CROP_8).pixels[4, 4].argmax() == 0
