@@ -1,15 +1,14 @@
 """The page's way from a file to pixels, against Pillow's, in a real browser."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from builders.images import encode, noise
 from builders.web.browser import needs_chromium
-from builders.web.static_site import opened_modules, pixels_in_page
+from builders.web.static_site import pixels_in_page
 from PIL import Image
-from playwright.sync_api import Error, Page
+from playwright.sync_api import Page
 
 from classifier.export.original_files import original_files
 from classifier.inference.golden_originals import TOLERANCE
@@ -17,12 +16,6 @@ from classifier.processing.images import Preprocessing, Resize, read_image
 
 pytestmark = needs_chromium
 RESIZES: tuple[Resize, ...] = ("crop", "pad", "stretch")
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with opened_modules(tmp_path_factory.mktemp("page")) as page:
-        yield page
 
 
 def config(side: int, resize: Resize = "crop", max_pixels: int = 10_000_000) -> dict[str, Any]:
@@ -74,49 +67,3 @@ def test_every_orientation_is_turned_upright(page: Page, orientation: int) -> No
     expected = read_image(content, Preprocessing(32, "pad")).pixels
     difference = pixels_in_page(page, content, config(32, "pad")) - expected.astype(int)
     assert np.abs(difference).max() <= 1
-
-
-def test_webp_file_that_is_upright_is_read(page: Page) -> None:
-    exif = Image.Exif()
-    exif[0x010E], exif[0x0112] = "a boat", 1
-    content = encode(noise(50, 40), "WEBP", lossless=True, exif=exif)
-    expected = read_image(content, Preprocessing(32, "crop")).pixels
-    np.testing.assert_array_equal(pixels_in_page(page, content, config(32)), expected)
-
-
-def test_animation_that_begins_with_its_image_is_read(page: Page) -> None:
-    frames = [Image.fromarray(noise(20, 20, seed)) for seed in (1, 2)]
-    content = encode(frames[0], "PNG", save_all=True, append_images=frames[1:])
-    expected = read_image(content, Preprocessing(16, "crop")).pixels
-    np.testing.assert_array_equal(pixels_in_page(page, content, config(16)), expected)
-
-
-def turned_webp() -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return encode(noise(9, 9), "WEBP", lossless=True, exif=exif)
-
-
-def apart_from_its_animation() -> bytes:
-    frames = [Image.fromarray(noise(9, 9)) for _ in range(2)]
-    options = {"save_all": True, "default_image": True, "append_images": frames}
-    return encode(frames[0], "PNG", **options)
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (turned_webp(), "EXIF data turn it, which some browsers ignore in WebP files: use"),
-        (apart_from_its_animation(), "Its image is none of its animation, which browsers show"),
-        (b"text", "This browser cannot read it as an image."),
-        (encode(noise(40, 30)), "It has 40 x 30 pixels; 1,000 is the limit."),
-        (
-            encode(Image.fromarray(np.full((9, 9), 4000, np.uint16)), "PNG"),
-            "Its grey values have 16 bits, which browsers cut to 8",
-        ),
-    ],
-    ids=["turned WebP", "animation", "text", "too large", "16 bits"],
-)
-def test_what_would_be_read_otherwise_is_refused(page: Page, content: bytes, sentence: str) -> None:
-    with pytest.raises(Error, match=sentence):
-        pixels_in_page(page, content, config(16, max_pixels=1000))

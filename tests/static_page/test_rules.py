@@ -1,12 +1,10 @@
 """The page's rules of decision, against those of processing.rules, in a real browser."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from builders.web.browser import needs_chromium
-from builders.web.static_site import opened_modules
 from playwright.sync_api import Page
 
 from classifier.inference.answer import Answer
@@ -31,12 +29,6 @@ DECIDE = """async ([rows, config]) => {
   const { decide } = await import("/answer.js");
   return rows.map(([logits, outside]) => decide(Float32Array.from(logits), outside, config));
 }"""
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with opened_modules(tmp_path_factory.mktemp("page")) as page:
-        yield page
 
 
 def in_page(
