@@ -10,7 +10,6 @@ This runs the exported ONNX file and does not import PyTorch. `runtime="openvino
 with OpenVINO, `runtime="cuda"` on an NVIDIA GPU, and `runtime="torch"` the trained weights.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +26,7 @@ from classifier.inference.image_inputs import ImageInput, decode_input
 from classifier.inference.manifest import export_folder, read_exported, read_manifest
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Outputs, Predictor, load_onnx
 from classifier.inference.openvino_runtime import load_openvino
+from classifier.inference.thresholds import with_thresholds
 from classifier.processing.decision import (
     TTA_POLICY,
     Decision,
@@ -176,7 +176,7 @@ def load_model(
         int8: run `model.int8.onnx` instead.
         tta: average over the views that `tta.json` of the export folder names.
         reject_below: confidence, 0 to 1, under which the answer is `unknown`; None is what
-            `decision.json` of the export folder says, 0 always answers.
+            `decision.json` of the export folder says, 0 answers whatever the confidence is.
         outside_above: outside score above which the answer is `unknown`; None is what
             `decision.json` says, infinity refuses no image for its score.
         threads: of one call of the runtime; 0 leaves it to the runtime.
@@ -205,16 +205,10 @@ def load_model(
         if SIMILAR in read_manifest(export):
             similar = parse_travelling(read(SIMILAR), SimilarImages, SIMILAR, "export")
     outputs = _checked_outputs(folder, spec, predictor, similar)
-    if outputs.outside is None and outside_above not in (None, math.inf):
-        raise UserError(
-            "this model gives no outside score, so that none can be compared with "
-            f"{outside_above:g}: set evaluate.outside_share and run `dvc repro`, or leave it out."
-        )
     decision = parse_travelling(read(DECISION), Decision, DECISION, "evaluate")
     check_class_count(decision, len(spec.classes))
-    told = {"reject_below": reject_below, "outside_above": outside_above}
-    chosen = {name: value for name, value in told.items() if value is not None}
-    decision = decision.model_copy(update=chosen)
+    has_scores = outputs.outside is not None
+    decision = with_thresholds(decision, reject_below, outside_above, has_scores=has_scores)
     policy = TtaPolicy(views=[CENTRE], merge="probabilities")
     if tta:
         policy = parse_travelling(read(TTA_POLICY), TtaPolicy, TTA_POLICY, "tta_evaluate")

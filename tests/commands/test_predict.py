@@ -113,6 +113,14 @@ def test_tta_and_int8_give_the_classes_too(run: Run) -> None:
         assert [line.split()[1] for line in lines] == CLASSES
 
 
+def test_tta_without_further_views_is_told(run: Run, tmp_path: Path) -> None:
+    models = write_models(tmp_path / "models", views=["identity"])
+    assert len(run("photos", "--tta", "--models", str(models)).splitlines()) == 3
+    assert run.errors.splitlines()[0] == (
+        "--tta adds no view: tta.json of this model names one alone."
+    )
+
+
 def test_plot_draws_the_images_beside_their_classes(run: Run, tmp_path: Path) -> None:
     run("photos", "--plot", str(tmp_path / "out.png"))
     with Image.open(tmp_path / "out.png") as image:

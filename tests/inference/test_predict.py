@@ -257,6 +257,20 @@ def test_onnx_path_imports_nothing_heavy(models: Path) -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.parametrize(
+    ("threshold", "sentence"),
+    [
+        ({"reject_below": 80}, "reject_below is 80: give a probability between 0 and 1"),
+        ({"reject_below": float("nan")}, "reject_below is nan: give a probability"),
+        ({"outside_above": float("nan")}, "outside_above is NaN: give an outside score"),
+    ],
+)
+def test_threshold_that_no_answer_can_be_compared_with_is_refused(
+    models: Path, threshold: dict[str, float], sentence: str
+) -> None:
+    assert sentence in refusal(models, **threshold)
+
+
 def test_outside_score_is_not_compared_where_there_is_none(tmp_path: Path) -> None:
     folder = write_models(tmp_path / "models")
     assert load_model(folder, outside_above=float("inf")).decision.outside_above == float("inf")

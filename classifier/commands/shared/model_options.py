@@ -40,7 +40,7 @@ def add_model_options(parser: argparse.ArgumentParser, runtimes: Sequence[str]) 
         type=_fraction,
         metavar="P",
         help="answer `unknown` where no class has at least this probability, such as 0.8; "
-        "0 always answers (default: what evaluate.reject_below was)",
+        "0 answers whatever it is (default: what evaluate.reject_below was)",
     )
     add(
         "--outside",
@@ -73,12 +73,12 @@ def settle_runtime(options: argparse.Namespace, images: int | None = None) -> No
 
 
 def open_model(options: argparse.Namespace) -> Model:
-    """Load the model that the options name.
+    """Load the model that the options name; a line on standard error says if `--tta` adds no view.
 
     Raises:
         UserError: As `load_model`.
     """
-    return load_model(
+    model = load_model(
         options.models,
         runtime=options.runtime,
         int8=options.int8,
@@ -87,6 +87,9 @@ def open_model(options: argparse.Namespace) -> Model:
         outside_above=options.outside,
         threads=1,
     )
+    if options.tta and len(model.views) == 1:
+        print("--tta adds no view: tta.json of this model names one alone.", file=sys.stderr)
+    return model
 
 
 def _number(text: str) -> float:
