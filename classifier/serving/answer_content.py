@@ -1,5 +1,6 @@
 """Answers as JSON, see `schemas.ImageAnswer`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from classifier.inference.answer import Answer, Candidate
@@ -7,8 +8,8 @@ from classifier.inference.answer import Answer, Candidate
 _DECIMALS = 6
 
 
-def answer_content(answer: Answer, top_k: int) -> dict[str, Any]:
-    """Return an answer as `ImageAnswer` describes it."""
+def answer_content(answer: Answer, top_k: int, warnings: Sequence[str]) -> dict[str, Any]:
+    """Return an answer, and the warnings of the decoder, as `ImageAnswer` describes them."""
     return {
         "label": answer.label,
         "index": answer.index,
@@ -22,6 +23,7 @@ def answer_content(answer: Answer, top_k: int) -> dict[str, Any]:
             for label, value in zip(answer.classes, answer.probabilities.tolist(), strict=True)
         },
         "similar": [one._asdict() for one in answer.similar],
+        "warnings": list(warnings),
     }
 
 

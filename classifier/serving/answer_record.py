@@ -35,7 +35,7 @@ class AnswerRecord:
         """
         about = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "model": version}
         lines = [
-            json.dumps(about | _without_probabilities(outcome) | (outcome.measures or {})) + "\n"
+            json.dumps(about | _recorded(outcome) | (outcome.measures or {})) + "\n"
             for outcome in outcomes
             if outcome.content is not None
         ]
@@ -57,6 +57,7 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
-def _without_probabilities(outcome: Outcome) -> dict[str, object]:
+def _recorded(outcome: Outcome) -> dict[str, object]:
+    """Return the answer without its longest part and without words about the file."""
     content = outcome.content or {}
-    return {key: value for key, value in content.items() if key != "probabilities"}
+    return {k: value for k, value in content.items() if k not in ("probabilities", "warnings")}

@@ -55,6 +55,9 @@ class ImageAnswer(BaseModel):
         description="The training images that are most like it; empty where none travel with the "
         "model."
     )
+    warnings: list[str] = Field(
+        description="What the decoder complained about, and whether the file has further images."
+    )
 
 
 class PredictResponse(ImageAnswer):

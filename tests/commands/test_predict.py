@@ -113,6 +113,14 @@ def test_tta_and_int8_give_the_classes_too(run: Run) -> None:
         assert [line.split()[1] for line in lines] == CLASSES
 
 
+def test_pages_that_are_not_looked_at_are_told(run: Run, tmp_path: Path) -> None:
+    frame = Image.new("RGB", (20, 20), "red")
+    frame.save(tmp_path / "a.tif", save_all=True, append_images=[Image.new("RGB", (20, 20))])
+    told = "it has several pages, of which the first is taken"
+    assert json.loads(run(str(tmp_path / "a.tif"), "--json"))["warnings"] == [told]
+    assert run.errors == f"warning: {tmp_path / 'a.tif'}: {told}\n"
+
+
 def test_tta_without_further_views_is_told(run: Run, tmp_path: Path) -> None:
     models = write_models(tmp_path / "models", views=["identity"])
     assert len(run("photos", "--tta", "--models", str(models)).splitlines()) == 3

@@ -51,6 +51,15 @@ def test_photos_of_phones_are_answered(client: TestClient) -> None:
         assert client.post("/predict", content=content, headers=headers).json()["label"] == label
 
 
+def test_frames_that_are_not_looked_at_are_told_in_the_answer(client: TestClient) -> None:
+    first, second = (Image.open(io.BytesIO(content)) for content in (RED, BLUE))
+    frames = encode(first, "PNG", save_all=True, append_images=[second])
+    one, several = client.post("/predict", files=form(RED, frames)).json()["answers"]
+    assert (one["label"], one["warnings"]) == ("red", [])
+    assert several["label"] == "red"
+    assert several["warnings"] == ["it is an animation, of which the first frame is taken"]
+
+
 def test_limit_of_pixels_is_never_above_that_of_the_model(models: Path) -> None:
     model = load_model(models)
     spec = model.spec.model_copy(update={"max_pixels": 100})

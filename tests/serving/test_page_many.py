@@ -189,9 +189,11 @@ def test_doubt_is_told_in_words(
         "top": [{"label": "red", "index": 0, "probability": 0.6}],
         "milliseconds": 1.0,
         "similar": [],
+        "warnings": ["it has several pages"],
     }
     page.route("**/predict?*", lambda route: route.fulfill(json=answer))
     choose(page, a="red")
+    expect(page.locator(".item")).to_contain_text("Warning: it has several pages")
     expect(page.locator(".item h2")).to_have_text(re.compile(title))
     if line is None:
         expect(page.locator(".item")).not_to_contain_text("It may be")

@@ -71,6 +71,7 @@ function succeed(item, answer) {
   item.details.replaceChildren(
     ...(set ? [make("p", set)] : []),
     bars(answer.top),
+    ...answer.warnings.map((warning) => make("p", "Warning: " + warning, "quiet")),
     ...similarImages(answer),
     make("p", answer.milliseconds.toFixed(1) + " ms", "quiet"),
     heatButton(item.file, item.image, answer.top[0]),

@@ -89,7 +89,7 @@ class ImageWorker:
             Outcome(None, image, spent)
             if isinstance(image, str)
             else Outcome(
-                answer_content(next(answers), task.top_k),
+                answer_content(next(answers), task.top_k, image.warnings),
                 "",
                 spent,
                 inference,
