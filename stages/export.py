@@ -27,7 +27,7 @@ def main() -> None:
     params = load_section("export", ExportParams)
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA)
-    score = load_outside(MODELS / OUTSIDE_FILE)
+    score = load_outside(MODELS / OUTSIDE_FILE, bundle.digest)
     similar = choose_similar(bundle, dataset, params.similar_images, params.batch_size)
     reference = Reference(bundle, dataset, params.batch_size, score, similar)
     latencies = export_model(reference, params, MODELS, RESULTS)

@@ -27,7 +27,7 @@ def main() -> None:
     make_deterministic()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     evaluation = evaluate_tta(bundle, dataset, params, RESULTS)
-    policy = tta_policy(evaluation.views, params)
+    policy = tta_policy(evaluation.views, params, bundle.digest)
     write_json(MODELS / TTA_POLICY, policy.model_dump())
     latency = measure_latency(bundle, evaluation, params.batch_size)
     speed = round(evaluation.images_per_second, 1)

@@ -165,13 +165,14 @@ def evaluate(
         columns_without_slice(answers, params.slices),
         rules,
     )
-    write_evaluation(evaluation, answers, table, fitted.decision, results)
+    decision = fitted.decision.model_copy(update={"model": bundle.digest})
+    write_evaluation(evaluation, answers, table, decision, results)
     write_table(results / "feature_map.csv", features.table)
     write_confidence_charts(raw, answers, params, results)
     write_png(confident_mistakes(answers, bundle), results / "confident_mistakes.png")
     write_png(least_confident_correct(answers, bundle), results / "least_confident_correct.png")
-    write_json(models / DECISION, fitted.decision.model_dump())
-    save_outside(fitted.score, models / OUTSIDE_FILE)
+    write_json(models / DECISION, decision.model_dump())
+    save_outside(fitted.score, models / OUTSIDE_FILE, bundle.digest)
     return evaluation
 
 

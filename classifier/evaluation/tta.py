@@ -164,15 +164,16 @@ def write_tta_report(results: Path, before: Answers, after: Answers) -> None:
     write_report(results, after, metrics, table, recalls)
 
 
-def tta_policy(views: Sequence[View], params: TtaParams) -> TtaPolicy:
+def tta_policy(views: Sequence[View], params: TtaParams, model: str) -> TtaPolicy:
     """Return the policy for prediction and serving, which is the centre crop for random views.
 
-    Random views depend on an image's row in the data set, so that they cannot be served.
+    Random views depend on an image's row in the data set, so that they cannot be served. `model` is
+    the digest of the model that the views are for (`Bundle.digest`).
     """
     names = [view.name for view in views]
     if params.search == "none" and params.random_views:
         names = [CENTRE]
-    return TtaPolicy(views=names, merge=params.merge)
+    return TtaPolicy(views=names, merge=params.merge, model=model)
 
 
 def measure_latency(bundle: Bundle, evaluation: TtaEvaluation, batch_size: int) -> dict[str, float]:

@@ -45,7 +45,7 @@ def export_model(
     Raises:
         UserError: where a file differs too much from the model; nothing is written then.
     """
-    travelling = read_travelling(models)
+    travelling = read_travelling(models, reference.bundle.digest)
     outside_above = travelling.decision.outside_above
     exported, left_out = export_formats(reference, params, outside_above)
     search = search_int8(reference, exported[0], params.int8, travelling.decision)

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from classifier.core.errors import UserError
 from classifier.core.files import json_bytes, write_bytes
 from classifier.export.export_report import Exported
 from classifier.export.formats import INT8_NAME, ONNX
@@ -18,8 +17,9 @@ from classifier.inference.golden import (
     golden_content,
 )
 from classifier.inference.manifest import MANIFEST, Entry, file_entry, manifest_content
-from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy, parse_travelling
+from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy
 from classifier.processing.images import center_crop
+from classifier.processing.made_for import read_made_for
 from classifier.processing.softmax import DECISION
 from classifier.processing.spec import DESCRIPTION, BundleSpec
 from classifier.processing.views import named_view
@@ -46,26 +46,19 @@ class Travelling(NamedTuple):
     similar: int = 0
 
 
-def read_travelling(models: Path) -> Travelling:
+def read_travelling(models: Path, model: str) -> Travelling:
     """Read the model's description, decision and TTA policy from `models`.
 
+    model: digest of the model that is exported (`Bundle.digest`).
+
     Raises:
-        UserError: where one is missing or damaged.
+        UserError: where one is missing, damaged, or was made for another model.
     """
-    description = _read(models / DESCRIPTION, "train")
-    decision, policy = models / DECISION, models / TTA_POLICY
-    contents = _read(decision, "evaluate"), _read(policy, "tta_evaluate")
-    parsed = parse_travelling(contents[0], Decision, str(decision), "evaluate")
-    parsed_policy = parse_travelling(contents[1], TtaPolicy, str(policy), "tta_evaluate")
-    files = {DESCRIPTION: description, DECISION: contents[0], TTA_POLICY: contents[1]}
-    return Travelling(files, parsed, parsed_policy)
-
-
-def _read(path: Path, stage: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run the {stage} stage, or `dvc checkout`.") from None
+    rules, decision = read_made_for(model, models / DECISION, Decision, "evaluate")
+    views, policy = read_made_for(model, models / TTA_POLICY, TtaPolicy, "tta_evaluate")
+    description = (models / DESCRIPTION).read_bytes()
+    files = {DESCRIPTION: description, DECISION: rules, TTA_POLICY: views}
+    return Travelling(files, decision, policy)
 
 
 def write_export_folder(

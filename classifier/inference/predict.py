@@ -12,7 +12,6 @@ with OpenVINO, `runtime="cuda"` on an NVIDIA GPU, and `runtime="torch"` the trai
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal, cast, overload
 
@@ -24,22 +23,21 @@ from classifier.inference.answer import Answer
 from classifier.inference.cuda_runtime import load_cuda
 from classifier.inference.image_inputs import ImageInput, decode_input
 from classifier.inference.manifest import export_folder, read_exported, read_manifest
+from classifier.inference.model_folder import check_folder, exported_rules, trained_rules
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Outputs, Predictor, load_onnx
 from classifier.inference.openvino_runtime import load_openvino
 from classifier.inference.thresholds import with_thresholds
 from classifier.processing.decision import (
-    TTA_POLICY,
     Decision,
-    TtaPolicy,
     check_class_count,
     first_problem,
     parse_travelling,
 )
 from classifier.processing.images import DecodedImage, read_image
 from classifier.processing.similar_images import SIMILAR, SimilarImage, SimilarImages
-from classifier.processing.softmax import DECISION, Merge, mean_of_views, merge_views
+from classifier.processing.softmax import Merge, mean_of_views, merge_views
 from classifier.processing.spec import DESCRIPTION, BundleSpec
-from classifier.processing.views import CENTRE, View, named_view
+from classifier.processing.views import View, named_view
 
 ExportedRuntime = Literal["onnx", "openvino", "cuda"]
 Runtime = ExportedRuntime | Literal["torch"]
@@ -187,47 +185,29 @@ def load_model(
     """
     folder = Path(folder)
     similar: SimilarImages | None = None
-    _check_folder(folder)
+    check_folder(folder)
     if runtime == "torch":
         if int8:
             raise UserError("there is no int8 file for the runtime torch: take onnx or openvino.")
         # PyTorch is heavy, and of use only here.
         from classifier.inference.torch_runtime import load_weights  # noqa: PLC0415
 
-        spec, predictor, version = load_weights(folder, threads)
-        read = _file_reader(folder)
+        spec, predictor, digest = load_weights(folder, threads)
+        decision, policy = trained_rules(folder, digest, tta=tta)
     else:
         export = export_folder(folder)
         file = INT8_FILE if int8 else ONNX_FILE
-        spec, predictor, version = _load_export(export, file, runtime, threads)
-        _check_not_stale(folder, export, [DESCRIPTION, DECISION, *([TTA_POLICY] if tta else [])])
-        read = partial(read_exported, export)
+        spec, predictor, digest = _load_export(export, file, runtime, threads)
+        decision, policy = exported_rules(folder, export, tta=tta)
         if SIMILAR in read_manifest(export):
-            similar = parse_travelling(read(SIMILAR), SimilarImages, SIMILAR, "export")
+            content = read_exported(export, SIMILAR)
+            similar = parse_travelling(content, SimilarImages, SIMILAR, "export")
     outputs = _checked_outputs(folder, spec, predictor, similar)
-    decision = parse_travelling(read(DECISION), Decision, DECISION, "evaluate")
     check_class_count(decision, len(spec.classes))
     has_scores = outputs.outside is not None
     decision = with_thresholds(decision, reject_below, outside_above, has_scores=has_scores)
-    policy = TtaPolicy(views=[CENTRE], merge="probabilities")
-    if tta:
-        policy = parse_travelling(read(TTA_POLICY), TtaPolicy, TTA_POLICY, "tta_evaluate")
     views = [named_view(name, spec.stored_size, spec.input_size) for name in policy.views]
-    return Model(spec, predictor, version, views, policy.merge, decision, similar)
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    if folder.exists():
-        raise UserError(f"{folder} is no folder: give the folder of the model, such as models.")
-    if folder.is_absolute():
-        raise UserError(f"there is no folder {folder}: correct the path of the model.")
-    raise UserError(
-        f"there is no folder {folder} in {Path.cwd()}, where you are: go to the folder of the "
-        "project, or give the whole path of its models; in a new clone, run `dvc pull`, or "
-        "`dvc repro`."
-    )
+    return Model(spec, predictor, digest[:12], views, policy.merge, decision, similar)
 
 
 def _load_export(
@@ -249,7 +229,7 @@ def _load_export(
     if runtime not in LOADERS:
         raise UserError(f"runtime is {runtime!r}: choose one of {', '.join(LOADERS)} and torch.")
     predictor = LOADERS[runtime](read_exported(export, file), threads)
-    return spec, predictor, entries[file].sha256[:12]
+    return spec, predictor, entries[file].sha256
 
 
 def _checked_outputs(
@@ -274,26 +254,3 @@ def _checked_outputs(
     if similar is not None:
         similar.check(classes, outputs.similarity)
     return outputs
-
-
-def _check_not_stale(folder: Path, export: Path, files: Sequence[str]) -> None:
-    """Check that the files beside the export folder, where there are any, are those in it."""
-    for file in files if export != folder else ():
-        path = folder / file
-        if path.exists() and path.read_bytes() != read_exported(export, file):
-            raise UserError(
-                f"{export} was made from another {file} than {path}: run the export stage "
-                "(`dvc repro`), or `dvc checkout`."
-            )
-
-
-def _file_reader(folder: Path) -> Callable[[str], bytes]:
-    def read(file: str) -> bytes:
-        try:
-            return (folder / file).read_bytes()
-        except FileNotFoundError:
-            raise UserError(
-                f"{folder / file} is missing: run `dvc repro`, or `dvc checkout`."
-            ) from None
-
-    return read

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classifier.core.files import sha256_of
 from classifier.inference.onnx_runtime import Outputs, Predictor
-from classifier.models.bundle import WEIGHTS, load_bundle
+from classifier.models.bundle import load_bundle
 from classifier.models.devices import choose_device
 from classifier.models.outside import OUTSIDE_FILE, load_outside, with_scores
 from classifier.processing.spec import BundleSpec
@@ -19,7 +18,7 @@ def load_weights(folder: Path, threads: int = 0) -> tuple[BundleSpec, Predictor,
     """Load the weights in `folder`, on the GPU where there is one.
 
     Returns:
-        The description of the model, the model as a function, and its version, 12 digits.
+        The description of the model, the model as a function, and its digest.
 
     Raises:
         UserError: as `load_bundle` does.
@@ -27,8 +26,8 @@ def load_weights(folder: Path, threads: int = 0) -> tuple[BundleSpec, Predictor,
     if threads:
         torch.set_num_threads(threads)
     bundle = load_bundle(folder, choose_device())
-    network = with_scores(bundle.model, load_outside(folder / OUTSIDE_FILE))
-    return bundle.spec, eager(network), sha256_of(folder / WEIGHTS)[:12]
+    network = with_scores(bundle.model, load_outside(folder / OUTSIDE_FILE, bundle.digest))
+    return bundle.spec, eager(network), bundle.digest
 
 
 def load_pt2(content: bytes) -> Predictor:

@@ -18,17 +18,23 @@ from classifier.core.errors import UserError
 from classifier.core.files import write_bytes, write_json
 from classifier.models.network import Classifier, ModelParams, build_classifier
 from classifier.models.stored_backbone import restore_weights
-from classifier.processing.spec import DESCRIPTION, BundleSpec
-
-WEIGHTS = "model.safetensors"
+from classifier.processing.made_for import model_digest
+from classifier.processing.spec import DESCRIPTION, WEIGHTS, BundleSpec
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained network, in evaluation mode, and its description."""
+    """A trained network, in evaluation mode, and its description.
+
+    Attributes:
+        model: the network.
+        spec: the description.
+        digest: `model_digest` of both files.
+    """
 
     model: Classifier
     spec: BundleSpec
+    digest: str
 
 
 def save_bundle(
@@ -52,6 +58,7 @@ def load_bundle(folder: Path = Path("models"), device: torch.device | None = Non
         spec = BundleSpec.model_validate(json.loads((folder / DESCRIPTION).read_text("utf-8")))
         params = ModelParams.model_validate(spec.params.get("model"))
         state = load_file(folder / WEIGHTS)
+        digest = model_digest(folder)
     except FileNotFoundError as error:
         missing = error.filename or folder / WEIGHTS
         raise UserError(
@@ -77,4 +84,4 @@ def load_bundle(folder: Path = Path("models"), device: torch.device | None = Non
             f"{folder / WEIGHTS} and {folder / DESCRIPTION} describe different networks: "
             "run the train stage again, or `dvc checkout`."
         ) from None
-    return Bundle(model.to(device or torch.device("cpu")).eval(), spec)
+    return Bundle(model.to(device or torch.device("cpu")).eval(), spec, digest)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -18,8 +18,10 @@ from classifier.core.files import write_bytes
 from classifier.metrics.kl_matching import KlMatching
 from classifier.metrics.outside import OutsideScore
 from classifier.models.network import Classifier
+from classifier.processing.made_for import check_made_for
 
 OUTSIDE_FILE = "outside.safetensors"
+_BELONGS_TO = "model"
 # What the names of the matching's tensors begin with; how many weights a score has.
 _MATCHING, _WEIGHTS = "matching.", 4
 
@@ -123,25 +125,35 @@ def with_scores(
     return ScoredClassifier(classifier, score, similar).to(classifier.mean.device).eval()
 
 
-def save_outside(score: OutsideScore | None, path: Path) -> None:
-    """Write the file; without a score it holds no tensors. Same score, same bytes."""
+def save_outside(score: OutsideScore | None, path: Path, model: str) -> None:
+    """Write the file; without a score it holds no tensors. Same arguments, same bytes.
+
+    model: digest of the model that the score is of (`Bundle.digest`).
+    """
     tensors: dict[str, np.ndarray] = {}
     if score is not None:
         *values, matching = score
         tensors |= dict(zip(score._fields, values, strict=False))
         named = {} if matching is None else matching._asdict()
         tensors |= {_MATCHING + name: array for name, array in named.items()}
-    write_bytes(path, save({name: np.ascontiguousarray(one) for name, one in tensors.items()}))
+    contiguous = {name: np.ascontiguousarray(one) for name, one in tensors.items()}
+    write_bytes(path, save(contiguous, metadata={_BELONGS_TO: model}))
 
 
-def load_outside(path: Path) -> OutsideScore | None:
+def load_outside(path: Path, model: str) -> OutsideScore | None:
     """Read the file; None where the run has no outside score.
 
+    model: digest of the model that the score is used for (`Bundle.digest`).
+
     Raises:
-        UserError: where it is missing, damaged, or of an older version of this project.
+        UserError: where it is missing, damaged, of another model, or of an older version of this
+            project.
     """
     try:
-        tensors = load(path.read_bytes())
+        with safe_open(path, "np") as file:
+            belongs_to = (file.metadata() or {}).get(_BELONGS_TO)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        check_made_for(model, belongs_to, path, "evaluate")
         if not tensors:
             return None
         named = {

@@ -24,6 +24,16 @@ class TravellingFile(BaseModel):
     )
 
 
+class Chosen(TravellingFile):
+    """What a stage has chosen for one model.
+
+    Attributes:
+        model: `model_digest` of it; None where it was not read from files.
+    """
+
+    model: str | None = None
+
+
 class PredictionSets(TravellingFile):
     """Thresholds of the prediction sets.
 
@@ -54,7 +64,7 @@ class Costs(TravellingFile):
         return self
 
 
-class Decision(TravellingFile):
+class Decision(Chosen):
     """`decision.json`: the rules that turn probabilities and outside score into an answer.
 
     Attributes:
@@ -92,8 +102,13 @@ def check_class_count(decision: Decision, classes: int) -> None:
 ALWAYS = Decision(reject_below=None)
 
 
-class TtaPolicy(TravellingFile):
-    """`tta.json`: names of the views whose predictions are merged, and how."""
+class TtaPolicy(Chosen):
+    """`tta.json`: the views of test-time augmentation.
+
+    Attributes:
+        views: names of the views whose predictions are merged.
+        merge: how they are merged.
+    """
 
     views: list[str] = Field(min_length=1, max_length=MAX_VIEWS)
     merge: Merge

@@ -8,7 +8,7 @@ from classifier.core.text import has_control_character
 from classifier.processing.images import Preprocessing, Resize
 from classifier.processing.softmax import UNKNOWN
 
-DESCRIPTION = "model.json"
+DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 # Sides of an image in pixels; params.yaml allows no more.
 MAX_SIDE = 1024
 

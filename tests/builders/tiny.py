@@ -21,7 +21,8 @@ from classifier.models.bundle import save_bundle
 from classifier.models.network import Classifier, ModelParams, build_classifier
 from classifier.models.outside import OUTSIDE_FILE, save_outside
 from classifier.models.pretrained import write_backbone
-from classifier.processing.decision import TTA_POLICY
+from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy
+from classifier.processing.made_for import model_digest
 from classifier.processing.softmax import DECISION
 from classifier.processing.spec import BackboneSpec, BundleSpec
 from classifier.splitting.duplicates.pairs import Duplicates
@@ -232,10 +233,18 @@ def tiny_bundle(
         params=params.model_dump(mode="json"),
     )
     save_bundle(network, spec, folder)
-    write_json(folder / DECISION, {"reject_below": None})
-    save_outside(None, folder / OUTSIDE_FILE)
-    write_json(folder / TTA_POLICY, {"views": ["identity"], "merge": "probabilities"})
+    write_rules(folder)
     return network
+
+
+def write_rules(folder: Path, reject_below: float | None = None) -> None:
+    """Write what the evaluation leaves beside the model in `folder`."""
+    model = model_digest(folder)
+    decision = Decision(reject_below=reject_below, model=model)
+    write_json(folder / DECISION, decision.model_dump())
+    save_outside(None, folder / OUTSIDE_FILE, model)
+    policy = TtaPolicy(views=["identity"], merge="probabilities", model=model)
+    write_json(folder / TTA_POLICY, policy.model_dump())
 
 
 def write_project(

@@ -12,14 +12,16 @@ import torch
 from builders.colours import CLASSES, CROP, IMAGE_SIZE, SPEC, image_of, rewrite, write_models
 from builders.images import encode, noise
 from builders.splits import split_up
-from builders.tiny import tiny_bundle
+from builders.tiny import tiny_bundle, write_rules
 
 from classifier.core.errors import UserError
+from classifier.core.files import json_bytes
 from classifier.inference.answer import Answer
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, load_onnx
 from classifier.inference.predict import Runtime, load_model
 from classifier.processing.decision import Costs, Decision
 from classifier.processing.images import center_crop
+from classifier.processing.made_for import model_digest
 from classifier.processing.softmax import merge_views, probabilities
 
 REPOSITORY = Path(__file__).parents[2]
@@ -206,10 +208,34 @@ def test_threshold_of_the_export_is_used_unless_another_is_given(tmp_path: Path)
 def test_weights_run_with_the_decision_beside_them(tmp_path: Path) -> None:
     folder = tmp_path / "models"
     tiny_bundle(folder)
-    (folder / "decision.json").write_text('{"reject_below": 0.7}')
+    write_rules(folder, reject_below=0.7)
     assert load_model(folder, runtime="torch").decision.reject_below == 0.7
     (folder / "decision.json").unlink()
     assert "decision.json is missing" in refusal(folder, runtime="torch")
+
+
+@pytest.mark.parametrize("file", ["decision.json", "outside.safetensors", "tta.json"])
+def test_rules_and_views_of_an_earlier_model_are_refused(file: str, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    tiny_bundle(folder)
+    earlier = (folder / file).read_bytes()
+    with (folder / "model.json").open("a") as description:
+        description.write("\n")
+    write_rules(folder)
+    load_model(folder, runtime="torch", tta=True)
+    (folder / file).write_bytes(earlier)
+    assert f"{file} was made for another model" in refusal(folder, runtime="torch", tta=True)
+
+
+def test_export_of_other_weights_than_those_beside_it_is_refused(tmp_path: Path) -> None:
+    folder = write_models(tmp_path)
+    (folder / "model.safetensors").write_bytes(b"trained")
+    decision = json_bytes(Decision(reject_below=None, model=model_digest(folder)).model_dump())
+    rewrite(folder / "export", "decision.json", decision)
+    (folder / "decision.json").write_bytes(decision)
+    load_model(folder)
+    (folder / "model.safetensors").write_bytes(b"trained again")
+    assert "export/decision.json was made for another model than this one" in refusal(folder)
 
 
 def test_damaged_and_missing_files_are_reported_with_what_to_do(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from classifier.models.outside import (
 
 SHAPE = (40, IMAGE_SIZE, IMAGE_SIZE, 3)
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8))
+MODEL = "of this model"
 
 
 @pytest.fixture(params=["plain", "matching"])
@@ -72,8 +73,8 @@ def test_without_a_score_the_network_stays_as_it_is() -> None:
 
 def test_score_is_read_as_it_was_written(tmp_path: Path, score: OutsideScore) -> None:
     path = tmp_path / OUTSIDE_FILE
-    save_outside(score, path)
-    loaded = load_outside(path)
+    save_outside(score, path, MODEL)
+    loaded = load_outside(path, MODEL)
     assert loaded is not None
     *values, matching = score
     *again, matching_again = loaded
@@ -82,26 +83,26 @@ def test_score_is_read_as_it_was_written(tmp_path: Path, score: OutsideScore) ->
     for one, other in zip(matching or (), matching_again or (), strict=True):
         np.testing.assert_array_equal(one, other, strict=True)
     first = path.read_bytes()
-    save_outside(loaded, path)
+    save_outside(loaded, path, MODEL)
     assert path.read_bytes() == first
     assert isinstance(with_scores(tiny_model(), loaded), ScoredClassifier)
 
 
 def test_file_without_a_score_says_that_there_is_none(tmp_path: Path) -> None:
-    save_outside(None, tmp_path / OUTSIDE_FILE)
-    assert load_outside(tmp_path / OUTSIDE_FILE) is None
+    save_outside(None, tmp_path / OUTSIDE_FILE, MODEL)
+    assert load_outside(tmp_path / OUTSIDE_FILE, MODEL) is None
 
 
 def test_missing_and_damaged_files_are_reported(tmp_path: Path) -> None:
     path = tmp_path / OUTSIDE_FILE
     with pytest.raises(UserError, match="run the evaluate stage"):
-        load_outside(path)
+        load_outside(path, MODEL)
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"is damaged .*run the evaluate stage again"):
-        load_outside(path)
+        load_outside(path, MODEL)
 
 
 def test_file_of_an_older_version_is_reported(tmp_path: Path, score: OutsideScore) -> None:
-    save_outside(score._replace(weights=score.weights[:3]), tmp_path / OUTSIDE_FILE)
+    save_outside(score._replace(weights=score.weights[:3]), tmp_path / OUTSIDE_FILE, MODEL)
     with pytest.raises(UserError, match=r"3 weights instead of 4\): run the evaluate stage again"):
-        load_outside(tmp_path / OUTSIDE_FILE)
+        load_outside(tmp_path / OUTSIDE_FILE, MODEL)

@@ -10,6 +10,7 @@ from classifier.models.outside import load_outside
 from classifier.models.pretrained import write_backbone
 from classifier.models.stored_backbone import save_head
 from classifier.processing.decision import Decision
+from classifier.processing.made_for import model_digest
 from stages import evaluate, train
 
 # What is frozen, the classes of the weights' last layer, and whether it takes part.
@@ -30,11 +31,11 @@ def test_answers_under_the_threshold_become_unknown(project: Path, capsys):
     assert values["answered_accuracy"] == pytest.approx(right.mean(), abs=1e-6)
     assert values["answered_accuracy"] > values["accuracy"]
     assert f"{values['coverage']:.1%} of the images are answered" in capsys.readouterr().out
-    assert decision() == Decision(reject_below=0.5)
+    assert decision() == Decision(reject_below=0.5, model=model_digest(Path("models")))
 
 
 def test_without_a_threshold_every_image_is_answered(results: str):
-    assert decision() == Decision(reject_below=None)
+    assert decision() == Decision(reject_below=None, model=model_digest(Path("models")))
     assert "coverage" not in measures().index
 
 
@@ -61,7 +62,7 @@ def test_last_layer_of_frozen_weights_takes_part_in_the_outside_score(
     train.main()
     write_evaluation_params(evaluate={"outside_share": 0.05})
     evaluate.main()
-    score = load_outside(Path("models/outside.safetensors"))
+    score = load_outside(Path("models/outside.safetensors"), model_digest(Path("models")))
     assert score is not None
     assert (score.matching is not None) == takes_part
     table = Path("results/evaluate/outside.csv").read_bytes()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from builders.exports import make_export_project, run_in
-from builders.tiny import CLASSES, contents, tiny_bundle
+from builders.tiny import CLASSES, contents, tiny_bundle, write_rules
 from onnx.shape_inference import InferenceError
 from PIL import Image
 
@@ -129,7 +129,7 @@ def test_golden_labels_are_those_of_the_decision_that_travels(
     given = np.array(golden["probabilities"]["model.onnx"])
     threshold = round(float(np.median(given.max(axis=1))), 6)
     folder = make_export_project(tmp_path, formats=["onnx"])
-    (folder / "models/decision.json").write_text(json.dumps({"reject_below": threshold}))
+    write_rules(folder / "models", reject_below=threshold)
     run_in(folder, monkeypatch)
     golden = json.loads((folder / "models/export/golden.json").read_text("utf-8"))
     expected = ["unknown" if row.max() < threshold else CLASSES[row.argmax()] for row in given]

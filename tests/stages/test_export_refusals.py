@@ -27,6 +27,7 @@ from classifier.inference.onnx_runtime import Outputs, Predictor
         ),
         ("decision.json", "{", r"decision\.json is damaged .*run the evaluate stage again"),
         ("tta.json", '{"views": [], "merge": "probabilities"}', r"tta\.json is damaged \(views"),
+        ("decision.json", '{"reject_below": 0.5}', r"decision\.json was made for another model"),
     ],
 )
 def test_missing_or_damaged_decision_stops_the_stage_with_a_sentence(

@@ -23,6 +23,7 @@ from classifier.data.dataset import load_dataset
 from classifier.evaluation.params import TtaParams
 from classifier.models.bundle import load_bundle
 from classifier.models.prediction import predict_logits
+from classifier.processing.made_for import model_digest
 from classifier.processing.softmax import Merge, probabilities
 from classifier.processing.views import named_view
 from stages import evaluate, tta_evaluate
@@ -153,7 +154,9 @@ def policy_row(chosen: str = "configured", merge: Merge = "probabilities") -> di
 
 
 def choice() -> dict:
-    return json.loads(Path("models/tta.json").read_text())
+    content = json.loads(Path("models/tta.json").read_text())
+    assert content.pop("model") == model_digest(Path("models"))
+    return content
 
 
 def test_both_ways_to_merge_are_compared(project: Path):
