@@ -50,7 +50,7 @@ from classifier.export.params import ExportParams
 from classifier.export.reference import Reference
 from classifier.models.architectures import build_architecture
 from classifier.models.backbone_description import describe_backbone
-from classifier.models.devices import make_deterministic
+from classifier.models.devices import prepare_pytorch
 from classifier.models.prediction import load_trained
 from classifier.models.pretrained import write_backbone
 from classifier.processing.decision import Decision
@@ -111,7 +111,7 @@ def in_a_process(name: str, seconds: float) -> Row:
 
 def try_all(name: str, sender: Connection) -> None:
     """Send what each step says as soon as it is known."""
-    make_deterministic("warn")
+    prepare_pytorch("warn")
     torch.set_num_threads(1)
     with (
         tempfile.TemporaryDirectory() as folder,

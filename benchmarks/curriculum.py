@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 
 from classifier.core.config import load_section
-from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.models.prediction import load_trained, predict_split
 from classifier.sweep.cross_validation import cross_validate
 from classifier.training.curriculum import write_losses
@@ -46,7 +46,7 @@ SEEDS = 5
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, allow_abbrev=False).parse_args()
-    make_deterministic()
+    prepare_pytorch()
     for name, (wrong, kept, longer) in CASES.items():
         scores: dict[float | None, list[float]] = {start: [] for start in STARTS}
         for seed in range(SEEDS):

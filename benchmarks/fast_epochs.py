@@ -22,7 +22,7 @@ from throughput import bench, noise
 
 from classifier.models.backbone_description import describe_backbone
 from classifier.models.backbone_params import BackboneParams
-from classifier.models.devices import make_deterministic
+from classifier.models.devices import prepare_pytorch
 from classifier.models.prediction import predict_logits
 from classifier.processing.views import named_view
 from classifier.training.params import TrainParams
@@ -64,7 +64,7 @@ def main() -> None:
         "preset": Plan(share * IMAGES, TrainParams.model_validate(train), views),
         "recipe": Plan(IMAGES, TrainParams.model_validate(train | RECIPE), RECIPE_VIEWS),
     }
-    make_deterministic()
+    prepare_pytorch()
     seconds, view = measure(plans, rounds)
     totals = {}
     for name, plan in plans.items():

@@ -26,7 +26,7 @@ from classifier.core.config import load_section, read_params
 from classifier.data.dataset import Dataset, load_dataset
 from classifier.metrics.intervals import bootstrap
 from classifier.metrics.temperature import fit_temperature
-from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.models.prediction import predict_logits
 from classifier.processing.softmax import merge_views
 from classifier.processing.views import CENTRE, expand_views, named_view
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--view", action="append")
     options = parser.parse_args()
     os.chdir(options.project)
-    make_deterministic()
+    prepare_pytorch()
     dataset, params = load_dataset(Path("data/split")), read_params(Path("params.yaml"))
     served = expand_views(
         [CENTRE, *options.view] if options.view else params["tta_evaluate"]["views"]

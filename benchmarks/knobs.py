@@ -26,7 +26,7 @@ from torchvision.transforms.v2 import RandAugment
 
 from classifier.core.config import read_params
 from classifier.data.dataset import Dataset, load_dataset
-from classifier.models.devices import choose_device, make_deterministic, one_thread
+from classifier.models.devices import choose_device, one_thread, prepare_pytorch
 from classifier.models.prediction import predict_logits
 from classifier.processing.views import named_view
 from classifier.training.batches import Batch
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--change", action="append", default=[])
     options = parser.parse_args()
     os.chdir(options.project)
-    make_deterministic()
+    prepare_pytorch()
     results: dict[str, list[float]] = {}
     for seed in range(options.seeds):
         dataset = resplit(load_dataset(Path("data/split")), seed, options.images)

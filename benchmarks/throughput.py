@@ -29,7 +29,7 @@ from classifier.data.dataset import Dataset
 from classifier.data.stored_images import open_images
 from classifier.models.backbone_description import describe_backbone
 from classifier.models.backbone_params import BackboneParams
-from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.models.network import Classifier, build_classifier
 from classifier.processing.images import Preprocessing
 from classifier.processing.spec import BackboneSpec
@@ -66,7 +66,7 @@ def main() -> None:
         section |= {"batch_size": options.batch, "grad_accumulation_steps": 1}
     params = TrainParams.model_validate(section)
     backbone = describe_backbone(BackboneParams.model_validate(content["backbone"]))
-    make_deterministic()
+    prepare_pytorch()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         count = options.images or (options.steps + 1) * params.batch_size
         dataset = noise(Path(folder), count, content["split"]["stored_size"], options.shards)

@@ -12,7 +12,7 @@ from classifier.core.stage import run_stage
 from classifier.core.timing import write_timing
 from classifier.evaluation.evaluate import evaluate
 from classifier.evaluation.params import EvaluateParams
-from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.models.prediction import load_trained
 from classifier.models.stored_backbone import read_head
 
@@ -24,7 +24,7 @@ def main() -> None:
     """Run the stage."""
     started = time.perf_counter()
     params = load_section("evaluate", EvaluateParams)
-    make_deterministic()
+    prepare_pytorch()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     head = read_head(BACKBONE, bundle.spec.backbone) if bundle.model.backbone_is_frozen else None
     evaluation = evaluate(bundle, dataset, params, RESULTS, MODELS, FOREIGN, head)

@@ -14,7 +14,7 @@ from classifier.export.export_model import export_model
 from classifier.export.params import ExportParams
 from classifier.export.reference import Reference
 from classifier.export.similar_images import choose_similar
-from classifier.models.devices import make_deterministic
+from classifier.models.devices import prepare_pytorch
 from classifier.models.outside import OUTSIDE_FILE, load_outside
 from classifier.models.prediction import load_trained
 
@@ -25,7 +25,7 @@ def main() -> None:
     """Run the stage."""
     started = time.perf_counter()
     params = load_section("export", ExportParams)
-    make_deterministic()
+    prepare_pytorch()
     bundle, dataset = load_trained(MODELS, DATA)
     score = load_outside(MODELS / OUTSIDE_FILE, bundle.digest)
     similar = choose_similar(bundle, dataset, params.similar_images, params.batch_size)

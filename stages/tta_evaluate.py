@@ -13,7 +13,7 @@ from classifier.core.stage import run_stage
 from classifier.core.timing import write_timing
 from classifier.evaluation.params import TtaParams
 from classifier.evaluation.tta import describe_tta, evaluate_tta, measure_latency, tta_policy
-from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.models.prediction import load_trained
 from classifier.processing.decision import TTA_POLICY
 
@@ -24,7 +24,7 @@ def main() -> None:
     """Run the stage."""
     started = time.perf_counter()
     params = load_section("tta_evaluate", TtaParams)
-    make_deterministic()
+    prepare_pytorch()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     evaluation = evaluate_tta(bundle, dataset, params, RESULTS)
     policy = tta_policy(evaluation.views, params, bundle.digest)

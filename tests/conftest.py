@@ -1,7 +1,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from builders.clones import Clone
@@ -46,8 +46,11 @@ def restored_determinism() -> Iterator[None]:
     import torch  # noqa: PLC0415
 
     before = torch.get_deterministic_debug_mode()
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
     yield
     torch.set_deterministic_debug_mode(before)
+    memory.fill_uninitialized_memory = filled
 
 
 @pytest.fixture(scope="session")

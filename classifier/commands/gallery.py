@@ -21,11 +21,11 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     # PyTorch and Matplotlib are slow to import, which --help need not wait for.
     from classifier.evaluation.galleries import class_gallery  # noqa: PLC0415
-    from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
+    from classifier.models.devices import choose_device, prepare_pytorch  # noqa: PLC0415
     from classifier.models.prediction import load_trained  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415
 
-    make_deterministic()
+    prepare_pytorch()
     gallery = class_gallery(*load_trained(MODELS, DATA, choose_device()), options.name)
     write_png(gallery.figure, GALLERY)
     print(f"{gallery.correct} of {gallery.images} images are correct: {GALLERY.as_posix()}")

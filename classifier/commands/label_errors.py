@@ -31,11 +31,11 @@ def main(arguments: list[str]) -> None:
     from classifier.core.files import write_csv  # noqa: PLC0415
     from classifier.evaluation.labels.label_errors import draw_label_errors, find_label_errors  # noqa: PLC0415
     from classifier.evaluation.labels.label_studio import Suggestion  # noqa: PLC0415
-    from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
+    from classifier.models.devices import choose_device, prepare_pytorch  # noqa: PLC0415
     from classifier.models.prediction import load_trained  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415
 
-    make_deterministic()
+    prepare_pytorch()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     table = find_label_errors(bundle, dataset)
     listed = table.head(options.count or len(table))

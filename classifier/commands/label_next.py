@@ -41,10 +41,10 @@ def main(arguments: list[str]) -> None:
     )
     from classifier.evaluation.labels.label_studio import Suggestion  # noqa: PLC0415
     from classifier.models.bundle import load_bundle  # noqa: PLC0415
-    from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
+    from classifier.models.devices import choose_device, prepare_pytorch  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415
 
-    make_deterministic()
+    prepare_pytorch()
     bundle = load_bundle(MODELS, choose_device())
     pool = look_at(folder, bundle)
     order = choose(pool.features, pool.given, options.count)

@@ -45,12 +45,12 @@ def find_review(count: int | None) -> "Review":
     # PyTorch and pandas are slow to import, which --help need not wait for.
     from classifier.evaluation.labels.label_errors import label_features, held_out_probabilities  # noqa: PLC0415, I001
     from classifier.evaluation.labels.review import read_duplicates, review_cases  # noqa: PLC0415
-    from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
+    from classifier.models.devices import choose_device, prepare_pytorch  # noqa: PLC0415
     from classifier.models.prediction import load_trained  # noqa: PLC0415
     from classifier.serving.review import Review  # noqa: PLC0415
     from classifier.sources.corrections import read_corrections  # noqa: PLC0415
 
-    make_deterministic()
+    prepare_pytorch()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     features = label_features(bundle, dataset)
     given = held_out_probabilities(features, dataset)

@@ -20,11 +20,11 @@ def main(arguments: list[str]) -> None:
     # PyTorch is slow to import, which --help need not wait for.
     from classifier.core.files import write_csv  # noqa: PLC0415
     from classifier.evaluation.robustness import draw_robustness, measure_robustness  # noqa: PLC0415
-    from classifier.models.devices import choose_device, make_deterministic  # noqa: PLC0415
+    from classifier.models.devices import choose_device, prepare_pytorch  # noqa: PLC0415
     from classifier.models.prediction import load_trained  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415
 
-    make_deterministic()
+    prepare_pytorch()
     table = measure_robustness(*load_trained(MODELS, DATA, choose_device()))
     write_csv(RESULTS / "robustness.csv", table.round(6))
     write_png(draw_robustness(table), RESULTS / "robustness.png")

@@ -31,7 +31,7 @@ from classifier.evaluation.answer_report import (
 from classifier.evaluation.answers import Answers
 from classifier.evaluation.params import EvaluateParams
 from classifier.metrics.intervals import Interval, bootstrap
-from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.models.prediction import load_trained, predict_split
 from classifier.processing.softmax import probabilities
 from classifier.splitting.assignment import assign
@@ -94,7 +94,7 @@ def cross_validate(folds: int) -> CrossValidation:
     params = load_section("split", SplitParams)
     dataset = load_dataset(DATA)
     plans = [split_of_fold(dataset, params, folds, fold) for fold in range(folds)]
-    make_deterministic(load_section("runtime", RuntimeParams).deterministic)
+    prepare_pytorch(load_section("runtime", RuntimeParams).deterministic)
     given = np.zeros((len(dataset.images), len(dataset.classes)))
     fold_of = np.zeros(len(dataset.images), np.int64)
     for fold, splits in enumerate(plans):

@@ -19,7 +19,7 @@ from classifier.core.config import STAGES, load_section
 from classifier.core.errors import StoppedError, UserError
 from classifier.core.params_edit import edit_params
 from classifier.core.processes import run_program
-from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.sweep.experiments import save_experiment
 from classifier.sweep.search_space import read_space, suggest
 from classifier.sweep.study import experiment_name, open_study
@@ -34,7 +34,7 @@ PARAMS, SPACE = Path("params.yaml"), Path("sweep.yaml")
 def main() -> None:
     """Run trials until the journal has enough of them."""
     journal, trials, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    make_deterministic(load_section("runtime", RuntimeParams).deterministic)
+    prepare_pytorch(load_section("runtime", RuntimeParams).deterministic)
     device = choose_device()
     space, before = read_space(SPACE), PARAMS.read_text("utf-8")
     monitor = load_section("train", TrainParams).monitor

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
-from classifier.models.devices import choose_device, make_deterministic
+from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.training.batches import Batch
 from classifier.training.checkpoint import CheckpointFolder
 from classifier.training.distributed import ProcessGroup
@@ -53,7 +53,7 @@ def find_learning_rate(params: TrainParams) -> pd.DataFrame:
     """
     if params.head == "logistic":
         raise UserError("train.head: logistic has no learning rate: set train.head: linear.")
-    make_deterministic()
+    prepare_pytorch()
     setup = prepare(params, load_dataset(DATA), choose_device())
     network, batches = learner(setup, params)
     return tabulate(range_test(network, batches, setup.loss, params, setup.device))

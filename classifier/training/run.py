@@ -14,7 +14,7 @@ from classifier.data.dataset import load_dataset
 from classifier.data.stored_images import Images
 from classifier.metrics.temperature import fit_temperature
 from classifier.models.bundle import save_bundle
-from classifier.models.devices import choose_device, make_deterministic, one_thread
+from classifier.models.devices import choose_device, one_thread, prepare_pytorch
 from classifier.models.prediction import predict_logits
 from classifier.processing.spec import BundleSpec
 from classifier.processing.views import named_view
@@ -66,7 +66,7 @@ def run_training(params: TrainParams, runtime: RuntimeParams, program: str) -> N
     if count > 1 and not launched_by_torchrun():
         launch(program, count)
         return
-    make_deterministic(runtime.deterministic)
+    prepare_pytorch(runtime.deterministic)
     device = local_device(choose_device())
     with process_group(device) as group:
         train(params, runtime, device, group, started)

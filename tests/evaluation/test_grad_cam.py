@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from classifier.evaluation.grad_cam import heat_maps
 from classifier.models.bundle import Bundle, load_bundle
-from classifier.models.devices import make_deterministic
+from classifier.models.devices import prepare_pytorch
 
 LABELS = np.array([0, 1, 2])
 
@@ -35,7 +35,7 @@ FROZEN = {"backbone": backbone_spec("mobilenet_v2", pretrained=True), "freeze": 
 def test_maps_lie_between_0_and_1_and_are_the_same_every_time(
     tmp_path: Path, side: int, model: dict
 ):
-    make_deterministic()
+    prepare_pytorch()
     bundle = bundle_of(tmp_path, side, **model)
     heat = heat_maps(bundle, noise(side), LABELS)
     assert heat is not None

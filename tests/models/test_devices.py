@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 
 from classifier.core.code import ROOT
-from classifier.models.devices import choose_device, compute_dtype, device_name, make_deterministic
+from classifier.models.devices import choose_device, compute_dtype, device_name, prepare_pytorch
 
 CPU = torch.device("cpu")
 
@@ -16,20 +17,36 @@ def test_device_is_cuda_where_there_is_one() -> None:
 
 
 def test_operation_without_deterministic_algorithm_raises(restored_determinism: None) -> None:
-    make_deterministic()
+    prepare_pytorch()
     with pytest.raises(RuntimeError, match="deterministic"):
         torch.zeros(2).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
 
 
 def test_the_environment_does_not_lower_the_precision_of_products() -> None:
     program = (
-        "import torch; from classifier.models.devices import make_deterministic; "
-        "before = torch.get_float32_matmul_precision(); make_deterministic(); "
+        "import torch; from classifier.models.devices import prepare_pytorch; "
+        "before = torch.get_float32_matmul_precision(); prepare_pytorch(); "
         "print(before, torch.get_float32_matmul_precision())"
     )
     around = {**os.environ, "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1", "PYTHONPATH": str(ROOT)}
     said = subprocess.check_output([sys.executable, "-c", program], env=around, text=True)
     assert said == "high highest\n"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_memory_of_tensors_that_are_gone_is_used_again() -> None:
+    program = (
+        "import resource, torch; from classifier.models.devices import prepare_pytorch\n"
+        "prepare_pytorch()\n"
+        "def pages():\n"
+        "    for _ in range(20): torch.ones(2**24), torch.ones(2**22)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "before = pages(); print(pages() - before)"
+    )
+    around = {**os.environ, "PYTHONPATH": str(ROOT)}
+    said = subprocess.check_output([sys.executable, "-c", program], env=around, text=True)
+    # A page has 4 KiB or more; each of the 20 times would ask for 80 MiB of them.
+    assert int(said) < 1000
 
 
 @pytest.mark.parametrize(

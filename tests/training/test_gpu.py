@@ -1,61 +1,22 @@
 """What a GPU would do, without one: operations that differ, devices that mix, waits."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from builders.gpu import GPU, Operations, fake_gpu, on_gpu
+from builders.steps import SETTINGS, state_of
 from builders.tiny import tiny_batches, tiny_model, tiny_params, write_split
 from torch import Tensor, nn
 
 from classifier.core.errors import UserError
-from classifier.models.devices import OnMissing, make_deterministic
+from classifier.models.devices import OnMissing, prepare_pytorch
 from classifier.training.batches import Batch, EpochSampler, ImageBatches, MicroBatches
-from classifier.training.checkpoint import CheckpointFolder
-from classifier.training.distributed import ProcessGroup
 from classifier.training.feature_batches import FeatureBatches
-from classifier.training.params import TrainParams
-from classifier.training.state import TrainState, start_state
 from classifier.training.step import Loss, train_step
 
 CPU = torch.device("cpu")
-SETTINGS: dict[str, dict[str, Any]] = {
-    "shifts": {"augment": {"flip": 0.5, "crop_padding": 2}},
-    "geometry and colour": {
-        "augment": {
-            "crop_padding": None,
-            "crop_scale": [0.5, 1.0],
-            "rotation": 20.0,
-            "brightness": 0.2,
-            "contrast": 0.2,
-            "saturation": 0.2,
-        }
-    },
-    "mixup": {"mix": {"mixup": 0.2}},
-    "cutmix": {"mix": {"cutmix": 1.0}, "ema_decay": 0.9},
-    "attack": {"adversarial_strength": 4.0},
-    "smaller images": {"progressive_resizing": [{"until_epoch": 1, "side": 6}]},
-    "accumulation": {"grad_accumulation_steps": 2, "optimizer": {"max_grad_norm": 1.0}},
-    "muon": {"optimizer": {"name": "muon"}},
-    "label smoothing": {"label_smoothing": 0.1},
-}
-
-
-def state_of(network: nn.Module, params: TrainParams, device: torch.device) -> TrainState:
-    """The state of a run before its first step."""
-    state = start_state(
-        network,
-        params.optimizer,
-        ema_decay=params.ema_decay,
-        grad_accumulation_steps=params.grad_accumulation_steps,
-        checkpoints=CheckpointFolder("run"),
-        group=ProcessGroup(),
-        device=device,
-    )
-    state.progress.totals = state.progress.totals.to(device)
-    return state
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -151,7 +112,7 @@ def test_a_missing_deterministic_form_ends_the_step_with_a_sentence_or_a_warning
             moved = self.head(inputs)
             return moved.put(torch.tensor([0]), moved.flatten()[:1])
 
-    make_deterministic(on_missing)
+    prepare_pytorch(on_missing)
     params = tiny_params()
     state = state_of(Put(), params, CPU)
     batch = [Batch(torch.ones(2, 4), torch.tensor([0, 1]))]
