@@ -195,7 +195,7 @@ def run(**changes: object) -> None:
 def evaluate_it() -> None:
     bundle, dataset = load_trained(MODELS, DATA)
     params = EvaluateParams.model_validate(read_params(ROOT / "params.yaml")["evaluate"])
-    evaluate(bundle, dataset, params, RESULTS / "evaluate", MODELS, Path("data/foreign"), None)
+    evaluate(bundle, dataset, params, RESULTS / "evaluate", MODELS, None)
 
 
 def export_it() -> Row:

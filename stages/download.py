@@ -13,7 +13,7 @@ from classifier.core.text import escape_name
 from classifier.core.timing import write_timing
 from classifier.sources.acquire import acquire
 from classifier.sources.params import DownloadParams
-from classifier.sources.presence import describe_untracked
+from classifier.sources.tracking import describe_untracked
 
 RAW = Path("data/raw")
 
@@ -26,7 +26,8 @@ def main() -> None:
     size = sum(file.stat().st_size for file in files)
     hold = f"{files[0]} holds" if len(files) == 1 else f"{len(files)} files in {RAW} hold"
     print(f"download: {hold} the images of {params.source}, {size / 1e6:.1f} MB")
-    for line in [*lines, *describe_untracked(params)]:
+    untracked = describe_untracked(Path(params.watch), "download.url and download.watch")
+    for line in [*lines, *untracked]:
         print(f"download: {escape_name(line)}")
     write_timing("download", started, megabytes=round(size / 1e6, 1))
 

@@ -16,7 +16,7 @@ from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.models.prediction import load_trained
 from classifier.models.stored_backbone import read_head
 
-DATA, FOREIGN, BACKBONE = Path("data/split"), Path("data/foreign"), Path("data/backbone")
+DATA, BACKBONE = Path("data/split"), Path("data/backbone")
 MODELS, RESULTS = Path("models"), Path("results/evaluate")
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     prepare_pytorch()
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     head = read_head(BACKBONE, bundle.spec.backbone) if bundle.model.backbone_is_frozen else None
-    evaluation = evaluate(bundle, dataset, params, RESULTS, MODELS, FOREIGN, head)
+    evaluation = evaluate(bundle, dataset, params, RESULTS, MODELS, head)
     write_timing("evaluate", started, images_per_second=round(evaluation.images_per_second, 1))
     print("\n".join(evaluation.lines()))
 

@@ -10,13 +10,15 @@ from classifier.commands.shared.options import file_path
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.config import Params, load_section, read_params, validate_section
 from classifier.core.errors import UserError
+from classifier.evaluation.decisions.foreign import check_foreign
 from classifier.evaluation.params import EvaluateParams, TtaParams
 from classifier.export.params import ExportParams
 from classifier.models.backbone_description import describe_backbone
 from classifier.models.backbone_params import BackboneParams
 from classifier.models.network import build_classifier, check_input_size
 from classifier.sources.params import DownloadParams
-from classifier.sources.presence import check_present, describe_untracked
+from classifier.sources.presence import check_present
+from classifier.sources.tracking import describe_untracked
 from classifier.splitting.params import SplitParams
 from classifier.training.params import RuntimeParams, TrainParams
 
@@ -45,7 +47,10 @@ def main(arguments: list[str]) -> None:
         check_params(path)
         download = load_section("download", DownloadParams, path)
         check_present(download)
-        for line in describe_untracked(download):
+        evaluate = load_section("evaluate", EvaluateParams, path)
+        check_foreign(evaluate)
+        lines = describe_untracked(Path(download.watch), "download.url and download.watch")
+        for line in [*lines, *describe_untracked(Path(evaluate.foreign), "evaluate.foreign")]:
             print(line)
 
 

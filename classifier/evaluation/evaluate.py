@@ -121,7 +121,6 @@ def evaluate(
     params: EvaluateParams,
     results: Path,
     models: Path,
-    foreign: Path,
     head: PretrainedHead | None,
 ) -> Evaluation:
     """Measure the model on the test split; write tables, charts and the decision.
@@ -132,7 +131,6 @@ def evaluate(
         params: section `evaluate`.
         results: folder for `metrics.json`, tables and charts.
         models: folder for the files that say what is answered: `Decision` and the outside score.
-        foreign: folder of images that show none of the classes; it may be empty.
         head: the last layer that the pretrained weights came with, where the backbone is as it was.
     """
     asked = time.perf_counter()
@@ -144,7 +142,7 @@ def evaluate(
     raw = Answers(dataset, rows, probabilities(outputs.logits, 1.0))
     calibrated = probabilities(outputs.logits, bundle.spec.temperature)
     answers = Answers(dataset, rows, calibrated, outside)
-    rules = rules_tables(answers, fitted, bundle, params, foreign)
+    rules = rules_tables(answers, fitted, bundle, params)
     table = per_class_table(answers)
     measures = measure(answers, table) | measure_confidence(raw, answers, params, fitted.decision)
     measures |= measure_without_leaks(answers) | set_measures(rules["prediction_sets"])

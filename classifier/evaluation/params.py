@@ -11,6 +11,9 @@ from classifier.processing.decision import MAX_VIEWS
 from classifier.processing.softmax import Merge
 from classifier.processing.views import expand_views, named_view
 
+# A file that is always there, since DVC needs a path; it never has images.
+NO_FOREIGN = "data/.gitignore"
+
 
 class CostParams(Params):
     """Section `evaluate.costs`.
@@ -40,6 +43,7 @@ class EvaluateParams(Params):
     calibration_bins: int = Field(ge=1)
     reject_below: float | None = Field(ge=0, le=1)
     outside_share: float | None = Field(gt=0, lt=1)
+    foreign: str
     coverage: float | None = Field(gt=0, lt=1)
     costs: CostParams | None
     slices: list[str]

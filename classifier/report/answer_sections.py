@@ -14,7 +14,7 @@ def outside_section(run: RunResults) -> Section:
     if not run.outside:
         text += (
             " No class can be left out here, so how often images that show none of the classes are "
-            "refused is not known: put some into data/foreign."
+            "refused is not known: name a folder of some in evaluate.foreign."
         )
         return Section("None of the classes", [Paragraph(text)])
     headings = ["images", "number", "AUROC", "refused", "good images refused"]

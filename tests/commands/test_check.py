@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from classifier.commands.check import check_params
+from classifier.commands.check import check_params, main
 from classifier.core.errors import UserError
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"
@@ -56,3 +56,14 @@ def test_params_yaml_explains_every_knob():
     # A knob has a comment of its own, or belongs to the group that is explained above it.
     unexplained = [lines[i] for i in knobs if "#" not in "".join(lines[max(0, i - 4) : i])]
     assert unexplained == []
+
+
+def test_foreign_images_that_are_not_there_are_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/.gitignore").touch()
+    main([str(changed(tmp_path, "evaluate.foreign", "data/.gitignore"))])
+    with pytest.raises(UserError, match=r"evaluate\.foreign is 'strangers', but there is no such"):
+        main([str(changed(tmp_path, "evaluate.foreign", "strangers"))])

@@ -3,28 +3,34 @@ from pathlib import Path
 import pytest
 import torch
 from builders.images import encode, noise
+from builders.projects import EVALUATE
 from builders.sources import write_files
 from builders.tiny import tiny_bundle
 
 from classifier.core.errors import UserError
 from classifier.evaluation.decisions.foreign import foreign_outputs
+from classifier.evaluation.params import NO_FOREIGN, EvaluateParams
 from classifier.models.bundle import Bundle, load_bundle
 from classifier.models.network_outputs import NetworkOutputs
 
-FOREIGN = Path("data/foreign")
+FOREIGN = Path("foreign")
 
 
 @pytest.fixture
 def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     monkeypatch.chdir(tmp_path)
     tiny_bundle(tmp_path / "models")
-    write_files(FOREIGN, {".gitignore": b"*"})
+    FOREIGN.mkdir()
     return load_bundle(tmp_path / "models", torch.device("cpu"))
+
+
+def params(foreign: str) -> EvaluateParams:
+    return EvaluateParams.model_validate(EVALUATE | {"batch_size": 2, "foreign": foreign})
 
 
 def outputs_of(files: dict[str, bytes], bundle: Bundle) -> NetworkOutputs | None:
     write_files(FOREIGN, files)
-    return foreign_outputs(FOREIGN, bundle, batch_size=2)
+    return foreign_outputs(params(str(FOREIGN)), bundle)
 
 
 def test_images_are_found_by_content_and_other_files_are_named(
@@ -36,22 +42,35 @@ def test_images_are_found_by_content_and_other_files_are_named(
     outputs = outputs_of(files | others, bundle)
     assert outputs is not None
     assert len(outputs.logits) == 3
-    assert capsys.readouterr().out == "data/foreign: used 3 images; not used: 2 .txt, 2 hidden\n"
+    assert capsys.readouterr().out == "foreign: used 3 images; not used: 2 .txt, 2 hidden\n"
 
 
 def test_folder_without_images_says_what_is_not_used(
     bundle: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert outputs_of({}, bundle) is None
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "foreign: used 0 images\n"
     assert outputs_of({"more.zip": b"x"}, bundle) is None
-    assert capsys.readouterr().out == "data/foreign: used 0 images; not used: 1 .zip\n"
+    assert capsys.readouterr().out == "foreign: used 0 images; not used: 1 .zip\n"
+
+
+def test_default_reads_nothing_and_says_nothing(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert EVALUATE["foreign"] == NO_FOREIGN
+    assert foreign_outputs(params(NO_FOREIGN), bundle) is None
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_no_folder_stops_the_stage(bundle: Bundle) -> None:
+    write_files(Path(), {"foreign.zip": b"x"})
+    for name in ("foreign.zip", "strangers"):
+        with pytest.raises(UserError, match=rf"evaluate\.foreign is '{name}', but .* no such"):
+            foreign_outputs(params(name), bundle)
 
 
 def test_image_that_cannot_be_read_stops_the_stage(bundle: Bundle) -> None:
-    sentence = (
-        r"data/foreign/bad\.jpg cannot be used: it is no image .+ Remove it from data/foreign\."
-    )
+    sentence = r"foreign/bad\.jpg cannot be used: it is no image .+ Remove it from foreign\."
     with pytest.raises(UserError, match=sentence):
         outputs_of({"bad.jpg": b"x"}, bundle)
 
@@ -62,4 +81,4 @@ def test_complaints_of_the_decoder_are_passed_on(
     ok = encode(noise(9, 8))
     damaged = ok[:33] + b"\0\0\0\4tEXtabcd\0\0\0\0" + ok[33:]  # a wrong checksum
     assert outputs_of({"a.png": damaged}, bundle) is not None
-    assert "evaluate: warning: data/foreign/a.png: " in capsys.readouterr().out
+    assert "evaluate: warning: foreign/a.png: " in capsys.readouterr().out

@@ -28,7 +28,7 @@ def test_report_and_model_card_name_the_rules_that_are_on(
         importlib.import_module(f"stages.{stage}").main()
     assert "of the test images are refused" in capsys.readouterr().out
     page = Path("results/report.html").read_text("utf-8")
-    assert "put some into data/foreign" in page
+    assert "name a folder of some in evaluate.foreign" in page
     assert "By the rules of models/decision.json" in page
     assert "evaluate.outside_share is off" not in page
     assert "With evaluate.reject_below" not in page

@@ -1,11 +1,10 @@
-import subprocess
 from pathlib import Path
 
 import pytest
 from builders.sources import download_params, local_params, write_files
 
 from classifier.core.errors import UserError
-from classifier.sources.presence import check_present, describe_untracked
+from classifier.sources.presence import check_present
 
 
 def test_a_folder_that_is_gone_is_named_with_the_way_back(tmp_path: Path) -> None:
@@ -38,40 +37,3 @@ def test_a_table_beside_the_watched_folder_is_named(tmp_path: Path) -> None:
         check_present(local_params("folder", tmp_path / "photos", labels=table))
     watch = str(tmp_path)
     check_present(local_params("folder", tmp_path / "photos", labels=table, watch=watch))
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with the folder photos, the current folder."""
-    write_files(tmp_path, {"photos/cat/a.png": b"x"})
-    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_untracked_photos_in_the_project_are_told_to_be_lost_to_queued_experiments(
-    project: Path,
-) -> None:
-    (line,) = describe_untracked(local_params("folder", "photos"))
-    assert "run `dvc add photos` and commit, or write the whole path" in line
-    assert describe_untracked(local_params("folder", project / "photos")) == []
-
-
-@pytest.mark.parametrize("by", ["git", "dvc"])
-def test_tracked_photos_are_not_spoken_of(project: Path, by: str) -> None:
-    if by == "git":
-        subprocess.run(["git", "add", "photos"], cwd=project, check=True)
-    else:
-        write_files(project, {"photos.dvc": b""})
-    assert describe_untracked(local_params("folder", "photos")) == []
-    assert describe_untracked(local_params("folder", "photos/cat")) == []
-
-
-def test_where_there_is_no_git_nothing_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_files(tmp_path, {"photos/a.png": b"x"})
-    monkeypatch.chdir(tmp_path)
-    assert describe_untracked(local_params("folder", "photos")) == []
-    monkeypatch.setenv("PATH", "")
-    assert describe_untracked(local_params("folder", "photos")) == []

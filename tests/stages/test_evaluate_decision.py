@@ -69,3 +69,11 @@ def test_last_layer_of_frozen_weights_takes_part_in_the_outside_score(
     save_head(None, Path("data/backbone"))
     evaluate.main()
     assert (Path("results/evaluate/outside.csv").read_bytes() != table) == takes_part
+
+
+def test_foreign_images_that_no_rule_uses_are_told_of(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_evaluation_params(evaluate={"foreign": "foreign"})
+    evaluate.main()
+    assert "the images of evaluate.foreign are not used" in capsys.readouterr().out

@@ -6,26 +6,28 @@ import numpy as np
 
 from classifier.core.errors import UserError
 from classifier.core.text import escape_name
+from classifier.evaluation.params import NO_FOREIGN, EvaluateParams
 from classifier.inference.image_files import decode, describe_search, read_images, search_folder
 from classifier.models.bundle import Bundle
 from classifier.models.network_outputs import NetworkOutputs, network_outputs
 from classifier.processing.images import read_image
+from classifier.sources.tracking import describe_untracked
 
 
-def foreign_outputs(folder: Path, bundle: Bundle, batch_size: int) -> NetworkOutputs | None:
-    """Return the outputs of the images in `folder` and below; None without images or folder.
+def foreign_outputs(params: EvaluateParams, bundle: Bundle) -> NetworkOutputs | None:
+    """Return the outputs of the images in `evaluate.foreign` and below; None without images.
 
-    The console says how many images were used and which other files were not, and names images
-    that the decoder complained about.
+    The console says how many images were used and which other files were not, names images that
+    the decoder complained about, and says if clones will lack the folder.
 
     Raises:
-        UserError: an image or a folder cannot be read.
+        UserError: there is no such folder, or an image or a folder in it cannot be read.
     """
-    if not folder.is_dir():
+    check_foreign(params)
+    if params.foreign == NO_FOREIGN:
         return None
+    folder = Path(params.foreign)
     search = search_folder(folder)
-    # Which belongs to the project.
-    search.not_used = [file for file in search.not_used if Path(file.path) != folder / ".gitignore"]
     pixels = []
     for found in read_images(search):
         image = decode(found, lambda content: read_image(content, bundle.spec.preprocessing))
@@ -35,8 +37,19 @@ def foreign_outputs(folder: Path, bundle: Bundle, batch_size: int) -> NetworkOut
         for warning in image.warnings:
             print(f"evaluate: warning: {name}: {warning}")
         pixels.append(image.pixels)
-    if pixels or search.not_used:
-        print(f"{folder}: {describe_search(search, len(pixels), 0)}")
+    print(f"{folder}: {describe_search(search, len(pixels), 0)}")
+    for line in describe_untracked(folder, "evaluate.foreign"):
+        print(f"evaluate: {escape_name(line)}")
     if not pixels:
         return None
-    return network_outputs(bundle, np.stack(pixels), np.arange(len(pixels)), batch_size=batch_size)
+    rows = np.arange(len(pixels))
+    return network_outputs(bundle, np.stack(pixels), rows, batch_size=params.batch_size)
+
+
+def check_foreign(params: EvaluateParams) -> None:
+    """Raise UserError if `evaluate.foreign` is neither a folder nor the file that means none."""
+    if params.foreign != NO_FOREIGN and not Path(params.foreign).is_dir():
+        raise UserError(
+            f"evaluate.foreign is {params.foreign!r}, but there is no such folder: write the path "
+            f"of a folder of images that show none of the classes, or {NO_FOREIGN} for none."
+        )

@@ -1,7 +1,6 @@
 """Fit the rules that decide what is answered on the validation split; measure them on the test."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ from classifier.evaluation.decisions.outside import (
 )
 from classifier.evaluation.decisions.prediction_sets import COLUMNS as SET_COLUMNS
 from classifier.evaluation.decisions.prediction_sets import fit_sets, sets_table
-from classifier.evaluation.params import EvaluateParams
+from classifier.evaluation.params import NO_FOREIGN, EvaluateParams
 from classifier.metrics.conformal import SetThresholds
 from classifier.metrics.outside import OutsideScore
 from classifier.models.bundle import Bundle
@@ -102,7 +101,7 @@ def fit_rules(
 
 
 def rules_tables(
-    answers: Answers, fitted: FittedRules, bundle: Bundle, params: EvaluateParams, foreign: Path
+    answers: Answers, fitted: FittedRules, bundle: Bundle, params: EvaluateParams
 ) -> dict[str, pd.DataFrame]:
     """Return a table of each rule, by the name of its file; without rows where there is no rule.
 
@@ -111,7 +110,6 @@ def rules_tables(
         fitted: the rules.
         bundle: the trained model.
         params: section `evaluate`.
-        foreign: folder of images that show none of the classes; it may be empty.
     """
     tables = {
         "prediction_sets": pd.DataFrame(columns=SET_COLUMNS),
@@ -127,7 +125,12 @@ def rules_tables(
             share=params.outside_share,
             frozen=bundle.model.backbone_is_frozen,
             head=fitted.head,
-            foreign=foreign_outputs(foreign, bundle, params.batch_size),
+            foreign=foreign_outputs(params, bundle),
+        )
+    elif params.foreign != NO_FOREIGN:
+        print(
+            "evaluate: note: the images of evaluate.foreign are not used, since "
+            "evaluate.outside_share is null"
         )
     tables["costs"] = costs_table(answers, fitted.decision.costs)
     return tables
