@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from classifier.commands.shared.parser import CommandParser
+from classifier.commands.shared.up_to_date import check_up_to_date
 from classifier.core.errors import UserError
 
 RESULTS = Path("results/cross_validate")
@@ -28,6 +29,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     if options.folds < 2:
         raise UserError(f"--folds is {options.folds}: it must be 2 or more.")
+    check_up_to_date("split", "backbone")
     # PyTorch and scikit-learn are slow to import, which --help need not wait for.
     from classifier.sweep.cross_validation import (  # noqa: PLC0415
         cross_validate,

@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from classifier.commands.shared.parser import CommandParser
+from classifier.commands.shared.up_to_date import note_outdated
 
 DATA, MODELS, GALLERY = Path("data/split"), Path("models"), Path("results/gallery.png")
 
@@ -19,6 +20,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("name", metavar="CLASS", help="name of the class")
     options = parser.parse_args(arguments)
+    note_outdated("train")
     # PyTorch and Matplotlib are slow to import, which --help need not wait for.
     from classifier.evaluation.galleries import class_gallery  # noqa: PLC0415
     from classifier.models.devices import choose_device, prepare_pytorch  # noqa: PLC0415

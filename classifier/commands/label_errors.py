@@ -11,6 +11,7 @@ from classifier.commands.shared.label_studio_options import (
 )
 from classifier.commands.shared.options import positive
 from classifier.commands.shared.parser import CommandParser
+from classifier.commands.shared.up_to_date import note_outdated
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 
@@ -27,6 +28,7 @@ def main(arguments: list[str]) -> None:
     )
     add_label_studio_options(parser)
     options = parser.parse_args(arguments)
+    note_outdated("train")
     # PyTorch and scikit-learn are slow to import, which --help need not wait for.
     from classifier.core.files import write_csv  # noqa: PLC0415
     from classifier.evaluation.labels.label_errors import draw_label_errors, find_label_errors  # noqa: PLC0415

@@ -13,6 +13,7 @@ from classifier.commands.shared.label_studio_options import (
 )
 from classifier.commands.shared.options import file_path, positive
 from classifier.commands.shared.parser import CommandParser
+from classifier.commands.shared.up_to_date import note_outdated
 
 MODELS, RESULTS = Path("models"), Path("results")
 
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> None:
     )
     add_label_studio_options(parser)
     options = parser.parse_args(arguments)
+    note_outdated("train")
     folder: Path = options.folder
     # PyTorch is slow to import, which --help need not wait for.
     from classifier.core.files import write_csv  # noqa: PLC0415

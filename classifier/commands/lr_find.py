@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classifier.commands.shared.parser import CommandParser
+from classifier.commands.shared.up_to_date import check_up_to_date
 
 if TYPE_CHECKING:
     from classifier.training.lr_finder import Suggestion
@@ -22,6 +23,7 @@ def main(arguments: list[str]) -> None:
         description="Suggest a learning rate for params.yaml from a range test.",
         epilog="Writes results/lr_finder.csv and results/lr_finder.png.",
     ).parse_args(arguments)
+    check_up_to_date("split", "backbone")
     # PyTorch and Matplotlib are imported here, since --help needs neither.
     from classifier.commands.shared.lr_chart import draw  # noqa: PLC0415
     from classifier.core.config import load_section  # noqa: PLC0415

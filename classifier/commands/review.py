@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from classifier.commands.shared.options import needs_extra, positive, whole
 from classifier.commands.shared.parser import CommandParser
+from classifier.commands.shared.up_to_date import note_outdated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> None:
     Raises UserError where the extra `serve` is missing, or there is no trained model.
     """
     options = _parser().parse_args(arguments)
+    note_outdated("train")
     with needs_extra("serve"):
         from classifier.serving.review import HOST, review_server  # noqa: PLC0415
         from classifier.serving.server import serve_on  # noqa: PLC0415

@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from classifier.commands.shared.parser import CommandParser
+from classifier.commands.shared.up_to_date import note_outdated
 
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results")
 
@@ -17,6 +18,7 @@ def main(arguments: list[str]) -> None:
         description="Measure the test accuracy under adversarial attacks (FGSM, PGD).",
         epilog="Writes results/robustness.csv and results/robustness.png.",
     ).parse_args(arguments)
+    note_outdated("train")
     # PyTorch is slow to import, which --help need not wait for.
     from classifier.core.files import write_csv  # noqa: PLC0415
     from classifier.evaluation.robustness import draw_robustness, measure_robustness  # noqa: PLC0415

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 from classifier.commands.shared.parser import CommandParser
-from classifier.core.config import STAGES, load_yaml
+from classifier.commands.shared.up_to_date import note_outdated
+from classifier.core.config import STAGES
 from classifier.core.errors import UserError
 
 RESULTS = Path("results")
 REPORT = RESULTS / "report.html"
-LOCK = Path("dvc.lock")
 
 
 def main(arguments: list[str]) -> None:
@@ -30,11 +30,7 @@ def main(arguments: list[str]) -> None:
             f"there are no results in {RESULTS}/ here: run in the project's folder, after `make "
             "repro`."
         )
-    if outdated := outdated_stages(LOCK):
-        print(
-            f"The results of {', '.join(outdated)} are older than those of the stages that they "
-            "build on: run `dvc repro`."
-        )
+    note_outdated()
     for stage, path in metrics.items():
         if path.exists():
             print(f"\n{stage}")
@@ -46,32 +42,3 @@ def main(arguments: list[str]) -> None:
         print(f"  {path.as_posix()}")
     if REPORT.exists():
         print(f"\nall on a page: {REPORT.as_posix()}")
-
-
-def outdated_stages(lock: Path) -> list[str]:
-    """Return the stages that did not run since a stage before them gave other outputs.
-
-    lock: dvc.lock; none are known where it is missing.
-    """
-    if not lock.is_file():
-        return []
-    stages = (load_yaml(lock.read_bytes(), str(lock)) or {}).get("stages") or {}
-    outputs = {
-        out["path"]: (name, out.get("md5"))
-        for name, stage in stages.items()
-        for out in stage.get("outs", [])
-    }
-    outdated: list[str] = []
-    # Stages stand in dvc.lock in any order, so that it takes several rounds to reach the last.
-    for _ in stages:
-        for name, stage in stages.items():
-            used = [
-                (*outputs[dep["path"]], dep.get("md5"))
-                for dep in stage.get("deps", [])
-                if dep["path"] in outputs
-            ]
-            if name not in outdated and any(
-                maker in outdated or made != taken for maker, made, taken in used
-            ):
-                outdated.append(name)
-    return outdated

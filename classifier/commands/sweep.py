@@ -7,6 +7,7 @@ import argparse
 
 from classifier.commands.shared.options import positive
 from classifier.commands.shared.parser import CommandParser
+from classifier.commands.shared.up_to_date import check_up_to_date
 from classifier.core.processes import available_cores
 
 
@@ -26,6 +27,7 @@ def main(arguments: list[str]) -> None:
         help="trials at a time",
     )
     options = parser.parse_args(arguments)
+    check_up_to_date("split", "backbone")
     from classifier.sweep.search import run_sweep  # noqa: PLC0415 - Optuna and PyTorch
 
     run_sweep(options.trials, options.workers)

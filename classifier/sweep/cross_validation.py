@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 
 from classifier.core.config import load_section
+from classifier.core.errors import UserError
 from classifier.core.files import write_csv, write_json
 from classifier.data.dataset import Dataset, Split, load_dataset
 from classifier.evaluation.answer_report import (
@@ -88,8 +89,8 @@ def cross_validate(folds: int) -> CrossValidation:
         folds: Number of folds, 2 or more.
 
     Raises:
-        UserError: data/split is missing, the data gives its own test split, or a class is too
-            small for so many folds.
+        UserError: data/split is missing or has images that data/raw lacks, the data gives its own
+            test split, or a class is too small for so many folds.
     """
     params = load_section("split", SplitParams)
     dataset = load_dataset(DATA)
@@ -118,6 +119,11 @@ def split_of_fold(dataset: Dataset, params: SplitParams, folds: int, fold: int) 
     manifest = dataset.manifest
     labelled, columns = read_labels(RAW)
     raw = {image.path: image for image in labelled}
+    if gone := [path for path in manifest["path"] if path not in raw]:
+        raise UserError(
+            f"{RAW} lacks {len(gone)} of the images of {DATA}, such as {gone[0]}: run "
+            "`dvc repro split` first."
+        )
     images: list[RawImage] = [
         raw[path]._replace(class_name=name)
         for path, name in zip(manifest["path"], manifest["class"], strict=True)

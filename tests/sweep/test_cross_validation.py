@@ -118,3 +118,14 @@ def test_data_with_its_own_test_split_is_refused(
 def test_one_fold_is_refused() -> None:
     with pytest.raises(UserError, match="--folds is 1: it must be 2 or more"):
         program.main(["--folds", "1"])
+
+
+def test_image_that_the_raw_data_no_longer_has_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_project(tmp_path, monkeypatch)
+    split_here()
+    left = {name: of for name, of in MEMBERS.items() if name != "blue/007.png"}
+    add_column(write_raw(Path("data/raw"), left), "patient", lambda _: "")
+    with pytest.raises(UserError, match=r"data/raw lacks 1 of .*, such as blue/007\.png: run"):
+        program.main([])
