@@ -54,6 +54,15 @@ def test_folder_without_images_says_what_is_not_used(
     assert capsys.readouterr().out == "foreign: used 0 images; not used: 1 .zip\n"
 
 
+def test_images_where_earlier_versions_read_them_are_not_forgotten(bundle: Bundle) -> None:
+    write_files(Path("data/foreign"), {"a.png": encode(noise(9, 8)), ".gitignore": b"*"})
+    with pytest.raises(UserError, match="data/foreign has images, which are read no more"):
+        foreign_outputs(params(NO_FOREIGN), bundle)
+    outputs = foreign_outputs(params("data/foreign"), bundle)
+    assert outputs is not None
+    assert len(outputs.logits) == 1
+
+
 def test_default_reads_nothing_and_says_nothing(
     bundle: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,8 @@ from classifier.models.network_outputs import NetworkOutputs, network_outputs
 from classifier.processing.images import read_image
 from classifier.sources.tracking import describe_untracked
 
+_BEFORE = Path("data/foreign")
+
 
 def foreign_outputs(params: EvaluateParams, bundle: Bundle) -> NetworkOutputs | None:
     """Return the outputs of the images in `evaluate.foreign` and below; None without images.
@@ -47,7 +49,15 @@ def foreign_outputs(params: EvaluateParams, bundle: Bundle) -> NetworkOutputs | 
 
 
 def check_foreign(params: EvaluateParams) -> None:
-    """Raise UserError if `evaluate.foreign` is neither a folder nor the file that means none."""
+    """Raise UserError if `evaluate.foreign` is neither a folder nor the file that means none.
+
+    Also where images lie in the folder that earlier versions read without a parameter.
+    """
+    if params.foreign == NO_FOREIGN and _BEFORE.is_dir() and search_folder(_BEFORE).sources:
+        raise UserError(
+            f"{_BEFORE} has images, which are read no more without evaluate.foreign: set it to "
+            f"{_BEFORE}, or remove them."
+        )
     if params.foreign != NO_FOREIGN and not Path(params.foreign).is_dir():
         raise UserError(
             f"evaluate.foreign is {params.foreign!r}, but there is no such folder: write the path "
