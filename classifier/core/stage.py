@@ -39,7 +39,9 @@ def check_versions(stage: str, root: Path | None = None) -> None:
     root = root or code.ROOT
     locked = _read(root / VERSIONS)
     declared = _read(root / PIPELINE)["stages"][stage].get("params", [])
-    names = [name for entry in declared if isinstance(entry, dict) for name in entry[VERSIONS]]
+    entries = [entry[VERSIONS] for entry in declared if isinstance(entry, dict)]
+    # An entry without names stands for all.
+    names = [name for entry in entries for name in entry or locked]
     installed = installed_versions(*names)
     wrong = [
         f"{name} {locked[name]} is needed, and {found or 'none'} is installed"

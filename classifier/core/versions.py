@@ -21,13 +21,20 @@ LIBRARIES = (
     "pillow",
     "pillow-heif",
     "faiss-cpu",
+    "scipy",
     "scikit-learn",
+    "pandas",
+    "matplotlib",
+    "jinja2",
+    "safetensors",
+    "dvclive",
     "onnx",
     "onnxscript",
     "onnxruntime",
+    "executorch",
 )
 # Libraries that a stage can do without, unless an image or a parameter needs them.
-OPTIONAL = frozenset({"pillow-heif", "faiss-cpu"})
+OPTIONAL = frozenset({"pillow-heif", "faiss-cpu", "executorch"})
 _HEADER = """\
 # Written by `make lock` from requirements.lock: the libraries whose releases may change a
 # result. Each stage names those that it depends on in dvc.yaml.

@@ -79,6 +79,9 @@ class BundleSpec(_Described):
         params: the `train` section of the run.
         dataset: `Dataset.digest` of the images that the model was trained and chosen on; None where
             it is not known, as for models of earlier versions.
+        divisions: number of processes, micro-batches of each, and threads in the parts of a run
+            that was interrupted and went on otherwise; its bytes are not those of a run from the
+            start. None for all others.
     """
 
     backbone: BackboneSpec
@@ -93,6 +96,7 @@ class BundleSpec(_Described):
     temperature: _Positive
     params: dict[str, Any]
     dataset: str | None = None
+    divisions: list[list[int]] | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

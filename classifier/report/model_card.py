@@ -113,6 +113,13 @@ def _training(run: RunResults) -> str:
         f"{run.chosen}, the best by `{run.bundle['params']['monitor']}` on the validation split. "
         "Knobs that are not off:"
     )
+    if parts := run.bundle.get("divisions"):
+        divided = ", then ".join(" x ".join(map(str, part)) for part in parts)
+        told = (
+            "The run was interrupted and went on with batches divided otherwise (processes x "
+            f"grad_accumulation_steps x threads: {divided}), so that a run from the start does not "
+            f"give the same bytes. {told}"
+        )
     knobs = knobs_that_count(run.bundle["params"], idle_knobs(run.bundle["params"]))
     rows = [[f"`{name}`", _plain(value)] for name, value in knobs]
     return f"{told}\n\n{_table(['knob', 'value'], rows)}"

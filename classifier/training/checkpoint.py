@@ -50,7 +50,7 @@ def run_key(
         "data": {path.name: sha256_of(path) for path in files},
         "images": digest_images(images),
         "code": code_digest(TRAINING),
-        "versions": installed_versions("torch", "torchvision", "timm", "numpy", "pillow"),
+        "versions": installed_versions("torch", "torchvision", "timm", "numpy", "pillow", "scipy"),
         "device": device_name(device),
         "weights": digest_tensors(weights),
         "curriculum": curriculum,

@@ -37,7 +37,7 @@ from classifier.training.mixing import MixParams
 from classifier.training.params import RuntimeParams, TrainParams
 from classifier.training.run_reporter import RunReporter
 from classifier.training.setup import Setup, head_batches, learner, prepare
-from classifier.training.state import HistoryRow, TrainState, start_state
+from classifier.training.state import Progress, TrainState, start_state
 
 _SAME = 1e-6  # largest difference of logits that count as equal
 DATA, MODELS, RESULTS = Path("data/split"), Path("models"), Path("results/train")
@@ -96,8 +96,10 @@ def train(
     key = _common_key(setup)
     reporter = RunReporter(setup, params, runtime, cache_folder("checkpoints") / key, RESULTS)
     minutes = runtime.checkpoint_minutes
+    parts: list[Progress] = []
     if params.linear_probe_epochs:
-        reporter.earlier = train_head(setup, params, CheckpointFolder(_of_head(key)), minutes)
+        parts.append(train_head(setup, params, CheckpointFolder(_of_head(key)), minutes))
+        reporter.earlier = parts[0].history
     if not setup.model.backbone_is_frozen:
         convert_sync_batch_norm(setup.model, group, device)
     network, batches = learner(setup, params)
@@ -133,7 +135,10 @@ def train(
                 after_epoch=after_epoch,
             )
     if group.is_main_process:
-        save_bundle(setup.model, _calibrated(setup, params.batch_size), MODELS)
+        mixed = [part.divisions for part in (*parts, state.progress) if len(part.divisions) > 1]
+        spec = _calibrated(setup, params.batch_size)
+        spec = spec.model_copy(update={"divisions": mixed[-1] if mixed else None})
+        save_bundle(setup.model, spec, MODELS)
         reporter.finish(state, started)
         for name in (key, _of_head(key)):
             CheckpointFolder(name).clear()
@@ -141,8 +146,8 @@ def train(
 
 def train_head(
     setup: Setup, params: TrainParams, checkpoints: CheckpointFolder, checkpoint_minutes: float
-) -> list[HistoryRow]:
-    """Train the head on the features of the pretrained backbone; return its history.
+) -> Progress:
+    """Train the head on the features of the pretrained backbone; return how that went.
 
     A head that fits the backbone moves it less when all layers are trained, which keeps more of
     what it learned before: linear probing, then fine-tuning (Kumar et al., arXiv 2202.10054).
@@ -175,7 +180,7 @@ def train_head(
             device=setup.device,
             checkpoint_minutes=checkpoint_minutes,
         )
-    return state.progress.history
+    return state.progress
 
 
 def _common_key(setup: Setup) -> str:

@@ -24,6 +24,7 @@ class Progress:
     epoch: the current one, from 1. step: number of its batches that are done.
     totals: summed loss, correct predictions and images of these batches: float64 `(3,)`.
     history: a row for each finished epoch.
+    divisions: how batches were divided, each time another way: see `TrainState.division`.
     """
 
     epoch: int = 1
@@ -32,6 +33,7 @@ class Progress:
     history: list[HistoryRow] = field(default_factory=list)
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    divisions: list[list[int]] = field(default_factory=list)
 
     def finished(self, epochs: int, patience: int | None) -> bool:
         """Return whether all epochs are done, or `patience` of them brought no new best."""
@@ -115,7 +117,6 @@ class TrainState:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "ema": self.ema,
             "progress": vars(self.progress) | {"totals": totals},
-            "division": self._division(),
         }
         self.checkpoints.save(self.progress.epoch, self.progress.step, stored)
 
@@ -135,15 +136,24 @@ class TrainState:
         if not is_main:
             self.progress.totals.zero_()
         print(f"Going on at epoch {self.progress.epoch}, step {self.progress.step}.")
-        if stored["division"] != self._division():
-            print(
-                "Batches were divided otherwise before (processes, grad_accumulation_steps, "
-                f"threads: {stored['division']}, now {self._division()}): the result will not be "
-                "exactly that of a run from the start."
-            )
 
-    def _division(self) -> list[int]:
+    @property
+    def division(self) -> list[int]:
+        """How batches are divided now: number of processes, micro-batches of each, and threads."""
         return [self.group.world_size, self.grad_accumulation_steps, torch.get_num_threads()]
+
+    def note_division(self) -> None:
+        """Remember how batches are divided, and say so where it was otherwise before."""
+        divisions = self.progress.divisions
+        if self.division not in divisions:
+            divisions.append(self.division)
+        if len(divisions) > 1:
+            print(
+                "Batches of this run are not always divided alike (processes, "
+                f"grad_accumulation_steps, threads: {', then '.join(map(str, divisions))}): the "
+                "result will not be exactly that of a run from the start, and model.json will say "
+                "so."
+            )
 
 
 def start_state(
@@ -168,6 +178,7 @@ def start_state(
         grad_accumulation_steps,
     )
     state.restore()
+    state.note_division()
     return state
 
 

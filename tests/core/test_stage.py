@@ -48,6 +48,14 @@ def test_libraries_that_a_stage_does_not_declare_do_not_matter(tmp_path: Path) -
     check_versions("report", write(tmp_path, 'numpy: "0.1"'))
 
 
+def test_declaration_without_names_stands_for_all_libraries(tmp_path: Path) -> None:
+    folder = write(tmp_path, 'numpy: "0.1"')
+    pipeline = folder / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text("utf-8").replace("[numpy]", "null"), "utf-8")
+    with pytest.raises(UserError, match=r"numpy 0\.1 is needed"):
+        check_versions("train", folder)
+
+
 def test_how_a_library_was_built_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
