@@ -5,8 +5,9 @@ import pandas as pd
 
 from classifier.data.dataset import SPLITS, Dataset
 from classifier.plotting.agg import Axes, Figure, MaxNLocator
-from classifier.plotting.figures import BLUE, GREEN, ORANGE, image_sheet, new_figure, shorten
+from classifier.plotting.figures import BLUE, GREEN, ORANGE, image_sheet, new_figure
 from classifier.plotting.fonts import drawable_names
+from classifier.plotting.short_names import short_names
 from classifier.report.run_results import Row
 
 _COLORS = {"train": BLUE, "val": ORANGE, "test": GREEN}
@@ -32,8 +33,8 @@ def draw_class_counts(counts: pd.DataFrame) -> Figure:
         if named and split == SPLITS[-1]:
             axes.bar_label(bars, [f"{total:,}" for total in counts["total"]], padding=3, fontsize=8)
     if named:
-        names = drawable_names(counts["class"].tolist())
-        axes.set_yticks(places, [_label_of(name) for name in names], fontsize=8)
+        names = short_names(drawable_names(counts["class"].tolist()), 30)
+        axes.set_yticks(places, [_without_formulas(name) for name in names], fontsize=8)
     else:
         axes.set_yticks([])
         axes.set_ylabel(f"{len(counts):,} classes")
@@ -57,7 +58,7 @@ def draw_samples(dataset: Dataset) -> Figure:
     for label in _spread(np.arange(classes), _LARGEST_SHEET):
         rows += _spread(train[dataset.labels[train] == label], each)
     images = [dataset.images[row] for row in rows]
-    names = drawable_names(dataset.classes)
+    names = short_names(drawable_names(dataset.classes), 22)
     captions = [names[dataset.labels[row]] for row in rows]
     return image_sheet(images, captions, columns=each * (8 // each))
 
@@ -92,8 +93,8 @@ def draw_image_measures(
     sizes = np.sort(counts["total"].to_numpy())[::-1]
     grid[5].stairs(sizes, np.arange(len(sizes) + 1) + 0.5, fill=True, color=GREEN)
     grid[5].xaxis.set_major_locator(MaxNLocator(integer=True))
-    names = drawable_names(counts["class"].tolist())
-    largest = shorten(names[counts["total"].argmax()], 24).replace("$", r"\$")
+    names = short_names(drawable_names(counts["class"].tolist()), 24)
+    largest = _without_formulas(names[counts["total"].argmax()])
     _set_labels(grid[5], f"classes by size, the largest: {largest}")
     return figure
 
@@ -110,13 +111,16 @@ def draw_duplicates(images: np.ndarray, pairs: list[Row], classes: list[str]) ->
         figure = new_figure(4, 1)
         figure.text(0.5, 0.5, "no duplicates", ha="center", va="center")
         return figure
-    names = dict(zip(classes, drawable_names(classes), strict=True))
+    sides = ("class", "other_class")
+    dropped = {row[side] for row in pairs for side in sides} - set(classes)
+    known = [*classes, *sorted(dropped)]
+    names = dict(zip(known, short_names(drawable_names(known), 10), strict=True))
     captions = []
     for row in pairs[: len(images)]:
-        first, second = (names.get(row[key], row[key]) for key in ("class", "other_class"))
+        first, second = (names[row[side]] for side in sides)
         similarity = f"{float(row['similarity']):.2f}"
-        captions.append(f"{shorten(first, 10)} {row['split']} {similarity}")
-        captions.append(f"{shorten(second, 10)} {row['other_split']}")
+        captions.append(f"{first} {row['split']} {similarity}")
+        captions.append(f"{second} {row['other_split']}")
     return image_sheet([image for pair in images for image in pair], captions, _PAIR_COLUMNS)
 
 
@@ -136,9 +140,9 @@ def _set_labels(axes: Axes, label: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _label_of(name: str) -> str:
-    """Shorten `name` for an axis, and escape dollar signs, which start formulas."""
-    return shorten(name, 30).replace("$", r"\$")
+def _without_formulas(name: str) -> str:
+    """Escape dollar signs, which start formulas."""
+    return name.replace("$", r"\$")
 
 
 def _spread(values: np.ndarray, number: int) -> list[int]:

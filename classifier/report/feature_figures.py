@@ -4,8 +4,9 @@ import numpy as np
 
 from classifier.data.dataset import Dataset
 from classifier.plotting.agg import Figure
-from classifier.plotting.figures import GREY, image_sheet, new_figure, shorten
+from classifier.plotting.figures import GREY, image_sheet, new_figure
 from classifier.plotting.fonts import drawable_names
+from classifier.plotting.short_names import short_names
 from classifier.report.run_results import Row
 
 # Of matplotlib's colour map tab10; more classes than these are grey.
@@ -26,7 +27,7 @@ def draw_feature_map(rows: list[Row], classes: list[str]) -> Figure:
     coloured = [name for name in classes if name in frequent]
     figure = new_figure(8, 5.2)
     axes = figure.subplots()
-    shown = dict(zip(classes, drawable_names(classes), strict=True))
+    shown = dict(zip(classes, short_names(drawable_names(classes), 24), strict=True))
     groups = {name: [row for row in rows if row["class"] == name] for name in coloured}
     others = [row for row in rows if row["class"] not in coloured]
     for number, (name, group) in enumerate(groups.items()):
@@ -34,7 +35,7 @@ def draw_feature_map(rows: list[Row], classes: list[str]) -> Figure:
             *_points(group).T,
             s=14,
             color=f"C{number}",
-            label=shorten(shown[name], 24),
+            label=shown[name],
             linewidths=0,
         )
     if others:
@@ -62,13 +63,14 @@ def draw_similar(rows: list[Row], dataset: Dataset) -> Figure:
         return figure
     manifest = dataset.manifest
     row_of = dict(zip(manifest["path"], range(len(manifest)), strict=True))
-    names = dict(zip(dataset.classes, drawable_names(dataset.classes), strict=True))
+    short = short_names(drawable_names(dataset.classes), 10)
+    names = dict(zip(dataset.classes, short, strict=True))
     images, captions, files = [], [], []
     for mistake in mistakes:
         shown = [mistake["path"], *(mistake[name] for name in _NEAREST if name in mistake)]
         for place, path in enumerate(shown):
-            name = shorten(names[str(manifest["class"].iloc[row_of[path]])], 10)
-            said = shorten(names[mistake["predicted"]], 10)
+            name = names[str(manifest["class"].iloc[row_of[path]])]
+            said = names[mistake["predicted"]]
             images.append(dataset.images[row_of[path]])
             captions.append(name if place else f"{name} → {said}")
             files.append(path)

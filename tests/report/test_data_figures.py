@@ -95,6 +95,15 @@ def test_duplicates_stand_side_by_side_under_class_and_split() -> None:
     assert titles(figure) == ["cat train 0.80", r"\$dog\$ test"] * 2
 
 
+def test_names_of_a_pair_stay_different_where_they_are_shortened() -> None:
+    first, second = ("boat of kind a, seen from land", "boat of kind b, seen from land")
+    row = {"class": first, "other_class": second, "split": "train", "other_split": "test"}
+    pixels = np.zeros((1, 2, 4, 4, 3), np.uint8)
+    figure = draw_duplicates(pixels, [row | {"similarity": "0.8"}], [first])
+    left, right = titles(figure)
+    assert left.removesuffix(" train 0.80") != right.removesuffix(" test")
+
+
 def test_sheet_says_so_where_there_are_no_duplicates() -> None:
     figure = draw_duplicates(np.empty((0, 2, 4, 4, 3), np.uint8), [], [])
     assert [text.get_text() for text in figure.texts] == ["no duplicates"]

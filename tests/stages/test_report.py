@@ -237,6 +237,18 @@ def test_card_says_whether_training_images_travel(project: tuple[Path, str]):
     assert said not in CARD.read_text("utf-8")
 
 
+def test_card_says_whether_the_run_went_on_with_batches_divided_otherwise(
+    project: tuple[Path, str],
+):
+    said, path = "went on with batches divided otherwise", Path("models/model.json")
+    assert said not in CARD.read_text("utf-8")
+    divisions = [[1, 1, 2], [1, 4, 2]]
+    write(str(path), json.dumps(json.loads(path.read_bytes()) | {"divisions": divisions}))
+    report.main()
+    assert f"{said} (processes x " in CARD.read_text("utf-8")
+    assert "threads: 1 x 1 x 2, then 1 x 4 x 2)" in CARD.read_text("utf-8")
+
+
 @contextmanager
 def opened_below(folder: Path) -> Iterator[set[str]]:
     """The files below `folder` that are opened to be read inside, by their paths in it."""
