@@ -2,9 +2,13 @@
 
 import ctypes
 import os
+import platform
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -13,6 +17,9 @@ from classifier.core.errors import UserError
 
 Precision = Literal["auto", "fp32", "bf16"]
 OnMissing = Literal["error", "warn"]
+# Of /proc/cpuinfo: of x86, then of ARM.
+_KIND = ("vendor_id", "cpu family", "model", "model name", "cache size")
+_KIND += ("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision")
 # Parameters of glibc's mallopt.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _MISSING = " does not have a deterministic implementation"
@@ -24,10 +31,25 @@ def choose_device() -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """Return the GPU's product name, or the best instruction set of the CPU, as `cpu AVX512`."""
+    """Return the GPU's product name, or the CPU's instruction set and kind.
+
+    Two CPUs of one instruction set may give other last bits: libraries divide their work by the
+    kind and its caches.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    return f"cpu {torch.backends.cpu.get_cpu_capability()} {cpu_kind()}"
+
+
+@cache
+def cpu_kind(described: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the CPU's vendor, family, model and cache as Linux describes them, or its name."""
+    try:
+        first, _, _ = described.read_text("utf-8", "replace").partition("\n\n")
+    except OSError:
+        return platform.processor()
+    fields = dict(re.findall(r"^(.+?)\s*: (.+)$", first, flags=re.M))
+    return ", ".join(fields[name] for name in _KIND if name in fields)
 
 
 def prepare_pytorch(on_missing: OnMissing = "error") -> None:
