@@ -59,7 +59,8 @@ def main() -> None:
                     known = cross_validate(3)
             with tempfile.TemporaryDirectory() as folder, chdir(folder):
                 _write_data(table, table["split"].ne("unused"))
-                write_losses(Path("data/losses.csv"), known.answers.paths, known.losses())
+                images = known.answers.dataset.manifest.iloc[known.answers.rows]
+                write_losses(Path("data/losses.csv"), images, known.losses())
                 for start in STARTS:
                     _write_params(longer, seed, start)
                     scores[start].append(_accuracy())

@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> None:
     result = cross_validate(options.folds)
     write_cross_validation(result, RESULTS)
     if options.losses:
-        write_losses(LOSSES, result.answers.paths, result.losses())
+        answers = result.answers
+        write_losses(LOSSES, answers.dataset.manifest.iloc[answers.rows], result.losses())
         print(f"{LOSSES} has the loss of {len(result.folds):,} images")
     print(result.line())

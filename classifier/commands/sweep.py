@@ -8,7 +8,6 @@ import argparse
 from classifier.commands.shared.options import positive
 from classifier.commands.shared.parser import CommandParser
 from classifier.commands.shared.up_to_date import check_up_to_date
-from classifier.core.processes import available_cores
 
 
 def main(arguments: list[str]) -> None:
@@ -22,9 +21,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--workers",
         type=positive,
-        default=available_cores(),
+        default=1,
         metavar="N",
-        help="trials at a time",
+        help="trials at a time; several share the cores, and may differ from `dvc repro`",
     )
     options = parser.parse_args(arguments)
     check_up_to_date("split", "backbone")

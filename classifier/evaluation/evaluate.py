@@ -106,8 +106,8 @@ class Evaluation(NamedTuple):
         pairs = self.confused_pairs.head(PAIRS_PRINTED)
         for _, _, count, share, pair in pairs.itertuples(index=False, name=None):
             lines.append(f"  {pair}: {count} of its images, {share:.1%}")
-        if len(self.slices):
-            lines.append(describe_worst(self.slices))
+        if worst := describe_worst(self.slices):
+            lines.append(worst)
         if self.without_slice:
             told = ", ".join(f"{name} ({why})" for name, why in self.without_slice.items())
             lines.append(f"columns of evaluate.slices that make no slice: {told}")

@@ -91,22 +91,24 @@ def columns_without_slice(answers: Answers, columns: Sequence[str]) -> dict[str,
 def worst_slice(table: pd.DataFrame) -> pd.Series | None:
     """Return the row with the lowest accuracy, of those that differ for certain if there are any.
 
-    None if there are no slices.
+    None if no slice is below the other images.
     """
-    if table.empty:
+    below = table[table["gap"] < 0]
+    if below.empty:
         return None
-    certain = table[(table["adjusted_p_value"] < SIGNIFICANT) & (table["gap"] < 0)]
-    return (table if certain.empty else certain).iloc[0]
+    certain = below[below["adjusted_p_value"] < SIGNIFICANT]
+    return (below if certain.empty else certain).iloc[0]
 
 
 def describe_worst(table: pd.DataFrame) -> str:
-    """Return a line for the console; empty if there are no slices."""
+    """Return a line for the console; empty if no slice is below the other images."""
     worst = worst_slice(table)
     if worst is None:
         return ""
-    certain = worst["adjusted_p_value"] < SIGNIFICANT and worst["gap"] < 0
+    certain = worst["adjusted_p_value"] < SIGNIFICANT
+    slices = "1 slice" if len(table) == 1 else f"{len(table)} slices"
     return (
-        f"lowest accuracy of {len(table)} slices: {worst['accuracy']:.4f} for {worst['slice']} "
+        f"lowest accuracy of {slices}: {worst['accuracy']:.4f} for {worst['slice']} "
         f"({worst['images']} images, {worst['gap']:+.4f} to the others, "
         + ("more than chance explains)" if certain else "which chance explains)")
     )

@@ -1,6 +1,7 @@
 """Open image files, and read what stands beside their pixels."""
 
 import io
+import re
 import struct
 import zlib
 from contextlib import suppress
@@ -15,7 +16,10 @@ from classifier.processing.formats import FORMATS, sniff
 MAX_SCANS = 100
 # Pillow handles each chunk of a PNG file by itself; encoders write at least some kilobytes in one.
 MAX_CHUNKS = 50_000
-_START_OF_SCAN = b"\xff\xda"
+# A marker of JPEG: no fill byte, no 0xFF of compressed pixels, none that restarts their decoder.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_ALONE = 0x01  # a marker that no length follows
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PIXEL_CHUNKS = (b"tRNS", b"eXIf")  # the ancillary chunks of PNG that are used
 
@@ -58,15 +62,20 @@ def open_image(data: bytes) -> Image.Image:
 
 
 def count_scans(data: bytes) -> int:
-    """Return the number of scans of a JPEG file, with those of images that follow it.
+    """Return the number of scans of the image that a JPEG file begins with.
 
-    The two bytes that begin a scan occur nowhere in compressed pixels. What stands before the first
-    scan, such as a thumbnail, does not count.
+    What is inside of a segment, such as a thumbnail, and what follows the end of the image, such as
+    the video of a motion photo, does not count. Source: ITU-T T.81, annex B.
     """
-    place = 2
-    while data[place : place + 1] == b"\xff" and data[place : place + 2] != _START_OF_SCAN:
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return data.count(_START_OF_SCAN, place)
+    scans, place = 0, 2
+    while found := _MARKER.search(data, place):
+        marker, place = found[0][1], found.end()
+        if marker == _END_OF_IMAGE:
+            break
+        scans += marker == _START_OF_SCAN
+        if marker != _ALONE:
+            place += int.from_bytes(data[place : place + 2], "big")
+    return scans
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:

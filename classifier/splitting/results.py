@@ -130,14 +130,14 @@ def describe_groups(dataset: Dataset, result: SplitResult, params: SplitParams) 
     if off.any():
         label, place = divmod(int(off.argmax()), len(SPLITS))
         shares = ", ".join(
-            f"{split} {sizes[split].sum() / len(dataset.images):.1%} instead of "
-            f"{wanted[split].sum() / len(dataset.images):.1%}"
+            f"{split} {sizes[split].sum() / len(dataset.images):.1%} "
+            f"({wanted[split].sum() / len(dataset.images):.1%})"
             for split in SPLITS
         )
         lines.append(
-            f"groups change the fractions: {shares}; most in {dataset.classes[label]}, "
-            f"{SPLITS[place]}: {sizes.iat[label, place]} images instead of "
-            f"{wanted.iat[label, place]}"
+            f"groups change the sizes of the splits (in brackets: without groups): {shares}; most "
+            f"in {dataset.classes[label]}, {SPLITS[place]}: {sizes.iat[label, place]} images "
+            f"({wanted.iat[label, place]})"
         )
     return lines
 

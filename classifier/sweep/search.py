@@ -2,10 +2,10 @@
 
 A sweep trains with other values of section `train` again and again, on copies of the last commit,
 and saves each finished trial as a DVC experiment of that commit, of the train stage alone: the same
-as `dvc repro train` makes. `dvc exp run` would start two programs for each trial, whose imports
-take longer than a head learns on cached features, so here a few workers train trial after trial,
-and `dvc exp save` keeps what they made. The validation split decides; nothing looks at the test
-split. A second call continues the sweep of the commit. Needs the extra `sweep`.
+as `dvc repro train` makes with as many threads. `dvc exp run` would start two programs for each
+trial, whose imports take longer than a head learns on cached features, so here a few workers train
+trial after trial, and `dvc exp save` keeps what they made. The validation split decides; nothing
+looks at the test split. A second call continues the sweep of the commit. Needs the extra `sweep`.
 """
 
 import os
@@ -76,6 +76,12 @@ def _run_workers(project: Path, journal: Path, trials: int, seeds: list[int]) ->
         UserError: One of them failed.
     """
     threads = str(max(1, available_cores() // len(seeds)))
+    if len(seeds) > 1 and "OMP_NUM_THREADS" not in os.environ:
+        print(
+            f"note: each of {len(seeds)} workers computes with OMP_NUM_THREADS={threads}; without "
+            "it, `dvc repro` gives models that differ in their last bits, or more after long "
+            "training. --workers 1 gives the same."
+        )
     environment = {"OMP_NUM_THREADS": threads} | os.environ
     # A worker has to import the library of its copy.
     environment.pop("PYTHONPATH", None)

@@ -6,6 +6,7 @@ that takes part grows exponentially with the epochs (their fixed exponential pac
 """
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from classifier.core.files import write_csv
 from classifier.data.dataset import Dataset
 
 LOSSES = Path("data/losses.csv")
+# The columns of the manifest that say of what the loss is: another label or content has another.
+_IMAGE = ["path", "class", "sha256"]
 
 
 class CurriculumParams(Params):
@@ -51,12 +54,13 @@ class Curriculum(NamedTuple):
 def read_curriculum(params: CurriculumParams, dataset: Dataset, losses: Path) -> Curriculum | None:
     """Return the curriculum of the training images; None where it is off.
 
-    Images that `losses` does not name come last in their class; a line says how many there are.
+    Images that `losses` does not name, or names with another class or content, come last in their
+    class; a line says how many there are.
 
     Args:
         params: Section `train.curriculum`.
         dataset: The training images are its own.
-        losses: CSV file with the columns `path` and `loss`.
+        losses: CSV file with the columns `path`, `class`, `sha256` and `loss`.
 
     Raises:
         UserError: The file is missing, is no such table, or names no training image.
@@ -65,8 +69,8 @@ def read_curriculum(params: CurriculumParams, dataset: Dataset, losses: Path) ->
         return None
     rows = dataset.rows("train")
     loss_of = _read_losses(losses)
-    paths = dataset.manifest["path"].to_numpy()[rows]
-    values = np.array([loss_of.get(path, np.inf) for path in paths])
+    images = dataset.manifest[_IMAGE].iloc[rows].astype(str)
+    values = np.array([loss_of.get(image, np.inf) for image in _names(images)])
     unknown = int(np.isinf(values).sum())
     if unknown == len(rows):
         raise UserError(
@@ -74,20 +78,22 @@ def read_curriculum(params: CurriculumParams, dataset: Dataset, losses: Path) ->
             "`classifier cross-validate --losses`, or set train.curriculum.start: null."
         )
     if unknown:
-        print(f"curriculum: {unknown} of {len(rows)} training images, not in {losses}, come last")
+        print(
+            f"curriculum: {unknown} of {len(rows)} training images come last, since {losses} lacks "
+            "them, or knows them with another class or content"
+        )
     return Curriculum(_ranks(values, dataset.labels[rows]), params.start, params.epochs)
 
 
-def write_losses(path: Path, paths: np.ndarray, losses: np.ndarray) -> None:
+def write_losses(path: Path, images: pd.DataFrame, losses: np.ndarray) -> None:
     """Write the table that `read_curriculum` reads, sorted by path, with six decimals.
 
     Args:
         path: Of the table.
-        paths: Of the images, str `(n,)`.
+        images: Rows of the manifest, `n`.
         losses: Cross-entropy of each, float `(n,)`.
     """
-    table = pd.DataFrame({"path": paths, "loss": losses.round(6)}).sort_values("path")
-    write_csv(path, table)
+    write_csv(path, images[_IMAGE].assign(loss=losses.round(6)).sort_values("path"))
 
 
 def digest_of(curriculum: Curriculum | None) -> str:
@@ -97,18 +103,23 @@ def digest_of(curriculum: Curriculum | None) -> str:
     return hashlib.sha256(curriculum.ranks.tobytes()).hexdigest()
 
 
-def _read_losses(path: Path) -> dict[str, float]:
+def _read_losses(path: Path) -> dict[tuple[str, ...], float]:
+    types = {"loss": np.float64} | dict.fromkeys(_IMAGE, str)
     try:
-        table = pd.read_csv(path, dtype={"path": str, "loss": np.float64}, keep_default_na=False)
-        return dict(zip(table["path"], table["loss"], strict=True))
+        table = pd.read_csv(path, dtype=types, keep_default_na=False)
+        return dict(zip(_names(table[_IMAGE]), table["loss"], strict=True))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: `git checkout {path}` brings it back.") from None
     except (KeyError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{path} must be a CSV file with the columns path and loss ({reason}): write it with "
-            "`classifier cross-validate --losses`."
+            f"{path} must be a CSV file with the columns {', '.join(_IMAGE)} and loss ({reason}): "
+            "write it with `classifier cross-validate --losses`."
         ) from None
+
+
+def _names(images: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    return images.itertuples(index=False, name=None)
 
 
 def _ranks(losses: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -109,7 +109,7 @@ def test_what_was_not_pulled_or_lies_on_another_machine_does_not_matter(
 
 
 def test_summary_names_a_report_that_is_older_than_the_evaluation(project: Clone) -> None:
-    project.set_params(calibration_bins="9")
+    project.set_params(calibration_bins="8")
     project.dvc("repro", "--quiet", "evaluate")
     said = project.run(sys.executable, "-m", "classifier", "summary")
     assert re.search(r"^note: .*`dvc repro` would run at least report$", said, re.MULTILINE)

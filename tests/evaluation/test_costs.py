@@ -59,6 +59,15 @@ def test_rejected_images_pay_the_cost_of_rejection() -> None:
     assert row["unknown_share"] == 0.25
 
 
+def test_costs_that_make_it_worse_are_told_as_such() -> None:
+    # The most probable class, with 0.8, is right for all images, and all are refused.
+    labels = np.array([0, 2, 2, 0])
+    right = answers_with(np.eye(3)[labels] * 0.7 + 0.1, labels, CLASSES)
+    (line,) = cost_lines(costs_table(right, costs_of(params(reject=0.05), CLASSES)))
+    assert "0.0500 MORE" in line
+    assert "the most probable class would cost less here" in line
+
+
 def test_without_costs_there_are_no_rows_and_no_line() -> None:
     table = costs_table(ANSWERS, None)
     assert table.empty

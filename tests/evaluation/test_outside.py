@@ -4,6 +4,8 @@ import pytest
 from classifier.evaluation.decisions.outside import (
     LabelledOutputs,
     Splits,
+    fit_score,
+    foreign_table,
     outside_lines,
     outside_table,
     outside_threshold,
@@ -78,11 +80,24 @@ def _blurred(outputs: NetworkOutputs) -> NetworkOutputs:
 
 def test_foreign_images_have_a_row_and_a_line() -> None:
     foreign = outputs(3, 30, 5)
-    table = outside_table(SPLITS, CLASSES, share=0.1, frozen=True, foreign=foreign)
+    score = fit_score(SPLITS.train, SPLITS.val.outputs, None)
+    table = foreign_table(SPLITS, foreign, score, 0.1)
     row = table.set_index("left_out").to_dict("index")[FOREIGN_IMAGES]
     assert row["images"] == 30
     assert row["refused"] > 0.5
     assert outside_lines(table, 0.1)[1].startswith("  of 30 foreign images ")
+
+
+def test_share_of_foreign_images_is_that_above_the_threshold_in_use() -> None:
+    # A head that is surer of foreign images than of others, which no refitted one would be.
+    logits = np.full((30, 3), [50.0, 0.0, 0.0])
+    foreign = NetworkOutputs(outputs(3, 30, 5).features, logits)
+    score = fit_score(SPLITS.train, SPLITS.val.outputs, None)
+    above = outside_threshold(score(*SPLITS.val.outputs), 0.1)
+    row = foreign_table(SPLITS, foreign, score, 0.1).iloc[0]
+    assert row["refused"] == (score(*foreign) > above).mean() < 1
+    assert row["good_refused"] == (score(*SPLITS.test.outputs) > above).mean()
+    assert row["max_softmax_refused"] == 0
 
 
 def test_two_classes_leave_nothing_to_compare() -> None:

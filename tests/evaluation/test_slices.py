@@ -66,6 +66,15 @@ def test_what_is_the_same_everywhere_makes_no_slice() -> None:
     assert describe_worst(table) == ""
 
 
+def test_slice_that_is_better_than_the_rest_is_not_the_worst() -> None:
+    cameras = ["a"] * 12 + [f"b{i}" for i in range(28)]
+    table = slices_table(make_answers(np.arange(40) != 20, camera=cameras), ["camera"])
+    assert table["slice"].tolist() == ["camera a"]
+    assert table["gap"].iloc[0] > 0
+    assert worst_slice(table) is None
+    assert describe_worst(table) == ""
+
+
 def test_slices_of_few_images_are_not_listed() -> None:
     cameras = ["a"] * 30 + ["b"] * 9 + ["c"] * 10
     table = slices_table(make_answers(np.arange(49) % 4 > 0, camera=cameras), ["camera"])

@@ -77,6 +77,7 @@ def test_description_says_all_that_prediction_needs(tmp_path: Path) -> None:
         "temperature",
         "params",
         "dataset",
+        "divisions",
     ]
     assert stored["params"]["optimizer"]["name"] == "adamw"
 

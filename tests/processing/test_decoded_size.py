@@ -13,7 +13,7 @@ from PIL import Image
 from pillow_heif import from_pillow
 
 from classifier.core.errors import UserError
-from classifier.processing.decoders import MAX_CHUNKS, webp_size
+from classifier.processing.decoders import MAX_CHUNKS, count_scans, webp_size
 from classifier.processing.images import Preprocessing, read_image
 
 SIDE = 2000
@@ -118,6 +118,19 @@ def test_thumbnail_of_many_scans_is_no_harm() -> None:
     content = encode(image("L", 16), "JPEG")
     thumbnail = b"\xff\xe1" + (2 + 4000).to_bytes(2, "big") + b"\xff\xda" * 2000
     assert read_image(content[:2] + thumbnail + content[2:], SQUARE).width == 16
+
+
+def test_video_behind_a_photo_is_no_harm() -> None:
+    video = b"\x00\x00\x00\x18ftypmp42" + b"\xff\xda" * 2000
+    content = encode(image("L", 16), "JPEG", progressive=True)
+    assert read_image(content + video, SQUARE).width == 16
+
+
+@pytest.mark.parametrize("between", [b"", b"\xff\x01", b"\xff" * 9, b"\xff\xfe\x00\x04\xff\xd9"])
+def test_scans_are_counted_whatever_stands_between_them(between: bytes) -> None:
+    content = progressive(40)
+    first, *others = content.split(b"\xff\xda")
+    assert count_scans((between + b"\xff\xda").join([first, *others])) == len(others) == 40
 
 
 def test_png_file_of_many_chunks_is_refused() -> None:

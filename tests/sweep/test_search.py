@@ -1,5 +1,6 @@
 """The sweep as a user runs it: its experiments are what `dvc repro` would make."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,7 +30,8 @@ pytestmark = pytest.mark.xdist_group("origin")
 def clone(origin: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which a sweep of two trials has run."""
     clone = origin.copied(tmp_path_factory.mktemp("sweep") / "project")
-    sweep(clone, trials=2, workers=2)
+    said = sweep(clone, trials=2, workers=2)
+    assert ("note: each of 2 workers" in said) == ("OMP_NUM_THREADS" not in os.environ)
     return clone
 
 

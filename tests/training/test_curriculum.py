@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from builders.tiny import tiny_params, write_split
 from hypothesis import given
@@ -25,14 +26,14 @@ def dataset(tmp_path: Path) -> Dataset:
     return write_split(tmp_path / "split")
 
 
-def training_paths(dataset: Dataset) -> np.ndarray:
-    return dataset.manifest["path"].to_numpy()[dataset.rows("train")]
+def training_images(dataset: Dataset) -> pd.DataFrame:
+    return dataset.manifest.iloc[dataset.rows("train")]
 
 
 def test_the_easiest_images_of_each_class_come_first(dataset: Dataset, tmp_path: Path) -> None:
-    paths, labels = training_paths(dataset), dataset.labels[dataset.rows("train")]
-    losses = np.random.default_rng(0).random(len(paths))
-    write_losses(tmp_path / "losses.csv", paths, losses)
+    images, labels = training_images(dataset), dataset.labels[dataset.rows("train")]
+    losses = np.random.default_rng(0).random(len(images))
+    write_losses(tmp_path / "losses.csv", images, losses)
     curriculum = read_curriculum(ON, dataset, tmp_path / "losses.csv")
     assert curriculum is not None
     shown = curriculum.places(1)
@@ -63,21 +64,34 @@ def test_an_epoch_has_batches_of_the_images_that_take_part(sampling: str) -> Non
 def test_images_without_loss_come_last_and_are_counted(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    paths = training_paths(dataset)
-    write_losses(tmp_path / "losses.csv", paths[1:], np.zeros(len(paths) - 1))
+    images = training_images(dataset)
+    write_losses(tmp_path / "losses.csv", images[1:], np.zeros(len(images) - 1))
     curriculum = read_curriculum(ON, dataset, tmp_path / "losses.csv")
     assert curriculum is not None
     assert curriculum.ranks[0] == 11 / 12
-    assert "curriculum: 1 of 36 training images" in capsys.readouterr().out
+    assert "curriculum: 1 of 36 training images come last" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("column", ["class", "sha256"])
+def test_loss_of_another_label_or_content_is_none_of_the_image(
+    column: str, dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = training_images(dataset).copy()
+    images[column] = ["another", *images[column].iloc[1:]]
+    write_losses(tmp_path / "losses.csv", images, np.zeros(len(images)))
+    curriculum = read_curriculum(ON, dataset, tmp_path / "losses.csv")
+    assert curriculum is not None
+    assert curriculum.ranks[0] == 11 / 12
+    assert "curriculum: 1 of 36 training images come last" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("path,loss\n", "has the loss of no training image"),
-        ("path,loss\nother.png,1\n", "has the loss of no training image"),
-        ("image,loss\na.png,1\n", "must be a CSV file with the columns path and loss"),
-        ("path,loss\na.png,high\n", "must be a CSV file with the columns path and loss"),
+        ("path,class,sha256,loss\n", "has the loss of no training image"),
+        ("path,class,sha256,loss\nother.png,red,0,1\n", "has the loss of no training image"),
+        ("path,loss\na.png,1\n", "must be a CSV file with the columns path, class, sha256"),
+        ("path,class,sha256,loss\na.png,red,0,high\n", "must be a CSV file"),
         (None, "is missing"),
     ],
 )

@@ -80,8 +80,11 @@ def cost_lines(table: pd.DataFrame) -> list[str]:
     interval = f"95% {saved['low']:+.4f} to {saved['high']:+.4f}"
     if math.isnan(saved["low"]):
         interval = "one image gives no interval"
+    less = saved["mean_cost"]
+    change = f"{less:.4f} less" if less >= 0 else f"{-less:.4f} MORE"
+    if less < 0:
+        interval += " saved: the most probable class would cost less here"
     return [
         f"costs: {after['mean_cost']:.4f} for an image instead of {before['mean_cost']:.4f}, "
-        f"{saved['mean_cost']:.4f} less ({interval}), with {after['unknown_share']:.1%} of the "
-        "answers `unknown`"
+        f"{change} ({interval}), with {after['unknown_share']:.1%} of the answers `unknown`"
     ]

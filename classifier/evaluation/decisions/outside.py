@@ -98,9 +98,8 @@ def outside_table(
     share: float,
     frozen: bool,
     head: PretrainedHead | None = None,
-    foreign: NetworkOutputs | None = None,
 ) -> pd.DataFrame:
-    """Return a row for each class that is left out, one for their mean, one for foreign images.
+    """Return a row for each class that is left out, and one for their mean.
 
     A class is not left out where the others then lack validation or test images, or are one class.
 
@@ -111,7 +110,6 @@ def outside_table(
         frozen: whether the backbone learnt nothing from these images. All images of the class are
             then measured, otherwise those of the test split.
         head: see `fit_score`.
-        foreign: outputs of images that show none of the classes; None without.
 
     Returns:
         COLUMNS: `auroc` of the images against test images of the other classes; `refused`, the
@@ -125,16 +123,32 @@ def outside_table(
         needed = (kept.val.labels, kept.test.labels, shown.features)
         if len(np.unique(kept.train.labels)) < 2 or not all(map(len, needed)):
             continue
-        rows.append((classes[label], *_measure(kept, shown, share, head)))
+        rows.append((classes[label], *_measure_left_out(kept, shown, share, head)))
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
     if rows:
         means = table.drop(columns=["left_out", "images"]).mean().to_dict()
         mean = {"left_out": MEAN_OF_CLASSES, "images": int(table["images"].sum()), **means}
         table = pd.concat([table, pd.DataFrame([mean])], ignore_index=True)
-    if foreign is not None:
-        measured = (FOREIGN_IMAGES, *_measure(splits, foreign, share, head))
-        table = pd.concat([table, pd.DataFrame([measured], columns=COLUMNS[:-1])])
     return table.assign(backbone="frozen" if frozen else "has seen the class")[COLUMNS]
+
+
+def foreign_table(
+    splits: Splits, foreign: NetworkOutputs, score: OutsideScore, share: float
+) -> pd.DataFrame:
+    """Return the row of images that show none of the classes, by the score and threshold in use.
+
+    Args:
+        splits: outputs of the data set.
+        foreign: outputs of these images.
+        score: of the trained model.
+        share: of good images that may be refused, `evaluate.outside_share`.
+
+    Returns:
+        COLUMNS, as `outside_table`.
+    """
+    measured = _measure(score, splits.val.outputs, splits.test.outputs, foreign, share)
+    table = pd.DataFrame([(FOREIGN_IMAGES, *measured)], columns=COLUMNS[:-1])
+    return table.assign(backbone="has not seen them")[COLUMNS]
 
 
 def outside_lines(table: pd.DataFrame, refused: float | None) -> list[str]:
@@ -194,16 +208,26 @@ def _joined(splits: Splits) -> NetworkOutputs:
     return NetworkOutputs(*(np.concatenate(of) for of in zip(*outputs, strict=True)))
 
 
-def _measure(
+def _measure_left_out(
     kept: Splits, shown: NetworkOutputs, share: float, pretrained: PretrainedHead | None
 ) -> tuple[float, ...]:
-    """Return images, AUROC, share refused, share of good images refused; two of softmax."""
+    """Measure a score and a head that are fitted without the class; see `_measure`."""
     head = _Head(kept.train)
     val, test, others = (
         NetworkOutputs(of.features, head.logits(of.features))
         for of in (kept.val.outputs, kept.test.outputs, shown)
     )
-    score = fit_score(kept.train, val, pretrained)
+    return _measure(fit_score(kept.train, val, pretrained), val, test, others, share)
+
+
+def _measure(
+    score: OutsideScore,
+    val: NetworkOutputs,
+    test: NetworkOutputs,
+    others: NetworkOutputs,
+    share: float,
+) -> tuple[float, ...]:
+    """Return images, AUROC, share refused, share of good images refused; two of softmax."""
     limits, good, bad = (
         Scores(score(*of), 1 - probabilities(of.logits, 1.0).max(axis=1))
         for of in (val, test, others)
@@ -215,7 +239,7 @@ def _measure(
         auroc = float(roc_auc_score(is_bad, np.concatenate([of_good, of_bad])))
         found.append((auroc, (of_bad > threshold).mean(), (of_good > threshold).mean()))
     (auroc, refused, good_refused), (other_auroc, other_refused, _) = found
-    return len(shown.features), auroc, refused, good_refused, other_auroc, other_refused
+    return len(others.features), auroc, refused, good_refused, other_auroc, other_refused
 
 
 class _Head:

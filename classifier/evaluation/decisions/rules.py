@@ -16,6 +16,7 @@ from classifier.evaluation.decisions.outside import (
     LabelledOutputs,
     Splits,
     fit_score,
+    foreign_table,
     outside_table,
     outside_threshold,
 )
@@ -118,15 +119,19 @@ def rules_tables(
     }
     if fitted.thresholds is not None and params.coverage is not None:
         tables["prediction_sets"] = sets_table(answers, fitted.thresholds, params.coverage)
-    if fitted.splits is not None and params.outside_share is not None:
-        tables["outside"] = outside_table(
+    if fitted.splits is not None and fitted.score is not None and params.outside_share is not None:
+        left_out = outside_table(
             fitted.splits,
             answers.dataset.classes,
             share=params.outside_share,
             frozen=bundle.model.backbone_is_frozen,
             head=fitted.head,
-            foreign=foreign_outputs(params, bundle),
         )
+        foreign = foreign_outputs(params, bundle)
+        rows = [left_out]
+        if foreign is not None:
+            rows.append(foreign_table(fitted.splits, foreign, fitted.score, params.outside_share))
+        tables["outside"] = pd.concat(rows, ignore_index=True)
     elif params.foreign != NO_FOREIGN:
         print(
             "evaluate: note: the images of evaluate.foreign are not used, since "
