@@ -127,7 +127,8 @@ def last_layer(left_out: Mapping[str, Tensor], features: int) -> PretrainedHead 
     None where it is no single linear layer on the features: no matrix or more than one takes them,
     something stands between (a batch norm, which has a tensor for each feature), or the layer's
     outputs go into another one. None, too, where it has no two classes or numbers that are not
-    finite. A convolution of 1x1 is a linear layer.
+    finite. A convolution of 1x1 is a linear layer. Where its matrix is all that is left, it has no
+    bias (torchvision's MaxViT).
     """
     left = {
         name: tensor[:, :, 0, 0] if tensor.shape[2:] == (1, 1) else tensor
@@ -142,6 +143,8 @@ def last_layer(left_out: Mapping[str, Tensor], features: int) -> PretrainedHead 
         return None
     (name,) = weights
     weight, bias = left[name], left.get(name.removesuffix("weight") + "bias")
+    if len(left) == 1:
+        bias = torch.zeros(len(weight))
     if bias is None or bias.shape != weight.shape[:1]:
         return None
     others = [one.shape for one in left.values() if one is not weight and one is not bias]

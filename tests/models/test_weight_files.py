@@ -5,12 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torchvision
+from builders.backbones import SMALL
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from classifier.core.errors import UserError
+from classifier.models.backbones import build_torchvision
 from classifier.models.weight_files import last_layer, match_tensors, read_tensors
 
 LAST_LAYER = {"fc.weight": torch.rand(9, 4), "fc.bias": torch.rand(9)}
@@ -130,6 +134,29 @@ def test_last_layer_may_be_a_convolution_of_one_pixel() -> None:
     assert head.weight.tolist() == weight.flatten(1).tolist()
 
 
+def test_last_layer_may_have_no_bias() -> None:
+    weight = torch.rand(9, 4)
+    head = last_layer({"fc.weight": weight}, 4)
+    assert head is not None
+    assert head.weight.tolist() == weight.tolist()
+    assert head.bias.tolist() == [0.0] * 9
+
+
+@pytest.mark.parametrize("name", [SMALL, "maxvit_t"])
+@torch.no_grad()
+def test_last_layer_gives_the_logits_of_the_whole_network(name: str) -> None:
+    torch.manual_seed(0)
+    whole = torchvision.models.get_model(name).eval()
+    backbone, size = build_torchvision(name, pretrained=True, input_size=224)
+    matched = match_tensors(whole.state_dict(), backbone.state_dict())
+    backbone.load_state_dict(matched.tensors)
+    head = last_layer(matched.left_out, size)
+    assert head is not None
+    images = torch.rand(1, 3, 224, 224)
+    logits = backbone.eval()(images).numpy() @ head.weight.T + head.bias
+    np.testing.assert_allclose(logits, whole(images).numpy(), rtol=1e-4, atol=1e-5)
+
+
 def test_last_layer_may_have_as_many_classes_as_features() -> None:
     square = {"fc.weight": torch.rand(4, 4), "fc.bias": torch.rand(4)}
     assert last_layer(square, 4) is not None
@@ -139,7 +166,7 @@ def test_last_layer_may_have_as_many_classes_as_features() -> None:
     "left_out",
     [
         {},
-        {"fc.weight": torch.rand(9, 4)},
+        {"fc.weight": torch.rand(9, 4), "scale": torch.tensor(64.0)},
         {"fc.weight": torch.rand(9, 4, 3, 3), "fc.bias": torch.rand(9)},
         {"fc.weight": torch.rand(9, 5), "fc.bias": torch.rand(9)},
         {"fc.weight": torch.rand(9, 4), "fc.bias": torch.rand(8)},
@@ -157,7 +184,7 @@ def test_last_layer_may_have_as_many_classes_as_features() -> None:
     ],
     ids=[
         "nothing",
-        "no bias",
+        "a scale in place of a bias",
         "convolution",
         "other features",
         "another bias",
