@@ -4,10 +4,10 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import platform
 from pathlib import Path
 from typing import NamedTuple
 
+from classifier.core.cpu import cpu_kind
 from classifier.core.errors import UserError
 from classifier.core.files import write_json
 from classifier.inference.golden_reader import read_golden
@@ -52,7 +52,7 @@ def choose_runtime(export: Path, file: str, threads: int) -> RuntimeChoice:
 
     depends_on = {
         "file": read_manifest(export)[file].sha256,
-        "processor": _processor(),
+        "processor": cpu_kind(),
         "cores": os.cpu_count(),
         "threads": threads,
         "versions": versions,
@@ -94,13 +94,3 @@ def _version(library: str) -> str | None:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    """Return the name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()

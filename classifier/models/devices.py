@@ -2,24 +2,18 @@
 
 import ctypes
 import os
-import platform
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from classifier.core.cpu import cpu_kind
 from classifier.core.errors import UserError
 
 Precision = Literal["auto", "fp32", "bf16"]
 OnMissing = Literal["error", "warn"]
-# Of /proc/cpuinfo: of x86, then of ARM.
-_KIND = ("vendor_id", "cpu family", "model", "model name", "cache size")
-_KIND += ("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision")
 # Parameters of glibc's mallopt.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _MISSING = " does not have a deterministic implementation"
@@ -39,17 +33,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu {torch.backends.cpu.get_cpu_capability()} {cpu_kind()}"
-
-
-@cache
-def cpu_kind(described: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the CPU's vendor, family, model and cache as Linux describes them, or its name."""
-    try:
-        first, _, _ = described.read_text("utf-8", "replace").partition("\n\n")
-    except OSError:
-        return platform.processor()
-    fields = dict(re.findall(r"^(.+?)\s*: (.+)$", first, flags=re.M))
-    return ", ".join(fields[name] for name in _KIND if name in fields)
 
 
 def prepare_pytorch(on_missing: OnMissing = "error") -> None:

@@ -54,6 +54,16 @@ def test_choice_is_remembered_with_its_figures_for_each_file_alone(
     assert choose_runtime(models / "export", ONNX_FILE, 2).runtime == "onnx"
 
 
+def test_choice_is_remembered_for_one_kind_of_processor(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(monkeypatch, 0.004, 0.002)
+    choose_runtime(models / "export", ONNX_FILE, 1)
+    measured(monkeypatch, 0.002, 0.004)
+    monkeypatch.setattr(runtime_choice, "cpu_kind", lambda: "another")
+    assert choose_runtime(models / "export", ONNX_FILE, 1).runtime == "onnx"
+
+
 def test_both_runtimes_are_really_measured(models: Path) -> None:
     reason = choose_runtime(models / "export", ONNX_FILE, 1).reason
     assert reason.startswith("one image takes ")

@@ -2,19 +2,13 @@ import os
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from classifier.core.code import ROOT
-from classifier.models.devices import (
-    choose_device,
-    compute_dtype,
-    cpu_kind,
-    device_name,
-    prepare_pytorch,
-)
+from classifier.core.cpu import cpu_kind
+from classifier.models.devices import choose_device, compute_dtype, device_name, prepare_pytorch
 
 CPU = torch.device("cpu")
 
@@ -81,28 +75,6 @@ def test_auto_is_bfloat16_only_where_the_processor_computes_in_it(
 
 def test_processor_is_named_by_what_it_can_do_and_by_its_kind() -> None:
     assert device_name(CPU) == f"cpu {torch.backends.cpu.get_cpu_capability()} {cpu_kind()}"
-
-
-def test_kind_of_a_processor_is_the_same_for_each_core_and_another_for_another_model(
-    tmp_path: Path,
-) -> None:
-    def kind(name: str, *cores: str) -> str:
-        (tmp_path / name).write_text("\n\n".join(cores), "utf-8")
-        return cpu_kind(tmp_path / name)
-
-    core = (
-        "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\ncpu MHz\t: 3.1"
-    )
-    assert kind("one", core) == "AuthenticAMD, 25, 17"
-    other_core = core.replace("processor\t: 0", "processor\t: 1").replace("3.1", "2.4")
-    assert (
-        kind("two", core, other_core) == kind("again", other_core, core) == "AuthenticAMD, 25, 17"
-    )
-    assert kind("other", core.replace("17", "1")) == "AuthenticAMD, 25, 1"
-    assert (
-        kind("ARM", "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd40") == "0x41, 0xd40"
-    )
-    assert cpu_kind(tmp_path / "none") == platform.processor()
 
 
 def test_pytorch_says_what_the_processor_computes_in() -> None:

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageEnhance
 
 from classifier.core.cache import CACHE_VARIABLE, cache_folder
 from classifier.core.errors import UserError
-from classifier.splitting.duplicates import near_duplicates
+from classifier.splitting.duplicates import known_pairs, near_duplicates
 from classifier.splitting.duplicates.candidate_pairs import Search
 from classifier.splitting.duplicates.near_duplicates import near_pairs
 from classifier.splitting.duplicates.thumbnails import SIDE, grey_thumbnail
@@ -153,6 +153,16 @@ def test_pairs_that_are_known_are_not_compared_again_and_give_the_same(
     for others in (again, unknown):
         for one, other in zip(partly_known, others, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_pairs_that_another_kind_of_processor_compared_are_compared_again(
+    monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]
+) -> None:
+    near_pairs(copies(4, 1), 0.75, "exact")
+    (known,) = cache_folder("pairs").iterdir()
+    monkeypatch.setattr(known_pairs, "cpu_kind", lambda: "another")
+    near_pairs(copies(4, 1), 0.75, "exact")
+    assert len({known, *cache_folder("pairs").iterdir()}) == 2
 
 
 def test_damaged_memory_of_pairs_is_not_believed(forget: Callable[[], None]) -> None:

@@ -1,7 +1,8 @@
 """Remember how similar pairs of images are, so that a data set that grows compares only new pairs.
 
 The cache has a file of the candidates of the last run. A pair is known by the content of its two
-thumbnails, and a file by the code and the libraries that compare them.
+thumbnails, and a file by the code and the libraries that compare them, and the kind of processor,
+by which NumPy chooses among ways to multiply.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import numpy as np
 
 from classifier.core.cache import cache_folder, read_checked, write_checked
 from classifier.core.code import code_digest
+from classifier.core.cpu import cpu_kind
 from classifier.core.versions import installed_versions
 
 _DIGEST_BYTES = 16
@@ -59,7 +61,7 @@ def _keys(thumbnails: Sequence[np.ndarray] | np.ndarray, pairs: np.ndarray) -> n
 
 def _path(module: str) -> Path:
     versions = installed_versions("numpy", "scipy")
-    key = hashlib.sha256(f"{code_digest(module)} {versions}".encode()).hexdigest()
+    key = hashlib.sha256(f"{code_digest(module)} {versions} {cpu_kind()}".encode()).hexdigest()
     return cache_folder("pairs") / f"{key[:32]}.npy"
 
 
