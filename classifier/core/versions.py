@@ -29,6 +29,7 @@ LIBRARIES = (
     "safetensors",
     "dvclive",
     "onnx",
+    "onnx-ir",
     "onnxscript",
     "onnxruntime",
     "executorch",

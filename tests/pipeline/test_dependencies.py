@@ -103,7 +103,7 @@ def test_versions_are_those_of_the_libraries_that_a_stage_imports(stage: str) ->
     assert imported <= {*LIBRARIES, *WITHOUT_TRACE}
     if stage == "export":
         # What torch.onnx.export writes with, and what is imported by a computed name.
-        imported |= {"onnxscript", "executorch"}
+        imported |= {"onnx-ir", "onnxscript", "executorch"}
     if stage == "report":
         # The model card names the versions of all.
         assert declared == {"versions.yaml": None}
