@@ -63,7 +63,8 @@ def draw_similar(rows: list[Row], dataset: Dataset) -> Figure:
         return figure
     manifest = dataset.manifest
     row_of = dict(zip(manifest["path"], range(len(manifest)), strict=True))
-    short = short_names(drawable_names(dataset.classes), 10)
+    # Two of them and an arrow fit into a caption.
+    short = short_names(drawable_names(dataset.classes), 9)
     names = dict(zip(dataset.classes, short, strict=True))
     images, captions, files = [], [], []
     for mistake in mistakes:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from builders.tiny import CLASSES, write_split
@@ -38,6 +39,18 @@ def test_mistakes_stand_beside_similar_training_images(tmp_path: Path) -> None:
     figure = draw_similar([wrong, good], dataset)
     captions = [axes.get_title() for axes in figure.axes]
     assert captions == [f"{wrong['class']} → red", *[wrong["class"]] * 3]
+
+
+def test_both_classes_of_a_mistake_fit_into_its_caption(tmp_path: Path) -> None:
+    long = {name: f"{name} boat, seen from land" for name in CLASSES}
+    dataset = write_split(tmp_path)
+    manifest = dataset.manifest.assign(**{"class": dataset.manifest["class"].map(long)})
+    dataset = replace(dataset, classes=list(long.values()), manifest=manifest)
+    mistake = row(manifest["class"][0], manifest["path"][0], right=False)
+    for predicted in long.values():
+        figure = draw_similar([mistake | {"predicted": predicted}], dataset)
+        actual, told = figure.axes[0].get_title().split(" → ")
+        assert (actual == told) == (predicted == mistake["class"])
 
 
 def test_a_run_without_mistakes_says_so(tmp_path: Path) -> None:
