@@ -76,18 +76,29 @@ def bootstrap(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[s
     """
     counts = confusion_counts(predicted, labels, classes)
     hits, support, taken = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
-    there = support[support > 0]
     known = _measures(hits, support, taken, support)
     drawn = _measures(*_draw(counts), support)
-    # How much the three images that count most change each measure; in a mean over the classes,
-    # those of the smallest ones.
-    of_means = float(np.sort(np.repeat(1 / there, np.minimum(there, 3)))[-3:].sum()) / len(there)
-    margins = {
-        "accuracy": min(3, len(labels)) / len(labels),
-        "balanced_accuracy": of_means,
-        "macro_f1": of_means,
+    # Right answers may become wrong, and wrong ones right.
+    down, up = (_margins(of, support) for of in (hits, support - hits))
+    return {
+        name: _bca(float(value), drawn[name], (down[name], up[name]))
+        for name, value in known.items()
     }
-    return {name: _bca(float(value), drawn[name], margins[name]) for name, value in known.items()}
+
+
+def _margins(images: np.ndarray, support: np.ndarray) -> dict[str, float]:
+    """Return how much the three images that count most change each measure.
+
+    In a mean over the classes, those of the smallest ones do.
+
+    Args:
+        images: of each class that may change, int `(classes,)`.
+        support: all images of each class.
+    """
+    each = np.repeat(1 / np.maximum(support, 1), np.minimum(images, 3))
+    of_means = float(np.sort(each)[-3:].sum()) / int((support > 0).sum())
+    of_all = min(3, int(images.sum())) / int(support.sum())
+    return {"accuracy": of_all, "balanced_accuracy": of_means, "macro_f1": of_means}
 
 
 def _measures(
@@ -140,19 +151,20 @@ def mean_interval(values: np.ndarray) -> Interval:
     return Interval(mean - float(reach), mean + float(reach))
 
 
-def _bca(value: float, drawn: np.ndarray, margin: float) -> Interval:
+def _bca(value: float, drawn: np.ndarray, margins: tuple[float, float]) -> Interval:
     """Return the BCa interval of a measure.
 
     Args:
         value: of the measure.
         drawn: its values in the resamples.
-        margin: how much three images can change it.
+        margins: how much three images can lower and raise it.
     """
     spread = float(drawn.std())
     if spread < 1e-9:
-        # Without a mistake there is nothing to draw: the rule of three (Hanley and Lippman-Hand,
-        # JAMA 249 (1983) 1743-1745).
-        return Interval(max(0.0, value - margin), min(1.0, value + margin))
+        # Where each class is all right or all wrong there is nothing to draw: the rule of three
+        # (Hanley and Lippman-Hand, JAMA 249 (1983) 1743-1745).
+        down, up = margins
+        return Interval(max(0.0, value - down), min(1.0, value + up))
     # The acceleration is a sixth of the skewness.
     acceleration = float(((drawn - drawn.mean()) ** 3).mean()) / (6 * spread**3)
     below = (drawn < value - 1e-9).mean() + (np.abs(drawn - value) <= 1e-9).mean() / 2

@@ -65,7 +65,7 @@ def assign(
         _check_trained(counts)
         _check_filled(counts, params.folds)
     else:
-        _check_presence(counts, drawn)
+        _check_presence(counts, _drawn(images), params.folds)
     return splits
 
 
@@ -75,7 +75,7 @@ def check_class_sizes(images: Sequence[RawImage], params: SplitParams) -> None:
     if params.allow_missing_classes:
         _check_filled(counts, params.folds)
     else:
-        _check_presence(counts, _drawn(images))
+        _check_presence(counts, _drawn(images), params.folds)
 
 
 def expected_sizes(images: Sequence[RawImage], params: SplitParams) -> Counter[tuple[str, Split]]:
@@ -241,12 +241,15 @@ def _check_filled(counts: Mapping[tuple[str, Split], int], folds: int | None) ->
             raise UserError(f"the {split} split has no images: add images, or {remedy}.")
 
 
-def _check_presence(counts: Mapping[tuple[str, Split], int], drawn: Sequence[Split]) -> None:
+def _check_presence(
+    counts: Mapping[tuple[str, Split], int], drawn: Sequence[Split], folds: int | None
+) -> None:
     """Raise UserError if a class has no images in a split.
 
     Args:
         counts: Number of images by class and split.
         drawn: The splits that are drawn; the data gives the others.
+        folds: See `split.folds`.
     """
     classes = sorted({name for name, _ in counts})
     sizes = {name: {split: counts.get((name, split), 0) for split in SPLITS} for name in classes}
@@ -270,8 +273,9 @@ def _check_presence(counts: Mapping[tuple[str, Split], int], drawn: Sequence[Spl
             "or set split.allow_missing_classes: true, which goes on without them in that split."
         )
     else:
+        fewer = "" if folds is None else f"take fewer than {folds} folds, "
         remedy = (
-            "raise split.min_images_per_class, name them in split.exclude_classes, change "
+            f"{fewer}raise split.min_images_per_class, name them in split.exclude_classes, change "
             "split.fractions, or set split.allow_missing_classes: true; where duplicates or "
             "groups hold a class together, see split.duplicates and split.group_by."
         )

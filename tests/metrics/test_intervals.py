@@ -140,6 +140,14 @@ def test_images_of_one_class_all_taken_for_another_leave_room_too():
     assert intervals["accuracy"] == pytest.approx((0.47, 0.53))
 
 
+def test_interval_leaves_out_what_right_answers_exclude() -> None:
+    labels = np.repeat([0, 1], [30, 3])
+    intervals = bootstrap(np.zeros(33, int), labels, 2)
+    # Three of the 30 right answers may become wrong, and the three wrong ones right.
+    assert intervals["balanced_accuracy"] == pytest.approx((0.5 - 3 / 60, 1))
+    assert intervals["accuracy"] == pytest.approx((27 / 33, 1))
+
+
 def test_classes_without_images_are_no_obstacle():
     predicted, labels = noisy(0.7, 60, 3)
     without, plain = bootstrap(predicted, labels, 6), bootstrap(predicted, labels, 3)

@@ -195,6 +195,12 @@ def test_split_without_any_images_is_refused_even_so() -> None:
             refuse()
 
 
+def test_class_with_fewer_images_than_folds_names_the_folds() -> None:
+    images = images_of({"a": 4, "b": 4})
+    with pytest.raises(UserError, match=r"a: train 3, val 1, test 0.*: take fewer than 5 folds, "):
+        draw(images, folds=5, fold=4)
+
+
 def test_split_that_a_fold_leaves_empty_names_the_folds() -> None:
     images = images_of({"cat": 3, "dog": 3})
     with pytest.raises(UserError, match=r"the test split has no images: .*lower split\.folds"):

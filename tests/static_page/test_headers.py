@@ -120,7 +120,9 @@ REFUSED = {
         encode(Image.fromarray(np.full((9, 9), 4000, np.uint16))),
         "Its grey values have 16 bits, which browsers cut to 8",
     ),
-    "text": (b"text", "This browser cannot read it as an image."),
+    "text": (b"text", "It is no image in a known format."),
+    "icon": (encode(FRAMES[0], "ICO"), "It is no image in a known format."),
+    "beginning of a PNG file": (encode(FRAMES[0])[:40], "This browser cannot read it as an image."),
     "too large": (encode(noise(40, 30)), "It has 40 x 30 pixels; 1,000 is the limit."),
 }
 

@@ -103,7 +103,7 @@ def test_network_with_similarities_and_no_list_of_images_answers(page: Page) -> 
 def test_file_that_is_no_image_is_a_sentence_and_the_next_is_answered(page: Page) -> None:
     choose(page, ("text.png", b"text"), ("rose.png", image_of("red")))
     expect(page.locator(".item h2")).to_have_text(
-        ["red, 100.0%", "This browser cannot read it as an image."]
+        ["red, 100.0%", "It is no image in a known format."]
     )
 
 

@@ -3,9 +3,17 @@
 const ORIENTATION = 0x0112;
 const PART = "Its first frame has another size than the image, which browsers show otherwise";
 const PROFILE = "Raw profile type exif";
+// Beginnings of JPEG, PNG, GIF, RIFF (WebP), BMP and TIFF files, as bytes of Latin-1; browsers also
+// show icons and drawings.
+const KNOWN = ["\xff\xd8\xff", "\x89PNG", "GIF8", "RIFF", "BM", "II*\0", "MM\0*"];
 
 // Throw an Error with a sentence for such a file. content: Uint8Array.
 export function checkReadAlike(content) {
+  const start = String.fromCharCode(...content.subarray(0, 12));
+  // AVIF and HEIF files begin with the size of a box.
+  if (!KNOWN.some((known) => start.startsWith(known)) && start.slice(4, 8) !== "ftyp") {
+    throw new Error("It is no image in a known format.");
+  }
   const reason = difference(content);
   if (reason) throw new Error(`${reason}: use classifier predict.`);
 }
