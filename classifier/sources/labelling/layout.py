@@ -226,10 +226,14 @@ def _check_empty(
         others = sum(
             count for folder, count in below.items() if f"{folder}/".startswith(f"{name}/")
         )
-        holds = f"{counted(others, 'file')} but no image" if others else "nothing"
+        if others:
+            holds = f"{counted(others, 'file')} but no image"
+            remedy = "add images, or remove it or name it in download.ignore"
+        else:  # clones lack an empty folder, and would look for its name in vain
+            holds = "nothing"
+            remedy = "add images, remove it or, in an archive, name it in download.ignore"
         raise UserError(
-            f"the folder {name}/ lies beside those of the classes, and holds {holds}: add images, "
-            "or remove it or name it in download.ignore."
+            f"the folder {name}/ lies beside those of the classes, and holds {holds}: {remedy}."
         )
 
 
