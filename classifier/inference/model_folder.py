@@ -47,8 +47,9 @@ def exported_rules(folder: Path, export: Path, *, tta: bool) -> tuple[Decision, 
     """
     _check_not_stale(folder, export, [DESCRIPTION, DECISION, *([TTA_POLICY] if tta else [])])
     decision = parse_travelling(read_exported(export, DECISION), Decision, DECISION, "evaluate")
+    is_beside = export != folder and all((folder / one).exists() for one in (DESCRIPTION, WEIGHTS))
     # Exports of earlier versions do not name their model.
-    if decision.model is not None and export != folder and (folder / WEIGHTS).exists():
+    if decision.model is not None and is_beside:
         check_made_for(model_digest(folder), decision.model, export / DECISION, "export")
     if not tta:
         return decision, _ONE_VIEW

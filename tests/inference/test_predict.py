@@ -236,6 +236,8 @@ def test_export_of_other_weights_than_those_beside_it_is_refused(tmp_path: Path)
     load_model(folder)
     (folder / "model.safetensors").write_bytes(b"trained again")
     assert "export/decision.json was made for another model than this one" in refusal(folder)
+    (folder / "model.json").unlink()
+    load_model(folder)  # of what is beside it, only a part was pulled
 
 
 def test_damaged_and_missing_files_are_reported_with_what_to_do(tmp_path: Path) -> None:
