@@ -7,7 +7,8 @@ them undisturbed. In the other, `dvc repro` and the stage that it runs are kille
 process group) again and again: in the middle of a stage, while DVC stores its outputs, or, where
 the stage was killed before, maybe in the next one. A run that gets through is compared, and begun
 anew; in the end `dvc repro` may finish. The lock file and every output but timing.json must be
-those of the undisturbed run.
+those of the undisturbed run. A file of DVC's own that the kill has cut short is removed, as
+`classifier check` says.
 """
 
 import argparse
@@ -24,6 +25,8 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+
+from classifier.commands.shared.dvc_files import cut_short_file
 
 ROOT = Path(__file__).resolve().parents[1]
 _AROUND_A_STAGE = 3.0  # seconds
@@ -56,6 +59,9 @@ def main() -> None:
             if stage is not None:
                 killed[stage] += 1
                 print(f"kill {killed.total()}: {stage}", flush=True)
+                if (cut := cut_short_file(disturbed)) is not None:
+                    cut.unlink()
+                    print(f"removed {cut.name}, which the kill has cut short", flush=True)
                 continue
             compare(disturbed, expected)
             shutil.rmtree(disturbed)

@@ -6,6 +6,7 @@
 from pathlib import Path
 from typing import Any
 
+from classifier.commands.shared.dvc_files import check_dvc_files
 from classifier.commands.shared.options import file_path
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.config import Params, load_section, read_params, validate_section
@@ -43,7 +44,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "files", type=file_path, nargs="*", default=default, help="default: params.yaml"
     )
-    for path in parser.parse_args(arguments).files:
+    paths = parser.parse_args(arguments).files
+    check_dvc_files()
+    for path in paths:
         check_params(path)
         download = load_section("download", DownloadParams, path)
         check_present(download)
