@@ -31,7 +31,11 @@ def main(arguments: list[str]) -> None:
     note_outdated("train")
     # PyTorch and scikit-learn are slow to import, which --help need not wait for.
     from classifier.core.files import write_csv  # noqa: PLC0415
-    from classifier.evaluation.labels.label_errors import draw_label_errors, find_label_errors  # noqa: PLC0415
+    from classifier.evaluation.labels.label_errors import (  # noqa: PLC0415
+        describe_unjudged,
+        draw_label_errors,
+        find_label_errors,
+    )
     from classifier.evaluation.labels.label_studio import Suggestion  # noqa: PLC0415
     from classifier.models.devices import choose_device, prepare_pytorch  # noqa: PLC0415
     from classifier.models.prediction import load_trained  # noqa: PLC0415
@@ -48,6 +52,8 @@ def main(arguments: list[str]) -> None:
         f"{table['likely_error'].sum()} of them probably wrong: "
         "results/label_errors.csv, the first in results/label_errors.png"
     )
+    if (line := describe_unjudged(dataset)) is not None:
+        print(line)
     suggestions = map(
         Suggestion, listed["path"], listed["suggested"], listed["suggested_confidence"]
     )

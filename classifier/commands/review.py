@@ -45,7 +45,11 @@ def main(arguments: list[str]) -> None:
 def find_review(count: int | None) -> "Review":
     """Return the first `count` images to decide about, or all, without those decided before."""
     # PyTorch and pandas are slow to import, which --help need not wait for.
-    from classifier.evaluation.labels.label_errors import label_features, held_out_probabilities  # noqa: PLC0415, I001
+    from classifier.evaluation.labels.label_errors import (  # noqa: PLC0415
+        describe_unjudged,
+        held_out_probabilities,
+        label_features,
+    )
     from classifier.evaluation.labels.review import read_duplicates, review_cases  # noqa: PLC0415
     from classifier.models.devices import choose_device, prepare_pytorch  # noqa: PLC0415
     from classifier.models.prediction import load_trained  # noqa: PLC0415
@@ -56,6 +60,8 @@ def find_review(count: int | None) -> "Review":
     bundle, dataset = load_trained(MODELS, DATA, choose_device())
     features = label_features(bundle, dataset)
     given = held_out_probabilities(features, dataset)
+    if (line := describe_unjudged(dataset)) is not None:
+        print(line)
     cases = review_cases(dataset, features, given, read_duplicates(DUPLICATES))
     # Digits of a hash may be written in capitals.
     decided = {one.path for one in read_corrections(CORRECTIONS)}

@@ -9,7 +9,12 @@ from builders.tiny import CLASSES, contents, tiny_bundle, write_split
 
 from classifier.commands import label_errors
 from classifier.core.errors import UserError
-from classifier.evaluation.labels.label_errors import held_out_probabilities, rank_label_errors
+from classifier.data.dataset import Dataset
+from classifier.evaluation.labels.label_errors import (
+    describe_unjudged,
+    held_out_probabilities,
+    rank_label_errors,
+)
 
 
 def test_wrong_labels_come_first_and_only_confident_ones_are_sure() -> None:
@@ -66,10 +71,41 @@ def test_program_finds_labels_that_were_exchanged(
     assert len(json.loads(Path("results/label_errors.json").read_text("utf-8"))) == 3
 
 
-def test_class_that_cannot_be_held_out_is_refused(tmp_path: Path) -> None:
-    dataset = write_split(tmp_path)
-    few = dataset.manifest["label"].where(dataset.manifest.index % 20 > 0, 1).replace(0, 2)
-    few[:3] = 0
-    manifest = dataset.manifest.assign(label=few)
-    with pytest.raises(UserError, match="class red has 3 images"):
-        held_out_probabilities(np.zeros((60, 2)), replace(dataset, manifest=manifest))
+def with_few(dataset: Dataset, images: int, group: int = 0) -> Dataset:
+    """The data set with as many red images, in this group; the others are green or blue."""
+    labels = dataset.labels.copy()
+    red = np.flatnonzero(labels == 0)
+    labels[red[images:]] = 1 + np.arange(len(red) - images) % 2
+    groups = np.where(labels == 0, group, 0)
+    return replace(dataset, manifest=dataset.manifest.assign(label=labels, group=groups))
+
+
+@pytest.mark.parametrize(("images", "group"), [(1, 0), (4, 0), (6, 1)])
+def test_class_that_cannot_be_held_out_is_named_and_the_others_are_judged(
+    tmp_path: Path, images: int, group: int
+) -> None:
+    dataset = with_few(write_split(tmp_path), images, group)
+    features = np.eye(3)[dataset.labels] * 9
+    wrong = np.flatnonzero(dataset.labels == 1)[0]
+    features[wrong] = [0, 0, 9]
+    given = held_out_probabilities(features, dataset)
+    rows, _ = rank_label_errors(given, dataset.labels)
+    assert rows.tolist() == [wrong]
+    # Each image has an answer out of the classes that are judged.
+    np.testing.assert_allclose(given[:, 1:].sum(axis=1), 1)
+    said = describe_unjudged(dataset)
+    assert said is not None
+    assert said.endswith(": red")
+
+
+def test_nothing_is_said_where_all_classes_are_judged(tmp_path: Path) -> None:
+    assert describe_unjudged(with_few(write_split(tmp_path), 5)) is None
+
+
+def test_data_set_without_two_classes_that_can_be_held_out_is_refused(tmp_path: Path) -> None:
+    dataset = with_few(write_split(tmp_path), 4)
+    labels = np.where(dataset.labels == 2, 1, dataset.labels)
+    with pytest.raises(UserError, match="fewer than two classes have 5 images"):
+        held_out_probabilities(
+            np.zeros((60, 2)), replace(dataset, manifest=dataset.manifest.assign(label=labels))
+        )

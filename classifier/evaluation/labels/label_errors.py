@@ -35,7 +35,7 @@ def find_label_errors(bundle: Bundle, dataset: Dataset) -> pd.DataFrame:
     """Return a row for each image of any split whose label is in doubt; see `label_errors_table`.
 
     Raises:
-        UserError: where a class has too few images for cross-validation.
+        UserError: where no two classes have enough images for cross-validation.
     """
     features = label_features(bundle, dataset)
     return label_errors_table(dataset, held_out_probabilities(features, dataset))
@@ -52,33 +52,65 @@ def label_features(bundle: Bundle, dataset: Dataset) -> np.ndarray:
 def held_out_probabilities(features: np.ndarray, dataset: Dataset) -> np.ndarray:
     """Return class probabilities by models that did not see the image: float64 `(N, classes)`.
 
+    A class that is not in `judged_classes` takes no part: its column is zero.
+
     Args:
         features: of every image, `(N, features)`.
         dataset: the data set.
 
     Raises:
-        UserError: where a class has fewer images than there are folds.
+        UserError: where fewer than two classes can be judged.
     """
-    labels, groups = dataset.labels, dataset.manifest["group"].to_numpy(np.int64)
-    smallest = int(np.bincount(labels).min())
-    if smallest < FOLDS:
-        name = dataset.classes[int(np.bincount(labels).argmin())]
+    judged = judged_classes(dataset)
+    if judged.sum() < 2:
         raise UserError(
-            f"class {name} has {smallest} images, {FOLDS} are needed: raise "
-            "split.min_images_per_class."
+            f"fewer than two classes have {FOLDS} images that are no duplicates of each other: add "
+            "images, or raise split.min_images_per_class."
         )
-    # An image without a group is a group of its own.
-    alone = np.arange(len(labels)) + groups.max() + 1
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    labels, groups = dataset.labels, _groups(dataset)
+    taking_part = np.flatnonzero(judged[labels])
     given = np.zeros((len(labels), len(dataset.classes)))
-    for others, held_out in folds.split(features, labels, np.where(groups > 0, groups, alone)):
+
+    def fill(others: np.ndarray, held_out: np.ndarray) -> None:
         model = make_pipeline(
             StandardScaler(), LogisticRegression(C=_REGULARISATION, max_iter=1000)
         )
         model.fit(features[others], labels[others])
-        known = model.classes_
-        given[np.ix_(held_out, known)] = model.predict_proba(features[held_out])
+        given[np.ix_(held_out, model.classes_)] = model.predict_proba(features[held_out])
+
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    for others, held_out in folds.split(taking_part, labels[taking_part], groups[taking_part]):
+        fill(taking_part[others], taking_part[held_out])
+    left_over = np.flatnonzero(~judged[labels])
+    if len(left_over):
+        fill(taking_part, left_over)
     return given
+
+
+def judged_classes(dataset: Dataset) -> np.ndarray:
+    """Return which classes have images enough for cross-validation: bool `(classes,)`.
+
+    Duplicates, which are held out together, count as one image.
+    """
+    pairs = np.unique(np.stack([dataset.labels, _groups(dataset)]), axis=1)
+    return np.bincount(pairs[0], minlength=len(dataset.classes)) >= FOLDS
+
+
+def describe_unjudged(dataset: Dataset) -> str | None:
+    """Return a line that names the classes whose labels are not judged; None where all are."""
+    unjudged = [dataset.classes[label] for label in np.flatnonzero(~judged_classes(dataset))]
+    if not unjudged:
+        return None
+    return (
+        f"not judged, with fewer than {FOLDS} images that are no duplicates of each other: "
+        f"{', '.join(unjudged)}"
+    )
+
+
+def _groups(dataset: Dataset) -> np.ndarray:
+    """Return the group of duplicates of each image: int64 `(N,)`; one without is its own."""
+    groups = dataset.manifest["group"].to_numpy(np.int64)
+    return np.where(groups > 0, groups, np.arange(len(groups)) + groups.max() + 1)
 
 
 def rank_label_errors(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +118,8 @@ def rank_label_errors(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray
 
     They are sorted by the normalised margin (arXiv 1911.00068): how much more probable the other
     class is than the label. A label is probably wrong if the other class is at least as probable as
-    it is on average for the images with its label (equations 1 and 2 there).
+    it is on average for the images with its label (equations 1 and 2 there). A label whose column
+    is zero is not judged.
 
     Args:
         given: held-out probabilities `(N, classes)`.
@@ -96,12 +129,14 @@ def rank_label_errors(given: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray
         Rows, int64 `(m,)`, and whether each label is probably wrong, bool `(m,)`.
     """
     everyone = np.arange(len(labels))
-    usual = np.array([given[labels == label, label].mean() for label in range(given.shape[1])])
+    judged = given.max(axis=0) > 0
+    usual = {label: given[labels == label, label].mean() for label in np.flatnonzero(judged)}
     suggested = given.argmax(axis=1)
     margin = given[everyone, labels] - given[everyone, suggested]
-    rows = np.flatnonzero(suggested != labels)
+    rows = np.flatnonzero((suggested != labels) & judged[labels])
     rows = rows[np.argsort(margin[rows], kind="stable")]
-    return rows, given[rows, suggested[rows]] >= usual[suggested[rows]]
+    likely = [given[row, suggested[row]] >= usual[suggested[row]] for row in rows]
+    return rows, np.array(likely, bool)
 
 
 def label_errors_table(dataset: Dataset, given: np.ndarray) -> pd.DataFrame:
