@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from classifier.data.augment import AugmentParams, augment, draw_table
+from classifier.data.augment import augment, draw_table
+from classifier.data.augment_params import AugmentParams
 
 
 def augmentation_samples(

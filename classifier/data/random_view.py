@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from classifier.data.augment import AugmentParams, Table, augment, draw_table
+from classifier.data.augment import Table, augment, draw_table
+from classifier.data.augment_params import AugmentParams
 from classifier.processing.views import View
 
 

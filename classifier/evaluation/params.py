@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from classifier.core.config import Params
 from classifier.core.errors import UserError
-from classifier.data.augment import AugmentParams
+from classifier.data.augment_params import AugmentParams
 from classifier.processing.decision import MAX_VIEWS
 from classifier.processing.softmax import Merge
 from classifier.processing.views import expand_views, named_view

@@ -10,7 +10,7 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
-from classifier.data.augment import AugmentParams
+from classifier.data.augment_params import AugmentParams
 from classifier.data.dataset import Dataset
 from classifier.data.random_view import random_view
 from classifier.evaluation.answer_report import write_report, write_table

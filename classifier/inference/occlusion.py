@@ -5,9 +5,13 @@ needs the network's answers only, so that it explains every exported file, in ei
 NumPy alone. `evaluation.grad_cam` needs PyTorch's gradients, and one pass instead of 64.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from classifier.inference.onnx_runtime import Predictor
+if TYPE_CHECKING:
+    # ONNX Runtime is slow to import, which `blend` does not need.
+    from classifier.inference.onnx_runtime import Predictor
 
 # Squares a side that are covered in turn; each is twice as wide as its share of the image.
 _GRID = 8
@@ -19,7 +23,7 @@ _KEPT = 0.3
 
 
 def occlusion_map(
-    predictor: Predictor, image: np.ndarray, index: int, fill: tuple[float, float, float]
+    predictor: "Predictor", image: np.ndarray, index: int, fill: tuple[float, float, float]
 ) -> np.ndarray:
     """Return how much the log odds of a class fall when each place is covered.
 

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from classifier.data.augment import AugmentParams
-from classifier.data.augmentation_samples import augmentation_samples
+from classifier.data.augment_params import AugmentParams
 from classifier.plotting.agg import Axes, Figure, MaxNLocator
 from classifier.plotting.figures import BLUE, GREY, ORANGE, image_sheet, new_figure
 from classifier.processing.idle_knobs import idle_knobs
@@ -46,6 +45,9 @@ def draw_augmentations(image: np.ndarray, params: dict[str, Any], *, input_size:
         views = [named_view(name, image.shape[0], input_size) for name in names]
         seen = [view(image[None], np.zeros(1, np.int64))[0] for view in views]
     else:
+        # PyTorch is slow to import, and a frozen backbone saw no augmentation.
+        from classifier.data.augmentation_samples import augmentation_samples  # noqa: PLC0415
+
         names = [f"augmented {number}" for number in range(1, _SAMPLES + 1)]
         seen = augmentation_samples(
             image,

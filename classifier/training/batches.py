@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from classifier.core.random import stream
-from classifier.data.augment import AugmentParams, augment, draw_table
+from classifier.data.augment import augment, draw_table
+from classifier.data.augment_params import AugmentParams
 from classifier.data.dataset import Dataset
 from classifier.data.transfer import to_device
 from classifier.processing.images import center_window

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from classifier.core.random import stream
-from classifier.data.augment import AugmentParams
+from classifier.data.augment_params import AugmentParams
 from classifier.data.dataset import Dataset
 from classifier.data.random_view import random_view
 from classifier.data.transfer import to_device

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from classifier.core.config import Params
 from classifier.core.errors import UserError
-from classifier.data.augment import AugmentParams
+from classifier.data.augment_params import AugmentParams
 from classifier.models.devices import OnMissing
 from classifier.models.network import ModelParams, check_parts
 from classifier.processing.spec import BackboneSpec

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from builders.backbones import backbone_params, backbone_spec
 from classifier.core.config import read_params
 from classifier.core.files import write_json
-from classifier.data.augment import AugmentParams
+from classifier.data.augment_params import AugmentParams
 from classifier.data.dataset import SPLITS, Dataset, load_dataset
 from classifier.models.bundle import save_bundle
 from classifier.models.network import Classifier, ModelParams, build_classifier

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from classifier.data.augment import AugmentParams, Table, augment, draw_table
+from classifier.data.augment import Table, augment, draw_table
+from classifier.data.augment_params import AugmentParams
 from classifier.data.random_view import random_view
 from classifier.processing.views import View
 

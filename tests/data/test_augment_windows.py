@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import affine_grid, grid_sample
 
-from classifier.data.augment import AugmentParams, augment, draw_table
+from classifier.data.augment import augment, draw_table
+from classifier.data.augment_params import AugmentParams
 from classifier.processing.images import center_crop
 
 PADDINGS = ["zeros", "edge", "reflect"]

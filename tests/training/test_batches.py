@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from classifier.data.augment import AugmentParams
+from classifier.data.augment_params import AugmentParams
 from classifier.data.dataset import Dataset
 from classifier.processing.images import center_crop
 from classifier.training.batches import (
