@@ -22,6 +22,13 @@ def escape_name(name: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """Return a text without the spaces around it; a line break becomes a space."""
+    if text.isprintable():
+        return text.strip()
+    return " ".join(part.strip() for part in text.splitlines()).strip()
+
+
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun, such as `1 image` or `2,000 images`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from classifier.core.files import replacing
 
 LABELS, FILES = "labels.csv", "files.csv"
+_LONGEST_CELL = (1 << 31) - 1  # letters, the most that `csv` takes on every system
 SplitName = Literal["train", "val", "test", ""]
 
 
@@ -87,6 +88,12 @@ def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) 
         writer.writerows(rows)
 
 
+def allow_long_cells() -> None:
+    """Make `csv` read cells of any length: a column of masks or images has longer ones."""
+    csv.field_size_limit(_LONGEST_CELL)
+
+
 def _rows(path: Path) -> Iterator[list[str]]:
+    allow_long_cells()
     with path.open(encoding="utf-8", newline="") as file:
         yield from csv.reader(file)

@@ -1,7 +1,9 @@
+import csv
 import io
 import json
 import sys
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from classifier.core.errors import UserError
+from classifier.sources.tables import read_labels, write_labels
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -114,3 +117,26 @@ def test_parquet_without_its_reader_names_what_to_install(
 def test_damaged_tables_are_a_sentence(content: bytes, name: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         label(content, name=name)
+
+
+def test_further_columns_are_one_line_without_spaces_around_it(tmp_path: Path) -> None:
+    notes = ["p1", " p1 ", " ", "left\rright"]
+    listed = [
+        {"id": path, "kind": kind, "note": note}
+        for (path, kind), note in zip(ALL.items(), notes, strict=True)
+    ]
+    labels = label(json.dumps(listed), name="t.json")
+    write_labels(tmp_path / "labels.csv", labels.images, labels.columns)
+    read = [image.columns for image in read_labels(tmp_path / "labels.csv")]
+    assert read == [("p1",), ("p1",), ("",), ("left right",)]
+
+
+def test_cells_are_read_whatever_their_length(tmp_path: Path) -> None:
+    # The limit is one of the process, which another test may have raised.
+    csv.field_size_limit(1 << 17)
+    mask = "7 " * 100_000 + "7"
+    rows = [f"{path},{kind},{mask}" for path, kind in ALL.items()]
+    labels = label("\n".join(["id,kind,mask", *rows]))
+    csv.field_size_limit(1 << 17)
+    write_labels(tmp_path / "labels.csv", labels.images, labels.columns)
+    assert list(read_labels(tmp_path / "labels.csv")) == labels.images

@@ -54,7 +54,7 @@ def label_by_pattern(
         split = split_of_value(value, f"the path {file.path}")
         if split:
             names[value] = split
-        values = tuple(match[name] or "" for name in columns)
+        values = tuple((match[name] or "").strip() for name in columns)
         # Only the part of the path with the class: other parts may be in another form of Unicode.
         first, last = (file.path.count("/", 0, place) for place in match.span("class"))
         parts = written.get(file.path, file.path).split("/")[first : last + 1]

@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from classifier.core.errors import UserError
+from classifier.core.text import one_line
 from classifier.sources.labelling.labels import (
     KeptOut,
     Labels,
@@ -230,7 +231,7 @@ def _rows(
         else:
             hot = [name for number, name in one_hot if row[number].strip() in _TRUE]
             class_name = hot[0] if len(hot) == 1 else ""
-        values = tuple("" if number is None else row[number] for number in further)
+        values = tuple("" if number is None else one_line(row[number]) for number in further)
         # A million rows share the few names of classes.
         class_name = sys.intern(class_name.strip())
         yield Row(row[place[labels.path]], class_name, given, values)

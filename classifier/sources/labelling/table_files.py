@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
+from classifier.core.text import one_line
 from classifier.sources.names import ending
+from classifier.sources.tables import allow_long_cells
 
 _SEPARATORS = (",", ";", "\t", "|")
 _PARQUET = (".parquet", ".pq")
@@ -70,6 +72,7 @@ def _text(name: str, content: bytes) -> Table:
     def lines() -> io.TextIOWrapper:
         return io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
 
+    allow_long_cells()
     with _sentences(name):
         headers = {each: _header(csv.reader(lines(), delimiter=each)) for each in _SEPARATORS}
     # A wrong separator leaves quotes within the names, or makes fewer columns.
@@ -102,7 +105,7 @@ def _header(rows: Iterator[list[str]]) -> list[str]:
     """Return the first row that is not blank, as names of columns; a line break becomes a space."""
     blank = "".join(_SEPARATORS) + string.whitespace
     first = next((row for row in rows if any(value.strip(blank) for value in row)), [])
-    return [" ".join(part.strip() for part in value.splitlines()).strip() for value in first]
+    return [one_line(value) for value in first]
 
 
 @contextmanager
@@ -134,7 +137,7 @@ def _parquet(name: str, content: bytes) -> Table:
             values = [column.to_pylist() for column in batch.columns]
             yield from ([_as_text(value) for value in row] for row in zip(*values, strict=True))
 
-    return Table(name, list(file.schema_arrow.names), rows)
+    return Table(name, [one_line(column) for column in file.schema_arrow.names], rows)
 
 
 def _json(name: str, content: bytes) -> Table:
@@ -150,7 +153,7 @@ def _json(name: str, content: bytes) -> Table:
     def rows() -> Iterator[Sequence[str]]:
         return ([_as_text(each.get(column)) for column in columns] for each in listed)
 
-    return Table(name, columns, rows)
+    return Table(name, [one_line(column) for column in columns], rows)
 
 
 def _as_text(value: object) -> str:
