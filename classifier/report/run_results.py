@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import urllib.parse
 from collections import Counter
@@ -221,7 +222,7 @@ def read_json(path: Path) -> Json:
 
 def read_rows(path: Path) -> list[Row]:
     """Read the rows of a CSV file with all cells as text: a class may be called `NA` or `007`."""
-    return list(csv.DictReader(read_bytes(path).decode().splitlines(keepends=True)))
+    return list(csv.DictReader(io.StringIO(read_bytes(path).decode(), newline="")))
 
 
 def count_files(path: Path) -> Counter[FileKind]:

@@ -24,8 +24,9 @@ def test_addresses_are_shown_without_secrets_and_paths_are_not_shown(url: str, p
 
 def test_cells_are_text_whatever_they_look_like(tmp_path: Path):
     path = tmp_path / "a.csv"
-    path.write_text('class,count\n007,1\nNA,2\n"a, or\nb",3\n', "utf-8")
-    assert [row["class"] for row in read_rows(path)] == ["007", "NA", "a, or\nb"]
+    path.write_text('class,count\n007,1\nNA,2\n"a, or\nb",3\nline\u2028end,4\n', "utf-8")
+    names = ["007", "NA", "a, or\nb", "line\u2028end"]
+    assert [row["class"] for row in read_rows(path)] == names
 
 
 def test_files_are_counted_by_what_became_of_them(tmp_path: Path):
