@@ -11,7 +11,7 @@ _DECODER = {"WEBP": 16, "AVIF": 14, "HEIF": 12, "GIF": 4, "TIFF": 4}
 # Bytes of a pixel for a mode that can be averaged, and for the copy of RGBA that is scaled; these
 # come after the decoder's.
 _CONVERTED = {"L": 0, "RGB": 0, "1": 1, "F": 16, "I": 16}
-_CONVERTED_OTHERS, _CONVERTED_TRANSPARENT = 4, 8
+_CONVERTED_OTHERS, _CONVERTED_TRANSPARENT, _CONVERTED_TRANSPARENT_WIDE = 4, 8, 14
 _JPEG_COEFFICIENT = 2  # bytes
 # Of an image of any size: buffers of the decoder, tables, the square that is returned.
 _FIXED = 8 << 20
@@ -33,7 +33,8 @@ def decoded_bytes(image: Image.Image, stored: tuple[int, int], scans: int) -> in
     """
     converted = _CONVERTED.get(image.mode, _CONVERTED_OTHERS)
     if "transparency" in image.info:
-        converted = _CONVERTED_TRANSPARENT
+        wide = image.mode.startswith("I")
+        converted = _CONVERTED_TRANSPARENT_WIDE if wide else _CONVERTED_TRANSPARENT
     besides = max(_DECODER.get(image.format or "", 0), converted)
     a_pixel = _STORED.get(image.mode, _STORED_OTHERS) + besides
     needed = image.width * image.height * a_pixel + _FIXED

@@ -24,7 +24,7 @@ def stated_white_level(image: Image.Image) -> float | None:
 
     Call it before `image.load()`, which forgets how the file stores its values.
     """
-    codec, rawmode = _tile(image)
+    codec, rawmode = stored_layout(image)
     # libheif and Pillow scale the values of such files to the full range.
     if image.format == "HEIF" or (image.format == "PPM" and codec.startswith("ppm")):
         return FULL_RANGE
@@ -33,7 +33,7 @@ def stated_white_level(image: Image.Image) -> float | None:
 
 def is_wide_colour(image: Image.Image) -> bool:
     """Return whether the file has 16 bits a colour; call it before `image.load()`."""
-    return not is_wide_grey(image) and ";16" in _tile(image)[1]
+    return not is_wide_grey(image) and ";16" in stored_layout(image)[1]
 
 
 def is_wide_grey(image: Image.Image) -> bool:
@@ -45,13 +45,15 @@ def grey_to_eight_bits(image: Image.Image, white_level: float) -> EightBit:
     """Convert a loaded wide grey image: `value * 255 / white_level`, rounded and clipped.
 
     32-bit integers up to 255 are 8-bit values in a large box. Floats range over 0..1 unless one
-    is greater, then over 0..255. Negative values and NaN count as 0, with a warning.
+    is greater, then over 0..255. Negative values and NaN count as 0, with a warning. Where the file
+    names a transparent value, the image has an alpha band, and the largest value is a visible one.
     """
     grey = np.asarray(image)
+    hidden = grey == image.info["transparency"] if "transparency" in image.info else None
     if image.mode == "F":
         return EightBit(Image.fromarray(_floats(grey)), 0)
     _note_negative(grey)
-    largest = int(grey.max())
+    largest = int(grey.max() if hidden is None else grey[~hidden].max(initial=0))
     if largest <= 255 and grey.dtype.itemsize == 4 and _is_32_bit(image):
         return EightBit(Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)), 0)
     if grey.dtype.kind == "u" and grey.dtype.itemsize == 2:
@@ -61,7 +63,10 @@ def grey_to_eight_bits(image: Image.Image, white_level: float) -> EightBit:
     # Pillow inverts such files of 8 bits only.
     if _tiff_tag(image, ExifTags.Base.PhotometricInterpretation) == _WHITE_IS_ZERO:
         pixels = 255 - pixels
-    return EightBit(Image.fromarray(pixels), max(largest, 0))
+    eight_bit = Image.fromarray(pixels)
+    if hidden is not None:
+        eight_bit.putalpha(Image.fromarray(np.where(hidden, np.uint8(0), np.uint8(255))))
+    return EightBit(eight_bit, max(largest, 0))
 
 
 def largest_colour(image: Image.Image, white_level: float) -> int:
@@ -125,8 +130,11 @@ def _tiff_tag(image: Image.Image, tag: int) -> object:
     return getattr(image, "tag_v2", {}).get(tag)
 
 
-def _tile(image: Image.Image) -> tuple[str, str]:
-    """Return the names of the decoder and of the stored layout; empty where there are none."""
+def stored_layout(image: Image.Image) -> tuple[str, str]:
+    """Return the names of the decoder and of the stored layout; empty where there are none.
+
+    Call it before `image.load()`.
+    """
     tile = getattr(image, "tile", [])
     if not tile:
         return "", ""

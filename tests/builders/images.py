@@ -4,6 +4,7 @@ import gzip
 import io
 import lzma
 import pickle
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -32,6 +33,26 @@ def encode(image: Image.Image | np.ndarray, kind: str = "PNG", **options: Any) -
     buffer = io.BytesIO()
     opened.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def packed_png(
+    header: tuple[int, int, int, int], rows: list[bytes], transparent: bytes = b""
+) -> bytes:
+    """A PNG file of a kind that Pillow cannot write.
+
+    header: width, height, bits and colour type. transparent: content of the chunk tRNS.
+    """
+    chunks = [
+        (b"IHDR", struct.pack(">2L5B", *header, 0, 0, 0)),
+        *([(b"tRNS", transparent)] if transparent else []),
+        (b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows))),
+        (b"IEND", b""),
+    ]
+    packed = [
+        struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data))
+        for name, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 def class_folders(sizes: dict[str, int], *, prefix: str = "", side: int = 8) -> dict[str, bytes]:

@@ -61,6 +61,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "TIFF of 32-bit integers": ("I", "TIFF", {}),
     "TIFF of 16 bits": ("I;16", "TIFF", {}),
     "PNG of 16 bits": ("I;16", "PNG", {"compress_level": 1}),
+    "PNG of 16 bits with a transparent value": ("I;16", "PNG", {"transparency": 7}),
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders.images import encode, noise
+from builders.images import encode, noise, packed_png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
@@ -118,6 +118,12 @@ def test_transparent_parts_become_white(
     image: Image.Image, options: dict[str, object], expected: tuple[int, ...]
 ) -> None:
     assert (pixels_of(image, "PNG", **options) == expected).all()
+
+
+@pytest.mark.parametrize(("bits", "row"), [(2, b"\x00\x55"), (4, b"\x00\x00\x11\x11")])
+def test_transparent_value_of_few_bits_becomes_white(bits: int, row: bytes) -> None:
+    content = packed_png((8, 8, bits, 0), [row] * 8, b"\0\1")
+    assert read_image(content, CROP_8).pixels[0, [0, -1], 0].tolist() == [0, 255]
 
 
 def test_cmyk_becomes_rgb() -> None:

@@ -1,10 +1,9 @@
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from builders.images import encode
+from builders.images import encode, packed_png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -29,20 +28,13 @@ def corners(image: DecodedImage) -> list[list[int]]:
     return image.pixels[::4, ::2, 0].tolist()
 
 
-def png_of_16_bit_rgb(values: np.ndarray) -> bytes:
-    """A PNG file of uint16 `(H, W, 3)`, which Pillow cannot write."""
+def png_of_16_bit_rgb(values: np.ndarray, *transparent: int) -> bytes:
+    """A PNG file of uint16 `(H, W, 3)`, perhaps with a transparent colour."""
     height, width, _ = values.shape
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    chunks = [
-        (b"IHDR", struct.pack(">2L5B", width, height, 16, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(rows)),
-        (b"IEND", b""),
-    ]
-    packed = [
-        struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data))
-        for name, data in chunks
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    rows = [row.astype(">u2").tobytes() for row in values]
+    return packed_png(
+        (width, height, 16, 2), rows, struct.pack(f">{len(transparent)}H", *transparent)
+    )
 
 
 def packed_tiff(values: np.ndarray) -> bytes:
@@ -188,3 +180,19 @@ def test_eight_bit_images_do_not_change_with_the_white_level() -> None:
             found = decoded(encode(image, kind), 4095)
             assert (found.pixels == 77).all()
             assert found.largest == 0
+
+
+def test_transparent_value_of_wide_grey_becomes_white_and_is_not_the_largest() -> None:
+    content = encode(enlarged(WIDE.astype(np.uint16)), transparency=65535)
+    image = decoded(content)
+    assert corners(image) == [[0, 1, 1, 2], [16, 128, 254, 255]]
+    assert image.largest == 65279
+    content = encode(enlarged(WIDE.astype(np.uint16)), transparency=0)
+    assert corners(decoded(content)) == [[255, 1, 1, 2], [16, 128, 254, 255]]
+
+
+def test_transparent_colour_of_16_bits_becomes_white() -> None:
+    values = np.full((8, 8, 3), (1000, 2000, 3000), np.uint16)
+    values[:, :4] = (30000, 0, 0)
+    image = decoded(png_of_16_bit_rgb(values, 1000, 2000, 3000))
+    assert image.pixels[0, [0, -1]].tolist() == [[117, 0, 0], [255, 255, 255]]
