@@ -27,6 +27,8 @@ MODEL_FILES = (
 )
 
 Json = dict[str, Any]
+# What is said of images by the origin of their split.
+_ORIGINS = {"given": "given by the data", "drawn": "drawn at random"}
 # Cells by heading.
 Row = dict[str, str]
 
@@ -122,12 +124,7 @@ class RunResults:
 
     def size_of(self, split: str) -> str:
         """Describe the number of images in a split, and whether the data gives it."""
-        origins = {kind.split: kind.origin for kind in self.files if kind.origin}
-        told = {"given": "given by the data", "drawn": "drawn at random"}
-        origin = told.get(origins.get(split, ""), "")
-        if split == "train" and set(origins.values()) == {"given", "drawn"}:
-            origin += ", without what was drawn from it"
-        return f"{self.split[split]:,} images{', ' if origin else ''}{origin}"
+        return describe_size(self.split[split], split, self.files)
 
     @property
     def unused_files(self) -> str:
@@ -218,6 +215,19 @@ def embedded_figure(result: str, alt: str, caption: str = "") -> Figure:
 def read_json(path: Path) -> Json:
     """Read a JSON file that holds a mapping."""
     return json.loads(read_bytes(path))
+
+
+def describe_size(images: int, split: str, files: Counter[FileKind]) -> str:
+    """Return such as `90 images, 70 given by the data, 20 drawn at random`; see `files_account`."""
+    sizes = {origin: files[FileKind("used", split, origin)] for origin in _ORIGINS}
+    if all(sizes.values()):
+        parts = [f"{size:,} {_ORIGINS[origin]}" for origin, size in sizes.items()]
+    else:
+        parts = [_ORIGINS[origin] for origin, size in sizes.items() if size]
+    others_drawn = any(kind.origin == "drawn" and kind.split != split for kind in files)
+    if split == "train" and sizes["given"] and others_drawn:
+        parts.append("without what was drawn from it")
+    return ", ".join([f"{images:,} images", *parts])
 
 
 def read_rows(path: Path) -> list[Row]:

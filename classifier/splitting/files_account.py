@@ -20,8 +20,8 @@ def write_account(path: Path, raw: Path, dataset: Dataset, result: SplitResult) 
 
     Columns: `path, bytes, status, split, origin, class, reason`, sorted by path. The status is
     `used`, `excluded`, `dropped`, `unreadable`, `duplicate`, or, of files that the download stage
-    kept out, what that says. `origin` is `given` if the data names the split and `drawn` otherwise.
-    The reason of a used image tells a corrected label.
+    kept out, what that says. `origin` is `given` if the data names the image's split and `drawn`
+    otherwise. The reason of a used image tells a corrected label.
 
     Args:
         path: Of the table.
@@ -48,9 +48,11 @@ def _rows(raw: Path, dataset: Dataset, result: SplitResult) -> Iterator[tuple[st
     names = ("path", "split", "class")
     used = zip(*(dataset.manifest[name] for name in names), strict=True)
     path, split, class_name = next(used)
+    known = iter(result.duplicates.images)  # sorted by path as well, and more than are used
     for seen in tables.read_files(raw / tables.FILES):
         if seen.path == path:
-            origin = "given" if split in result.given else "drawn"
+            image = next(image for image in known if image.path == path)
+            origin = "given" if split == image.predefined_split else "drawn"
             before, why = result.relabelled.corrected.get(path, ("", ""))
             reason = f"corrected from {before}: {why}" if before else ""
             yield seen.path, seen.size, USED, split, origin, class_name, reason

@@ -1,8 +1,15 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from classifier.report.run_results import FileKind, count_files, public_address, read_rows
+from classifier.report.run_results import (
+    FileKind,
+    count_files,
+    describe_size,
+    public_address,
+    read_rows,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,3 +45,18 @@ def test_files_are_counted_by_what_became_of_them(tmp_path: Path):
         FileKind("used", "test", "given"): 2,
         FileKind("hidden", "", ""): 1,
     }
+
+
+def test_size_of_a_split_says_how_many_images_the_data_gives():
+    used = {
+        ("train", "given"): 9,
+        ("train", "drawn"): 16,
+        ("val", "drawn"): 4,
+        ("test", "given"): 8,
+    }
+    files = Counter({FileKind("used", *kind): count for kind, count in used.items()})
+    assert describe_size(25, "train", files) == (
+        "25 images, 9 given by the data, 16 drawn at random, without what was drawn from it"
+    )
+    assert describe_size(4, "val", files) == "4 images, drawn at random"
+    assert describe_size(8, "test", files) == "8 images, given by the data"

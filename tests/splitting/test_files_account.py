@@ -69,6 +69,21 @@ def test_every_file_has_its_end(tmp_path: Path) -> None:
     )
 
 
+def test_split_is_given_only_to_images_of_which_the_data_says_it(tmp_path: Path) -> None:
+    members = class_folders({"cat": 20, "dog": 20})
+    raw = write_raw(tmp_path / "raw", members)
+    images = list(tables.read_labels(raw / tables.LABELS))
+    said = dict(zip(sorted(members), 10 * ["train", "test", "", ""], strict=True))
+    given = [image._replace(split=said[image.path]) for image in images]
+    tables.write_labels(raw / tables.LABELS, given)
+    result = split(raw, tmp_path / "split", split_params())
+    path = tmp_path / "files.csv"
+    write_account(path, raw, load_dataset(tmp_path / "split"), result)
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            assert (row["origin"] == "given") == (row["split"] == said[row["path"]])
+
+
 def test_sizes_and_order_are_those_of_the_raw_data(tmp_path: Path) -> None:
     _, rows = account(tmp_path)
     seen = list(tables.read_files(tmp_path / "raw" / tables.FILES))
