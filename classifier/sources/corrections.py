@@ -40,7 +40,7 @@ def read_corrections(path: Path) -> list[Correction]:
         return []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+            header, *rows = list(csv.reader(file, strict=True)) or [[]]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is no CSV file in UTF-8 ({error}): correct it.") from None
     if tuple(header) != COLUMNS:

@@ -38,6 +38,7 @@ def test_header_alone_holds_no_corrections(tmp_path: Path, text: str) -> None:
         ("path,class,reason\na.jpg,dog\n", "line 2 of .* must hold"),
         ("path,class,reason\na.jpg,dog,\n,dog,why\n", "line 3 of .* must hold"),
         ("path,class,reason\na.jpg,,why\n", "line 2 of .* must hold"),
+        ('path,class,reason\na.jpg,dog,"5 inch\nb.jpg,dog,\n', "no CSV file .*end of data"),
     ],
 )
 def test_damaged_file_is_refused_with_its_place(tmp_path: Path, text: str, sentence: str) -> None:

@@ -112,6 +112,9 @@ def test_parquet_without_its_reader_names_what_to_install(
         (b"id,kind,x,x\n", "t.csv", r"t\.csv has two columns 'x': rename one of them\."),
         (b"id,kind,,\n1,cat,a,b\n", "t.csv", "several columns without a name: name them"),
         (b"id,kind\n1,cat,dog\n", "t.csv", "line 2, has 3 values for 2 columns"),
+        (b'id,kind,x\n1,cat,\n2,cat,"5 inch\n3,dog,\n', "t.csv", "begins in line 3: .+ quotation"),
+        (b'id,kind,x\n1,cat,"5\n2,cat,\n3,dog,"7\n', "t.csv", "begins in line 2: .+ quotation"),
+        (b'id,kind,"x\n1,cat,\n', "t.csv", "begins in line 1: .+ quotation"),
     ],
 )
 def test_damaged_tables_are_a_sentence(content: bytes, name: str, sentence: str) -> None:

@@ -84,21 +84,44 @@ def _text(name: str, content: bytes) -> Table:
         raise UserError(f"{name} is empty: it needs a line of column names and a row an image.")
 
     def rows() -> Iterator[Sequence[str]]:
-        reader = csv.reader(lines(), delimiter=separator)
-        with _sentences(name):
-            _header(reader)
-            for row in reader:
-                if not any(value.strip() for value in row):
-                    continue  # as of emptied rows of a spreadsheet
-                if len(row) == len(columns):
-                    yield row
-                else:
-                    raise UserError(
-                        f"{name}, line {reader.line_num}, has {len(row)} values for "
-                        f"{len(columns)} columns: correct the line."
-                    )
+        reader = _strict_rows(name, lines(), separator)
+        _header(row for _, row in reader)
+        for line, row in reader:
+            if not any(value.strip() for value in row):
+                continue  # as of emptied rows of a spreadsheet
+            if len(row) == len(columns):
+                yield row
+            else:
+                raise UserError(
+                    f"{name}, line {line}, has {len(row)} values for "
+                    f"{len(columns)} columns: correct the line."
+                )
 
+    _header(row for _, row in _strict_rows(name, lines(), separator))
     return Table(name, columns, rows)
+
+
+def _strict_rows(
+    name: str, lines: io.TextIOWrapper, separator: str
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the last line of each row, and the row.
+
+    Raises:
+        UserError: A quotation mark is not closed at the end of its value: the rows after it, to the
+            next one, would be a part of that value.
+    """
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    first = 1
+    with _sentences(name):
+        try:
+            for row in reader:
+                yield reader.line_num, row
+                first = reader.line_num + 1
+        except csv.Error as error:
+            raise UserError(
+                f"{name} is no CSV table (in the row that begins in line {first}: {error}): "
+                "correct its quotation marks."
+            ) from None
 
 
 def _header(rows: Iterator[list[str]]) -> list[str]:
