@@ -107,6 +107,7 @@ def _json_line(name: str, answer: Answer, image: DecodedImage, top_k: int) -> st
             for one in answer.top(top_k)
         ],
         "similar": [one._asdict() for one in answer.similar],
+        "views": answer.views,
         "warnings": list(image.warnings),
         **image_measures(image.pixels, image.width, image.height),
     }

@@ -33,6 +33,7 @@ class Answer:
             None where the model gives none.
         similar: training images that are most like it, the most similar first; empty where none
             travel with the model (`export.similar_images`), and with the runtime `torch`.
+        views: number of views of the image that were merged.
     """
 
     classes: Sequence[str]
@@ -40,6 +41,7 @@ class Answer:
     decision: Decision = ALWAYS
     outside: float | None = None
     similar: Sequence[SimilarImage] = ()
+    views: int = 1
 
     @cached_property
     def _decided(self) -> Decided:

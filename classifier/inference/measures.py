@@ -13,6 +13,8 @@ from classifier.processing.pixel_modes import LUMINANCE
 REFERENCE = "reference.json"
 # In this order: confidence and outside score of the answer, then measures of the image.
 MEASURES = ("confidence", "outside", "brightness", "width", "height")
+# Those that differ where several views are merged, while the reference values are of one view.
+OF_ONE_VIEW = ("confidence", "outside")
 
 
 def brightness(images: np.ndarray) -> np.ndarray:

@@ -148,7 +148,7 @@ class Model:
         if self.similar is not None and similarities is not None:
             similar = [self.similar.most_similar(row, self.spec.classes) for row in similarities]
         return [
-            Answer(self.spec.classes, row, self.decision, score, alike)
+            Answer(self.spec.classes, row, self.decision, score, alike, len(self.views))
             for row, score, alike in zip(merged, outside, similar, strict=True)
         ]
 

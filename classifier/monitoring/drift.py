@@ -64,12 +64,14 @@ class Drift(NamedTuple):
         images: number of test images and number of answers.
         changes: of each measure that both have, and of the classes.
         shares: of the true classes of the new images, corrected by the confusion matrix.
+        merged: number of answers that merge several views.
     """
 
     values: tuple[int, int]
     images: tuple[int, int]
     changes: list[Change]
     shares: Shares
+    merged: int = 0
 
 
 def measure_drift(reference: ReferenceValues, answers: Values) -> Drift:
@@ -99,6 +101,7 @@ def measure_drift(reference: ReferenceValues, answers: Values) -> Drift:
         images,
         changes,
         label_shares(reference.confusion, answers.predicted),
+        answers.merged,
     )
 
 
@@ -106,6 +109,11 @@ def describe_drift(drift: Drift, reference: ReferenceValues) -> list[str]:
     """Return the table of the tests, and then what they mean in sentences."""
     before, now = drift.images
     lines = [f"{counted(now, 'answer')}, compared with {before:,} test images"]
+    if drift.merged:
+        lines.append(
+            f"{drift.merged:,} of them merge several views, but the test images were seen in one: "
+            "confidence and outside score are not compared"
+        )
     for change in drift.changes:
         medians = "" if change.name == CLASSES else f"{change.before:.4g} -> {change.now:.4g}"
         lines.append(

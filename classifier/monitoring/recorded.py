@@ -15,7 +15,7 @@ from classifier.inference.manifest import (
     read_exported,
     read_manifest,
 )
-from classifier.inference.measures import MEASURES, REFERENCE
+from classifier.inference.measures import MEASURES, OF_ONE_VIEW, REFERENCE
 
 # What is raised where JSON holds something else than expected.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
@@ -28,10 +28,12 @@ class Values:
     Attributes:
         measures: by name (MEASURES), float64 `(n,)`; those that were not recorded are absent.
         predicted: number of images taken for each class, int64 `(classes,)`.
+        merged: number of answers that merge several views of their image.
     """
 
     measures: dict[str, np.ndarray]
     predicted: np.ndarray
+    merged: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def _parsed(content: bytes) -> tuple[list[str], np.ndarray, dict[str, np.ndarray
 def read_answers(path: Path, reference: ReferenceValues) -> Values:
     """Read answers as `classifier predict --json` and `classifier serve --record` write them.
 
-    A measure counts where all answers have it.
+    A measure counts where all answers have it. Confidence and outside score of several views are no
+    measures: those of the test split are of one view.
 
     Raises:
         UserError: where a line is no answer or is of another model, or there are no lines.
@@ -100,7 +103,7 @@ def read_answers(path: Path, reference: ReferenceValues) -> Values:
     places = {name: index for index, name in enumerate(reference.classes)}
     predicted = np.zeros(len(places), np.int64)
     columns: dict[str, list[float]] = {name: [] for name in MEASURES}
-    count = 0
+    count = merged = 0
     try:
         opened = path.open("rb")
     except OSError as error:
@@ -114,10 +117,12 @@ def read_answers(path: Path, reference: ReferenceValues) -> Values:
                 answer = parse_json(line)
                 best = answer["top"][0]
                 predicted[places[best["label"]]] += 1
-                columns["confidence"].append(_number(best["probability"]))
-                for name in MEASURES[1:]:
-                    if answer.get(name) is not None:
-                        columns[name].append(_number(answer[name]))
+                given = answer | {"confidence": best["probability"]}
+                several = answer.get("views", 1) != 1
+                merged += several
+                for name in MEASURES:
+                    if given.get(name) is not None and not (several and name in OF_ONE_VIEW):
+                        columns[name].append(_number(given[name]))
                 version = answer.get("model")
                 is_ours = version is None or version in reference.versions
             except _WRONG as error:
@@ -134,7 +139,7 @@ def read_answers(path: Path, reference: ReferenceValues) -> Values:
     if count == 0:
         raise UserError(f"{path} holds no answers.")
     measures = {name: np.array(values) for name, values in columns.items() if len(values) == count}
-    return Values(measures, predicted)
+    return Values(measures, predicted, merged)
 
 
 def _number(value: Any) -> float:

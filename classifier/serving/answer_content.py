@@ -23,6 +23,7 @@ def answer_content(answer: Answer, top_k: int, warnings: Sequence[str]) -> dict[
             for label, value in zip(answer.classes, answer.probabilities.tolist(), strict=True)
         },
         "similar": [one._asdict() for one in answer.similar],
+        "views": answer.views,
         "warnings": list(warnings),
     }
 

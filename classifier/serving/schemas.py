@@ -55,6 +55,7 @@ class ImageAnswer(BaseModel):
         description="The training images that are most like it; empty where none travel with the "
         "model."
     )
+    views: int = Field(description="Number of views of the image whose predictions were averaged.")
     warnings: list[str] = Field(
         description="What the decoder complained about, and whether the file has further images."
     )
