@@ -70,18 +70,24 @@ def bootstrap(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[s
     Images are resampled within each class: the split stage fixed the class sizes, and otherwise
     rare classes would be missing from resamples, which lowers macro F1. Of one or two images, all
     resamples are much alike, so that classes of fewer than _FEWEST are resampled together, as
-    surveys collapse small strata (Wolter, "Introduction to variance estimation", 2007).
+    surveys collapse small strata (Wolter, "Introduction to variance estimation", 2007). Where these
+    have fewer than _FEWEST images together, they are not resampled: the Wilson interval of their
+    share of right answers is added to that of the other images, as independent parts of a sum
+    (Zou and Donner, Statistics in Medicine 27 (2008) 1693-1702).
     Resampling images is a multinomial draw from the cells of the confusion matrix, so that
     the work does not grow with the number of images.
     """
     counts = confusion_counts(predicted, labels, classes)
     hits, support, taken = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
     known = _measures(hits, support, taken, support)
-    drawn = _measures(*_draw(counts), support)
+    few = (support > 0) & (support < _FEWEST)
+    apart = few & (support[few].sum() < min(_FEWEST, support.sum()))
+    drawn = _measures(*_draw(counts, few, apart), support)
     # Right answers may become wrong, and wrong ones right.
     down, up = (_margins(of, support) for of in (hits, support - hits))
+    parts = _margins_apart(hits, support, apart)
     return {
-        name: _bca(float(value), drawn[name], (down[name], up[name]))
+        name: _bca(float(value), drawn[name], (down[name], up[name]), parts[name])
         for name, value in known.items()
     }
 
@@ -99,6 +105,28 @@ def _margins(images: np.ndarray, support: np.ndarray) -> dict[str, float]:
     of_means = float(np.sort(each)[-3:].sum()) / int((support > 0).sum())
     of_all = min(3, int(images.sum())) / int(support.sum())
     return {"accuracy": of_all, "balanced_accuracy": of_means, "macro_f1": of_means}
+
+
+def _margins_apart(
+    hits: np.ndarray, support: np.ndarray, apart: np.ndarray
+) -> dict[str, tuple[float, float]]:
+    """Return how much the classes that are not resampled may lower and raise each measure.
+
+    Args:
+        hits: correct images of each class, int `(classes,)`.
+        support: images of each class.
+        apart: whether a class is not resampled, bool `(classes,)`.
+    """
+    right, images = hits[apart].sum(), support[apart].sum()
+    low, high = (float(bound[0]) for bound in wilson(right[None], images[None]))
+    share = right / max(images, 1)
+    of_means = apart.sum() / (support > 0).sum()
+    weights = {"accuracy": images / support.sum()}
+    weights |= dict.fromkeys(("balanced_accuracy", "macro_f1"), of_means)
+    return {
+        name: (float(weight * (share - low)), float(weight * (high - share)))
+        for name, weight in weights.items()
+    }
 
 
 def _measures(
@@ -151,13 +179,16 @@ def mean_interval(values: np.ndarray) -> Interval:
     return Interval(mean - float(reach), mean + float(reach))
 
 
-def _bca(value: float, drawn: np.ndarray, margins: tuple[float, float]) -> Interval:
+def _bca(
+    value: float, drawn: np.ndarray, margins: tuple[float, float], apart: tuple[float, float]
+) -> Interval:
     """Return the BCa interval of a measure.
 
     Args:
         value: of the measure.
         drawn: its values in the resamples.
         margins: how much three images can lower and raise it.
+        apart: how much the images that are not resampled can lower and raise it; 0 without.
     """
     spread = float(drawn.std())
     if spread < 1e-9:
@@ -174,20 +205,30 @@ def _bca(value: float, drawn: np.ndarray, margins: tuple[float, float]) -> Inter
     for share in (0.025, 0.975):
         reach = bias + normal.inv_cdf(share)
         places.append(normal.cdf(bias + reach / (1 - acceleration * reach)))
-    low, high = np.quantile(drawn, places)
-    return Interval(float(low), float(high))
+    low, high = (float(bound) for bound in np.quantile(drawn, places))
+    if any(apart):
+        low = max(0.0, value - math.hypot(value - low, apart[0]))
+        high = min(1.0, value + math.hypot(high - value, apart[1]))
+    return Interval(low, high)
 
 
-def _draw(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _draw(
+    counts: np.ndarray, few: np.ndarray, apart: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Resample; return the arguments of `_measures`, each int64 `(resamples, classes)`.
 
-    counts: confusion matrix, int64 `(classes, classes)`.
+    Args:
+        counts: confusion matrix, int64 `(classes, classes)`.
+        few: whether a class is resampled together with the others of these, bool `(classes,)`.
+        apart: whether the images of a class stay as they are, bool `(classes,)`.
     """
     generator = stream("bootstrap")
     hits, support, taken = (np.zeros((RESAMPLES, len(counts)), np.int64) for _ in range(3))
     sizes = counts.sum(axis=1)
-    few = (sizes > 0) & (sizes < _FEWEST)
-    strata = [*np.flatnonzero(sizes >= _FEWEST)[:, None], np.flatnonzero(few)]
+    support += np.where(apart, sizes, 0)
+    hits += np.where(apart, np.diag(counts), 0)
+    taken += counts[apart].sum(axis=0)
+    strata = [*np.flatnonzero(sizes >= _FEWEST)[:, None], np.flatnonzero(few & ~apart)]
     for stratum in filter(len, strata):
         labels, columns = counts[stratum].nonzero()
         cells = counts[stratum][labels, columns]

@@ -108,6 +108,20 @@ def test_intervals_of_many_classes_with_few_images_cover_the_truth(per_class: in
     assert (np.mean(covered, axis=0) > 0.91).all()
 
 
+@pytest.mark.parametrize("sizes", [(100, 100, 1), (100, 100, 3), (100, 100, 1, 1, 1)])
+def test_intervals_beside_few_images_of_small_classes_cover_the_truth(sizes: tuple[int, ...]):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    recalls = np.where(np.array(sizes) < 10, 0.6, 0.9)
+    covered = []
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        wrong = (labels + generator.integers(1, len(sizes), len(labels))) % len(sizes)
+        predicted = np.where(generator.random(len(labels)) < recalls[labels], labels, wrong)
+        low, high = bootstrap(predicted, labels, len(sizes))["balanced_accuracy"]
+        covered.append(low <= recalls.mean() <= high)
+    assert np.mean(covered) > 0.91
+
+
 def test_interval_where_each_image_has_a_class_of_its_own_is_that_of_a_share():
     labels = np.arange(300)
     predicted = np.where(labels < 150, (labels + 1) % 300, labels)
