@@ -116,6 +116,10 @@ REFUSED = {
     "GIF that is larger than its frame": (gif_on_larger_screen(), "Its first frame has another"),
     "WebP that is larger than its frame": (webp_animation(25), "Its first frame has another"),
     "transparent colour of 16 bits": (wide_and_transparent(), "Its transparent colour has 16 bits"),
+    "AVIF animation": (
+        encode(FRAMES[0], "AVIF", save_all=True, append_images=FRAMES[1:]),
+        "It is an AVIF animation, whose colours some browsers change",
+    ),
     "grey of 16 bits": (
         encode(Image.fromarray(np.full((9, 9), 4000, np.uint16))),
         "Its grey values have 16 bits, which browsers cut to 8",

@@ -2,6 +2,7 @@
 
 const ORIENTATION = 0x0112;
 const PART = "Its first frame has another size than the image, which browsers show otherwise";
+const ANIMATED_AVIF = "It is an AVIF animation, whose colours some browsers change";
 const PROFILE = "Raw profile type exif";
 // Beginnings of JPEG, PNG, GIF, RIFF (WebP), BMP and TIFF files, as bytes of Latin-1; browsers also
 // show icons and drawings.
@@ -21,6 +22,7 @@ export function checkReadAlike(content) {
 function difference(content) {
   const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
   try {
+    if (text(view, 4, 8) === "ftypavis") return ANIMATED_AVIF;
     const kind = kindOf(view);
     const found = { PNG: differenceOfPng, GIF: differenceOfGif, WebP: differenceOfWebp }[kind]?.(view);
     if (found) return found;
