@@ -19,7 +19,7 @@ from classifier.evaluation.params import TtaParams
 from classifier.evaluation.tta_report import compare_classes, compare_merges
 from classifier.evaluation.view_search import greedy_views, milliseconds_per_image
 from classifier.metrics.intervals import PairedGain, paired_gain
-from classifier.metrics.tta_verdict import tta_verdict
+from classifier.metrics.tta_verdict import CONFIGURED, GREEDY, tta_verdict
 from classifier.models.bundle import Bundle
 from classifier.models.network_outputs import training_dtype
 from classifier.models.prediction import predict_split
@@ -39,6 +39,7 @@ class TtaEvaluation(NamedTuple):
         before, after: answers of the centre crop, and of the chosen views merged.
         gain: of accuracy, from `before` to `after`.
         centre, views: the centre crop, and the chosen views.
+        chosen: how they were chosen, GREEDY or CONFIGURED.
         images_per_second: speed of the prediction, all views together.
     """
 
@@ -47,13 +48,15 @@ class TtaEvaluation(NamedTuple):
     gain: PairedGain
     centre: View
     views: list[View]
+    chosen: str
     images_per_second: float
 
     @property
     def verdict(self) -> str:
         """One sentence: whether the views are worth their cost."""
         before, after = (float(answers.right.mean()) for answers in (self.before, self.after))
-        return tta_verdict(before, after, self.gain, [view.name for view in self.views])
+        names = [view.name for view in self.views]
+        return tta_verdict(before, after, self.gain, names, searched=self.chosen == GREEDY)
 
 
 def evaluate_tta(
@@ -69,9 +72,9 @@ def evaluate_tta(
     """
     spec, rows = bundle.spec, dataset.rows("test")
     centre = named_view(CENTRE, spec.stored_size, spec.input_size)
-    chosen, views = "configured", build_views(params, spec, len(dataset.images))
+    chosen, views = CONFIGURED, build_views(params, spec, len(dataset.images))
     if params.search == "greedy":
-        chosen, views = "greedy", search_views(params, bundle, dataset, centre)
+        chosen, views = GREEDY, search_views(params, bundle, dataset, centre)
     asked = time.perf_counter()
     logits = predict_views(bundle, dataset, [centre, *views], params.batch_size)
     seconds = time.perf_counter() - asked
@@ -86,7 +89,7 @@ def evaluate_tta(
     after = merged[params.merge]
     gain = paired_gain(before.right, after.right)
     write_tta_report(results, before, after)
-    return TtaEvaluation(before, after, gain, centre, views, len(rows) / seconds)
+    return TtaEvaluation(before, after, gain, centre, views, chosen, len(rows) / seconds)
 
 
 def build_views(params: TtaParams, spec: BundleSpec, images: int) -> list[View]:

@@ -18,7 +18,7 @@ def compare_merges(
     Args:
         before: answers of the centre crop.
         merged: answers of all views, by the way in which they are merged.
-        chosen: how the views were chosen, `configured` or `greedy`.
+        chosen: how the views were chosen, GREEDY or CONFIGURED of `metrics.tta_verdict`.
         names: of the views.
 
     Returns:

@@ -3,8 +3,13 @@
 from classifier.metrics.intervals import PairedGain
 from classifier.processing.views import CENTRE
 
+# How the views were chosen: by the search, or by the person.
+GREEDY, CONFIGURED = "greedy", "configured"
 
-def tta_verdict(before: float, after: float, gain: PairedGain, views: list[str]) -> str:
+
+def tta_verdict(
+    before: float, after: float, gain: PairedGain, views: list[str], *, searched: bool
+) -> str:
     """Return one sentence on whether test-time augmentation is worth its cost, with its evidence.
 
     Args:
@@ -12,7 +17,13 @@ def tta_verdict(before: float, after: float, gain: PairedGain, views: list[str])
         after: accuracy of the merged views.
         gain: from `before` to `after`, on the same images.
         views: names of the merged views.
+        searched: whether a search on the validation split chose them.
     """
+    if views == [CENTRE] and not searched:
+        return (
+            "There is no test-time augmentation: tta_evaluate.views names the centre crop alone; "
+            f"single-view accuracy {before:.4f}."
+        )
     if views == [CENTRE]:
         return (
             "Test-time augmentation is not worth it here: no additional view improved the "

@@ -7,14 +7,20 @@ from classifier.metrics.tta_verdict import tta_verdict
 @pytest.mark.parametrize(("low", "worth"), [(0.001, "is worth it"), (-0.001, "is not worth it")])
 def test_views_are_worth_it_where_the_gain_is_surely_above_zero(low: float, worth: str):
     gain = PairedGain(gain=0.02, low=low, high=0.04, p_value=0.03, corrected=7, regressed=3)
-    sentence = tta_verdict(0.9, 0.92, gain, ["identity", "flip"])
+    sentence = tta_verdict(0.9, 0.92, gain, ["identity", "flip"], searched=True)
     assert worth in sentence
     assert "from 0.9000 to 0.9200 (corrected: 7, regressed: 3), a gain of +0.0200" in sentence
     assert sentence.endswith("for 2 times the work (identity, flip).")
 
 
-def test_the_centre_alone_gains_nothing():
+@pytest.mark.parametrize(
+    ("searched", "told"),
+    [
+        (True, "no additional view improved the validation log loss"),
+        (False, "tta_evaluate.views names the centre crop alone"),
+    ],
+)
+def test_the_centre_alone_gains_nothing(searched: bool, told: str):
     gain = PairedGain(gain=0.0, low=-0.01, high=0.01, p_value=1.0, corrected=0, regressed=0)
-    assert "improved the validation log loss; single-view accuracy 0.9000." in tta_verdict(
-        0.9, 0.9, gain, ["identity"]
-    )
+    sentence = tta_verdict(0.9, 0.9, gain, ["identity"], searched=searched)
+    assert f"{told}; single-view accuracy 0.9000." in sentence
