@@ -71,7 +71,7 @@ def coverage_figure(curve: RiskCoverage, reject_below: float | None) -> Figure:
     axes = figure.subplots()
     axes.plot(curve.coverage, curve.accuracy, color=BLUE, drawstyle="steps-post")
     axes.set_title(f"AURC {curve.aurc:.4f}")
-    axes.set_xlabel("share of the images that are answered, the most confident first")
+    axes.set_xlabel("share of the images, the most confident first")
     axes.set_ylabel("accuracy of these")
     axes.set_xlim(0, 1.01)
     axes.set_ylim(top=1 + 0.05 * max(0.01, 1 - curve.accuracy.min()))
@@ -80,7 +80,7 @@ def coverage_figure(curve: RiskCoverage, reject_below: float | None) -> Figure:
     axes.grid(alpha=0.3)
     if reject_below is not None:
         coverage = float((curve.threshold >= reject_below).mean())
-        label = f"confidence at least {reject_below:g}: {coverage:.1%} are answered"
+        label = f"confidence at least {reject_below:g}: {coverage:.1%} of the images"
         axes.axvline(coverage, color=ORANGE, linestyle="--", label=label)
         axes.legend(loc="lower left")
     return figure

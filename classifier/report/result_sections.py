@@ -50,9 +50,9 @@ def calibration_section(run: RunResults) -> Section:
             ),
             embedded_figure(
                 "evaluate/coverage.png",
-                "Risk-coverage curve: accuracy of the most confident predictions by the share of "
-                "images answered.",
-                "Accuracy when the least confident predictions are rejected.",
+                "Risk-coverage curve: accuracy of the most confident predictions by their share of "
+                "the images.",
+                "Accuracy when the least confident predictions are rejected, for that alone.",
             ),
         ],
     )

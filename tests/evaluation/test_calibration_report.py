@@ -66,6 +66,13 @@ def test_the_curve_marks_where_images_are_rejected(tmp_path: Path, reject_below:
         assert np.asarray(lines[1].get_xdata())[0] == pytest.approx((confidence >= 0.7).mean())
 
 
+def test_share_at_the_threshold_is_not_called_answered(tmp_path: Path):
+    # Other rules may refuse some of these images.
+    figure = coverage_figure(risk_coverage_curve(np.array([0.9, 0.6]), np.array([True, True])), 0.7)
+    _, labels = figure.axes[0].get_legend_handles_labels()
+    assert labels == ["confidence at least 0.7: 50.0% of the images"]
+
+
 def test_perfect_answers_can_be_drawn(tmp_path: Path):
     given = np.eye(3)[np.arange(9) % 3]
     part = reliability(given, given.argmax(axis=1), 15)
