@@ -93,9 +93,9 @@ def draw_image_measures(
     sizes = np.sort(counts["total"].to_numpy())[::-1]
     grid[5].stairs(sizes, np.arange(len(sizes) + 1) + 0.5, fill=True, color=GREEN)
     grid[5].xaxis.set_major_locator(MaxNLocator(integer=True))
-    names = short_names(drawable_names(counts["class"].tolist()), 24)
+    names = short_names(drawable_names(counts["class"].tolist()), 20)
     largest = _without_formulas(names[counts["total"].argmax()])
-    _set_labels(grid[5], f"classes by size, the largest: {largest}")
+    _set_labels(grid[5], f"classes by size, the largest:\n{largest}")
     return figure
 
 

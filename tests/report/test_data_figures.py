@@ -75,12 +75,26 @@ def test_sheet_of_very_many_classes_stays_small() -> None:
     assert (names[0], names[-1]) == ("class 000", "class 099")
 
 
-def test_histograms_show_every_measure_the_modes_and_the_class_sizes() -> None:
+def image_measures_of(classes: dict[str, tuple[int, int, int]]) -> Figure:
     names = ("width", "height", "aspect_ratio", "brightness", "contrast")
     bins = [(name, low, low + 1, 5 * low) for name in names for low in (1, 2, 3)]
     histograms = pd.DataFrame(bins, columns=["measure", "low", "high", "images"])
     modes = pd.DataFrame({"mode": ["RGB", "L"], "images": [20, 10]})
-    figure = draw_image_measures(histograms, modes, class_counts(dataset_of(PETS)))
+    return draw_image_measures(histograms, modes, class_counts(dataset_of(classes)))
+
+
+@pytest.mark.parametrize("letter", ["m", "i", "\u6c49"])
+def test_label_with_the_largest_class_is_not_cut_off(tmp_path: Path, letter: str) -> None:
+    figure = image_measures_of({40 * letter: (9, 2, 3), "other": (5, 1, 1)})
+    write_png(figure, tmp_path / "chart.png")
+    width, _ = Image.open(tmp_path / "chart.png").size
+    box = figure.axes[5].xaxis.label.get_window_extent()
+    assert box.x0 > figure.axes[4].xaxis.label.get_window_extent().x1
+    assert box.x1 <= width
+
+
+def test_histograms_show_every_measure_the_modes_and_the_class_sizes() -> None:
+    figure = image_measures_of(PETS)
     patches = [patch for axes in figure.axes for patch in axes.patches]
     steps = [list(patch.get_data()[0]) for patch in patches if isinstance(patch, StepPatch)]
     assert steps == [[5, 10, 15]] * 5 + [[14, 8, 5]]
