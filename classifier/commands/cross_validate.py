@@ -5,11 +5,12 @@
 
 from pathlib import Path
 
+from classifier.commands.shared.options import whole
 from classifier.commands.shared.parser import CommandParser
 from classifier.commands.shared.up_to_date import check_up_to_date
-from classifier.core.errors import UserError
 
 RESULTS = Path("results/cross_validate")
+_MOST_FOLDS = 100  # as split.folds allows
 
 
 def main(arguments: list[str]) -> None:
@@ -20,15 +21,19 @@ def main(arguments: list[str]) -> None:
         "macro F1 and per class over all images.",
         epilog=f"Writes {RESULTS}/metrics.json, predictions.csv and per_class.csv.",
     )
-    parser.add_argument("--folds", type=int, default=5, metavar="N", help="default: 5")
+    parser.add_argument(
+        "--folds",
+        type=whole(2, _MOST_FOLDS),
+        default=5,
+        metavar="N",
+        help=f"number of folds, 2 to {_MOST_FOLDS} (default: %(default)s)",
+    )
     parser.add_argument(
         "--losses",
         action="store_true",
         help="also write the loss of each image to data/losses.csv, for train.curriculum",
     )
     options = parser.parse_args(arguments)
-    if options.folds < 2:
-        raise UserError(f"--folds is {options.folds}: it must be 2 or more.")
     check_up_to_date("split", "backbone")
     # PyTorch and scikit-learn are slow to import, which --help need not wait for.
     from classifier.sweep.cross_validation import (  # noqa: PLC0415

@@ -8,7 +8,7 @@ import yaml
 from builders.backbones import backbone_params
 from builders.images import encode, noise, write_raw
 from builders.projects import EVALUATE
-from builders.splits import add_column, split_section
+from builders.splits import add_column, split_params, split_section
 from builders.tiny import tiny_runtime, tiny_section
 
 from classifier.commands import cross_validate as program
@@ -115,9 +115,12 @@ def test_data_with_its_own_test_split_is_refused(
         program.main([])
 
 
-def test_one_fold_is_refused() -> None:
-    with pytest.raises(UserError, match="--folds is 1: it must be 2 or more"):
-        program.main(["--folds", "1"])
+@pytest.mark.parametrize("folds", ["1", "101"])
+def test_number_of_folds_that_split_folds_does_not_allow_is_refused(folds: str) -> None:
+    with pytest.raises(UserError, match=f"split.folds is {folds}"):
+        split_params(folds=int(folds))
+    with pytest.raises(UserError, match=f"--folds: {folds} is no whole number from 2 to 100"):
+        program.main(["--folds", folds])
 
 
 def test_image_that_the_raw_data_no_longer_has_is_named(
