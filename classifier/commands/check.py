@@ -42,7 +42,12 @@ def main(arguments: list[str]) -> None:
     )
     default = [Path("params.yaml")]
     parser.add_argument(
-        "files", type=file_path, nargs="*", default=default, help="default: params.yaml"
+        "files",
+        type=file_path,
+        nargs="*",
+        default=default,
+        metavar="FILE",
+        help="params files to check (default: params.yaml)",
     )
     paths = parser.parse_args(arguments).files
     check_dvc_files()

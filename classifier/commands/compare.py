@@ -13,8 +13,12 @@ def main(arguments: list[str]) -> None:
         prog="classifier compare",
         description="Say whether one run's predictions are better than another's.",
     )
-    parser.add_argument("before", type=file_path, help="predictions.csv of the first run")
-    parser.add_argument("after", type=file_path, help="predictions.csv of the second run")
+    parser.add_argument(
+        "before", type=file_path, metavar="BEFORE", help="predictions.csv of the first run"
+    )
+    parser.add_argument(
+        "after", type=file_path, metavar="AFTER", help="predictions.csv of the second run"
+    )
     options = parser.parse_args(arguments)
     from classifier.evaluation.compare import compare  # noqa: PLC0415 - pandas; not for --help
 

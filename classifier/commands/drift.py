@@ -23,12 +23,16 @@ def main(arguments: list[str]) -> None:
         description="Compare recorded answers with the test split, and say what has changed.",
     )
     parser.add_argument(
-        "answers", type=file_path, help="what `serve --record` or `predict --json` has written"
+        "answers",
+        type=file_path,
+        metavar="FILE",
+        help="what `serve --record` or `predict --json` has written",
     )
     parser.add_argument(
         "--models",
         type=file_path,
         default=Path("models"),
+        metavar="FOLDER",
         help="folder of the model, or of an export (default: models)",
     )
     options = parser.parse_args(arguments)

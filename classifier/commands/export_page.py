@@ -24,11 +24,17 @@ def main(arguments: list[str]) -> None:
         description="Write a folder of static files that classifies images in the browser.",
     )
     add = parser.add_argument
-    add("folder", type=file_path, help="the folder to write, new or of an earlier page")
+    add(
+        "folder",
+        type=file_path,
+        metavar="FOLDER",
+        help="the folder to write, new or of an earlier page",
+    )
     add(
         "--models",
         type=file_path,
         default=Path("models"),
+        metavar="FOLDER",
         help="folder of the model, or of an export (default: models)",
     )
     add("--int8", action="store_true", help="take the eight-bit file, which is smaller")

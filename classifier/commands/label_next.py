@@ -25,9 +25,15 @@ def main(arguments: list[str]) -> None:
         description="Choose the images of a folder that are most useful to label (BADGE).",
         epilog="Writes results/label_next.csv and results/label_next.png.",
     )
-    parser.add_argument("folder", type=file_path, help="folder of images without labels")
     parser.add_argument(
-        "--count", type=positive, default=60, metavar="N", help="number of images to choose"
+        "folder", type=file_path, metavar="FOLDER", help="folder of images without labels"
+    )
+    parser.add_argument(
+        "--count",
+        type=positive,
+        default=60,
+        metavar="N",
+        help="number of images to choose (default: %(default)s)",
     )
     add_label_studio_options(parser)
     options = parser.parse_args(arguments)

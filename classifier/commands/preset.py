@@ -102,6 +102,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("name", metavar="PRESET", help="a file of presets/, without .yaml")
     parser.add_argument(
-        "values", nargs="*", metavar="NAME=VALUE", help="values to set too, by their full names"
+        "values",
+        nargs="*",
+        # Without a default, argparse calls it required where PRESET is missing, too.
+        default=[],
+        metavar="NAME=VALUE",
+        help="values to set too, by their full names",
     )
     return parser

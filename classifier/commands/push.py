@@ -33,7 +33,9 @@ def main(arguments: list[str]) -> None:
         prog="classifier push",
         description="Push data, models and the results of every run to the DVC remote.",
     )
-    parser.add_argument("--remote", help="its name (default: the default remote)")
+    parser.add_argument(
+        "--remote", metavar="NAME", help="the remote to push to (default: the default remote)"
+    )
     options = parser.parse_args(arguments)
     try:
         with Repo() as repo:

@@ -136,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "--port",
         type=whole(0, 65535),
         default=8001,
+        metavar="N",
         help="the port to listen on; 0 for a free one (default: %(default)s)",
     )
     parser.add_argument(

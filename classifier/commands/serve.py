@@ -120,12 +120,14 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
     add(
         "--host",
         default="127.0.0.1",
+        metavar="ADDRESS",
         help="the address to listen on; 0.0.0.0 for all (default: %(default)s)",
     )
     add(
         "--port",
         type=whole(0, 65535),
         default=8000,
+        metavar="N",
         help="the port to listen on; 0 for a free one (default: %(default)s)",
     )
     add(
@@ -152,8 +154,8 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
         default=worker_count(),
         metavar="N",
         help="processes that decode images and run the model; 0 for threads of one process, which "
-        "need less memory but cannot be stopped in the middle of an image (default: the number of "
-        "cores, here %(default)s)",
+        "need less memory but cannot be stopped in the middle of an image (default: "
+        "OMP_NUM_THREADS, or else one for each core; here %(default)s)",
     )
     add(
         "--formats",

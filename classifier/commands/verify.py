@@ -25,7 +25,9 @@ def main(arguments: list[str]) -> None:
     parser = CommandParser(
         prog="classifier verify", description="Replay the golden images of an export here."
     )
-    parser.add_argument("folder", type=file_path, help="folder of the model or of an export")
+    parser.add_argument(
+        "folder", type=file_path, metavar="FOLDER", help="folder of the model, or of an export"
+    )
     folder = export_folder(parser.parse_args(arguments).folder)
     entries = read_manifest(folder)
     golden = read_golden(folder)

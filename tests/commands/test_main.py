@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -102,7 +103,7 @@ def test_an_empty_path_is_refused_by_every_command(arguments: tuple[str, ...]) -
     ],
 )
 def test_a_count_of_zero_is_refused_by_every_command(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(UserError, match=r"0 is not at least 1|it must be 2 or more"):
+    with pytest.raises(UserError, match=r"0 is (not at least 1|no whole number from 2 to 100)"):
         main([*arguments, "0"])
 
 
@@ -113,6 +114,22 @@ def test_summary_says_where_there_are_no_results(
     with pytest.raises(UserError, match="no results in results/ here: run in the project's folder"):
         main(["summary"])
     assert capsys.readouterr().out == ""
+
+
+def test_preset_asks_for_no_more_than_a_preset() -> None:
+    with pytest.raises(UserError, match="arguments are required: PRESET: "):
+        main(["preset"])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_says_what_each_argument_is(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    _, *groups = capsys.readouterr().out.split("arguments:")
+    for line in "".join(groups).partition("options:")[0].splitlines():
+        assert re.match(r" {10,}|  [A-Z=]+$|  [A-Z=]+ +\w|$", line), line
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

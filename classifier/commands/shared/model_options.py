@@ -23,6 +23,7 @@ def add_model_options(parser: argparse.ArgumentParser, runtimes: Sequence[str]) 
         "--models",
         type=file_path,
         default=Path("models"),
+        metavar="FOLDER",
         help="folder of the model, or of an export (default: models)",
     )
     add(
