@@ -11,8 +11,10 @@ in one line how many images were used, and which files were not.
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -40,7 +42,9 @@ Writer = Callable[[str, Answer, DecodedImage], None]
 def main(arguments: list[str]) -> None:
     """Classify the images that are named and print what they are."""
     options = _parser().parse_args(arguments)
-    search = find_images(options.images, sys.stdin)
+    if options.json and isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as JSON is, whatever the locale
+    search = find_images(options.images, _standard_input())
     settle_runtime(options, search.count)
     model = open_model(options)
     outcomes = _with_bar(classify_all(model, read_images(search), count=search.count), search.count)
@@ -53,6 +57,12 @@ def main(arguments: list[str]) -> None:
         _plot(drawn, options.plot, options.top_k)
     if failed:
         sys.exit(1)
+
+
+def _standard_input() -> Iterator[str]:
+    """Yield the lines of standard input, as names of files: bytes of any encoding."""
+    if sys.stdin is not None:  # as where it is closed
+        yield from map(os.fsdecode, sys.stdin.buffer)
 
 
 def _write_all(

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import NoReturn
 
 from classifier.core.errors import StoppedError, UserError, describe_os_error
@@ -25,13 +26,16 @@ def run_program(main: Callable[[], None]) -> NoReturn:
     """Call `main` and end the process: status 0, or 1 and a sentence on standard error.
 
     Only a `UserError`, an `OSError`, Ctrl-C and SIGTERM become a sentence; any other error is a
-    bug and keeps its traceback. Control characters in a sentence are escaped.
+    bug and keeps its traceback. Control characters in a sentence are escaped, and so is, on
+    standard output, what the encoding of the locale does not have.
 
     A stage stops, as on SIGTERM, when the DVC that runs it is killed, so that the next `dvc repro`
     does not run beside it.
     """
     if "DVC_STAGE" in os.environ:  # which DVC sets for what it runs
         when_orphaned(_end_this_process)
+    if isinstance(sys.stdout, TextIOWrapper):  # None where it is closed
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _sigterm_raises():
             main()

@@ -269,6 +269,26 @@ def test_paths_come_from_standard_input(project: Path) -> None:
     assert [row["label"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["blue", "red"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "latin-1"])
+def test_names_of_any_bytes_are_read_and_answered_in_every_locale(
+    project: Path, tmp_path: Path, encoding: str
+) -> None:
+    names = ["caf\udce9.png", "\u732b\U0001f408.png"]  # the first is no UTF-8
+    for name in names:
+        (tmp_path / name).write_bytes(image_of("red"))
+    done = subprocess.run(
+        [sys.executable, "-m", "classifier", "predict", "-", "--json"],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": encoding},
+        input=b"".join(os.fsencode(tmp_path / name) + b"\n" for name in names),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    answers = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    assert [answer["path"] for answer in answers] == [str(tmp_path / name) for name in names]
+
+
 def test_missing_model_is_one_sentence(tmp_path: Path) -> None:
     done = program(tmp_path, "a.png")
     assert (done.returncode, done.stdout) == (1, "")

@@ -66,6 +66,18 @@ def test_program_whose_output_is_closed_succeeds() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_name_that_the_locale_cannot_write_is_printed_with_escapes() -> None:
+    program = "from classifier.core.processes import run_program\n"
+    program += r"run_program(lambda: print('\xe9 \u732b'))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        check=False,
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, b"\xe9 \\u732b")
+
+
 def test_broken_connection_is_told() -> None:
     def main() -> None:
         raise BrokenPipeError(32, "Broken pipe")
