@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from shlex import quote
 
 
 def describe_untracked(path: Path, knobs: str) -> list[str]:
@@ -36,11 +37,18 @@ def _problem(path: Path) -> tuple[str, str] | None:
         pointer = folder.with_name(f"{folder.name}.dvc")
         if pointer.exists():
             is_lost = _list_files(pointer) == ""
-            return (f"Git does not track {pointer}", f"git add {pointer}") if is_lost else None
+            return (
+                (f"Git does not track {pointer}", f"git add {quote(str(pointer))}")
+                if is_lost
+                else None
+            )
     tracked, others = _list_files(path), _list_files(path, "--others")
     if tracked is None or (tracked and not others):
         return None
-    return f"neither Git nor DVC tracks {'all of it' if tracked else 'it'}", f"dvc add {path}"
+    return (
+        f"neither Git nor DVC tracks {'all of it' if tracked else 'it'}",
+        f"dvc add {quote(str(path))}",
+    )
 
 
 def _list_files(path: Path, *options: str) -> str | None:

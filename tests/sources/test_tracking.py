@@ -40,6 +40,14 @@ def test_tracked_photos_are_not_spoken_of(project: Path, by: str) -> None:
     assert describe_untracked(Path("photos/cat"), KNOBS) == []
 
 
+def test_the_command_that_is_told_is_right_for_a_name_with_a_space(project: Path) -> None:
+    write_files(project, {"my photos/a.png": b"x"})
+    assert "run `dvc add 'my photos'` and commit" in describe_untracked(Path("my photos"), KNOBS)[0]
+    write_files(project, {"my photos.dvc": b""})
+    (line,) = describe_untracked(Path("my photos"), KNOBS)
+    assert "run `git add 'my photos.dvc'` and commit" in line
+
+
 def test_a_folder_of_which_git_tracks_a_part_is_told(project: Path) -> None:
     subprocess.run(["git", "add", "photos"], cwd=project, check=True)
     write_files(project, {"photos/dog/b.png": b"x"})
