@@ -9,6 +9,7 @@ from typing import Any
 from classifier.commands.shared.dvc_files import check_dvc_files
 from classifier.commands.shared.options import file_path
 from classifier.commands.shared.parser import CommandParser
+from classifier.commands.shared.repository import check_repository
 from classifier.core.config import Params, load_section, read_params, validate_section
 from classifier.core.errors import UserError
 from classifier.evaluation.decisions.foreign import check_foreign
@@ -50,6 +51,7 @@ def main(arguments: list[str]) -> None:
         help="params files to check (default: params.yaml)",
     )
     paths = parser.parse_args(arguments).files
+    check_repository()
     check_dvc_files()
     for path in paths:
         check_params(path)
