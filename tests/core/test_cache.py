@@ -81,22 +81,22 @@ def test_second_waits_until_the_first_has_left(
 ) -> None:
     path = tmp_path / "lock"
     events: list[str] = []
-    waiting = threading.Event()
 
     def second() -> None:
-        waiting.set()
         with locked(path):
             events.append("second is inside")
 
     thread = threading.Thread(target=second)
     with locked(path):
         thread.start()
-        waiting.wait()
-        thread.join(timeout=0.2)
+        said, deadline = "", time.monotonic() + 60
+        while f"waiting for another process that uses {path}" not in said:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+            said += capsys.readouterr().err
         events.append("first leaves")
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert events == ["first leaves", "second is inside"]
-    assert f"waiting for another process that uses {path}" in capsys.readouterr().err
 
 
 def test_lock_is_free_again_after_an_exception(tmp_path: Path) -> None:

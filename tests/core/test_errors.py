@@ -5,7 +5,9 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
+from builders.processes import has_ended, wait_for_end
 
 from classifier.core.errors import UserError, describe_os_error
 from classifier.core.files import replacing
@@ -141,7 +143,7 @@ from classifier.core.processes import run_program
 
 def main():
     print("started", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 
 run_program(main)
 """
@@ -165,17 +167,13 @@ def test_stage_ends_with_the_dvc_that_runs_it(set_here: dict[str, str], ends: bo
         text=True,
         check=True,
     )
-    child = int(started.stdout)
-    time.sleep(1.5)
-    assert _is_running(child) is not ends
-    if not ends:
-        os.kill(child, signal.SIGKILL)
-
-
-def _is_running(process: int) -> bool:
-    """Whether the process, no child of this one, is there and no mere zombie."""
-    stat = Path(f"/proc/{process}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    child = psutil.Process(int(started.stdout))
+    if ends:
+        wait_for_end(child, 60)
+        return
+    time.sleep(1.5)  # three times the pause between two looks at the parent
+    assert not has_ended(child)
+    child.kill()
 
 
 def test_our_own_fault_keeps_its_traceback() -> None:

@@ -69,7 +69,7 @@ def test_images_are_read_only_as_they_are_needed(model: Model) -> None:
 
 
 def test_few_images_are_shared_out_among_the_threads(model: Model) -> None:
-    meeting = threading.Barrier(2, timeout=10)
+    meeting = threading.Barrier(2, timeout=60)
 
     class Watched(Model):
         """Waits for another thread to decode at the same time."""

@@ -125,7 +125,7 @@ def test_one_heat_map_is_drawn_at_a_time(models: Path) -> None:
 
     def slow(images: np.ndarray) -> Outputs:
         started.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         return model.predictor(images)
 
     waiting = dataclasses.replace(model, predictor=slow)
@@ -134,7 +134,7 @@ def test_one_heat_map_is_drawn_at_a_time(models: Path) -> None:
         concurrent.futures.ThreadPoolExecutor() as pool,
     ):
         first = pool.submit(client.post, "/heatmap?index=0", files=form(RED))
-        assert started.wait(30)
+        assert started.wait(60)
         second = client.post("/heatmap?index=0", files=form(RED))
         assert (second.status_code, second.headers["retry-after"]) == (503, "1")
         go_on.set()

@@ -98,7 +98,7 @@ def test_shutdown_finishes_what_was_accepted(tmp_path: Path) -> None:
         assert asking.is_alive()
         process.send_signal(signal.SIGTERM)
         asking.join()
-        assert process.wait(30) in (0, -signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
     assert statuses == [200]

@@ -25,7 +25,7 @@ class Gated(Model):
     sizes: list[int]
 
     def read(self, content, max_pixels=None, admit=None):
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         if content == b"fault":
             raise RuntimeError("a fault of ours")
         return super().read(content, max_pixels, admit)
@@ -65,7 +65,7 @@ def tasks(*contents: bytes) -> list[Task]:
 
 
 async def label(future: "asyncio.Future[Any]") -> str:
-    outcome = await asyncio.wait_for(future, 10)
+    outcome = await asyncio.wait_for(future, 60)
     assert outcome.content is not None
     return outcome.content["label"]
 

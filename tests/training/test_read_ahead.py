@@ -40,7 +40,7 @@ def test_reading_goes_on_in_the_meantime_but_only_a_few_ahead() -> None:
         return rows
 
     for taken, _ in enumerate(read_ahead(read, ORDERS), 1):
-        assert second_was_read.wait(10)
+        assert second_was_read.wait(60)
         # Time in which a reader without a limit would be through with all of them.
         time.sleep(0.01)
         assert len(started) <= taken + 3
