@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,8 +69,9 @@ def scratch_folder(kind: str) -> Iterator[Path]:
     """
     folder = cache_folder(kind)
     for left in folder.glob(f"{_SCRATCH}*"):
-        if time.time() - left.stat().st_mtime > _SCRATCH_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another program that shares the cache was faster
+            if time.time() - left.stat().st_mtime > _SCRATCH_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as name:
         yield Path(name)
 

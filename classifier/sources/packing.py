@@ -67,5 +67,6 @@ def _share(path: Path) -> None:
 def _remove_unused() -> None:
     """Remove the files from the cache to which neither data/raw nor DVC's cache has a link."""
     for kept in cache_folder("packed").glob("*.zip"):
-        if kept.stat().st_nlink == 1:
-            kept.unlink()
+        with suppress(FileNotFoundError):  # another run that shares the cache was faster
+            if kept.stat().st_nlink == 1:
+                kept.unlink()

@@ -118,3 +118,10 @@ def test_scratch_folder_is_removed_and_so_are_old_ones_of_killed_programs() -> N
         (folder / "images.npy").write_bytes(b"a")
         assert sorted(path.name for path in kind.iterdir()) == sorted([folder.name, "scratch-new"])
     assert [path.name for path in kind.iterdir()] == ["scratch-new"]
+
+
+def test_scratch_folder_that_another_program_removes_at_that_moment_does_no_harm() -> None:
+    # It is listed and has gone when it is looked at, as this link to nowhere.
+    (cache_folder("search") / "scratch-gone").symlink_to("nowhere")
+    with scratch_folder("search") as folder:
+        assert folder.is_dir()

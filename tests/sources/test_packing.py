@@ -70,6 +70,12 @@ def test_file_that_nothing_links_to_leaves_the_cache(tmp_path: Path) -> None:
     assert {path.stem for path in cache_folder("packed").iterdir()} == packed
 
 
+def test_file_that_another_run_removes_at_that_moment_does_no_harm(tmp_path: Path) -> None:
+    # It is listed and has gone when it is looked at, as this link to nowhere.
+    (cache_folder("packed") / "gone.zip").symlink_to("nowhere")
+    assert len(pack(tmp_path, PETS)) == SHARDS
+
+
 def test_shard_without_images_is_an_empty_zip(tmp_path: Path) -> None:
     files = {"cat/a.png": b"x", "dog/b.png": b"y"}
     packed = pack(tmp_path, files)

@@ -143,6 +143,12 @@ def test_entry_that_no_run_uses_for_a_month_is_removed(tmp_path: Path) -> None:
     assert not set(old) & set(cache_folder("decoded").iterdir())
 
 
+def test_entry_that_another_run_removes_at_that_moment_does_no_harm(tmp_path: Path) -> None:
+    # It is listed and has gone when it is looked at, as this link to nowhere.
+    (cache_folder("decoded") / "gone.npy").symlink_to("nowhere")
+    assert len(load_dataset(build(tmp_path, PETS)).images) == len(PETS)
+
+
 def test_raw_file_that_is_missing_is_named(tmp_path: Path) -> None:
     build(tmp_path, PETS)
     (tmp_path / "raw/images-2.zip").unlink()

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -152,7 +153,8 @@ def _remove_old(folder: Path) -> None:
     oldest = time.time() - _KEPT_DAYS * 24 * 3600
     for images in folder.glob("*.npy"):
         facts = facts_of(images.with_suffix(""))
-        used = facts if facts.exists() else images
-        if used.stat().st_mtime < oldest:
-            facts.unlink(missing_ok=True)
-            images.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another run that shares the cache was faster
+            used = facts if facts.exists() else images
+            if used.stat().st_mtime < oldest:
+                facts.unlink(missing_ok=True)
+                images.unlink(missing_ok=True)
