@@ -46,6 +46,13 @@ def test_every_row_finds_its_own_file(kinds: dict[str, str]) -> None:
     assert classes(labels) == {f"{name}.jpg": kind for name, kind in kinds.items()}
 
 
+def test_group_in_two_forms_of_unicode_is_one() -> None:
+    farms = ["Caf\u00e9", "Cafe\u0301", "Caf\u00e9", ""]
+    rows = [f"{path},{kind},{farm}" for (path, kind), farm in zip(ALL.items(), farms, strict=True)]
+    labels = label("\n".join(["id,kind,farm", *rows]))
+    assert [image.columns for image in labels.images] == [("Caf\u00e9",)] * 3 + [("",)]
+
+
 def test_rows_of_one_image_must_agree_on_its_group() -> None:
     rows = "id,kind,patient\n1.png,cat,p0\n1.png,cat,{patient}\n2.png,dog,p1\n"
     table = TABLE | {"group": "patient"}

@@ -3,6 +3,7 @@
 import os
 import reprlib
 import sys
+import unicodedata
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -231,7 +232,10 @@ def _rows(
         else:
             hot = [name for number, name in one_hot if row[number].strip() in _TRUE]
             class_name = hot[0] if len(hot) == 1 else ""
-        values = tuple("" if number is None else one_line(row[number]) for number in further)
+        values = tuple(
+            "" if number is None else unicodedata.normalize("NFC", one_line(row[number]))
+            for number in further
+        )
         # A million rows share the few names of classes.
         class_name = sys.intern(class_name.strip())
         yield Row(row[place[labels.path]], class_name, given, values)
