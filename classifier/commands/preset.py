@@ -9,6 +9,7 @@ from one preset to another leaves nothing of the first behind. All other values 
 
 import argparse
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,10 @@ def with_watch(values: dict[str, Any]) -> dict[str, Any]:
     url = values.get("download.url")
     if not isinstance(url, str) or not url or "://" in url:
         return values
-    path = str(Path(url).expanduser())
+    path = Path(url)
+    with suppress(RuntimeError):  # there is no such user: params.yaml may not have a `~` either
+        path = path.expanduser()
+    path = str(path)
     return {"download.watch": path} | values | {"download.url": path}
 
 

@@ -43,11 +43,14 @@ def cache_folder(kind: str) -> Path:
         UserError: The folder cannot be created or written to.
     """
     chosen = os.environ.get(CACHE_VARIABLE)
-    root = (
-        Path(chosen).expanduser()
-        if chosen
-        else platformdirs.user_cache_path("reproducible-image-classifier")
-    )
+    try:
+        root = (
+            Path(chosen).expanduser()
+            if chosen
+            else platformdirs.user_cache_path("reproducible-image-classifier")
+        )
+    except RuntimeError as error:  # `~` of a user whom the system does not know
+        raise _not_writable(Path(chosen or ""), str(error).rstrip(".")) from None
     folder = root.absolute() / kind
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,12 @@ from classifier.core.errors import UserError
 MAPPINGS = frozenset({"download.splits", "download.labels", "evaluate.costs"})
 
 
+class _ParamsDumper(yaml.SafeDumper):
+    """Put a text into quotes where ParamsLoader would take it for something else, such as `1e3`."""
+
+    yaml_implicit_resolvers = ParamsLoader.yaml_implicit_resolvers
+
+
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return values by full name: `{"train": {"epochs": 5}}` becomes `{"train.epochs": 5}`.
 
@@ -66,8 +72,13 @@ def edit_params(text: str, changes: Mapping[str, Any]) -> str:
 
 def to_yaml(value: Any) -> str:
     """Return a value as YAML on one line, in a form that is also right within brackets."""
-    text = yaml.safe_dump(
-        [value], default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False
+    text = yaml.dump(
+        [value],
+        Dumper=_ParamsDumper,
+        default_flow_style=True,
+        width=float("inf"),
+        allow_unicode=True,
+        sort_keys=False,
     )
     return text.strip()[1:-1]
 

@@ -170,6 +170,7 @@ def test_a_tilde_becomes_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_pa
         (["fotos"], "there is no preset 'fotos': the presets are cifar10, cifar10-fast, default"),
         (["photos"], "needs download.url"),
         (["photos", "download.url=''"], "download.url is ''"),
+        (["photos", "download.url=~nobody-here/photos"], "starts with ~, which DVC does not know"),
         (["photos", "download.url=."], "put the images into a folder of their own"),
         (["cifar10", "train.epoch=3"], "no parameter train.epoch: did you mean train.epochs?"),
         (["cifar10", "train.epochs"], "'train.epochs' is no value: write name=value"),

@@ -48,6 +48,16 @@ def test_folder_that_cannot_be_written_is_named_with_the_variable(
         cache_folder("resume")
 
 
+def test_tilde_of_an_unknown_user_is_named_with_the_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLASSIFIER_CACHE", "~nobody-here/cache")
+    with pytest.raises(
+        UserError, match=r"~nobody-here/cache cannot be written .* CLASSIFIER_CACHE"
+    ):
+        cache_folder("resume")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="HOME decides on Linux")
 def test_home_that_does_not_exist_is_reported_with_the_variable(
     monkeypatch: pytest.MonkeyPatch,

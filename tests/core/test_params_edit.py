@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import yaml
 
+from classifier.core.config import load_yaml
 from classifier.core.errors import UserError
 from classifier.core.params_edit import edit_params, flatten
 
@@ -40,6 +41,12 @@ def test_a_value_changes_and_every_comment_stays(name: str, value: Any, line: st
     assert flatten(yaml.safe_load(changed)) == flatten(yaml.safe_load(TEXT)) | {name: value}
     for comment in ("# Above all.", "# The first knob.", "# to the right", "# Behind a list."):
         assert comment in changed
+
+
+@pytest.mark.parametrize("text", ["1e3", "7E-2", "1.5", "007", "null", "true", "2024-01-01", "~"])
+def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
+    changed = edit_params(TEXT, {"train.views": [text]})
+    assert load_yaml(changed, "params.yaml")["train"]["views"] == [text]
 
 
 def test_several_values_change_at_once() -> None:
