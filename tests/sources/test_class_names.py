@@ -101,7 +101,14 @@ def test_written_class_is_that_of_the_path_and_can_be_composed(name: str, form: 
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("Cat", "cat"), ("dog ", "dog"), ("\uff23at", "cat"), ("a  b", "a b"), ("Straße", "STRASSE")],
+    [
+        ("Cat", "cat"),
+        ("dog ", "dog"),
+        ("\uff23at", "cat"),
+        ("a  b", "a b"),
+        ("Straße", "STRASSE"),
+        ("cat\u200b", "cat"),
+    ],
 )
 def test_classes_that_look_alike_are_refused_with_their_numbers(one: str, other: str) -> None:
     with pytest.raises(UserError, match=r"\('?.+\(\d images?\) differ only in capital") as caught:

@@ -39,13 +39,19 @@ def check_classes(counts: Mapping[str, int]) -> None:
         )
     alike: dict[str, str] = {}
     for name in sorted(counts):
-        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        if (other := alike.setdefault(key, name)) != name:
+        if (other := alike.setdefault(_appearance(name), name)) != name:
             raise UserError(
                 f"the classes {other!r} ({counted(counts[other], 'image')}) and {name!r} "
                 f"({counted(counts[name], 'image')}) differ only in capital letters, spaces or "
                 "their form in Unicode: give both one name."
             )
+
+
+def _appearance(name: str) -> str:
+    """Return what names have in common that people can hardly tell apart."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    # Of category Cf are spaces of no width and the like, which web pages and chats add.
+    return " ".join("".join(c for c in folded if unicodedata.category(c) != "Cf").split())
 
 
 def describe_classes(counts: Mapping[str, int], origin: str) -> str:
