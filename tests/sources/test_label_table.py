@@ -16,6 +16,18 @@ from classifier.sources.labelling.labels import KeptOut
 from classifier.sources.tables import SeenFile
 
 
+@pytest.mark.parametrize(
+    ("stray", "where"), [("extra/5.png", "in extra/"), ("5.png", "in no folder")]
+)
+def test_folders_of_splits_that_do_not_count_are_named(stray: str, where: str) -> None:
+    images = ("train/1.png", "train/2.png", "test/3.png", "test/4.png", stray)
+    rows = [f"{path},{kind}" for path, kind in zip(images, "ababa", strict=True)]
+    labels = label("\n".join(["id,kind", *rows]), images)
+    assert {image.split for image in labels.images} == {""}
+    told = f"test/, train/ do not count as splits, since other images lie beside them, {where}"
+    assert any(told in line for line in labels.lines)
+
+
 @pytest.mark.parametrize("form", ["a/001.png", "001.png", "001", "a/001", "./a/001.png", "a\\001"])
 def test_names_may_lack_folder_and_ending(form: str) -> None:
     names = [path if form == "a/001.png" else named(path, form) for path in IMAGES]

@@ -9,6 +9,7 @@ from classifier.sources.labelling.labels import (
     check_rows,
     describe_columns,
     describe_labels,
+    describe_unused_splits,
     further_columns,
     split_of_value,
     with_composed_classes,
@@ -65,6 +66,7 @@ def label_by_pattern(
     if not names:
         images, names = with_splits_of_folders(images)
     lines = describe_labels(images, "from download.pattern", names)
+    lines += [] if names else describe_unused_splits(images)
     lines += describe_columns(columns, "group" if "group" in columns else None)
     images = with_composed_classes(images)
     return Labels(images, further_columns(columns), kept_out, [], lines)

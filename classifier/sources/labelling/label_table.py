@@ -16,6 +16,7 @@ from classifier.sources.labelling.labels import (
     check_rows,
     describe_columns,
     describe_labels,
+    describe_unused_splits,
     further_columns,
     split_of_value,
     with_composed_classes,
@@ -68,6 +69,7 @@ def label_by_table(
         images, names = with_splits_of_folders(images)
     origin = f"from {_named(params.labels)} of {source}"
     lines = describe_labels(images, origin, names)
+    lines += [] if names else describe_unused_splits(images)
     lost = matches.class_names - {"", *(image.class_name for image in images)}
     lines += _describe_lost(sorted(lost))
     differences = {columns[place]: found for place, found in matches.differences().items()}

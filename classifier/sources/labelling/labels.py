@@ -129,19 +129,39 @@ def _splits_of_tops(paths: Iterable[str]) -> dict[str, SplitName]:
     Returns:
         The split of each such folder, by its path with a slash behind it.
     """
+    shared, tops = _outermost(paths)
+    names = splits_of_names(tops)
+    if set(names) != tops:
+        return {}
+    return {"/".join((*shared, name, "")): split for name, split in names.items()}
+
+
+def describe_unused_splits(images: Sequence[LabelledImage]) -> list[str]:
+    """Return a line where some of the outermost folders name splits, but not all of them do."""
+    _, tops = _outermost(image.path for image in images) if images else ((), set())
+    names = splits_of_names(tops)
+    others = sorted(tops - set(names))
+    if not names or not others:
+        return []
+    where = f"in {others[0]}/" if others[0] else "in no folder"
+    return [
+        f"the names of {', '.join(f'{name}/' for name in sorted(names))} do not count as splits, "
+        f"since other images lie beside them, {where}: move these, or name them in download.ignore"
+    ]
+
+
+def _outermost(paths: Iterable[str]) -> tuple[tuple[str, ...], set[str]]:
+    """Return the folders that all paths share, and the next one of each; empty where it has none.
+
+    paths: At least one.
+    """
     folders = {path.rpartition("/")[0] for path in paths}
     parts = sorted(tuple(folder.split("/")) for folder in folders)
     first, last = parts[0], parts[-1]
     shared = 0
     while shared < min(len(first), len(last)) and first[shared] == last[shared]:
         shared += 1
-    if any(len(each) <= shared for each in parts):
-        return {}
-    tops = {each[shared] for each in parts}
-    names = splits_of_names(tops)
-    if set(names) != tops:
-        return {}
-    return {"/".join((*first[:shared], name, "")): split for name, split in names.items()}
+    return first[:shared], {each[shared] if len(each) > shared else "" for each in parts}
 
 
 def written_class(name: str, path: str) -> str:
