@@ -11,6 +11,8 @@ from classifier.report.run_results import Row
 
 # Of matplotlib's colour map tab10; more classes than these are grey.
 _COLOURED = 10
+# The one of them that is grey itself, and what stands for it beside the grey of other classes.
+_GREY_COLOUR, _IN_ITS_PLACE = "C7", "black"
 _MISTAKES = 6
 _NEAREST = ("nearest_1", "nearest_2", "nearest_3")
 
@@ -30,11 +32,14 @@ def draw_feature_map(rows: list[Row], classes: list[str]) -> Figure:
     shown = dict(zip(classes, short_names(drawable_names(classes), 24), strict=True))
     groups = {name: [row for row in rows if row["class"] == name] for name in coloured}
     others = [row for row in rows if row["class"] not in coloured]
-    for number, (name, group) in enumerate(groups.items()):
+    colours = [f"C{number}" for number in range(_COLOURED)]
+    if others:
+        colours[colours.index(_GREY_COLOUR)] = _IN_ITS_PLACE
+    for colour, (name, group) in zip(colours, groups.items(), strict=False):
         axes.scatter(
             *_points(group).T,
             s=14,
-            color=f"C{number}",
+            color=colour,
             label=shown[name],
             linewidths=0,
         )

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from builders.tiny import CLASSES, write_split
 
 from classifier.report.feature_figures import draw_feature_map, draw_similar
@@ -29,6 +30,9 @@ def test_with_many_classes_the_rare_ones_are_grey_together() -> None:
     assert legend is not None
     shown = [text.get_text() for text in legend.get_texts()]
     assert shown == [*classes[2:], "other classes"]
+    # In matplotlib's colours, the eighth is grey too.
+    *named, others = [np.asarray(part.get_facecolor())[0] for part in axes.collections]
+    assert min(np.abs(colour - others).max() for colour in named) > 0.1
 
 
 def test_mistakes_stand_beside_similar_training_images(tmp_path: Path) -> None:
