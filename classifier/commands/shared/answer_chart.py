@@ -8,6 +8,9 @@ from classifier.plotting.figures import BLUE, GREY, draw_image, new_figure
 from classifier.plotting.fonts import drawable_names
 from classifier.plotting.short_names import short_names
 
+# Characters that fit above the bars, of wide letters too.
+_TITLE = 26
+
 
 def answer_figure(outcomes: Sequence[ImageResult], top_k: int) -> Figure:
     """Draw a row for each image, as the model sees it, and its `top_k` classes; grey: rejected."""
@@ -21,7 +24,7 @@ def answer_figure(outcomes: Sequence[ImageResult], top_k: int) -> Figure:
         draw_image(left, outcome.image.pixels, outcome.name.replace("\\", "/").rsplit("/", 1)[-1])
         best = answer.top(top_k)
         drawn = drawable_names(answer.classes)
-        short = short_names(drawn, 24)
+        short, titles = short_names(drawn, 24), short_names(drawn, _TITLE)
         names = [short[candidate.index].replace("$", r"\$") for candidate in best]
         values = [candidate.probability for candidate in best]
         bars = right.barh(range(len(best)), values, color=GREY if answer.rejected else BLUE)
@@ -31,6 +34,6 @@ def answer_figure(outcomes: Sequence[ImageResult], top_k: int) -> Figure:
         right.set_xlim(0, 1.15)
         right.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=8)
         right.spines[["top", "right"]].set_visible(False)
-        title = answer.label if answer.index is None else drawn[answer.index]
+        title = answer.label if answer.index is None else titles[answer.index]
         right.set_title(title.replace("$", r"\$"), fontsize=9)
     return figure
