@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control, fisher_exact
 
 from classifier.core.errors import UserError
+from classifier.core.text import counted
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import Answers
 from classifier.metrics.intervals import wilson
@@ -105,10 +106,13 @@ def describe_worst(table: pd.DataFrame) -> str:
     worst = worst_slice(table)
     if worst is None:
         return ""
-    certain = worst["adjusted_p_value"] < SIGNIFICANT
-    slices = "1 slice" if len(table) == 1 else f"{len(table)} slices"
+    which, certain = counted(len(table), "slice"), worst["adjusted_p_value"] < SIGNIFICANT
+    if worst["accuracy"] > table["accuracy"].min():
+        # Slices that differ by chance are lower.
+        count = int(((table["gap"] < 0) & (table["adjusted_p_value"] < SIGNIFICANT)).sum())
+        which = f"the slices that chance does not explain ({count} of {len(table)})"
     return (
-        f"lowest accuracy of {slices}: {worst['accuracy']:.4f} for {worst['slice']} "
+        f"lowest accuracy of {which}: {worst['accuracy']:.4f} for {worst['slice']} "
         f"({worst['images']} images, {worst['gap']:+.4f} to the others, "
         + ("more than chance explains)" if certain else "which chance explains)")
     )

@@ -59,6 +59,17 @@ def test_dark_images_are_found_without_a_column() -> None:
     assert "more than chance explains" in describe_worst(table)
 
 
+def test_lower_accuracy_by_chance_is_not_hidden_behind_the_worst_slice() -> None:
+    # Of 10 images of `few`, 6 are right by chance; of 150 of `old`, 105, which is no chance.
+    right = np.repeat([True, False, True, False, True], [6, 4, 105, 45, 60])
+    cameras = ["few"] * 10 + ["old"] * 150 + ["new"] * 60
+    table = slices_table(make_answers(right, camera=cameras), ["camera"])
+    assert table["slice"].iloc[0] == "camera few"
+    assert describe_worst(table).startswith(
+        "lowest accuracy of the slices that chance does not explain (1 of 3): 0.7000 for camera old"
+    )
+
+
 def test_what_is_the_same_everywhere_makes_no_slice() -> None:
     table = slices_table(make_answers(np.arange(40) % 4 > 0, camera=["one"] * 40), ["camera"])
     assert table.empty
