@@ -1,6 +1,7 @@
 """Names and numbers in sentences: characters that break tables and terminals, plurals."""
 
 import unicodedata
+from collections.abc import Sequence
 
 
 def has_control_character(name: str) -> bool:
@@ -27,6 +28,12 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text.strip()
     return " ".join(part.strip() for part in text.splitlines()).strip()
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return names with commas between them; of more than `most`, the number of the others."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def counted(count: int, noun: str) -> str:

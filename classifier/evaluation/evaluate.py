@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from classifier.core.files import write_json
+from classifier.core.text import listed
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answer_report import (
     confused_pairs_table,
@@ -90,7 +91,7 @@ class Evaluation(NamedTuple):
         ]
         if self.missing:
             lines.append(
-                f"no test images of {', '.join(self.missing)}: their measures are left out, and "
+                f"no test images of {listed(self.missing)}: their measures are left out, and "
                 "macro F1 is the mean of the other classes"
             )
         if "leaked_share" in values:

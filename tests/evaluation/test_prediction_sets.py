@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 from builders.answers import answers_with
 
 from classifier.evaluation.answers import Answers
@@ -45,6 +46,14 @@ def test_class_with_few_validation_images_is_named() -> None:
     first, second = set_lines(table)
     assert first.startswith("prediction sets hold the class of ")
     assert "too few validation images of wolf" in second
+
+
+def test_of_many_classes_with_few_validation_images_some_are_named() -> None:
+    names = [f"class {number:03d}" for number in range(300)]
+    table = pd.DataFrame({"class": names, "quantile": ALL_CLASSES})
+    overall = {"class": ALL_CLASSES, "coverage": 1.0, "coverage_low": 0.9, "coverage_high": 1.0}
+    table = pd.concat([table, pd.DataFrame([overall | {"size": 2.0}])], ignore_index=True)
+    assert "class 018, class 019 and 280 more for a threshold" in set_lines(table)[1]
 
 
 def test_thresholds_from_other_test_images_cover_as_asked() -> None:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from classifier.core.text import listed
 from classifier.evaluation.answers import Answers
 from classifier.metrics.conformal import SetThresholds, set_thresholds
 from classifier.metrics.intervals import mean_interval, wilson
@@ -71,7 +72,7 @@ def set_lines(table: pd.DataFrame) -> list[str]:
     shared = table.loc[table["quantile"] == ALL_CLASSES, "class"].tolist()
     if shared:
         lines.append(
-            f"  too few validation images of {', '.join(shared)} for a threshold of their own: "
+            f"  too few validation images of {listed(shared)} for a threshold of their own: "
             "their coverage holds on average over all classes only"
         )
     return lines
