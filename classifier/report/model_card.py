@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from classifier.core.files import sha256_of
+from classifier.core.text import listed
 from classifier.core.versions import LIBRARIES, OPTIONAL, installed_versions
 from classifier.processing.idle_knobs import idle_knobs
 from classifier.processing.similar_images import SIMILAR_SHEET
@@ -22,8 +23,6 @@ from classifier.report.formatting import (
 from classifier.report.run_results import MODELS, RunResults, model_files
 
 CARD = MODELS / "MODEL_CARD.md"
-# Maximum number of classes with few images that are named; the others are counted.
-_MOST_NAMED = 20
 
 
 def model_card(run: RunResults, verdict: str) -> str:
@@ -149,10 +148,10 @@ def _limits(run: RunResults) -> str:
     before, after = (run.measure(name) for name in ("ece_uncalibrated", "ece"))
     assert before is not None
     assert after is not None
+    foreign = "" if run.outside else "on images that show none of its classes, "
     sentences = [
         "All figures are measured on images from the same source as the training images, not on "
-        "other cameras, places or times, on images that show none of its classes, or on images "
-        "that were changed to mislead it.",
+        f"other cameras, places or times, {foreign}or on images that were changed to mislead it.",
         "Figures are given for each class, not for other groups of images.",
         _few(run),
         f"Its confidence was calibrated on {run.split['val']:,} validation images (temperature "
@@ -168,11 +167,10 @@ def _few(run: RunResults) -> str:
     few = few_test_images(run.per_class)
     if not few:
         return f"Every class has at least {FEW_TEST_IMAGES} test images."
-    named = ", ".join(f"{_plain(row['class'])} ({row['test']})" for row in few[:_MOST_NAMED])
-    more = "" if len(few) <= _MOST_NAMED else f" and {len(few) - _MOST_NAMED} more"
+    named = listed([f"{_plain(row['class'])} ({row['test']})" for row in few])
     return (
         f"These classes have fewer than {FEW_TEST_IMAGES} test images, so their figures are "
-        f"uncertain: {named}{more}."
+        f"uncertain: {named}."
     )
 
 

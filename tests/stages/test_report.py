@@ -225,6 +225,20 @@ def test_card_names_the_data_the_files_and_the_classes_with_few_images(
         assert len(columns) == 1
 
 
+def test_card_says_that_other_images_were_not_measured_only_where_that_is_so(
+    project: tuple[Path, str],
+):
+    said, path = "on images that show none of its classes", Path("results/evaluate/outside.csv")
+    columns = path.read_text("utf-8").splitlines()[0]
+    row = "foreign images,9,0.9,0.5,0.1,0.8,0.3,has not seen them"
+    write(str(path), f"{columns}\n{row}\n")
+    report.main()
+    assert said not in CARD.read_text("utf-8")
+    write(str(path), f"{columns}\n")
+    report.main()
+    assert said in CARD.read_text("utf-8")
+
+
 def test_card_says_whether_training_images_travel(project: tuple[Path, str]):
     said, sheet = "Training images travel with it", Path("models/export/similar.jpg")
     assert said not in CARD.read_text("utf-8")
