@@ -1,6 +1,6 @@
 """Write the sections of the report page on data and training."""
 
-from classifier.processing.idle_knobs import idle_knobs
+from classifier.processing.idle_knobs import idle_knobs, unread_knobs
 from classifier.report.formatting import fraction, knobs_that_count
 from classifier.report.parts import Details, Paragraph, Part, Section, Table
 from classifier.report.run_results import RunResults, embedded_figure
@@ -58,7 +58,8 @@ def training_section(run: RunResults) -> Section:
     )
     by = "strength of the L2 penalty" if "l2" in train else "epoch"
     idle = idle_knobs(run.bundle["params"])
-    params = [list(pair) for pair in knobs_that_count(run.bundle["params"], idle)]
+    unread = unread_knobs(run.bundle["params"])
+    params = [list(pair) for pair in knobs_that_count(run.bundle["params"], [*idle, *unread])]
     seen = "views on which the head was trained" if "augment" in idle else "augmentations"
     return Section(
         "Training",

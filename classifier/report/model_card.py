@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from classifier.core.files import sha256_of
 from classifier.core.text import listed
 from classifier.core.versions import LIBRARIES, OPTIONAL, installed_versions
-from classifier.processing.idle_knobs import idle_knobs
+from classifier.processing.idle_knobs import idle_knobs, unread_knobs
 from classifier.processing.similar_images import SIMILAR_SHEET
 from classifier.report.formatting import (
     FEW_TEST_IMAGES,
@@ -119,7 +119,8 @@ def _training(run: RunResults) -> str:
             f"grad_accumulation_steps x threads: {divided}), so that a run from the start does not "
             f"give the same bytes. {told}"
         )
-    knobs = knobs_that_count(run.bundle["params"], idle_knobs(run.bundle["params"]))
+    params = run.bundle["params"]
+    knobs = knobs_that_count(params, [*idle_knobs(params), *unread_knobs(params)])
     rows = [[f"`{name}`", _plain(value)] for name, value in knobs]
     return f"{told}\n\n{_table(['knob', 'value'], rows)}"
 

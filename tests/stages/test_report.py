@@ -239,6 +239,18 @@ def test_card_says_that_other_images_were_not_measured_only_where_that_is_so(
     assert said in CARD.read_text("utf-8")
 
 
+def test_card_and_page_leave_out_knobs_that_the_optimizer_does_not_read(
+    project: tuple[Path, str],
+) -> None:
+    path = Path("models/model.json")
+    described = json.loads(path.read_bytes())
+    described["params"]["optimizer"] |= {"name": "adamw", "momentum": 0.875}
+    write(str(path), json.dumps(described))
+    report.main()
+    assert "0.875" not in CARD.read_text("utf-8")
+    assert "0.875" not in read_page().text
+
+
 def test_card_says_whether_training_images_travel(project: tuple[Path, str]):
     said, sheet = "Training images travel with it", Path("models/export/similar.jpg")
     assert said not in CARD.read_text("utf-8")
