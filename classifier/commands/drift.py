@@ -9,9 +9,7 @@ tests, the shares of the classes by a chi-squared test, all corrected for their 
 exit status is 0 whatever is found.
 """
 
-from pathlib import Path
-
-from classifier.commands.shared.options import file_path
+from classifier.commands.shared.options import add_models_option, file_path
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.text import escape_name
 
@@ -28,13 +26,7 @@ def main(arguments: list[str]) -> None:
         metavar="FILE",
         help="what `serve --record` or `predict --json` has written",
     )
-    parser.add_argument(
-        "--models",
-        type=file_path,
-        default=Path("models"),
-        metavar="FOLDER",
-        help="folder of the model, or of an export (default: models)",
-    )
+    add_models_option(parser)
     options = parser.parse_args(arguments)
     # SciPy is slow to import, which --help need not wait for.
     from classifier.monitoring.drift import describe_drift, measure_drift  # noqa: PLC0415

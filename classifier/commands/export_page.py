@@ -8,9 +8,8 @@ taken from the npm package onnxruntime-web, which npm fetches unless --runtime n
 """
 
 import shlex
-from pathlib import Path
 
-from classifier.commands.shared.options import file_path
+from classifier.commands.shared.options import add_models_option, file_path
 from classifier.commands.shared.parser import CommandParser
 from classifier.processing.similar_images import SIMILAR_SHEET
 from classifier.static_page.web_runtime import PACKAGE, VERSION, runtime_files
@@ -30,13 +29,7 @@ def main(arguments: list[str]) -> None:
         metavar="FOLDER",
         help="the folder to write, new or of an earlier page",
     )
-    add(
-        "--models",
-        type=file_path,
-        default=Path("models"),
-        metavar="FOLDER",
-        help="folder of the model, or of an export (default: models)",
-    )
+    add_models_option(parser)
     add("--int8", action="store_true", help="take the eight-bit file, which is smaller")
     add(
         "--runtime",

@@ -4,9 +4,8 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from classifier.commands.shared.options import file_path
+from classifier.commands.shared.options import add_models_option
 from classifier.inference.manifest import export_folder
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
 from classifier.inference.predict import Model, load_model
@@ -19,13 +18,7 @@ _WORTH_LOADING = 1000
 def add_model_options(parser: argparse.ArgumentParser, runtimes: Sequence[str]) -> None:
     """Add the options that `open_model` reads; `settle_runtime` comes before it."""
     add = parser.add_argument
-    add(
-        "--models",
-        type=file_path,
-        default=Path("models"),
-        metavar="FOLDER",
-        help="folder of the model, or of an export (default: models)",
-    )
+    add_models_option(parser)
     add(
         "--runtime",
         choices=("auto", *runtimes),

@@ -1,4 +1,4 @@
-"""What several commands share: types of options, and the sentence about a missing extra."""
+"""What several commands share: types of options, --models, the sentence about a missing extra."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -43,6 +43,17 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def add_models_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option --models, the folder that a model is loaded from."""
+    parser.add_argument(
+        "--models",
+        type=file_path,
+        default=Path("models"),
+        metavar="FOLDER",
+        help="folder of the model, or of an export (default: %(default)s)",
+    )
 
 
 @contextmanager
