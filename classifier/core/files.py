@@ -1,11 +1,12 @@
 """Write files atomically: a reader sees the old content or the new, never a part."""
 
+import csv
 import glob
 import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -79,6 +80,20 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write `table` as UTF-8 CSV without its index, the same bytes on every system."""
     write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write UTF-8 CSV row by row: a data frame of a million rows takes far more memory.
+
+    `rows` may be a generator; where it raises, the file stays as it was.
+    """
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def sha256_of(path: Path) -> str:

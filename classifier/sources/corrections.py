@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
-from classifier.core.files import replacing
+from classifier.core.files import write_rows
 
 COLUMNS = ("path", "class", "reason")
 EXCLUDE = "exclude"
@@ -59,10 +59,4 @@ def read_corrections(path: Path) -> list[Correction]:
 
 def write_corrections(path: Path, corrections: Iterable[Correction]) -> None:
     """Write all rows; the file is whole at every moment."""
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(corrections)
+    write_rows(path, COLUMNS, corrections)

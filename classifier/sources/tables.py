@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from classifier.core.files import replacing
+from classifier.core.files import write_rows
 
 LABELS, FILES = "labels.csv", "files.csv"
 _LONGEST_CELL = (1 << 31) - 1  # letters, the most that `csv` takes on every system
@@ -47,12 +47,12 @@ class SeenFile(NamedTuple):
 def write_labels(path: Path, images: Iterable[LabelledImage], columns: Sequence[str] = ()) -> None:
     """Write labels.csv; `images` are sorted by path, `columns` names their further columns."""
     rows = ((image[0], image[1], image[2], *image.columns) for image in images)
-    _write(path, ("path", "class", "split", *columns), rows)
+    write_rows(path, ("path", "class", "split", *columns), rows)
 
 
 def write_files(path: Path, files: Iterable[SeenFile]) -> None:
     """Write files.csv; `files` are sorted by path."""
-    _write(path, ("path", "bytes", "status", "reason"), files)
+    write_rows(path, ("path", "bytes", "status", "reason"), files)
 
 
 def read_columns(path: Path) -> list[str]:
@@ -75,17 +75,6 @@ def read_files(path: Path) -> Iterator[SeenFile]:
     next(rows)
     for name, size, status, reason in rows:
         yield SeenFile(name, int(size), status, reason)
-
-
-def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    # Row by row: a data frame of a million files takes far more memory than its text.
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
 
 
 def allow_long_cells() -> None:

@@ -1,10 +1,9 @@
 """Account for every file of the raw data: used in which split, or why not."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from classifier.core.files import replacing
+from classifier.core.files import write_rows
 from classifier.data.dataset import Dataset
 from classifier.sources import tables
 from classifier.sources.account import describe_files
@@ -30,17 +29,14 @@ def write_account(path: Path, raw: Path, dataset: Dataset, result: SplitResult) 
         result: What else came of it.
     """
     ends: list[SeenFile] = []
-    # Row by row: a data frame of a million files takes far more memory than its text.
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+
+    def rows() -> Iterator[tuple[str | int, ...]]:
         for row in _rows(raw, dataset, result):
-            writer.writerow(row)
             status = "image" if row[2] == USED else str(row[2])
             ends.append(SeenFile(str(row[0]), 0, status))
+            yield row
+
+    write_rows(path, COLUMNS, rows())
     return f"used {describe_files(ends)}"
 
 
