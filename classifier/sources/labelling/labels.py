@@ -157,11 +157,18 @@ def _outermost(paths: Iterable[str]) -> tuple[tuple[str, ...], set[str]]:
     """
     folders = {path.rpartition("/")[0] for path in paths}
     parts = sorted(tuple(folder.split("/")) for folder in folders)
-    first, last = parts[0], parts[-1]
+    shared = shared_folders(parts)
+    tops = {each[len(shared)] if len(each) > len(shared) else "" for each in parts}
+    return shared, tops
+
+
+def shared_folders(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the outer folders that all paths have in common; `paths` are sorted, not empty."""
+    first, last = paths[0], paths[-1]
     shared = 0
     while shared < min(len(first), len(last)) and first[shared] == last[shared]:
         shared += 1
-    return first[:shared], {each[shared] if len(each) > shared else "" for each in parts}
+    return first[:shared]
 
 
 def written_class(name: str, path: str) -> str:

@@ -11,6 +11,7 @@ from classifier.sources.labelling.labels import (
     KeptOut,
     Labels,
     describe_labels,
+    shared_folders,
     with_composed_classes,
     written_class,
 )
@@ -96,13 +97,9 @@ def _count(files: Sequence[SeenFile]) -> _Folders:
     """Count the images of each folder; raise UserError if an image lies beside the folders."""
     names = Counter(file.path.rpartition("/")[0] for file in files if file.status == "image")
     parts = sorted(tuple(name.split("/")) if name else () for name in names)
-    first, last = parts[0], parts[-1]
-    shared = 0
-    while shared < min(len(first), len(last)) and first[shared] == last[shared]:
-        shared += 1
-    if first == last and first:
-        shared -= 1  # the only folder is a class
-    root = first[:shared]
+    root = shared_folders(parts)
+    if len(parts) == 1:
+        root = root[:-1]  # the only folder is a class
     if root in parts:
         where = "/".join(root)
         loose = next(
@@ -115,7 +112,7 @@ def _count(files: Sequence[SeenFile]) -> _Folders:
             "give the classes by download.labels or download.pattern, or name what is to be left "
             "out in download.ignore."
         )
-    return _Folders(root, {each[shared:]: names["/".join(each)] for each in parts})
+    return _Folders(root, {each[len(root) :]: names["/".join(each)] for each in parts})
 
 
 def _without_shared(rests: Mapping[Parts, Parts]) -> dict[Parts, Parts]:
