@@ -79,6 +79,22 @@ def test_folder_that_may_not_be_listed_and_broken_link_are_named(
     ]
 
 
+def test_name_that_no_table_can_hold_is_told_and_the_others_are_ranked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path, {"pool/a.png": encode(noise(9, 8))})
+    Path("pool/caf\udce9.png").write_bytes(encode(noise(9, 8)))  # in Latin-1
+    tiny_bundle(tmp_path / "models")
+    with pytest.raises(SystemExit, match="1"):
+        label_next.main(["pool"])
+    assert pd.read_csv("results/label_next.csv")["path"].tolist() == ["a.png"]
+    assert capsys.readouterr().err.splitlines() == [
+        r"error: pool/caf\udce9.png: its name is not UTF-8: rename the file.",
+        "used 1 image; not used: 1 unreadable",
+    ]
+
+
 def test_tasks_for_label_studio_are_the_chosen_images_in_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,7 @@ from classifier.plotting.agg import Figure
 from classifier.plotting.figures import image_sheet
 from classifier.plotting.fonts import drawable_names
 from classifier.plotting.short_names import short_names
-from classifier.processing.images import center_crop, model_input, read_image
+from classifier.processing.images import DecodedImage, center_crop, model_input, read_image
 from classifier.processing.softmax import probabilities
 
 SHOWN = 30
@@ -69,7 +69,8 @@ def look_at(folder: Path, bundle: Bundle) -> Unlabelled:
     paths: list[Path] = []
     features, logits = [], []
     for start in tqdm(range(0, len(sources), _BATCH), "images", leave=False, disable=None):
-        read = [(Path(one.name), _read(one, bundle)) for one in sources[start : start + _BATCH]]
+        part = sources[start : start + _BATCH]
+        read = [(Path(one.name), _read(one, folder, bundle)) for one in part]
         readable = [(path, pixels) for path, pixels in read if pixels is not None]
         if not readable:
             continue
@@ -87,16 +88,28 @@ def look_at(folder: Path, bundle: Bundle) -> Unlabelled:
     return Unlabelled(paths, np.concatenate(features), given, unreadable)
 
 
-def _read(found: Found, bundle: Bundle) -> np.ndarray | None:
+def _read(found: Found, folder: Path, bundle: Bundle) -> np.ndarray | None:
     """Return the model input of an image; None, with a line on standard error, if there is none."""
     spec = bundle.spec
-    image = decode(found, lambda content: read_image(content, spec.preprocessing))
+    image: DecodedImage | str
+    if _is_utf8(str(Path(found.name).relative_to(folder))):
+        image = decode(found, lambda content: read_image(content, spec.preprocessing))
+    else:  # no table can name it, and the download stage would refuse it
+        image = "its name is not UTF-8: rename the file."
     if isinstance(image, str):
         print(f"error: {escape_name(found.name)}: {image}", file=sys.stderr)
         return None
     for warning in image.warnings:
         print(f"warning: {escape_name(found.name)}: {warning}", file=sys.stderr)
     return center_crop(image.pixels, spec.input_size)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def choose(features: np.ndarray, given: np.ndarray, number: int) -> np.ndarray:
