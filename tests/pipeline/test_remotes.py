@@ -104,7 +104,7 @@ def ssh(tmp_path: Path) -> Iterator[Remote]:
 
 
 def _wait_for(port: int, daemon: "subprocess.Popen[bytes]") -> None:
-    for _ in range(100):
+    for _ in range(1200):  # a minute
         assert daemon.poll() is None
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
