@@ -18,6 +18,7 @@ from classifier.core.config import load_yaml, parse_params, read_params
 from classifier.core.errors import UserError
 from classifier.core.files import write_bytes
 from classifier.core.params_edit import edit_params, flatten, to_yaml
+from classifier.core.text import counted
 
 PARAMS, PRESETS = Path("params.yaml"), Path("presets")
 DEFAULT = "default"
@@ -92,7 +93,7 @@ def _print_changes(name: str, before: Mapping[str, Any], changes: Mapping[str, A
     if not different:
         print(f"params.yaml has all values of the preset {name} already.")
         return
-    print(f"params.yaml now has the preset {name}; {len(different)} values changed:")
+    print(f"params.yaml now has the preset {name}; {counted(len(different), 'value')} changed:")
     for key, value in different.items():
         print(f"  {key}: {to_yaml(before[key])} -> {to_yaml(value)}")
     print("Run it with: make repro")

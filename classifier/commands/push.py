@@ -23,6 +23,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
+from classifier.core.text import counted
 
 _CONFIG = ".dvc/config"
 
@@ -47,7 +48,8 @@ def main(arguments: list[str]) -> None:
         ) from None
     except DvcException as error:
         raise UserError(f"not all was pushed: {' '.join(str(error).split())}") from error
-    print(f"{count} files pushed: data, models, exports, and the results of every run.")
+    what = "data, models, exports, and the results of every run"
+    print(f"{counted(count, 'file')} pushed: {what}.")
     if lost:
         print(_warning(lost), file=sys.stderr)
 
@@ -61,7 +63,7 @@ def push(repo: Repo, remote: str | None) -> int:
     missing = push_run_cache(repo, remote)
     result = repo.cloud.push(missing, remote=remote)
     if result.failed:
-        raise DvcException(f"{len(result.failed)} files could not be sent.")
+        raise DvcException(f"{counted(len(result.failed), 'file')} could not be sent.")
     return count + len(result.transferred)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from classifier.commands.shared.options import needs_extra, positive, whole
 from classifier.commands.shared.parser import CommandParser
 from classifier.commands.shared.up_to_date import note_outdated
+from classifier.core.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> None:
     if not review.cases:
         print("No label is in doubt, and no duplicate contradicts another.")
         return
-    print(f"{len(review.cases)} images to decide about; decisions go to {CORRECTIONS}")
+    print(f"{counted(len(review.cases), 'image')} to decide about; decisions go to {CORRECTIONS}")
     serve_on(review_server(review), HOST, options.port)
 
 

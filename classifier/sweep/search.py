@@ -23,6 +23,7 @@ from classifier.core.errors import StoppedError, UserError
 from classifier.core.files import write_csv
 from classifier.core.processes import available_cores
 from classifier.core.random import stream_seed
+from classifier.core.text import counted
 from classifier.plotting.figures import write_png
 from classifier.sweep.experiments import committed_head, copy_project, experiment_names
 from classifier.sweep.search_space import Range, check_effect, read_space, rounded
@@ -60,7 +61,7 @@ def run_sweep(trials: int, workers: int) -> None:
         restart_killed_trials(study)
         lost = Sweep(study, experiment_names(project, commit)).lost
         if lost:
-            print(f"{len(lost)} trials are not counted: their experiments were removed.")
+            print(f"{counted(len(lost), 'trial')} not counted, since the experiments were removed.")
         done = len(study.get_trials(deepcopy=False))
         seeds = [stream_seed("sweep", params.seed, number, done) for number in range(workers)]
         try:

@@ -62,7 +62,7 @@ def test_sweep_that_is_run_again_goes_on_without_the_experiments_that_were_remov
     removed = pd.read_csv(clone.folder / TRIALS).sort_values("value")["experiment"].iloc[0]
     clone.dvc("exp", "remove", removed)
     said = sweep(clone, trials=2, workers=1)
-    assert "1 trials are not counted: their experiments were removed." in said
+    assert "1 trial not counted, since the experiments were removed." in said
     assert "2 trials" in said
     assert f"dvc exp apply {removed}" not in said
     after = set(experiments(clone))
