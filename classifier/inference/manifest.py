@@ -77,7 +77,7 @@ def read_manifest(folder: Path) -> dict[str, Entry]:
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} is missing: run the export stage, or `dvc checkout`.") from None
     try:
         files = parse_json(content)["files"]

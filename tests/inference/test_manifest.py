@@ -7,6 +7,7 @@ from classifier.core.errors import UserError
 from classifier.core.files import write_json
 from classifier.inference.manifest import (
     MANIFEST,
+    export_folder,
     file_entry,
     manifest_content,
     read_exported,
@@ -51,6 +52,12 @@ def test_missing_file_is_reported(folder: Path) -> None:
 def test_missing_manifest_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"manifest\.json is missing: run the export stage"):
         read_manifest(tmp_path)
+
+
+def test_file_in_place_of_the_folder_has_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"network")
+    with pytest.raises(UserError, match=r"manifest\.json is missing: run the export stage"):
+        read_manifest(export_folder(tmp_path / "model.onnx"))
 
 
 @pytest.mark.parametrize(
