@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
-from classifier.core.errors import UserError
+from classifier.core.errors import UserError, first_line
 from classifier.inference.manifest import read_exported
 
 INPUT, LOGITS, OUTSIDE, SIMILARITY = "images", "logits", "outside", "similarity"
@@ -98,7 +98,7 @@ def _as_sentence() -> Iterator[None]:
         yield
     # The classes of its errors have no base of their own and no public names.
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"ONNX Runtime {onnxruntime.__version__} cannot run it: {reason}"
         ) from error

@@ -18,7 +18,7 @@ from typing import Literal, cast, overload
 import numpy as np
 from pydantic import ValidationError
 
-from classifier.core.errors import UserError
+from classifier.core.errors import UserError, first_line
 from classifier.inference.answer import Answer
 from classifier.inference.cuda_runtime import load_cuda
 from classifier.inference.image_inputs import ImageInput, decode_input
@@ -241,7 +241,7 @@ def _checked_outputs(
         outputs = predictor(np.zeros((2, side, side, 3), np.uint8))
     # Each runtime has errors of its own for an image of another size.
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"the network in {folder} takes no images of {side} pixels, as {DESCRIPTION} says "
             f"({reason}): run the export stage again, or `dvc checkout`."

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from classifier.core.errors import UserError
+from classifier.core.errors import UserError, first_line
 from classifier.models.airbench import AirbenchNet
 from classifier.models.backbone_params import OWN_FEATURES, TIMM
 from classifier.models.compact_cnn import CompactNet
@@ -53,7 +53,7 @@ def try_images(network: nn.Module, images: torch.Tensor, name: str) -> None:
 
 def wrong_size(name: str, input_size: int, error: Exception) -> UserError:
     """Return the sentence for a network that cannot take images of this size."""
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = first_line(error)
     return UserError(
         f"backbone.name: {name} cannot take images of {input_size}x{input_size} ({reason}); "
         "change train.input_size and split.stored_size, or choose another backbone."

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from classifier.core.errors import UserError
+from classifier.core.errors import UserError, first_line
 from classifier.core.files import write_bytes, write_json
 from classifier.models.network import Classifier, ModelParams, build_classifier
 from classifier.models.stored_backbone import restore_weights
@@ -66,7 +66,7 @@ def load_bundle(folder: Path = Path("models"), device: torch.device | None = Non
         ) from None
     except (ValidationError, json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
         raise UserError(
-            f"{folder} holds no readable model ({str(error).splitlines()[0]}): "
+            f"{folder} holds no readable model ({first_line(error)}): "
             "run the train stage again, or `dvc checkout`."
         ) from None
     model = build_classifier(

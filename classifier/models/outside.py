@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from classifier.core.errors import UserError
+from classifier.core.errors import UserError, first_line
 from classifier.core.files import write_bytes
 from classifier.metrics.kl_matching import KlMatching
 from classifier.metrics.outside import OutsideScore
@@ -165,7 +165,7 @@ def load_outside(path: Path, model: str) -> OutsideScore | None:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run the evaluate stage, or `dvc checkout`.") from None
     except (SafetensorError, TypeError) as error:
-        raise _damaged(path, str(error).splitlines()[0]) from None
+        raise _damaged(path, first_line(error)) from None
     if score.weights.shape != (_WEIGHTS,):
         raise _damaged(path, f"{score.weights.size} weights instead of {_WEIGHTS}")
     return score

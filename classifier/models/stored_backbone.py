@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor, nn
 
-from classifier.core.errors import UserError
+from classifier.core.errors import UserError, first_line
 from classifier.core.files import sha256_of, write_bytes
 from classifier.models.backbone_description import BUFFERS, DESCRIPTION, HEAD, WEIGHTS
 from classifier.processing.spec import BackboneSpec
@@ -68,7 +68,7 @@ def read_backbone(folder: Path) -> tuple[BackboneSpec, StoredWeights | None]:
             "it with `dvc pull data/backbone`."
         ) from None
     except (ValidationError, UnicodeDecodeError, json.JSONDecodeError, SafetensorError) as error:
-        raise _damaged(folder, str(error).splitlines()[0]) from None
+        raise _damaged(folder, first_line(error)) from None
     if sha256_of(folder / WEIGHTS) != spec.sha256:
         raise _damaged(folder, f"{WEIGHTS} is not the file that {DESCRIPTION} describes")
     return spec, weights
@@ -114,7 +114,7 @@ def read_head(folder: Path, spec: BackboneSpec) -> PretrainedHead | None:
             "data/backbone`."
         ) from None
     except (SafetensorError, TypeError) as error:
-        raise _damaged(folder, str(error).splitlines()[0]) from None
+        raise _damaged(folder, first_line(error)) from None
     if belongs_to != spec.sha256:
         raise UserError(
             f"{folder} holds other pretrained weights than those that the model was trained with: "

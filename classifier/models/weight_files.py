@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from classifier.core.errors import UserError
+from classifier.core.errors import UserError, first_line
 from classifier.models.stored_backbone import PretrainedHead
 
 # Under which keys training programs store a network's tensors beside other things.
@@ -45,7 +45,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"the pretrained weights in {path} cannot be read ({reason}): delete the file if it is "
             "damaged, or save the tensors alone (`torch.save(network.state_dict(), path)`)."

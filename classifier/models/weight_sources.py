@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from classifier.core.addresses import is_web_address, local_path, shown_address
 from classifier.core.cache import cache_folder
-from classifier.core.errors import UserError
+from classifier.core.errors import UserError, first_line
 from classifier.core.files import sha256_of
 from classifier.models.backbone_params import PACKAGE_WEIGHTS, TIMM, BackboneParams
 from classifier.sources.fetch import download, parse_checksum
@@ -78,7 +78,7 @@ def _of_torchvision(params: BackboneParams) -> WeightsFile:
         if not path.exists():
             torch.hub.load_state_dict_from_url(address, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "reason", None) or str(error).splitlines()[0]
+        reason = getattr(error, "reason", None) or first_line(error)
         raise UserError(
             f"the pretrained weights of {params.name} cannot be downloaded from {address} "
             f"({reason}): {_ALTERNATIVES}; TORCH_HOME can name a folder that holds them."
@@ -129,7 +129,7 @@ def _from_hub(repository: str, revision: str) -> tuple[str, Path]:
         ) from None
     # Without a network, the hub's client raises errors of the HTTP library that it uses.
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise UserError(
             f"the weights of {page} cannot be downloaded ({reason}): {_ALTERNATIVES}."
         ) from None

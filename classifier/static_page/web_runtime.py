@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from classifier.core.errors import UserError
+from classifier.core.errors import UserError, first_line
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 # SHA-256 of the files that a page needs; they lie in the package's folder dist.
@@ -82,7 +82,7 @@ def _from_archive(path: Path) -> dict[str, bytes]:
                 member = archive.extractfile(f"package/dist/{file}")
                 contents[file] = b"" if member is None else member.read()
     except (tarfile.TarError, KeyError, EOFError, OSError, RecursionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(
             f"{path} is not the npm package {PACKAGE} ({reason}): correct --runtime."
         ) from None

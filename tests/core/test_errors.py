@@ -9,7 +9,7 @@ import psutil
 import pytest
 from builders.processes import has_ended, wait_for_end
 
-from classifier.core.errors import UserError, describe_os_error
+from classifier.core.errors import UserError, describe_os_error, first_line
 from classifier.core.files import replacing
 from classifier.core.processes import run_program
 
@@ -199,6 +199,14 @@ def test_our_own_fault_keeps_its_traceback() -> None:
 )
 def test_os_error_is_described(error: OSError, sentence: str) -> None:
     assert describe_os_error(error) == sentence
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [(ValueError("\nbad size\nat node 3"), "bad size"), (RuntimeError(), "RuntimeError")],
+)
+def test_first_line_of_an_error_is_never_empty(error: Exception, line: str) -> None:
+    assert first_line(error) == line
 
 
 def test_error_that_a_library_makes_of_the_signal_is_the_sentence_all_the_same() -> None:
