@@ -19,9 +19,10 @@ def run_tool(*command: str, folder: Path) -> str:
 
 def committed_head(project: Path) -> str:
     """Return the commit that is checked out; raise UserError where tracked files differ from it."""
-    changed = run_tool("git", "status", "--porcelain", "--untracked-files=no", folder=project)
+    # -z: names as they are, which git otherwise puts into quotes where they hold a space.
+    changed = run_tool("git", "diff", "--name-only", "-z", "HEAD", folder=project)
     if changed:
-        names = ", ".join(line.split()[-1] for line in changed.splitlines()[:5])
+        names = ", ".join(changed.rstrip("\0").split("\0")[:5])
         raise UserError(
             f"these files are not committed ({names}): commit them first, since experiments belong "
             "to a commit."
