@@ -90,5 +90,5 @@ def test_what_is_no_predictions_file_is_refused(tmp_path: Path, content: str):
 def test_a_missing_file_and_a_missing_argument_are_reported(tmp_path: Path):
     with pytest.raises(UserError, match="is missing: run the evaluate stage"):
         compare.compare(tmp_path / "none.csv", tmp_path / "none.csv")
-    with pytest.raises(UserError, match="the following arguments are required: after"):
+    with pytest.raises(UserError, match="the following arguments are required: AFTER"):
         program.main(["one.csv"])
