@@ -44,11 +44,11 @@ def _rows(raw: Path, dataset: Dataset, result: SplitResult) -> Iterator[tuple[st
     names = ("path", "split", "class")
     used = zip(*(dataset.manifest[name] for name in names), strict=True)
     path, split, class_name = next(used)
-    known = iter(result.duplicates.images)  # sorted by path as well, and more than are used
+    images = result.duplicates.images
+    given = {image.path: image.predefined_split for image in images if image.predefined_split}
     for seen in tables.read_files(raw / tables.FILES):
         if seen.path == path:
-            image = next(image for image in known if image.path == path)
-            origin = "given" if split == image.predefined_split else "drawn"
+            origin = "given" if split == given.get(path) else "drawn"
             before, why = result.relabelled.corrected.get(path, ("", ""))
             reason = f"corrected from {before}: {why}" if before else ""
             yield seen.path, seen.size, USED, split, origin, class_name, reason
