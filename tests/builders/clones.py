@@ -38,6 +38,16 @@ class Clone:
         clone.commit("as found")
         return clone
 
+    @classmethod
+    def of_pipeline(cls, folder: Path) -> "Clone":
+        """A folder with a `dvc.yaml` and what it needs, as a DVC project that has run."""
+        project = cls(folder, folder / "cache")
+        project.run("git", "init", "--quiet", "--initial-branch=main")
+        project.dvc("init", "--quiet")
+        project.dvc("repro", "--quiet")
+        project.commit("as run")
+        return project
+
     def cloned(self, folder: Path, cache: Path) -> "Clone":
         """Another clone of the last commit, without data."""
         self.run("git", "clone", "--quiet", str(self.folder), str(folder))

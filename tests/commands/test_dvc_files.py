@@ -32,12 +32,7 @@ def project(tmp_path: Path) -> Clone:
         tmp_path,
         {"dvc.yaml": PIPELINE.encode(), "taken": b"images", "params.yaml": b"download: {}\n"},
     )
-    project = Clone(tmp_path, tmp_path / "cache")
-    project.run("git", "init", "--quiet", "--initial-branch=main")
-    project.dvc("init", "--quiet")
-    project.dvc("repro", "--quiet")
-    project.commit("as run")
-    return project
+    return Clone.of_pipeline(tmp_path)
 
 
 def refusal(project: Clone) -> str:

@@ -26,12 +26,7 @@ def project(tmp_path: Path) -> Clone:
     for name in (".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, tmp_path / name)
     write_files(tmp_path, {"dvc.yaml": PIPELINE.encode(), "taken/a.zip": b"images"})
-    project = Clone(tmp_path, tmp_path / "cache")
-    project.run("git", "init", "--quiet", "--initial-branch=main")
-    project.dvc("init", "--quiet")
-    project.dvc("repro", "--quiet")
-    project.commit("as run")
-    return project
+    return Clone.of_pipeline(tmp_path)
 
 
 def leave_behind(path: Path, machine: str, monkeypatch: pytest.MonkeyPatch) -> Path:
