@@ -64,11 +64,13 @@ def prepare(content: bytes) -> onnx.ModelProto:
 def _store_whole_numbers_in_bytes(model: onnx.ModelProto) -> None:
     """Write matrices of whole numbers as int8 again, which ONNX Runtime has computed as float32.
 
-    They belong to what a model gives beside logits, which stays as it is.
+    They belong to what a model gives beside logits, which stays as it is. As eight bits with a
+    scale of 1 they are multiplied by integer kernels where their other factor has eight bits too.
     """
     nodes, apart = model.graph.node, nodes_beside(model)
     inputs = {name for node in nodes if node.name in apart for name in node.input}
-    casts = []
+    scale = onnx.numpy_helper.from_array(np.array(1, np.float32), "scale_of_whole_numbers")
+    dequantized = []
     for initializer in [one for one in model.graph.initializer if one.name in inputs]:
         values = onnx.numpy_helper.to_array(initializer)
         if values.dtype != np.float32 or values.ndim != 2:
@@ -77,14 +79,17 @@ def _store_whole_numbers_in_bytes(model: onnx.ModelProto) -> None:
             continue
         whole = values.astype(np.int8)
         name = f"{initializer.name}_int8"
-        cast = onnx.helper.make_node(
-            "Cast", [name], [initializer.name], f"{name}_cast", to=onnx.TensorProto.FLOAT
+        dequantized.append(
+            onnx.helper.make_node(
+                "DequantizeLinear", [name, scale.name], [initializer.name], f"{name}_dequantized"
+            )
         )
-        casts.append(cast)
         initializer.CopyFrom(onnx.numpy_helper.from_array(whole, name))
+    if dequantized:
+        model.graph.initializer.append(scale)
     others = list(nodes)
     del nodes[:]
-    nodes.extend([*casts, *others])
+    nodes.extend([*dequantized, *others])
 
 
 def calibrate(
