@@ -76,11 +76,7 @@ def ssh(tmp_path: Path) -> Iterator[Remote]:
     for key in ("host", "own"):
         make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / key)]
         subprocess.run(make, check=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     settings = {
-        "ListenAddress": f"127.0.0.1:{port}",
         "HostKey": tmp_path / "host",
         "AuthorizedKeysFile": tmp_path / "own.pub",
         "PidFile": "none",
@@ -93,9 +89,8 @@ def ssh(tmp_path: Path) -> Iterator[Remote]:
     (tmp_path / "sshd_config").write_text(lines, "utf-8")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    daemon = subprocess.Popen([SSHD, "-D", "-e", "-f", str(tmp_path / "sshd_config")])
+    port, daemon = _listening(tmp_path / "sshd_config")
     try:
-        _wait_for(port, daemon)
         url = f"ssh://127.0.0.1:{port}{tmp_path}/team"
         yield Remote(url, own={"user": getpass.getuser(), "keyfile": str(tmp_path / "own")})
     finally:
@@ -103,13 +98,19 @@ def ssh(tmp_path: Path) -> Iterator[Remote]:
         daemon.wait()
 
 
-def _wait_for(port: int, daemon: "subprocess.Popen[bytes]") -> None:
-    for _ in range(1200):  # a minute
-        assert daemon.poll() is None
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
+def _listening(config: Path) -> tuple[int, "subprocess.Popen[bytes]"]:
+    """Start sshd on a free port; on another one where a program takes it in between."""
+    for _ in range(10):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        options = ["-D", "-e", "-f", str(config), "-o", f"ListenAddress=127.0.0.1:{port}"]
+        daemon = subprocess.Popen([str(SSHD), *options])
+        while daemon.poll() is None:
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
+                    return port, daemon
+            time.sleep(0.05)
     raise AssertionError("sshd does not listen")
 
 

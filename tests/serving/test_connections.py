@@ -22,7 +22,7 @@ WHOLE = HEADER + b"Content-Length: %d\r\n\r\n" % len(IMAGE) + IMAGE
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     models = write_models(tmp_path_factory.mktemp("models"))
-    seconds = {"upload_seconds": 0.5, "header_seconds": 0.4, "write_seconds": 0.5, "min_rate": 1}
+    seconds = {"upload_seconds": 2, "header_seconds": 1.5, "write_seconds": 2, "min_rate": 1}
     limits: dict[str, Any] = {"max_body": 100_000, "header_bytes": 8192, **seconds}
     with running(served(models, max_connections=20, **limits)) as url:
         yield url
@@ -73,7 +73,7 @@ def test_request_in_pieces_is_answered(url: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "seconds"), [(b"", 0.4), (b"POST /pre", 0.4), (HEADER, 0.4), (WHOLE[:-5], 0.5)]
+    ("sent", "seconds"), [(b"", 1.5), (b"POST /pre", 1.5), (HEADER, 1.5), (WHOLE[:-5], 2)]
 )
 def test_request_that_does_not_come_to_its_end_is_answered(
     url: str, sent: bytes, seconds: float
@@ -85,14 +85,14 @@ def test_request_that_does_not_come_to_its_end_is_answered(
 
 def test_trickle_does_not_extend_the_deadline(url: str) -> None:
     pieces = [WHOLE[place : place + 1] for place in range(40)]
-    assert status(exchange(url, *pieces, pause=0.05)) == 408
+    assert status(exchange(url, *pieces, pause=0.1)) == 408
 
 
 def test_connection_that_is_kept_has_a_new_deadline_for_each_request(url: str) -> None:
     with httpx.Client(base_url=url) as client:
         for _ in range(4):
             assert client.post("/predict", files={"image": IMAGE}).status_code == 200
-            time.sleep(0.25)
+            time.sleep(0.6)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_client_that_goes_away_leaves_no_trace(
 
 def connect(url: str) -> socket.socket:
     host, port = url.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=60)
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", HEADER + b"Content-Length: 50\r\n\r\nab"])
@@ -202,7 +202,7 @@ def test_no_more_than_a_body_is_read_after_a_refusal(url: str) -> None:
     with connect(url) as connection:
         connection.sendall(HEADER + b"Content-Length: 99999999\r\n\r\n")
         # What the sockets of both sides hold comes on top.
-        assert sent_until_refused(connection, bytes(10_000), seconds=10) < 20_000_000
+        assert sent_until_refused(connection, bytes(10_000), seconds=60) < 20_000_000
 
 
 def test_client_that_never_reads_is_dropped(url: str) -> None:
@@ -212,7 +212,7 @@ def test_client_that_never_reads_is_dropped(url: str) -> None:
         connection.connect((host, int(port)))
         connection.settimeout(1)
         asked = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 4
-        assert sent_until_refused(connection, asked, seconds=10) < 20_000_000
+        assert sent_until_refused(connection, asked, seconds=60) < 20_000_000
 
 
 def test_several_requests_at_once_on_one_connection_are_all_answered(url: str) -> None:

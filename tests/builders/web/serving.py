@@ -73,9 +73,9 @@ def form(*contents: bytes, field: str = "image") -> list[tuple[str, tuple[str, b
     return [(field, (f"{number}.png", content)) for number, content in enumerate(contents)]
 
 
-def exchange(url: str, *parts: bytes, pause: float = 0.0, timeout: float = 10.0) -> bytes:
-    """Send these bytes as they are, with pauses; returns all that comes until the end, or a
-    second of silence."""
+def exchange(url: str, *parts: bytes, pause: float = 0.0, timeout: float = 60.0) -> bytes:
+    """Send these bytes as they are, with pauses; returns all that comes until the end, or until a
+    second of silence after the first bytes."""
     host, port = url.removeprefix("http://").split(":")
     received = b""
     with socket.create_connection((host, int(port)), timeout=timeout) as connection:
@@ -85,10 +85,10 @@ def exchange(url: str, *parts: bytes, pause: float = 0.0, timeout: float = 10.0)
                 time.sleep(pause)
         except OSError:  # the server has ended it; what it said is still to be read
             pass
-        connection.settimeout(1.0)
         try:
             while part := connection.recv(65536):
                 received += part
+                connection.settimeout(1.0)
         except OSError:
             pass
     return received
