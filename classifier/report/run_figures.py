@@ -55,8 +55,8 @@ def _training_figures(run: RunResults, dataset: Dataset) -> dict[str, Figure]:
         "curves": draw_curves(history, run.train["best_epoch"]),
         "augmentations": draw_augmentations(
             dataset.images[dataset.rows("train")[0]],
+            np.load(file_of("train/augmentations.npy")),
             run.bundle["params"],
-            input_size=run.bundle["input_size"],
         ),
     }
 

@@ -5,14 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from classifier.data.augment_params import AugmentParams
 from classifier.plotting.agg import Axes, Figure, MaxNLocator
 from classifier.plotting.figures import BLUE, GREY, ORANGE, image_sheet, new_figure
 from classifier.processing.idle_knobs import idle_knobs
 from classifier.processing.images import center_crop
-from classifier.processing.views import expand_views, named_view
-
-_SAMPLES = 16
+from classifier.processing.views import expand_views
 
 
 def draw_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
@@ -33,30 +30,20 @@ def draw_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     return figure
 
 
-def draw_augmentations(image: np.ndarray, params: dict[str, Any], *, input_size: int) -> Figure:
-    """Draw one stored image, uint8 `(S, S, 3)`, as validated and as training saw it.
+def draw_augmentations(image: np.ndarray, seen: np.ndarray, params: dict[str, Any]) -> Figure:
+    """Draw one image as validated and as training saw it.
 
-    That is in 16 random augmentations, or in the views of which a frozen backbone gave features.
+    That is in random augmentations, or in the views of which a frozen backbone gave features.
 
-    params: section `train`.
+    Args:
+        image: as stored, uint8 `(H, W, 3)`.
+        seen: what training made of it, uint8 `(n, S, S, 3)`, results/train/augmentations.npy.
+        params: section `train`.
     """
+    names = [f"augmented {number}" for number in range(1, len(seen) + 1)]
     if "augment" in idle_knobs(params):
         names = expand_views(params["feature_views"] or [])
-        views = [named_view(name, image.shape[0], input_size) for name in names]
-        seen = [view(image[None], np.zeros(1, np.int64))[0] for view in views]
-    else:
-        # PyTorch is slow to import, and a frozen backbone saw no augmentation.
-        from classifier.data.augmentation_samples import augmentation_samples  # noqa: PLC0415
-
-        names = [f"augmented {number}" for number in range(1, _SAMPLES + 1)]
-        seen = augmentation_samples(
-            image,
-            AugmentParams.model_validate(params["augment"]),
-            input_size=input_size,
-            seed=params["seed"],
-            count=_SAMPLES,
-        )
-    shown = [center_crop(image, input_size), *seen]
+    shown = [center_crop(image, seen.shape[1]), *seen]
     return image_sheet(shown, ["as validated", *names], columns=min(6, len(shown)))
 
 

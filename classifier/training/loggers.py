@@ -80,19 +80,19 @@ class TensorBoardLog:
         self._open = partial(SummaryWriter, str(folder))
         self._writer: SummaryWriter | None = None
 
-    def update(self, state: TrainState, images: Tensor, samples: np.ndarray | None) -> None:
+    def update(self, state: TrainState, images: Tensor, samples: np.ndarray) -> None:
         """Write what there is to see after the last epoch; the run does not change.
 
         images: a batch as the network takes it, for its activations.
-        samples: augmented images uint8 `(n, S, S, 3)`, written in the first call. Right after a
-        run was resumed, there are no gradients, and none are written.
+        samples: augmented images uint8 `(n, S, S, 3)`, written in the first call, or none. Right
+        after a run was resumed, there are no gradients, and none are written.
         """
         row = state.progress.history[-1]
         epoch = int(row["epoch"])
         if self._writer is None:
             # An earlier run may have come further: TensorBoard drops what it wrote from here on.
             self._writer = self._open(purge_step=epoch)
-            if samples is not None:
+            if len(samples):
                 self._writer.add_images("augmentations", samples, epoch, dataformats="NHWC")
         for name, value in row.items():
             if name != "epoch":

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from classifier.core.files import write_csv, write_json
+from classifier.core.files import replacing, write_csv, write_json
 from classifier.core.timing import write_timing
 from classifier.data.augmentation_samples import augmentation_samples
 from classifier.models.bundle import save_bundle
 from classifier.models.devices import device_name
+from classifier.processing.idle_knobs import idle_knobs
+from classifier.processing.views import expand_views, named_view
 from classifier.training.loggers import LiveLog, TensorBoardLog
 from classifier.training.loop import Batches
 from classifier.training.params import RuntimeParams, TrainParams
@@ -43,22 +46,35 @@ class RunReporter:
         self._watch: Callable[[TrainState], None] | None = None
 
     def begin(self, batches: Batches, events: Path) -> None:
-        """Open TensorBoard's log in the folder `events` if `runtime.tensorboard` asks for it.
+        """Write what training makes of its first image to augmentations.npy, for the report.
 
-        It begins with augmentations of the first training image.
+        Open TensorBoard's log in the folder `events` if `runtime.tensorboard` asks for it.
         """
+        seen = self._seen()
+        path = self._results / "augmentations.npy"
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, seen)
         if not self._runtime.tensorboard:
             return
-        samples = augmentation_samples(
-            self._dataset.images[self._dataset.rows("train")[0]],
-            self._params.augment,
-            input_size=self._spec.input_size,
-            seed=self._params.seed,
-            count=_SAMPLES,
-        )
         log, images = TensorBoardLog(events), next(batches.validation_batches()).inputs
-        self._watch = lambda state: log.update(state, images, samples)
+        self._watch = lambda state: log.update(state, images, seen)
         print(f"tensorboard --logdir {events}")
+
+    def _seen(self) -> np.ndarray:
+        """Return 16 augmentations of the first training image: uint8 `(16, S, S, 3)`.
+
+        Of a frozen backbone, the views that it gave features of, without the centre crop.
+        """
+        params, size = self._params, self._spec.input_size
+        image = self._dataset.images[self._dataset.rows("train")[0]]
+        if "augment" in idle_knobs(params.model_dump()):
+            names = params.feature_views if isinstance(params.feature_views, list) else []
+            views = [named_view(name, len(image), size) for name in expand_views(names)]
+            shown = [view(image[None], np.zeros(1, np.int64)) for view in views]
+            return np.concatenate([np.empty((0, size, size, 3), np.uint8), *shown])
+        return augmentation_samples(
+            image, params.augment, input_size=size, seed=params.seed, count=_SAMPLES
+        )
 
     def after_epoch(self, state: TrainState) -> None:
         """Print a line, write the history, and save a model where `checkpoint_epochs` says so."""

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from builders.projects import EVALUATE, TTA, make_project
@@ -91,6 +92,7 @@ def write_the_rest(folder: Path) -> None:
         "minmax,,0.5,0.4,0.4,False\nentropy,conv1 conv2,0.9,0.0,0.5,True\n",
     )
     write("models/export/model.onnx", b"onnx")
+    np.save("results/train/augmentations.npy", np.zeros((16, 8, 8, 3), np.uint8))
 
 
 def write(path: str, content: str | bytes) -> None:

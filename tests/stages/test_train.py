@@ -14,6 +14,8 @@ from builders.backbones import backbone_params, backbone_spec
 from builders.tiny import CLASSES, contents, tiny_params, tiny_section, write_project
 
 from classifier.core.errors import UserError
+from classifier.data.augment_params import AugmentParams
+from classifier.data.augmentation_samples import augmentation_samples
 from classifier.data.dataset import load_dataset
 from classifier.data.image_statistics import channel_statistics
 from classifier.metrics.temperature import fit_temperature
@@ -82,12 +84,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_stage_writes_the_bundle_and_its_story(trained: Path) -> None:
     assert list(contents(trained / "models")) == ["model.json", "model.safetensors"]
     assert list(contents(trained / "results")) == [
+        "train/augmentations.npy",
         "train/history.csv",
         "train/live/metrics.json",
         *(f"train/live/plots/metrics/live_{name}.tsv" for name in LIVE),
         "train/metrics.json",
         "train/timing.json",
     ]
+
+
+def test_augmentations_of_the_first_training_image_are_kept(trained: Path) -> None:
+    dataset, spec = load_dataset(trained / "data/split"), load_bundle(trained / "models").spec
+    augment = AugmentParams.model_validate(spec.params["augment"])
+    drawn = {"input_size": spec.input_size, "seed": spec.params["seed"], "count": 16}
+    expected = augmentation_samples(dataset.images[dataset.rows("train")[0]], augment, **drawn)
+    assert len({image.tobytes() for image in expected}) > 8
+    kept = np.load(trained / "results/train/augmentations.npy")
+    np.testing.assert_array_equal(kept, expected)
 
 
 def test_metrics_are_flat_and_those_of_the_best_epoch(trained: Path) -> None:

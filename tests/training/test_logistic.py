@@ -17,8 +17,10 @@ from torch import nn
 
 from classifier.core.cache import cache_folder
 from classifier.core.errors import UserError
+from classifier.data.dataset import load_dataset
 from classifier.models.bundle import load_bundle
 from classifier.processing.idle_knobs import idle_knobs
+from classifier.processing.images import center_crop
 from classifier.training.logistic import LogisticRegression, Solution, best_strength
 from classifier.training.lr_finder import find_learning_rate
 from stages import train
@@ -113,6 +115,16 @@ def test_stage_leaves_a_linear_layer_that_is_the_same_with_any_number_of_threads
     assert [type(part) for part in head.children()] == [nn.Dropout, nn.Linear]
     metrics = pd.read_json(tmp_path / "results/train/metrics.json", typ="series")
     assert metrics["val_accuracy"] > 0.6
+
+
+def test_views_that_features_were_made_of_are_kept_for_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in(project(tmp_path, feature_views=["flip"]), monkeypatch)
+    dataset, spec = load_dataset(tmp_path / "data/split"), load_bundle(tmp_path / "models").spec
+    first = center_crop(dataset.images[dataset.rows("train")[:1]], spec.input_size)
+    kept = np.load(tmp_path / "results/train/augmentations.npy")
+    np.testing.assert_array_equal(kept, first[:, :, ::-1])
 
 
 def test_last_row_of_the_history_is_the_optimum_for_the_best_strength(

@@ -31,6 +31,7 @@ HISTORY: list[HistoryRow] = [
 ]
 CPU = torch.device("cpu")
 SAMPLES = np.full((2, 4, 6, 3), 200, dtype=np.uint8)
+NO_SAMPLES = SAMPLES[:0]
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_update_changes_neither_network_nor_mode_nor_any_random_generator(
     modes = [module.training for module in network.modules()]
     state, before = make_run(network), weights_of(network)
     generators = draw_from_generators()
-    TensorBoardLog(events).update(state, images(dataset), None)
+    TensorBoardLog(events).update(state, images(dataset), NO_SAMPLES)
     assert draw_from_generators() == generators
     assert weights_of(network) == before
     assert [module.training for module in network.modules()] == modes
@@ -162,7 +163,7 @@ def test_figures_of_each_layer_are_those_of_its_weights_gradients_and_outputs(
 ) -> None:
     network, shown = Two(), images(dataset)
     network(shown).square().mean().backward()
-    TensorBoardLog(events).update(make_run(network), shown, None)
+    TensorBoardLog(events).update(make_run(network), shown, NO_SAMPLES)
     found = {tag: points[1] for tag, points in read(events).items()}
     linear = network.backbone[1]
     assert isinstance(linear, nn.Linear)
@@ -195,7 +196,7 @@ def test_resumed_run_takes_back_what_comes_again_and_has_no_gradients_at_first(
         network = Two()
         if not resumed:
             network(images(dataset)).square().mean().backward()
-        log.update(make_run(network, epochs), images(dataset), None)
+        log.update(make_run(network, epochs), images(dataset), NO_SAMPLES)
 
     killed, again = TensorBoardLog(events), TensorBoardLog(events)
     for epochs in (1, 2, 3):
@@ -214,14 +215,14 @@ def test_head_that_is_trained_alone_is_one_layer(dataset: Dataset, events: Path)
     with torch.no_grad():
         features = model.features(images(dataset))
         expected = float(model.head(features).mean())
-    TensorBoardLog(events).update(make_run(model.head), features, None)
+    TensorBoardLog(events).update(make_run(model.head), features, NO_SAMPLES)
     assert read(events)["activation_mean/head"][1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_gradients_that_are_not_finite_stop_nothing(dataset: Dataset, events: Path) -> None:
     network = Two()
     network.head.weight.grad = torch.full_like(network.head.weight, torch.inf)
-    TensorBoardLog(events).update(make_run(network), images(dataset), None)
+    TensorBoardLog(events).update(make_run(network), images(dataset), NO_SAMPLES)
     found = read(events)
     assert found["gradients_norm/head"] == {1: np.inf}
     assert "gradients/head" not in found
