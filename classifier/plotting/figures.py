@@ -1,5 +1,6 @@
 """Make figures of one look, write them as PNG, and draw sheets of images."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from classifier.core.files import replacing
 from classifier.plotting.agg import Axes, Figure, FigureCanvasAgg
 from classifier.plotting.fonts import use_fallback_fonts
 
+_SMALLEST = 3.0  # points of a caption
 BLUE, ORANGE, GREEN, GREY = "#2a6fb0", "#e07b28", "#3a923a", "#7f7f7f"
 
 
@@ -22,16 +24,29 @@ def new_figure(width: float, height: float) -> Figure:
 def write_png(figure: Figure, path: Path) -> None:
     """Write the figure as PNG; the same figure gives the same bytes."""
     use_fallback_fonts(figure)
+    _fit_captions(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def shorten(text: str, length: int) -> str:
-    """Return `text` in at most `length` characters, its middle replaced by an ellipsis."""
+    """Return `text` in at most `length` characters, its middle replaced by an ellipsis.
+
+    Characters that are twice as wide, as in Chinese, count twice.
+    """
+    length = fitting_length(text, length)
     if len(text) <= length:
         return text
     tail = (length - 1) // 2
     return f"{text[: length - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def fitting_length(text: str, length: int) -> int:
+    """Return how many characters like those of `text` are as wide as `length` Latin ones."""
+    if text.isascii():
+        return length
+    width = len(text) + sum(unicodedata.east_asian_width(letter) in "FW" for letter in text)
+    return length if width <= length else max(1, length * len(text) // width)
 
 
 def draw_image(axes: Axes, image: np.ndarray, caption: str) -> None:
@@ -80,3 +95,15 @@ def image_sheet(
         name = shorten(path.rpartition("/")[2], 26).replace("$", r"\$")
         axes.text(0.5, -0.03, name, transform=axes.transAxes, fontsize=6, ha="center", va="top")
     return figure
+
+
+def _fit_captions(figure: Figure) -> None:
+    """Set the texts above and below an image that are wider than its cell in smaller letters."""
+    for axes in figure.axes:
+        if axes.axison:
+            continue
+        room = axes.get_position(original=True).width * figure.bbox.width
+        for text in (axes.title, *axes.texts):
+            # Step by step: widths are rounded to pixels, so that they do not follow the size.
+            while text.get_window_extent().width > room and float(text.get_fontsize()) > _SMALLEST:
+                text.set_fontsize(0.95 * float(text.get_fontsize()))

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 
-from classifier.plotting.figures import shorten
+from classifier.plotting.figures import fitting_length, shorten
 
 
 def short_names(names: Sequence[str], length: int) -> list[str]:
     """Return each name in at most `length` characters; different names stay different.
 
+    Characters that are twice as wide, as in Chinese, count twice.
     What does not fit loses its middle, or all but the part in which names that would become the
     same differ. Names that no such part tells apart end in `#` and their index, such as `cat…#12`.
     """
@@ -17,12 +18,13 @@ def short_names(names: Sequence[str], length: int) -> list[str]:
     index = {name: place for place, name in reversed(list(enumerate(names)))}
     short = {name: shorten(name, length) for name in index}
     for group in _same(short):
-        short |= _by_differing_part(group, length)
+        short |= _by_differing_part(group, min(fitting_length(name, length) for name in group))
     # A numbered name may be what another name became: then that one gets its number too.
     while groups := _same(short):
         for name in (name for group in groups for name in group):
             number = f"#{index[name]}"
-            short[name] = shorten(name, max(1, length - len(number))) + number
+            room = fitting_length(name, length) - len(number)
+            short[name] = shorten(name, max(1, room)) + number
     return [short[name] for name in names]
 
 

@@ -1,6 +1,8 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -29,7 +31,7 @@ def test_same_figure_gives_same_bytes(tmp_path: Path) -> None:
 
 
 @settings(max_examples=50)
-@given(text=st.text(st.characters(exclude_characters="…"), max_size=40), length=st.integers(1, 30))
+@given(text=st.text(st.characters(max_codepoint=0x2FF), max_size=40), length=st.integers(1, 30))
 def test_shortened_text_fits_and_keeps_both_ends(text: str, length: int) -> None:
     short = shorten(text, length)
     if len(text) <= length:
@@ -48,6 +50,23 @@ def test_sheet_shows_every_image_with_its_caption() -> None:
     assert [axes.get_title() for axes in shown] == ["a", "b", "c"]
     for axes, image in zip(shown, images, strict=True):
         np.testing.assert_array_equal(axes.images[0].get_array(), image)
+
+
+@pytest.mark.parametrize("name", [40 * "W", 40 * "船", 40 * "i", "SAILBOAT_HARBOUR_NORTH"])
+def test_captions_of_neighbours_do_not_touch(tmp_path: Path, name: str) -> None:
+    images = [np.zeros((4, 4, 3), np.uint8)] * 3
+    figure = image_sheet(images, [name] * 3, columns=3, files=[name] * 3)
+    write_png(figure, tmp_path / "a.png")
+    for below in (False, True):
+        texts = [axes.texts[0] if below else axes.title for axes in figure.axes]
+        extents = [text.get_window_extent() for text in texts]
+        for left, right in itertools.pairwise(extents):
+            assert left.x1 + 3 < right.x0
+
+
+def test_wide_letters_count_twice() -> None:
+    assert shorten("船" * 20, 9) == "船船…船"
+    assert shorten("船" * 4, 9) == "船" * 4
 
 
 def test_caption_with_dollars_is_no_formula(tmp_path: Path) -> None:

@@ -31,3 +31,10 @@ def test_names_keep_the_part_in_which_they_differ(length: int, third: str) -> No
 def test_names_that_no_short_part_tells_apart_are_numbered() -> None:
     names = [f"cat {kind} long name" for kind in ("1234567", "1234568", "2234567")]
     assert short_names(names, 7) == ["ca…me#0", "ca…me#1", "…22345…"]
+
+
+def test_names_of_wide_letters_get_half_as_many_and_stay_different() -> None:
+    names = [f"{'船' * 12}{number}{'帆' * 12}" for number in "一二三"]
+    short = short_names(names, 16)
+    assert len(set(short)) == 3
+    assert all(len(text) <= 8 for text in short)
