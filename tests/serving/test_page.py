@@ -7,7 +7,7 @@ import pytest
 from builders.colours import image_of
 from builders.web.browser import needs_chromium
 from builders.web.serving import running, served
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 KEY = "a-key-of-24-characters!!"
 pytestmark = needs_chromium
@@ -39,7 +39,7 @@ def test_heat_map_takes_the_place_of_the_image_and_gives_it_back(
     page: Page, tmp_path: Path
 ) -> None:
     choose(page, file("sea.png", image_of("blue", 300)))
-    button = page.get_by_role("button", name="What speaks for blue")
+    button = page.get_by_role("button", name="Show what supports blue")
     thumbnail = page.locator(".item img")
     for width, pressed in ((12, "true"), (300, "false"), (12, "true")):
         button.click()
@@ -65,8 +65,15 @@ def test_rejected_file_is_reported_in_words_and_the_next_is_answered(
 def test_page_fits_a_narrow_screen(browser: Browser, page_url: str, tmp_path: Path) -> None:
     page = browser.new_page(viewport={"width": 320, "height": 640}, has_touch=True)
     page.goto(page_url)
+    name = "a_class_whose_name_has_no_blank_" * 3
+
+    def rename(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, body=response.text().replace('"blue"', f'"{name}"'))
+
+    page.route("**/predict?*", rename)
     choose(page, file(f"{'long name ' * 9}.png", image_of("blue", 200)))
-    expect(page.locator(".item h2")).to_have_text("blue, 100.0%")
+    expect(page.locator(".item h2")).to_have_text(f"{name}, 100.0%")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     page.screenshot(path=tmp_path / "narrow.png", full_page=True)
     page.close()

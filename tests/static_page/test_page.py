@@ -131,8 +131,17 @@ def test_missing_file_of_the_page_is_a_sentence(browser: Browser, url: str) -> N
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_is_wider_than_the_window(browser: Browser, url: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800})
+    name = "a_class_whose_name_has_no_blank_" * 3
+
+    def rename(route: Route) -> None:
+        config = route.fetch().json()
+        config["classes"] = [name, "green", "blue"]
+        config["decision"]["sets"] = {"coverage": 0.9, "thresholds": [0, 0, 0]}
+        route.fulfill(json=config)
+
+    page.route("**/config.json", rename)
     page.goto(f"{url}/")
     choose(page, (f"{'long' * 60}.png", image_of("red")))
-    expect(page.locator("#status")).to_have_text("red, 100.0%")
+    expect(page.locator(".item")).to_contain_text(f"It may be: {name}, ")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()

@@ -50,7 +50,7 @@ function button(text, act) {
 function heatButton(file, image, { label, index }) {
   const cold = image.src;
   let warm = "";
-  const made = button("What speaks for " + label, async () => {
+  const made = button("Show what supports " + label, async () => {
     // A button that is disabled would lose the focus.
     if (made.getAttribute("aria-disabled") === "true") return;
     const on = made.getAttribute("aria-pressed") !== "true";
