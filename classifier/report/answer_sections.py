@@ -10,7 +10,7 @@ def outside_section(run: RunResults) -> Section:
     refused = run.measure("refused_share")
     if refused is None:
         return Section("None of the classes", [Paragraph("evaluate.outside_share is off.")])
-    text = f"Of the test images {fraction(refused['value'])} are refused."
+    text = f"{float(refused['value']):.1%} of the test images are refused."
     if not run.outside:
         text += (
             " No class can be left out here, so how often images that show none of the classes are "

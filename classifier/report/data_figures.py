@@ -13,7 +13,7 @@ from classifier.report.run_results import Row
 _COLORS = {"train": BLUE, "val": ORANGE, "test": GREEN}
 _MOST_NAMES = 120  # more make a chart too large for a screen
 _SHEET = 24  # images; with more classes, one image of each class, ...
-_LARGEST_SHEET = 48  # ... up to this number, so that the sheet in Git stays small
+LARGEST_SHEET = 48  # ... up to this number, so that the sheet in Git stays small
 _MODES = 8  # colour modes that get a bar of their own
 _PAIR_COLUMNS = 8
 
@@ -55,7 +55,7 @@ def draw_samples(dataset: Dataset) -> Figure:
     classes = len(dataset.classes)
     each = min(8, max(1, _SHEET // classes))
     train, rows = dataset.rows("train"), []
-    for label in _spread(np.arange(classes), _LARGEST_SHEET):
+    for label in _spread(np.arange(classes), LARGEST_SHEET):
         rows += _spread(train[dataset.labels[train] == label], each)
     images = [dataset.images[row] for row in rows]
     names = short_names(drawable_names(dataset.classes), 22)

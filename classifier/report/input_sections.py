@@ -1,6 +1,7 @@
 """Write the sections of the report page on data and training."""
 
 from classifier.processing.idle_knobs import idle_knobs, unread_knobs
+from classifier.report.data_figures import LARGEST_SHEET
 from classifier.report.formatting import fraction, knobs_that_count
 from classifier.report.parts import Details, Paragraph, Part, Section, Table
 from classifier.report.run_results import RunResults, embedded_figure
@@ -9,6 +10,7 @@ from classifier.report.run_results import RunResults, embedded_figure
 def data_section(run: RunResults) -> Section:
     """Describe the data: origin, sizes, samples, checks, duplicates."""
     split = run.split
+    left_out = f"; {LARGEST_SHEET} of {split['classes']:,} classes are shown"
     parts: list[Part] = [
         _facts(run),
         embedded_figure(
@@ -20,7 +22,8 @@ def data_section(run: RunResults) -> Section:
         embedded_figure(
             "report/samples.png",
             "A sheet of training images, each under the name of its class.",
-            "Training images, as they are stored.",
+            "Training images, as they are stored"
+            f"{left_out if split['classes'] > LARGEST_SHEET else ''}.",
         ),
         embedded_figure(
             "report/image_measures.png",
@@ -34,7 +37,8 @@ def data_section(run: RunResults) -> Section:
         ),
         embedded_figure(
             "report/duplicates.png",
-            "Pairs of duplicate images, each image under its class and split.",
+            "Pairs of duplicate images, each image under its class and split; or the words `no "
+            "duplicates`.",
             "Duplicates.",
         ),
     ]

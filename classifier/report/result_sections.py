@@ -36,8 +36,9 @@ def calibration_section(run: RunResults) -> Section:
     )
     coverage, accuracy = run.measure("coverage"), run.measure("answered_accuracy")
     if coverage is not None:
-        text += f" By the rules of models/decision.json {float(coverage['value']):.1%} are answered"
-        text += f", {fraction(accuracy['value'])} of them correctly." if accuracy else "."
+        answered = f"{float(coverage['value']):.1%} of the test images are answered"
+        text += f" By the rules of models/decision.json, {answered}"
+        text += f", {float(accuracy['value']):.1%} of them correctly." if accuracy else "."
     return Section(
         "Calibration",
         [
@@ -137,8 +138,8 @@ def galleries_section() -> Section:
     """Show the most confident mistakes and the least confident correct predictions."""
     text = (
         "Above each image: its class, an arrow to the predicted class where that differs, and the "
-        "confidence. Beside it, in red and yellow: the image regions that support the prediction "
-        "(Grad-CAM)."
+        "confidence. Beside it, where the network allows a heat map (Grad-CAM): in red and yellow, "
+        "the image regions that support the prediction."
     )
     return Section(
         "Galleries",
@@ -146,7 +147,8 @@ def galleries_section() -> Section:
             Paragraph(text),
             embedded_figure(
                 "evaluate/confident_mistakes.png",
-                "The wrong predictions with the highest confidence, with heat maps.",
+                "The wrong predictions with the highest confidence, with heat maps; or the words "
+                "`no mistake`.",
                 "The most confident mistakes: often the label is wrong or ambiguous.",
             ),
             embedded_figure(
@@ -164,7 +166,7 @@ def features_section(run: RunResults) -> Section:
     assert measure is not None
     text = (
         "The features are what the head of the network sees of an image. Without a head, the ten "
-        f"nearest training images classify {fraction(measure['value'])} of the test images "
+        f"nearest training images classify {float(measure['value']):.1%} of the test images "
         "correctly."
     )
     return Section(
@@ -180,7 +182,7 @@ def features_section(run: RunResults) -> Section:
             embedded_figure(
                 "report/similar_images.png",
                 "Mistakes on the left, and beside each the training images with the most similar "
-                "features.",
+                "features; or the words `no mistakes`.",
                 "Mistakes (class → prediction), and the training images with the most similar "
                 "features.",
             ),

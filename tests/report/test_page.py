@@ -1,5 +1,8 @@
+import pytest
+from builders.web.browser import needs_chromium
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from playwright.sync_api import Browser
 
 from classifier.report.page import Headline, page_environment
 from classifier.report.parts import Details, Figure, Paragraph, Part, Section, Table
@@ -38,3 +41,19 @@ def test_only_long_tables_are_folded_up():
     short, long = (Table("t", ["a"], [["x"]] * rows) for rows in (25, 26))
     assert "<details>" not in render("t", [short])
     assert "<summary>t: 26 rows</summary>" in render("t", [long])
+
+
+@needs_chromium
+@pytest.mark.parametrize("medium", ["screen", "print"])
+def test_a_long_name_hides_no_column(browser: Browser, medium: str):
+    headings = ["class", "images", "coverage", "size", "AUROC"]
+    numbers = ["7", "1.00 (0.65 to 1.00)", "1.57 (1.08 to 2.07)", "0.9918"]
+    rows = [["a_class_whose_name_has_no_blank_" * 3, *numbers]] * 30
+    page = browser.new_page(viewport={"width": 700, "height": 800})
+    page.emulate_media(media=medium)  # pyright: ignore[reportArgumentType]
+    page.set_content(render("t", [Table("t", headings, rows), Table("u", headings, rows[:9])]))
+    short = page.locator(".wide").nth(1)
+    assert short.evaluate("box => box.scrollWidth <= box.clientWidth")
+    # What is folded up could not be opened on paper.
+    assert page.locator("td").first.is_visible() == (medium == "print")
+    page.close()

@@ -181,8 +181,17 @@ def test_numbers_are_those_of_the_stages(project: tuple[Path, str]):
     coverage, accuracy = (
         float(measures[key]["value"]) for key in ("coverage", "answered_accuracy")
     )
-    assert f"{coverage:.1%} are answered, {accuracy:.4f} of them correctly" in page.text
+    answered = f"{coverage:.1%} of the test images are answered"
+    assert f"{answered}, {accuracy:.1%} of them correctly" in page.text
     assert "7 epochs; epoch 5 was kept" in page.text
+
+
+def test_page_says_how_many_classes_have_a_sample(project: tuple[Path, str]):
+    assert "as they are stored." in read_page().text
+    path = Path("results/split/metrics.json")
+    write(str(path), json.dumps(json.loads(path.read_bytes()) | {"classes": 60}))
+    report.main()
+    assert "as they are stored; 48 of 60 classes are shown." in read_page().text
 
 
 def test_logistic_regression_is_told_by_its_strengths(project: tuple[Path, str]):
