@@ -16,7 +16,7 @@ from classifier.inference.golden import (
 )
 from classifier.inference.golden_reader import read_golden
 from classifier.inference.onnx_runtime import load_exported
-from classifier.processing.decision import Decision
+from classifier.processing.decision import Costs, Decision
 
 
 def test_chosen_images_reach_from_the_least_to_the_most_confident() -> None:
@@ -125,6 +125,22 @@ def test_similarities_to_training_images_are_replayed(tmp_path: Path) -> None:
 
 def test_what_is_no_number_fails() -> None:
     assert not compare([0.0, 1.0], [np.nan, 1]).passed
+    assert not compare_outside(0.5, np.nan, above=3.0).passed
+
+
+def test_costs_are_as_good_as_equal_within_the_tolerance_times_the_largest() -> None:
+    costs = Costs(reject=None, errors=[[0, 10], [1, 0]])
+    decision = Decision(reject_below=None, costs=costs)
+    golden = Golden(replace(two_classes(), decision=decision), {}, {"model": 0.1})
+
+    def other_labels(given: float, expected: float) -> int:
+        answers = (
+            GoldenAnswers(np.array([[share, 1 - share]]), None) for share in (given, expected)
+        )
+        return golden.compare("model", *answers).other_labels
+
+    assert other_labels(0.05, 0.12) == 0
+    assert other_labels(0.05, 0.9) == 1
 
 
 def test_written_labels_are_those_of_the_decision() -> None:

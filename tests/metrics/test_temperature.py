@@ -46,6 +46,14 @@ def test_a_single_mistake_does_not_make_the_model_doubt_everything():
     assert 1 < fit_temperature(logits, np.array([0, 0, 1])) < 4
 
 
+def test_a_hundred_images_outweigh_the_prior_and_five_do_not():
+    def typical(images: int) -> float:
+        return float(np.median([fit_temperature(*drawn(4.0, images, seed)) for seed in range(30)]))
+
+    assert typical(5) < 2.2
+    assert typical(100) > 3.1
+
+
 def test_without_images_the_temperature_stays_1():
     assert fit_temperature(np.zeros((0, 3), np.float32), np.zeros(0, int)) == 1.0
 

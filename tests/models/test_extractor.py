@@ -103,6 +103,15 @@ def test_the_cache_tells_apart_all_that_features_depend_on(dataset: Dataset, mod
         next(model.backbone.parameters()).add_(1)
     FeatureExtractor(model).features(images, rows, [IDENTITY])
     assert files() == 8
+    with torch.no_grad():
+        model.mean.add_(0.1)
+    FeatureExtractor(model).features(images, rows, [IDENTITY])
+    assert files() == 9
+    with pytest.MonkeyPatch.context() as patch:
+        name = "classifier.models.extractor.device_name"
+        patch.setattr(name, lambda device: "another processor")
+        FeatureExtractor(model).features(images, rows, [IDENTITY])
+    assert files() == 10
 
 
 def test_another_split_of_the_images_finds_those_that_were_computed(

@@ -12,8 +12,9 @@ from builders.colours import CLASSES, rewrite, write_images, write_models
 from classifier.commands.drift import main
 from classifier.commands.predict import main as predict
 from classifier.core.errors import UserError
-from classifier.monitoring.drift import measure_drift
+from classifier.monitoring.drift import Change, measure_drift
 from classifier.monitoring.recorded import ReferenceValues, Values
+from classifier.monitoring.two_samples import ShiftTest
 
 IMAGES = 300
 Draw = Callable[[np.random.Generator], dict[str, Any]]
@@ -130,6 +131,19 @@ def test_digits_that_only_one_side_has_are_no_drift() -> None:
     noisy = sure + draws.normal(0, 1e-6, IMAGES)
     written = Values({"confidence": noisy.round(4), "brightness": grey.round(2)}, counts)
     assert not [change for change in measure_drift(reference, written).changes if change.found]
+
+
+@pytest.mark.parametrize(("p_value", "found"), [(0.009, True), (0.011, False)])
+def test_change_is_reported_below_one_in_a_hundred(p_value: float, found: bool) -> None:
+    assert Change("brightness", ShiftTest(0.1, p_value), 1.0, 2.0).found == found
+
+
+def test_shares_are_doubted_where_only_the_outside_score_has_changed(report: Report) -> None:
+    def stranger(draws: np.random.Generator) -> dict[str, Any]:
+        given = other_shares(draws)
+        return given | {"outside": given["outside"] + 2}
+
+    assert "these shares may be wrong" in report(stranger)
 
 
 def test_measure_that_was_not_recorded_is_not_compared(report: Report) -> None:

@@ -1,3 +1,4 @@
+import io
 import struct
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from classifier.processing.images import (
     Resize,
     center_crop,
     model_input,
+    prepare_image,
     read_image,
 )
 
@@ -276,3 +278,20 @@ def test_multi_image_jpeg_of_a_camera_is_read() -> None:
     first, second = flat((200, 0, 0), "RGB"), flat((0, 200, 0), "RGB")
     pixels = pixels_of(first, "MPO", save_all=True, append_images=[second])
     assert abs(pixels.astype(int) - (200, 0, 0)).max() <= 4
+
+
+def test_detail_that_a_jpeg_decoder_leaves_out_is_invisible() -> None:
+    pixels = np.mean(
+        [
+            np.asarray(Image.fromarray(noise(cells, cells)).resize((800, 800)))
+            for cells in (5, 20, 80, 400)
+        ],
+        axis=0,
+    )
+    content = encode(pixels.astype(np.uint8), "JPEG", quality=95)
+    wanted = Preprocessing(100, "crop")
+    with Image.open(io.BytesIO(content)) as opened:
+        whole = prepare_image(opened, wanted).pixels
+    difference = np.abs(read_image(content, wanted).pixels.astype(int) - whole)
+    assert 0 < difference.mean() < 1
+    assert difference.max() <= 5

@@ -164,6 +164,17 @@ def test_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monke
     assert contents(build(tmp_path / "two", PETS)) == alone
 
 
+@pytest.mark.parametrize("changed", ["code_digest", "installed_versions"])
+def test_images_that_other_code_or_libraries_decoded_are_decoded_again(
+    tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    build(tmp_path, PETS)
+    decoded.clear()
+    monkeypatch.setattr(decoded_shards, changed, lambda *_: "another")
+    build(tmp_path, PETS)
+    assert sum(decoded) == len(PETS)
+
+
 def test_cached_images_depend_on_the_code_that_decodes() -> None:
     closure = import_closure(DECODER)
     for name in ("images", "decoders", "pixel_modes", "wide_values"):

@@ -79,6 +79,12 @@ def test_plain_images_are_in_no_pair() -> None:
     assert len(near_pairs(thumbnails_of(*plain), 0.5, "exact")[0]) == 0
 
 
+def test_noise_of_a_grey_level_makes_no_pair() -> None:
+    nearly_plain = np.full((2, SIDE, SIDE), 128, np.uint8)
+    nearly_plain[:, ::5, ::7] = 129
+    assert len(near_pairs(nearly_plain, 0.5, "exact")[0]) == 0
+
+
 def copies(count: int, variants_of_each: int) -> np.ndarray:
     """Thumbnails of scenes, and paler and moved copies of each."""
     scenes = [scene(seed, 40) for seed in range(count)]
@@ -163,6 +169,17 @@ def test_pairs_that_another_kind_of_processor_compared_are_compared_again(
     monkeypatch.setattr(known_pairs, "cpu_kind", lambda: "another")
     near_pairs(copies(4, 1), 0.75, "exact")
     assert len({known, *cache_folder("pairs").iterdir()}) == 2
+
+
+@pytest.mark.parametrize("changed", ["code_digest", "installed_versions"])
+def test_pairs_that_other_code_or_libraries_compared_are_compared_again(
+    monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None], changed: str
+) -> None:
+    near_pairs(copies(4, 1), 0.75, "exact")
+    (known,) = cache_folder("pairs").iterdir()
+    monkeypatch.setattr(known_pairs, changed, lambda *_: "another")
+    near_pairs(copies(4, 1), 0.75, "exact")
+    assert known not in cache_folder("pairs").iterdir()
 
 
 def test_damaged_memory_of_pairs_is_not_believed(forget: Callable[[], None]) -> None:

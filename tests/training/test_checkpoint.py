@@ -140,6 +140,16 @@ def test_momentum_of_every_optimiser_survives(
     assert resumed == expected
 
 
+def test_average_of_the_weights_survives(tmp_path: Path, dataset: Dataset) -> None:
+    params = tiny_params(ema_decay=0.9)
+    expected = uninterrupted_run(tmp_path / "other", params)
+    with pytest.raises(KilledError):
+        train(dataset, params, killed_at=(2, 2))
+    resumed, entered = train(dataset, params)
+    assert entered[0] == (2, 2)
+    assert resumed == expected
+
+
 @pytest.mark.parametrize("epochs_done", [1, 2, 3])
 def test_run_killed_after_an_epoch_goes_on_with_the_next_to_the_same_bytes(
     dataset: Dataset, uninterrupted: Result, epochs_done: int

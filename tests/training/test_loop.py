@@ -173,7 +173,8 @@ def test_weights_of_the_best_epoch_are_in_the_network_at_the_end(dataset: Datase
 
 
 def test_first_of_the_epochs_with_the_best_accuracy_is_the_best(dataset: Dataset) -> None:
-    params = plain_params(epochs=8, monitor="val_accuracy")
+    slow = {"name": "sgd", "lr": 0.01, "momentum": 0.0, "weight_decay": 0.0}
+    params = plain_params(epochs=8, monitor="val_accuracy", optimizer=slow)
     progress = tiny_fit(Linear(), tiny_batches(dataset, params), params)
     accuracies = [row["val_accuracy"] for row in progress.history]
     losses = [row["val_loss"] for row in progress.history]

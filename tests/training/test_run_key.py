@@ -6,9 +6,10 @@ import torch
 from builders.library import copy_library, edit, edited
 from builders.tiny import write_split
 
-from classifier.core import code
+from classifier.core import code, versions
 from classifier.core.code import import_closure
 from classifier.data.dataset import Dataset
+from classifier.training import checkpoint
 from classifier.training.checkpoint import TRAINING, CheckpointFolder, run_key
 
 CPU = torch.device("cpu")
@@ -63,6 +64,27 @@ def test_key_changes_with_every_file_that_training_imports_and_with_no_other(
     for name in ("serving/app.py", "commands/predict.py", "evaluation/compare.py"):
         with edited(library / "classifier" / name):
             assert key() == before, name
+
+
+def test_key_changes_with_curriculum_device_and_versions(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key(**options: str) -> str:
+        return run_key({"lr": 0.1}, tmp_path / "split", dataset.images, WEIGHTS, CPU, **options)
+
+    keys = [key(), key(curriculum="losses")]
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "device_name", lambda device: "another processor")
+        keys.append(key())
+    installed = versions.version
+    for library in ("torch", "torchvision", "timm", "numpy", "pillow", "scipy"):
+
+        def version(name: str, library: str = library) -> str:
+            return "0.1" if name == library else installed(name)
+
+        monkeypatch.setattr(versions, "version", version)
+        keys.append(key())
+    assert len(set(keys)) == 9
 
 
 def test_key_stays_where_batches_are_divided_otherwise(
