@@ -11,7 +11,8 @@ from classifier.plotting.agg import Axes, Figure, FigureCanvasAgg
 from classifier.plotting.fonts import use_fallback_fonts
 
 _SMALLEST = 3.0  # points of a caption
-BLUE, ORANGE, GREEN, GREY = "#2a6fb0", "#e07b28", "#3a923a", "#7f7f7f"
+# The first three differ for people who see no red or no green, too.
+BLUE, ORANGE, GREEN, GREY = "#2a6fb0", "#e07b28", "#00735c", "#7f7f7f"
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -11,6 +11,8 @@ from classifier.report.run_results import Row
 
 # Of matplotlib's colour map tab10; more classes than these are grey.
 _COLOURED = 10
+# One for each of these: no ten colours are different for everybody.
+_MARKERS = "os^DvP<>pX"
 # The one of them that is grey itself, and what stands for it beside the grey of other classes.
 _GREY_COLOUR, _IN_ITS_PLACE = "C7", "black"
 _MISTAKES = 6
@@ -18,11 +20,11 @@ _NEAREST = ("nearest_1", "nearest_2", "nearest_3")
 
 
 def draw_feature_map(rows: list[Row], classes: list[str]) -> Figure:
-    """Draw each test image as a point in the colour of its class; rings mark the mistakes.
+    """Draw each test image as a point in colour and shape of its class; rings mark the mistakes.
 
     Args:
         rows: Of results/evaluate/feature_map.csv.
-        classes: Of the data set. The ten most frequent ones have colours.
+        classes: Of the data set. The ten most frequent ones have colours and shapes.
     """
     counts = {name: sum(row["class"] == name for row in rows) for name in classes}
     frequent = sorted(classes, key=lambda name: -counts[name])[:_COLOURED]
@@ -35,11 +37,12 @@ def draw_feature_map(rows: list[Row], classes: list[str]) -> Figure:
     colours = [f"C{number}" for number in range(_COLOURED)]
     if others:
         colours[colours.index(_GREY_COLOUR)] = _IN_ITS_PLACE
-    for colour, (name, group) in zip(colours, groups.items(), strict=False):
+    for colour, marker, (name, group) in zip(colours, _MARKERS, groups.items(), strict=False):
         axes.scatter(
             *_points(group).T,
-            s=14,
+            s=18,
             color=colour,
+            marker=marker,
             label=shown[name],
             linewidths=0,
         )

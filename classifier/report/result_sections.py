@@ -175,8 +175,8 @@ def features_section(run: RunResults) -> Section:
             Paragraph(text),
             embedded_figure(
                 "report/feature_map.png",
-                "Test images as points in the colours of their classes, on the first two principal "
-                "components of their features; rings mark the mistakes.",
+                "Test images as points in colours and shapes of their classes, on the first two "
+                "principal components of their features; rings mark the mistakes.",
                 "Classes that overlap here may still be separate in the other dimensions.",
             ),
             embedded_figure(

@@ -5,10 +5,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageCms
 
-from classifier.plotting.figures import image_sheet, new_figure, shorten, write_png
+from classifier.plotting.figures import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    image_sheet,
+    new_figure,
+    shorten,
+    write_png,
+)
 
 
 def figure_with_a_line() -> Figure:
@@ -62,6 +71,28 @@ def test_captions_of_neighbours_do_not_touch(tmp_path: Path, name: str) -> None:
         extents = [text.get_window_extent() for text in texts]
         for left, right in itertools.pairwise(extents):
             assert left.x1 + 3 < right.x0
+
+
+# What people without red or green cones see (Machado, Oliveira and Fernandes 2009).
+PROTANOPIA = [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]
+DEUTERANOPIA = [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]
+
+
+@pytest.mark.parametrize("seen", [np.eye(3), PROTANOPIA, DEUTERANOPIA])
+def test_colours_of_neighbours_differ_for_everybody(seen: list[list[float]]) -> None:
+    pixels = np.array([to_rgb(colour) for colour in (BLUE, ORANGE, GREEN)])
+    linear = ((pixels + 0.055) / 1.055) ** 2.4 @ np.array(seen).T
+    shown = np.clip(linear, 0, 1) ** (1 / 2.4) * 255
+    as_image = Image.fromarray(shown.round().astype(np.uint8)[None])
+    lab = ImageCms.profileToProfile(
+        as_image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    assert lab is not None
+    # Lightness from 0 to 255, and two signed numbers.
+    parts = np.asarray(lab)[0]
+    colours = np.column_stack([parts[:, 0] / 2.55, parts[:, 1:].view(np.int8)])
+    for one, other in itertools.combinations(colours, 2):
+        assert np.linalg.norm(one - other) > 30
 
 
 def test_wide_letters_count_twice() -> None:

@@ -35,6 +35,13 @@ def test_with_many_classes_the_rare_ones_are_grey_together() -> None:
     assert min(np.abs(colour - others).max() for colour in named) > 0.1
 
 
+def test_classes_differ_in_shape_for_those_who_see_no_difference_of_colours() -> None:
+    classes = [f"class {number}" for number in range(10)]
+    (axes,) = draw_feature_map([row(name, "a.png", right=True) for name in classes], classes).axes
+    shapes = {part.get_paths()[0].vertices.tobytes() for part in axes.collections}
+    assert len(shapes) == 10
+
+
 def test_mistakes_stand_beside_similar_training_images(tmp_path: Path) -> None:
     dataset = write_split(tmp_path)
     paths = dataset.manifest["path"]
