@@ -95,11 +95,11 @@ def _summary(model: "ServedModel", options: "ServiceOptions") -> str:
     from classifier.serving.limits import most_memory  # noqa: PLC0415
 
     workers = options.processes or options.threads
-    kind = "processes" if options.processes else "threads"
+    kinds = ("process", "processes") if options.processes else ("thread", "threads")
     size = model.batch_size
     images = "one image at a time" if size == 1 else f"up to {size} images at once"
     memory = most_memory(options.limits, workers, options.processes > 0, model.size) >> 20
-    return f"{model.found}; {workers} {kind}, {images}; at most {memory:,} MiB"
+    return f"{model.found}; {workers} {kinds[workers > 1]}, {images}; at most {memory:,} MiB"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from classifier.core.errors import UserError
+from classifier.core.text import counted
 from classifier.metrics.intervals import paired_gain
 
 _COLUMNS = ["path", "actual", "predicted"]
@@ -48,7 +49,7 @@ def compare(before: Path, after: Path) -> str:
 def _describe(same: int, old: int, new: int, relabelled: int) -> str:
     """Describe the images that are compared: all of both runs, or which part of them."""
     if same == old == new:
-        return f"{same} images"
+        return counted(same, "image")
     left_out = f", without {relabelled} whose label differs" if relabelled else ""
     return f"the {same} images that both tested, of {old} and {new}{left_out}"
 

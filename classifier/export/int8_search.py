@@ -16,6 +16,7 @@ import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
 from classifier.core.errors import UserError
+from classifier.core.text import counted
 from classifier.export.failure import why_not_written
 from classifier.export.params import Int8Params
 from classifier.export.quantization import (
@@ -54,7 +55,7 @@ class Attempt(NamedTuple):
         """The calibration, and how many layers are excluded, in words."""
         if not self.excluded:
             return self.calibration
-        return f"{self.calibration} without {len(self.excluded)} sensitive layers"
+        return f"{self.calibration} without {counted(len(self.excluded), 'sensitive layer')}"
 
 
 class Search(NamedTuple):

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from classifier.core.errors import UserError
+from classifier.core.text import counted
 from classifier.metrics.intervals import PairedGain
 from classifier.processing.row_names import MEAN_OF_CLASSES
 from classifier.report.parts import Figure, embed_png
@@ -98,7 +99,7 @@ class RunResults:
         if "l2" in train:  # its last solution repeats the best strength
             tried = train["epochs"] - 1
             return f"{tried} strengths of the L2 penalty were tried; {train['l2']:g} was kept"
-        return f"{train['epochs']} epochs; epoch {train['best_epoch']} was kept"
+        return f"{counted(train['epochs'], 'epoch')}; epoch {train['best_epoch']} was kept"
 
     @property
     def raw_files(self) -> str:

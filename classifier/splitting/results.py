@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from classifier.core.files import write_csv, write_json
+from classifier.core.text import counted
 from classifier.data.dataset import SPLITS, Dataset, Split
 from classifier.splitting.class_counts import class_counts
 from classifier.splitting.data_checks import Check, check_images, checks_table
@@ -116,8 +117,8 @@ def describe_groups(dataset: Dataset, result: SplitResult, params: SplitParams) 
         groups = dataset.manifest["group"]
         joined = ", joined with duplicates" if params.duplicates == "group" else ""
         lines.append(
-            f"{groups.max()} groups by {', '.join(params.group_by)}{joined}; {(groups == 0).sum()} "
-            "images are in none"
+            f"{counted(int(groups.max()), 'group')} by {', '.join(params.group_by)}{joined}; "
+            f"{(groups == 0).sum()} images are in none"
         )
     sizes = pd.DataFrame({split: dataset.class_counts(split) for split in SPLITS})
     wanted = pd.DataFrame(

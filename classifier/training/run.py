@@ -10,6 +10,7 @@ import torch
 
 from classifier.core.cache import cache_folder
 from classifier.core.errors import UserError
+from classifier.core.text import counted
 from classifier.data.dataset import load_dataset
 from classifier.data.stored_images import Images
 from classifier.metrics.temperature import fit_temperature
@@ -208,7 +209,7 @@ def _calibrated(setup: Setup, batch_size: int) -> BundleSpec:
     (logits,) = predict_logits(setup.model, dataset.images, rows, [centre], batch_size=batch_size)
     check_alive(logits, dataset.images, rows)
     temperature = fit_temperature(logits, dataset.labels[rows])
-    print(f"temperature {temperature:.4f}, fitted on {len(rows)} validation images")
+    print(f"temperature {temperature:.4f}, fitted on {counted(len(rows), 'validation image')}")
     return spec.model_copy(update={"temperature": temperature})
 
 

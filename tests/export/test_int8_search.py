@@ -98,6 +98,7 @@ def test_sensitive_layers_are_left_out_of_the_best_until_it_is_good_enough(given
     ]
     assert found.chosen is found.attempts[-1]
     assert "percentile without 2 sensitive layers" in found.reason
+    assert found.attempts[3].name == "percentile without 1 sensitive layer"
 
 
 def test_exclusion_alone_begins_with_all_layers(given: bytes) -> None:

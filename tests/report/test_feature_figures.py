@@ -38,7 +38,7 @@ def test_with_many_classes_the_rare_ones_are_grey_together() -> None:
 def test_classes_differ_in_shape_for_those_who_see_no_difference_of_colours() -> None:
     classes = [f"class {number}" for number in range(10)]
     (axes,) = draw_feature_map([row(name, "a.png", right=True) for name in classes], classes).axes
-    shapes = {part.get_paths()[0].vertices.tobytes() for part in axes.collections}
+    shapes = {np.asarray(part.get_paths()[0].vertices).tobytes() for part in axes.collections}
     assert len(shapes) == 10
 
 

@@ -51,8 +51,8 @@ def test_table_without_duplicates_has_its_columns() -> None:
 def test_what_matters_is_said_in_lines() -> None:
     assert describe_duplicates(dataset(), found_of([])) == []
     assert describe_duplicates(dataset(), found_of(PAIRS)) == [
-        "duplicates: 2 equal and 1 near-duplicate pairs in 1 groups",
-        "duplicates: 1 pairs have different labels; see results/split/duplicates.csv",
+        "duplicates: 2 equal pairs and 1 near-duplicate pair in 1 group",
+        "duplicates: different labels in 1 pair; see results/split/duplicates.csv",
     ]
 
 

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from classifier.core.text import counted
 from classifier.evaluation.answers import Answers
 from classifier.metrics.kl_matching import fit_matching
 from classifier.metrics.outside import OutsideScore, fit_outside
@@ -171,7 +172,9 @@ def outside_lines(table: pd.DataFrame, refused: float | None) -> list[str]:
         )
     if FOREIGN_IMAGES in rows:
         row = rows[FOREIGN_IMAGES]
-        lines.append(f"  of {row['images']} foreign images {row['refused']:.1%} are refused")
+        lines.append(
+            f"  of {counted(row['images'], 'foreign image')} {row['refused']:.1%} are refused"
+        )
     return lines
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from classifier.core.text import counted
 from classifier.data.dataset import Dataset
 from classifier.splitting.duplicates.pairs import Duplicates
 
@@ -51,12 +52,13 @@ def describe_duplicates(dataset: Dataset, found: Duplicates) -> list[str]:
         return []
     equal = sum(pair.kind != "near" for pair in found.pairs)
     lines = [
-        f"duplicates: {equal} equal and {len(found.pairs) - equal} near-duplicate pairs in "
-        f"{found.groups.max()} groups"
+        f"duplicates: {counted(equal, 'equal pair')} and "
+        f"{counted(len(found.pairs) - equal, 'near-duplicate pair')} in "
+        f"{counted(int(found.groups.max()), 'group')}"
     ]
     if contradictions := int(duplicates_table(dataset, found)["contradiction"].sum()):
         lines.append(
-            f"duplicates: {contradictions} pairs have different labels; see "
+            f"duplicates: different labels in {counted(contradictions, 'pair')}; see "
             "results/split/duplicates.csv"
         )
     return lines
