@@ -9,47 +9,11 @@ from pathlib import Path
 import pytest
 from builders.colours import CLASSES, image_of, write_images, write_models
 from builders.images import write_archive
+from builders.predict_program import Run, program
 from PIL import Image
 from pillow_heif import from_pillow
 
-from classifier.commands.main import main
-from classifier.core.processes import run_program
-
 REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project")
-    write_models(folder / "models")
-    write_images(folder / "photos")
-    return folder
-
-
-class Run:
-    """Runs the program in this process; keeps its status and what it wrote to standard error."""
-
-    status: int | str | None = None
-    errors = ""
-
-    def __init__(self, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._patch, self._capsys = patch, capsys
-
-    def __call__(self, *arguments: str) -> str:
-        """What is printed."""
-        self._patch.setattr(sys, "argv", ["classifier", "predict", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            run_program(lambda: main(sys.argv[1:]))
-        self.status = caught.value.code
-        printed = self._capsys.readouterr()
-        self.errors = printed.err
-        return printed.out
-
-
-@pytest.fixture
-def run(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.chdir(project)
-    return Run(monkeypatch, capsys)
 
 
 def test_table_has_a_line_for_each_image_with_its_class(run: Run) -> None:
@@ -160,18 +124,6 @@ def test_wrong_options_are_refused(run: Run, arguments: list[str], sentence: str
     assert str(run.status).endswith("`classifier predict --help` describes the options.")
 
 
-def program(folder: Path, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "classifier", "predict", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_folder_is_accounted_for_on_standard_error(run: Run, tmp_path: Path) -> None:
     write_images(tmp_path)
     for name in ("notes.txt", "more/list.txt", "film.mov", ".DS_Store", ".cache/x.png"):
@@ -209,51 +161,6 @@ def test_photo_of_a_phone_is_answered(run: Run, tmp_path: Path) -> None:
     assert [line.split()[1] for line in lines] == ["blue", "green"]
 
 
-HOSTILE = ["-dash.png", "100%d %s.png", "new\nline.png", "\x1b[31mred.png", "[a].png", "--json"]
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_stay_one_line_and_are_exact_in_json(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, project: Path
-) -> None:
-    (tmp_path / name).write_bytes(image_of("red"))
-    monkeypatch.chdir(tmp_path)
-    models = ("--models", str(project / "models"))
-    for form in ((), ("--csv",)):
-        *_, line = run(*models, *form, "--", name).splitlines()
-        shown = name.replace("\n", "\\n").replace("\x1b", "\\x1b")
-        assert shown in line
-        assert run.status == 0
-    assert json.loads(run(*models, "--json", "--", name))["path"] == name
-    assert json.loads(run(*models, "--json", "."))["path"] == name
-
-
-def test_name_that_is_no_text_is_exact_in_json(project: Path, tmp_path: Path) -> None:
-    name = os.fsdecode(b"caf\xe9.png")
-    (tmp_path / name).write_bytes(image_of("red"))
-    for form in ((), ("--csv",)):
-        done = program(project, str(tmp_path), *form)
-        assert (done.returncode, done.stderr) == (0, "used 1 image\n")
-        assert r"caf\udce9.png" in done.stdout
-    done = program(project, str(tmp_path), "--json")
-    assert os.fsencode(json.loads(done.stdout)["path"]) == os.fsencode(tmp_path / name)
-
-
-def test_unknown_option_that_is_a_file_says_how_to_name_it(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "-photo.png").write_bytes(image_of("red"))
-    monkeypatch.chdir(tmp_path)
-    run("-photo.png")
-    assert "for the file -photo.png write ./-photo.png" in str(run.status)
-
-
-def test_names_from_find_print0_may_hold_line_breaks(project: Path, tmp_path: Path) -> None:
-    (tmp_path / "a\nb.png").write_bytes(image_of("red"))
-    done = program(project, "-", "--json", text=f"{tmp_path}/a\nb.png\0photos/a-red.png\0")
-    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
-
-
 def test_complaint_of_a_decoder_comes_with_the_name(run: Run, tmp_path: Path) -> None:
     content = image_of("red")
     chunk = b"\0\0\0\x03tEXtx\0y" + b"\0\0\0\0"  # with a wrong checksum
@@ -261,32 +168,6 @@ def test_complaint_of_a_decoder_comes_with_the_name(run: Run, tmp_path: Path) ->
     run(str(tmp_path / "a.png"))
     assert run.status == 0
     assert run.errors.startswith(f"warning: {tmp_path}/a.png: text or other data beside")
-
-
-def test_paths_come_from_standard_input(project: Path) -> None:
-    done = program(project, "-", "--csv", text="photos/more/c-blue.webp\nphotos/a-red.png\n")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [row["label"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["blue", "red"]
-
-
-@pytest.mark.parametrize("encoding", ["utf-8:strict", "latin-1"])
-def test_names_of_any_bytes_are_read_and_answered_in_every_locale(
-    project: Path, tmp_path: Path, encoding: str
-) -> None:
-    names = ["caf\udce9.png", "\u732b\U0001f408.png"]  # the first is no UTF-8
-    for name in names:
-        (tmp_path / name).write_bytes(image_of("red"))
-    done = subprocess.run(
-        [sys.executable, "-m", "classifier", "predict", "-", "--json"],
-        cwd=project,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": encoding},
-        input=b"".join(os.fsencode(tmp_path / name) + b"\n" for name in names),
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    answers = [json.loads(line) for line in done.stdout.decode().splitlines()]
-    assert [answer["path"] for answer in answers] == [str(tmp_path / name) for name in names]
 
 
 def test_missing_model_is_one_sentence(tmp_path: Path) -> None:
