@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.stats import binomtest
 
 from classifier.metrics.classification import balanced_accuracy, class_scores
@@ -128,6 +129,17 @@ def test_interval_where_each_image_has_a_class_of_its_own_is_that_of_a_share():
     expected = binomtest(150, 300).proportion_ci(method="wilson")
     for interval in bootstrap(predicted, labels, 300).values():
         assert interval == pytest.approx((expected.low, expected.high), abs=0.01)
+
+
+@pytest.mark.parametrize(("images", "wrong"), [(100, 5), (200, 6), (60, 3), (300, 4)])
+def test_interval_of_few_mistakes_is_scipys_bca(images: int, wrong: int):
+    predicted = (np.arange(images) < wrong).astype(int)
+    found = bootstrap(predicted, np.zeros(images, int), 2)["accuracy"]
+    expected = stats.bootstrap(
+        (predicted == 0,), np.mean, method="BCa", n_resamples=9999, rng=np.random.default_rng(0)
+    ).confidence_interval
+    # A step is one image.
+    assert found == pytest.approx(tuple(expected), abs=0.5 / images)
 
 
 def test_intervals_narrow_with_the_root_of_the_images():
