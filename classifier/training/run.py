@@ -136,10 +136,7 @@ def train(
                 after_epoch=after_epoch,
             )
     if group.is_main_process:
-        mixed = [part.divisions for part in (*parts, state.progress) if len(part.divisions) > 1]
-        spec = _calibrated(setup, params.batch_size)
-        spec = spec.model_copy(update={"divisions": mixed[-1] if mixed else None})
-        save_bundle(setup.model, spec, MODELS)
+        _write_model(setup, params.batch_size, [*parts, state.progress])
         reporter.finish(state, started)
         for name in (key, _of_head(key)):
             CheckpointFolder(name).clear()
@@ -196,6 +193,14 @@ def _common_key(setup: Setup) -> str:
             "all of them from the same commit, with the same data, on machines of one kind."
         )
     return key
+
+
+def _write_model(setup: Setup, batch_size: int, parts: list[Progress]) -> None:
+    """Write the calibrated model, and how its batches were divided where that changed."""
+    mixed = [part.divisions for part in parts if len(part.divisions) > 1]
+    spec = _calibrated(setup, batch_size)
+    spec = spec.model_copy(update={"divisions": mixed[-1] if mixed else None})
+    save_bundle(setup.model, spec, MODELS)
 
 
 def _calibrated(setup: Setup, batch_size: int) -> BundleSpec:
