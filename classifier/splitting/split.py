@@ -125,7 +125,7 @@ def split(
         complaints=table.complaints(),
         relabelled=selected.relabelled,
         left_out=left_out,
-        given={image.predefined_split for image in images if image.predefined_split},
+        given={image.predefined_split for image in table.images if image.predefined_split},
     )
 
 

@@ -140,6 +140,15 @@ def test_folders_of_splits_are_honoured(tmp_path: Path) -> None:
     assert (in_test == (manifest["split"] == "test")).all()
 
 
+def test_split_whose_given_images_cannot_be_read_is_said_to_be_drawn(tmp_path: Path) -> None:
+    members = class_folders({"cat": 16, "dog": 16}, prefix="train/")
+    members |= dict.fromkeys(class_folders({"cat": 3, "dog": 3}, prefix="test/"), b"")
+    raw, params = write_raw(tmp_path / "raw", members), split_params(on_bad_image="skip")
+    result = split(raw, tmp_path / "split", params)
+    first = describe_split(load_dataset(tmp_path / "split"), result, params)[0]
+    assert first == "2 classes; train 22, val 4 (drawn from train), test 6 (drawn from train)"
+
+
 def test_class_without_training_images_is_left_out_where_that_is_allowed(tmp_path: Path) -> None:
     members = class_folders({"cat": 16, "dog": 8, "owl": 8}, prefix="train/")
     members |= class_folders({"cat": 2, "dog": 3, "eel": 4}, prefix="test/")
