@@ -188,13 +188,22 @@ def test_folders_name_the_splits_where_the_table_does_not() -> None:
     assert "splits: train 2 (x/train/), test 2 (x/test/)" in labels.lines
 
 
-@pytest.mark.parametrize(("row", "status"), [("0,0", "no label"), ("1,1", "no label")])
-def test_one_hot_row_needs_exactly_one(row: str, status: str) -> None:
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("0,0", KeptOut("no label", "")),
+        ("1,1", KeptOut("two labels", "cat and dog")),
+        ("1,1\n003,1,0", KeptOut("two labels", "cat and dog")),
+        ("1,0\n003,1,1", KeptOut("two labels", "cat and dog")),
+    ],
+)
+def test_one_hot_row_needs_exactly_one(row: str, reason: KeptOut) -> None:
     section = {"file": "t.csv", "path": "id", "one_hot": ["cat", "dog"]}
-    table = f"id,cat,dog\n001,1.0,0.0\n002,False,True\n003,{row}\n004,1,0\n"
+    table = f"id,cat,dog\n001,1.0,0.0\n002,False,True\n003,{row}\n004,1,0\n009,1,1\n"
     labels = label(table, labels=section, on_bad_row="skip")
+    assert labels.no_files == [SeenFile("009", 0, "no file")]
     assert classes(labels) == {"a/001.png": "cat", "a/002.png": "dog", "b/004.png": "cat"}
-    assert labels.kept_out["b/003.png"].status == status
+    assert labels.kept_out["b/003.png"] == reason
 
 
 def test_further_columns_never_hide_our_own() -> None:

@@ -230,17 +230,16 @@ def _rows(
             if given:
                 names[value] = given
         if labels.class_name is not None:
-            class_name = row[place[labels.class_name]]
+            classes = [row[place[labels.class_name]]]
         else:
-            hot = [name for number, name in one_hot if row[number].strip() in _TRUE]
-            class_name = hot[0] if len(hot) == 1 else ""
+            classes = [name for number, name in one_hot if row[number].strip() in _TRUE]
         values = tuple(
             "" if number is None else unicodedata.normalize("NFC", one_line(row[number]))
             for number in further
         )
         # A million rows share the few names of classes.
-        class_name = sys.intern(class_name.strip())
-        yield Row(row[place[labels.path]], class_name, given, values)
+        class_name, *others = (sys.intern(name.strip()) for name in classes or [""])
+        yield Row(row[place[labels.path]], class_name, given, values, tuple(others))
 
 
 def _decide(

@@ -12,12 +12,21 @@ _LOCAL_FILES = "/data/local-files/?d="
 
 
 class Row(NamedTuple):
-    """A row of a table: `name` as the table has it, `class_name` empty where there is none."""
+    """A row of a table.
+
+    Attributes:
+        name: Of the image, as the table has it.
+        class_name: Its class; empty where there is none.
+        split: That the table says; empty where it says none.
+        columns: Values of the further columns.
+        others: Further classes that a one-hot row gives the image, which are too many.
+    """
 
     name: str
     class_name: str
     split: SplitName
     columns: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
 
 class Difference(NamedTuple):
@@ -33,7 +42,7 @@ class Matches:
 
     Attributes:
         images: What the first row of each image says, by its place; None where there is none.
-        conflicts: Classes of images of which rows say different ones, by place.
+        conflicts: Labels of each image that is given different ones, by place.
         no_files: Rows that fit no file.
         ambiguous: Rows that fit several.
         class_names: Of all rows, also of those that fit no file.
@@ -57,7 +66,7 @@ class Matches:
     def add(self, row: Row, shared: Callable[[], str]) -> None:
         """Give a row to the image that it names; `shared` returns how all names begin."""
         name = as_path(row.name)
-        self.class_names.add(row.class_name)
+        self.class_names.update(_classes(row))
         places = self._index.find(name, row.split)
         if not places:
             places = self._index.find_without(shared(), name, row.split)
@@ -66,16 +75,21 @@ class Matches:
         elif len(places) > 1:
             fits = " and ".join(self._paths[place] for place in places[:2])
             self.ambiguous.append(SeenFile(row.name, 0, "ambiguous", f"fits {fits}"))
-        elif (first := self.images[places[0]]) is None:
-            path = self._paths[places[0]]
-            self.images[places[0]] = LabelledImage(path, row.class_name, row.split, row.columns)
-        elif self._label(first) != self._label(row):
-            told = self.conflicts.setdefault(places[0], {self._label(first)})
-            told.add(self._label(row))
         else:
+            self._give(places[0], row)
+
+    def _give(self, place: int, row: Row) -> None:
+        first = self.images[place]
+        if first is None:
+            path = self._paths[place]
+            self.images[place] = LabelledImage(path, row.class_name, row.split, row.columns)
+        if row.others or (first is not None and self._label(first) != self._label(row)):
+            told = self.conflicts.setdefault(place, {self._label(first or row)})
+            told.update(self._label(row._replace(class_name=name)) for name in _classes(row))
+        elif first is not None:
             self.repeats += 1
             if first.columns != row.columns:
-                others = self._others.setdefault(places[0], {})
+                others = self._others.setdefault(place, {})
                 for column, value in enumerate(row.columns):
                     if value != first.columns[column]:
                         others.setdefault(column, value)
@@ -99,6 +113,10 @@ class Matches:
             further.append(f"group {row.columns[self._group]}")
         name = row.class_name or "none"
         return f"{name} ({', '.join(further)})" if further else name
+
+
+def _classes(row: Row) -> tuple[str, ...]:
+    return (row.class_name, *row.others)
 
 
 def as_path(name: str) -> str:
