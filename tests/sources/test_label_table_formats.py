@@ -84,6 +84,32 @@ def test_a_header_may_be_quoted_and_blank_lines_are_passed_over(
     assert classes(labels) == ALL
 
 
+@pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "SEP=;\n", "\ufeffsep=; \n\n"])
+def test_line_that_says_the_separator_is_known(first: str) -> None:
+    rows = "".join(f"{path};{kind}\n" for path, kind in ALL.items())
+    # More commas than semicolons: without that line, the table would be one of commas.
+    table = f"{first}id;kind, of, animal\n{rows}"
+    section = TABLE | {"class": "kind, of, animal"}
+    assert classes(label(table, labels=section)) == ALL
+    with pytest.raises(UserError, match=f"line {table.count(chr(10)) + 1}, has 3 values"):
+        label(f"{table}1;cat;dog\n", labels=section)
+
+
+def test_other_separators_are_read_where_the_first_line_says_them() -> None:
+    rows = "".join(f"{path}^{kind}\n" for path, kind in ALL.items())
+    assert classes(label(f"sep=^\nid^kind\n{rows}")) == ALL
+    tabs = rows.replace("^", "\t")
+    assert classes(label(f"sep=\t\nid\tkind\n{tabs}")) == ALL
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.ndjson", "t.json", "t.csv"])
+def test_json_lines_are_refused_with_a_remedy(name: str) -> None:
+    lines = "\n".join(json.dumps({"id": path, "kind": kind}) for path, kind in ALL.items())
+    said = r"is JSON Lines, .+ which is not read: save it as CSV, such as by pandas"
+    with pytest.raises(UserError, match=said):
+        label(lines, name=name)
+
+
 @pytest.mark.parametrize("separator", [",", ";"])
 def test_emptied_rows_of_a_spreadsheet_are_passed_over(separator: str) -> None:
     rows = "".join(f"{path}{separator}{kind}\n" for path, kind in ALL.items())

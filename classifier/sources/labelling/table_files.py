@@ -1,10 +1,12 @@
 """Find and read tables of labels: CSV, TSV, Parquet and JSON files."""
 
+import codecs
 import csv
 import io
 import json
 import math
 import os
+import re
 import string
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +19,10 @@ from classifier.sources.names import ending
 from classifier.sources.tables import allow_long_cells
 
 _SEPARATORS = (",", ";", "\t", "|")
+# The first line of tables that Excel is to open by itself, such as `sep=;`.
+_SEPARATOR_LINE = re.compile(r'"?sep=([^"\s]|\t)"?\s*', re.IGNORECASE)
 _PARQUET = (".parquet", ".pq")
+_JSON = (".json", ".jsonl", ".ndjson")
 
 
 class Table(NamedTuple):
@@ -42,7 +47,7 @@ def read_table(name: str, content: bytes, path_column: str) -> Table:
     """
     if ending(name) in _PARQUET:
         table = _parquet(name, content)
-    elif ending(name) == ".json":
+    elif ending(name) in _JSON or content[:1] == b"{":
         table = _json(name, content)
     else:
         table = _text(name, content)
@@ -74,7 +79,11 @@ def _text(name: str, content: bytes) -> Table:
 
     allow_long_cells()
     with _sentences(name):
-        headers = {each: _header(csv.reader(lines(), delimiter=each)) for each in _SEPARATORS}
+        told = _SEPARATOR_LINE.fullmatch(lines().readline())
+        if told:  # leaves an empty line, so that errors count the lines as the file has them
+            content = b"\n" + content.removeprefix(codecs.BOM_UTF8)[len(told[0].encode()) :]
+        separators = (told[1],) if told else _SEPARATORS
+        headers = {each: _header(csv.reader(lines(), delimiter=each)) for each in separators}
     # A wrong separator leaves quotes within the names, or makes fewer columns.
     separator = max(
         headers, key=lambda each: (-"".join(headers[each]).count('"'), len(headers[each]))
@@ -168,6 +177,11 @@ def _json(name: str, content: bytes) -> Table:
     try:
         listed = json.loads(content)
     except (ValueError, RecursionError) as error:
+        if _is_object(content.partition(b"\n")[0]):
+            raise UserError(
+                f"{name} is JSON Lines, an object a line, which is not read: save it as CSV, such "
+                'as by pandas: `pandas.read_json(FILE, lines=True).to_csv("labels.csv")`.'
+            ) from None
         raise UserError(f"{name} is no JSON file ({error}): write it again.") from None
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
         raise UserError(f"{name} is no table: as JSON, it must be a list of objects, one an image.")
@@ -177,6 +191,13 @@ def _json(name: str, content: bytes) -> Table:
         return ([_as_text(each.get(column)) for column in columns] for each in listed)
 
     return Table(name, [one_line(column) for column in columns], rows)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _as_text(value: object) -> str:
