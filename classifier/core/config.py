@@ -5,6 +5,7 @@ so that a change to one stage's parameters does not touch the files of another.
 """
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -68,7 +69,9 @@ def _mapping_without_duplicates(loader: ParamsLoader, node: yaml.MappingNode) ->
             continue
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str):
-            raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {key!r} is no parameter")
+            raise yaml.YAMLError(
+                f"line {key_node.start_mark.line + 1}: {key!r} is no parameter, or needs quotes"
+            )
         if key in seen:
             raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {key!r} appears twice")
         seen.add(key)
@@ -219,4 +222,8 @@ def _sentence(section: str, details: ErrorDetails) -> str:
     if details["type"] == "value_error":
         # A contradiction between keys names them itself.
         return reason if f"{section}." in reason else f"{key}: {reason}"
-    return f"{key} is {details['input']!r}: {reason[:1].lower()}{reason[1:]}."
+    given = details["input"]
+    if details["type"] == "string_type" and isinstance(given, bool | int | float | date):
+        reason += f"; a number, a date, yes and no need quotes, such as '{given!s}'"
+    shown = str(given) if isinstance(given, date) else repr(given)
+    return f"{key} is {shown}: {reason[:1].lower()}{reason[1:]}."

@@ -3,19 +3,22 @@
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from classifier.core.addresses import check_without_password, is_web_address, local_path
 from classifier.core.config import Params
 from classifier.sources.fetch import parse_checksum
 from classifier.sources.labelling.table_files import is_watched
-from classifier.sources.tables import SplitName
 
 # Folders of the project that hold all outs of dvc.yaml.
 WRITTEN = ("data/raw", "data/split", "data/backbone", "models", "results")
-_Splits = dict[Literal["train", "val", "test"], str | list[str]]
+# The error of a union would tell what is wrong for each of its types.
+_Names = Annotated[
+    list[str], BeforeValidator(lambda given: given if isinstance(given, list) else [given])
+]
+_Splits = dict[Literal["train", "val", "test"], _Names]
 
 
 class TableParams(Params):
@@ -128,8 +131,7 @@ class DownloadParams(Params):
         if splits is not None and "train" not in splits:
             raise ValueError(f"{splits!r} names no folder of training images (train).")
         for split, names in (splits or {}).items():
-            listed = [names] if isinstance(names, str) else names
-            if not all(name.strip("/") for name in listed or [""]):
+            if not all(name.strip("/") for name in names or [""]):
                 raise ValueError(f"{split} is {names!r}: write the names of its folders.")
         return splits
 
@@ -183,15 +185,6 @@ class DownloadParams(Params):
                 "that a change is noticed."
             )
         return self
-
-    def split_folders(self) -> dict[SplitName, list[str]] | None:
-        """Return the names of the folders of each split."""
-        if self.splits is None:
-            return None
-        return {
-            split: [names] if isinstance(names, str) else names
-            for split, names in self.splits.items()
-        }
 
     def _check_layout(self) -> None:
         for name, value in _LAYOUT.items():

@@ -60,6 +60,16 @@ def test_wrong_value_is_refused_with_full_name_given_and_allowed(
     assert all(part in sentence for part in said), sentence
 
 
+@pytest.mark.parametrize("name", ["2020", "2021-05-01", "1.5", "no"])
+def test_text_that_yaml_takes_for_something_else_is_told_to_need_quotes(
+    tmp_path: Path, name: str
+) -> None:
+    taken = yaml.safe_load(name)
+    sentence = refusal(tmp_path, tiny_section(model={"freeze": taken}))
+    assert f"train.model.freeze is {taken}: input should be a valid string; a number" in sentence
+    assert sentence.endswith(f"need quotes, such as '{taken}'.")
+
+
 @pytest.mark.parametrize(
     ("change", "key"),
     [

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import yaml
+from builders.folders import read_folders
 from builders.sources import download_params, local_params
 
 from classifier.core.errors import UserError
@@ -17,7 +18,7 @@ TABLE = {"path": "id", "class": "kind"}
     [
         ({"splits": {"train": []}}, r"download\.splits: train is \[\]: write the names"),
         ({"splits": {"train": "a", "test": ["/"]}}, r"splits: test is \['/'\]: write the names"),
-        ({"splits": {"train": "", "test": "b"}}, "splits: train is '': write the names"),
+        ({"splits": {"train": "", "test": "b"}}, r"splits: train is \[''\]: write the names"),
         ({"labels": TABLE | {"file": {}}}, r"labels\.file is \{\}: write the name of a table"),
         ({"labels": TABLE | {"file": ""}}, r"labels\.file is '': write the name of a table"),
         ({"labels": TABLE | {"file": {"train": ""}}}, r"labels\.file is \{'train': ''\}"),
@@ -26,6 +27,23 @@ TABLE = {"path": "id", "class": "kind"}
 def test_a_layout_that_names_nothing_is_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         local_params("folder", "photos", **changes)
+
+
+def test_years_that_may_be_splits_are_proposed_in_the_quotes_that_they_need() -> None:
+    paths = [f"{year}/{name}/1.png" for year in (2020, 2021) for name in ("cat", "dog")]
+    with pytest.raises(UserError) as caught:
+        read_folders(*paths)
+    proposed = str(caught.value).rpartition("download.splits: ")[2].removesuffix(".")
+    assert proposed == "{train: '2020', test: '2021'}"
+    labels = read_folders(*paths, splits=yaml.safe_load(proposed))
+    assert "splits: train 2 (2020), test 2 (2021)" in labels.lines
+
+
+@pytest.mark.parametrize("given", [2020, [2020]])
+def test_years_without_quotes_are_refused_with_what_they_need(given: Any) -> None:
+    sentence = r"download\.splits\.train\.0 is 2020: .+ need quotes, such as '2020'\.$"
+    with pytest.raises(UserError, match=sentence):
+        local_params("folder", "photos", splits={"train": given, "test": "a"})
 
 
 @pytest.mark.parametrize(

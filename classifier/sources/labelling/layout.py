@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
+from classifier.core.params_edit import to_yaml
 from classifier.core.text import counted
 from classifier.sources.labelling.class_names import listed
 from classifier.sources.labelling.labels import (
@@ -62,8 +63,8 @@ def label_by_folders(
     """
     found = _count(files)
     tops = sorted(found.counts)
-    if (given := params.split_folders()) is not None:
-        splits = by_given_names(tops, given, found.root)
+    if params.splits is not None:
+        splits = by_given_names(tops, {**params.splits}, found.root)
     else:
         splits = by_usual_names(
             tops, found.root, classes_may_be_called_so=params.class_level is not None
@@ -185,11 +186,9 @@ def _splits_question(rests: Mapping[Parts, Parts]) -> str:
     if not 2 <= len(inner) <= 3 or not set.intersection(*inner.values()):
         return ""
     names = sorted(inner)
-    example = ", ".join(
-        f"{split}: {name}" for split, name in zip(("train", "test", "val"), names, strict=False)
-    )
+    example = to_yaml(dict(zip(("train", "test", "val"), names, strict=False)))
     shown = " and ".join(f"{name}/" for name in names)
-    return f"; or, if {shown} are splits, name them in download.splits: {{{example}}}"
+    return f"; or, if {shown} are splits, name them in download.splits: {example}"
 
 
 def _check_empty(
