@@ -214,8 +214,13 @@ def _walk_tar(
             yield member, content
         # `tarfile` takes a cut between two members for the end; a whole archive has an empty
         # block there. Reading on makes the decompressor check its sum.
-        while stream.read(1 << 20):
-            pass
+        assert archive.fileobj is not None
+        while rest := archive.fileobj.read(1 << 20):
+            if rest.strip(b"\0"):
+                raise UserError(
+                    f"{path} goes on after its end, as tar files that were joined do: unpack each "
+                    "of them, and pack all images into one archive."
+                )
         if stream.tell() < archive.offset + tarfile.BLOCKSIZE:
             raise tarfile.ReadError("unexpected end of data")
 

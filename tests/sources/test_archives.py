@@ -146,6 +146,25 @@ def test_cut_archive_is_refused_wherever_it_is_cut(tmp_path: Path, kind: str) ->
             list_members(path)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_archives_that_were_joined_are_refused(tmp_path: Path, kind: str) -> None:
+    path = write_archive(tmp_path / f"data.{kind}", CONTENTS)
+    more = write_archive(tmp_path / f"more.{kind}", {"pets/dog/1.png": b"second"})
+    path.write_bytes(path.read_bytes() + more.read_bytes())
+    said = "table of contents is damaged" if kind == "zip" else "goes on after its end, as tar"
+    for read in (list_members, everything):
+        with pytest.raises(UserError, match=said):
+            read(path)
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz"])
+def test_empty_blocks_may_follow_a_tar(tmp_path: Path, kind: str) -> None:
+    path = write_archive(tmp_path / f"data.{kind}", CONTENTS)
+    filling = write_archive(tmp_path / f"none.{kind}", {}).read_bytes()
+    path.write_bytes(path.read_bytes() + filling * 300)
+    assert everything(path) == CONTENTS
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz"])
 def test_damaged_content_is_refused(tmp_path: Path, kind: str) -> None:
     path = write_archive(tmp_path / f"data.{kind}", CONTENTS)
