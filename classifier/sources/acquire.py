@@ -1,5 +1,6 @@
 """Get the images of any source as verified files in data/raw/, with the label of each image."""
 
+import os
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
@@ -13,6 +14,7 @@ from classifier.core.addresses import is_web_address, local_path, shown_address
 from classifier.core.cache import cache_folder
 from classifier.core.errors import UserError
 from classifier.core.files import sha256_of, write_json
+from classifier.core.text import has_control_character
 from classifier.sources import cifar10
 from classifier.sources.account import describe_files
 from classifier.sources.archives import MAX_WANTED, list_members, read_members
@@ -37,6 +39,7 @@ from classifier.sources.tables import FILES, LABELS, SeenFile, write_files, writ
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 CIFAR10_CHECKSUM = "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 DESCRIPTION = "source.json"
+_LONGEST_NAME = 200  # bytes
 
 
 class Found(NamedTuple):
@@ -210,12 +213,17 @@ def _list(
 
 
 def _base_name(url: str) -> str:
-    """Return the file name at the end of an address, or `archive` where that has none of use."""
+    """Return the file name at the end of an address, or `archive` where that has none of use.
+
+    Longer names leave no room for what a temporary file's name has besides.
+    """
     if is_web_address(url):
         name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name
     else:
         name = local_path(url).name
-    return "archive" if name in ("", DESCRIPTION, LABELS, FILES) else name
+    is_taken = name in ("", "..", DESCRIPTION, LABELS, FILES)
+    is_odd = has_control_character(name) or len(os.fsencode(name)) > _LONGEST_NAME
+    return "archive" if is_taken or is_odd else name
 
 
 def _digits() -> Iterator[tuple[str, bytes]]:

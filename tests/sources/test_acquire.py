@@ -117,6 +117,12 @@ def test_description_says_what_the_file_is(tmp_path: Path) -> None:
     }
 
 
+def test_local_archive_may_have_the_longest_name(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / f"{'x' * 251}.zip", PETS)
+    (file,) = acquire(local_params("archive", archive), tmp_path / "raw").files
+    assert file.read_bytes() == archive.read_bytes()
+
+
 def test_nothing_of_a_run_with_other_params_is_left(tmp_path: Path) -> None:
     archive, raw = write_archive(tmp_path / "pets.zip", PETS), tmp_path / "raw"
     acquire(local_params("archive", archive), raw)
@@ -129,15 +135,22 @@ def test_nothing_of_a_run_with_other_params_is_left(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["my%20pets.tar.gz", "source.json"])
-def test_web_archive_is_downloaded_under_its_name(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("my%20pets.tar.gz", "my pets.tar.gz"),
+        ("..%2Fpets.zip", "pets.zip"),
+        *((odd, "archive") for odd in ("source.json", "%2E%2E", "a%00b", "a%0Ab", "x" * 220)),
+    ],
+)
+def test_web_archive_is_downloaded_under_its_name(tmp_path: Path, name: str, expected: str) -> None:
     archive = write_archive(tmp_path / "pets.tar.gz", PETS)
     server = Server(archive.read_bytes())
     with serving(server, f"{name}?version=2"):
         checksum = f"sha256:{sha256_of(archive)}"
         params = download_params(source="archive", url=server.address, checksum=checksum)
         (file,) = acquire(params, tmp_path / "raw").files
-    assert file.name == {"my%20pets.tar.gz": "my pets.tar.gz", "source.json": "archive"}[name]
+    assert file.name == expected
     assert file.read_bytes() == archive.read_bytes()
     description = json.loads((tmp_path / "raw/source.json").read_bytes())
     # A query may hold a token, and the description is shared.
