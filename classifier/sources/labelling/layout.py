@@ -22,6 +22,7 @@ from classifier.sources.labelling.split_folders import (
     by_given_names,
     by_usual_names,
 )
+from classifier.sources.labelling.split_names import splits_of_names
 from classifier.sources.params import DownloadParams
 from classifier.sources.tables import LabelledImage, SeenFile
 
@@ -90,6 +91,7 @@ def label_by_folders(
     origin = f"from the {_ORDINALS.get(level, f'level {level}')} folder"
     lines = describe_labels(images, origin, splits.names)
     _check_empty(files, folders, found.root, classes, rests, level)
+    lines += _describe_unused_splits(splits, set(classes.values()))
     lines += _describe_unlabelled(splits, found.counts)
     return Labels(with_composed_classes(images), [], kept_out, [], lines)
 
@@ -237,6 +239,18 @@ def _with_parents(name: str) -> list[str]:
     """Return the name of a folder and of those around it, without the outermost, the empty one."""
     parts = name.split("/") if name else []
     return ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
+def _describe_unused_splits(splits: SplitFolders, classes: set[str]) -> list[str]:
+    """Return a line where folders are called like two splits, but no split comes from folders."""
+    names = splits_of_names({name for parts in splits.folders for name in parts} - classes)
+    if splits.names or len(set(names.values())) < 2:
+        return []
+    return [
+        f"the names of {', '.join(f'{name}/' for name in sorted(names))} do not count as splits, "
+        "since not all images lie in such folders: name the folders of each split in "
+        "download.splits, or what is to be left out in download.ignore"
+    ]
 
 
 def _describe_unlabelled(splits: SplitFolders, counts: Mapping[Parts, int]) -> list[str]:
