@@ -2,10 +2,12 @@
 
 import os
 import re
+import unicodedata
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from classifier.core.addresses import check_without_password, is_web_address, local_path
 from classifier.core.config import Params
@@ -14,9 +16,11 @@ from classifier.sources.labelling.table_files import is_watched
 
 # Folders of the project that hold all outs of dvc.yaml.
 WRITTEN = ("data/raw", "data/split", "data/backbone", "models", "results")
+# macOS may give names in another form of Unicode than that of files.csv.
+_Name = Annotated[str, AfterValidator(partial(unicodedata.normalize, "NFC"))]
 # The error of a union would tell what is wrong for each of its types.
 _Names = Annotated[
-    list[str], BeforeValidator(lambda given: given if isinstance(given, list) else [given])
+    list[_Name], BeforeValidator(lambda given: given if isinstance(given, list) else [given])
 ]
 _Splits = dict[Literal["train", "val", "test"], _Names]
 
@@ -89,7 +93,7 @@ class DownloadParams(Params):
     pattern: str | None
     class_level: int | None
     splits: _Splits | None
-    ignore: list[str]
+    ignore: list[_Name]
     shards: int = Field(ge=1, le=4096)
     on_bad_row: Literal["error", "skip"]
     checksum: str | None

@@ -39,6 +39,14 @@ def test_years_that_may_be_splits_are_proposed_in_the_quotes_that_they_need() ->
     assert "splits: train 2 (2020), test 2 (2021)" in labels.lines
 
 
+def test_names_of_folders_may_be_given_in_another_form_of_unicode() -> None:
+    given = "Caf\u0065\u0301"
+    splits = {"train": given, "test": ["b", given]}
+    params = local_params("folder", "photos", splits=splits, ignore=[f"{given}/*.png"])
+    assert params.splits == {"train": ["Caf\u00e9"], "test": ["b", "Caf\u00e9"]}
+    assert params.ignore == ["Caf\u00e9/*.png"]
+
+
 @pytest.mark.parametrize("given", [2020, [2020]])
 def test_years_without_quotes_are_refused_with_what_they_need(given: Any) -> None:
     sentence = r"download\.splits\.train\.0 is 2020: .+ need quotes, such as '2020'\.$"
