@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from classifier.core.errors import UserError
-from classifier.sources.tables import read_labels, write_labels
+from classifier.sources.tables import read_labels, write_files, write_labels
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -46,6 +46,23 @@ def test_number_that_is_none_in_json_is_no_label() -> None:
     table = TABLE | {"file": "t.json"}
     with pytest.raises(UserError, match="1 image without label"):
         label(json.dumps(listed), name="t.json", labels=table)
+
+
+def test_halves_of_letters_in_json_are_replaced(tmp_path: Path) -> None:
+    halves = ["cut \ud83d", "\ude00", "\U0001f600", ["\ud83d"]]
+    listed = [
+        {"id": path, "kind": f"{kind}\ud83d", "note\ud83d": note}
+        for (path, kind), note in zip(ALL.items(), halves, strict=True)
+    ]
+    table = TABLE | {"file": "t.json"}
+    rows = json.dumps([*listed, {"id": "gone\ud83d", "kind": "cat"}])
+    labels = label(rows, name="t.json", labels=table, on_bad_row="skip")
+    write_labels(tmp_path / "labels.csv", labels.images, labels.columns)
+    write_files(tmp_path / "files.csv", labels.no_files)
+    assert labels.columns == ["note\ufffd"]
+    assert {image.class_name for image in labels.images} == {"cat\ufffd", "dog\ufffd"}
+    notes = [image.columns[0] for image in read_labels(tmp_path / "labels.csv")]
+    assert notes == ["cut \ufffd", "\ufffd", "\U0001f600", '["\ufffd"]']
 
 
 def parquet_of(**columns: list[Any]) -> bytes:

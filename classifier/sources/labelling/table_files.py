@@ -190,7 +190,7 @@ def _json(name: str, content: bytes) -> Table:
     def rows() -> Iterator[Sequence[str]]:
         return ([_as_text(each.get(column)) for column in columns] for each in listed)
 
-    return Table(name, [one_line(column) for column in columns], rows)
+    return Table(name, [one_line(_whole_letters(column)) for column in columns], rows)
 
 
 def _is_object(line: bytes) -> bool:
@@ -209,7 +209,14 @@ def _as_text(value: object) -> str:
         if value.is_integer():  # as a column of numbers with gaps has them
             return str(int(value))
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False, default=_as_text)
+        value = json.dumps(value, ensure_ascii=False, default=_as_text)
     if isinstance(value, bytes):  # as Parquet files without a type of text have it
         return value.decode("utf-8", "backslashreplace")
-    return str(value)
+    return _whole_letters(str(value))
+
+
+def _whole_letters(text: str) -> str:
+    """Return a text with U+FFFD for each half of a letter, as JSON has it of a cut emoji."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
