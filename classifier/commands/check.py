@@ -17,7 +17,7 @@ from classifier.evaluation.params import EvaluateParams, TtaParams
 from classifier.export.params import ExportParams
 from classifier.models.backbone_description import describe_backbone
 from classifier.models.backbone_params import BackboneParams
-from classifier.models.network import build_classifier, check_input_size
+from classifier.models.network import build_classifier, check_freeze, check_input_size
 from classifier.sources.params import DownloadParams
 from classifier.sources.presence import check_present
 from classifier.sources.tracking import describe_untracked
@@ -97,5 +97,6 @@ def check_content(content: dict[str, Any], path: Path) -> None:
         mean=backbone.mean,
         std=backbone.std,
     )
+    check_freeze(model, train.model)
     check_input_size(model, backbone.name, input_size)
     tta.check_fit(stored_size=split.stored_size, input_size=input_size, augment=train.augment)

@@ -183,6 +183,18 @@ def check_parts(params: ModelParams, backbone: BackboneSpec) -> None:
         )
 
 
+def check_freeze(model: Classifier, params: ModelParams) -> None:
+    """Raise UserError where a module's name freezes the whole backbone.
+
+    Params that do not fit a frozen backbone are refused beside `freeze: backbone` alone.
+    """
+    if params.freeze != "backbone" and model.backbone_is_frozen:
+        raise UserError(
+            f"train.model.freeze: {params.freeze} leaves no layer of the backbone to train: set "
+            "train.model.freeze: backbone, or name an earlier module."
+        )
+
+
 def learn_from_images(model: Classifier, images: Images, rows: np.ndarray) -> None:
     """Set what a network takes from the training images before it is trained.
 

@@ -16,6 +16,7 @@ from classifier.models.devices import compute_dtype
 from classifier.models.network import (
     Classifier,
     build_classifier,
+    check_freeze,
     check_input_size,
     learn_from_images,
 )
@@ -126,6 +127,7 @@ def _build_model(
         std=spec.std,
         weights=weights,
     ).to(device)
+    check_freeze(model, params.model)
     _check_sizes(model, params, spec)
     learn_from_images(model, dataset.images, dataset.rows("train"))
     return model

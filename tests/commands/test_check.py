@@ -45,6 +45,16 @@ def test_what_would_fail_in_a_late_stage_is_refused_at_once(
     assert sentence in str(caught.value)
 
 
+def test_module_whose_name_freezes_the_whole_backbone_is_refused(tmp_path: Path) -> None:
+    changed(tmp_path, "train.model.freeze", "features.18")
+    content = yaml.safe_load((tmp_path / "params.yaml").read_text("utf-8"))
+    content["backbone"] |= {"name": "mobilenet_v2", "weights": "torchvision:IMAGENET1K_V1"}
+    content["split"]["stored_size"] = 32
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    with pytest.raises(UserError, match=r"features\.18 leaves no layer of the backbone to train"):
+        check_params(tmp_path / "params.yaml")
+
+
 def test_an_unknown_section_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="unknown section trian"):
         check_params(changed(tmp_path, "trian", {}))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders.backbones import backbone_params
+from builders.backbones import backbone_params, write_random_backbone
 from builders.tiny import tiny_model, tiny_params, write_split
 from torch import nn
 
@@ -46,7 +46,10 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
 
 def use(monkeypatch: pytest.MonkeyPatch, model: Classifier) -> TrainParams:
     monkeypatch.setattr(setup, "build_classifier", lambda *_, **__: model)
-    return tiny_params()
+    if not model.backbone_is_frozen:
+        return tiny_params()
+    write_random_backbone(Path())
+    return tiny_params(model={"freeze": "backbone"})
 
 
 @pytest.mark.parametrize("freeze", [True, False])
@@ -119,3 +122,13 @@ def test_looking_at_the_features_changes_neither_the_model_nor_the_draws(
         first.model.state_dict().values(), second.model.state_dict().values(), strict=True
     ):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("changes", [{}, {"mix": {"cutmix": 1.0}}, {"adversarial_strength": 4.0}])
+def test_module_whose_name_freezes_the_whole_backbone_is_refused(
+    dataset: Dataset, changes: dict[str, Any]
+) -> None:
+    write_random_backbone(Path())
+    params = tiny_params(model={"freeze": "conv5"}, **changes)
+    with pytest.raises(UserError, match=r"conv5 leaves no layer .*freeze: backbone"):
+        prepare(params, dataset, CPU)
