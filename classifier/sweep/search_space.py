@@ -1,14 +1,18 @@
 """Read sweep.yaml, a range or choices for some knobs of section train, and draw values."""
 
+from collections.abc import Iterator
+from functools import reduce
+from itertools import product
+from operator import getitem
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from optuna import Trial
 from pydantic import Field, RootModel, ValidationError, model_validator
 
 from classifier.core.config import Params, load_yaml
 from classifier.core.errors import UserError
-from classifier.processing.idle_knobs import idle_knobs
+from classifier.processing.idle_knobs import DECIDING, idle_knobs, unread_knobs
 from classifier.training.params import TrainParams
 
 Scalar = bool | int | float | str | None
@@ -60,17 +64,44 @@ def read_space(path: Path) -> Space:
 
 
 def check_effect(space: Space, params: TrainParams) -> None:
-    """Raise UserError where a knob of the sweep changes nothing, so that all trials are alike."""
-    if {"train.head", "train.model.freeze", "train.feature_views"} & set(space):
-        return
-    groups = tuple(f"train.{name}." for name in idle_knobs(params.model_dump()))
-    idle = [name for name in space if f"{name}.".startswith(groups)]
-    if idle:
+    """Raise UserError where a knob of the sweep changes nothing, so that trials would be alike.
+
+    A knob counts if it changes something beside one of the values that the sweep gives to others.
+    """
+    found = [idle_knobs(train) | unread_knobs(train) for train in _settings(space, params)]
+    told = [
+        f"{knob} (beside the given train.{_reason(knob, found[0])})"
+        for knob in space
+        if all(_reason(knob, idle) for idle in found)
+    ]
+    if told:
         raise UserError(
-            f"sweep.yaml: with train.head: {params.head} and train.model.freeze: "
-            f"{params.model.freeze}, {', '.join(idle)} changes nothing: name other knobs, or "
-            "choose another head."
+            f"sweep.yaml: {', '.join(told)} would change nothing: name other knobs, or give those "
+            "in brackets other values."
         )
+
+
+def _reason(knob: str, idle: dict[str, str]) -> str | None:
+    """Return the knob whose value is why this one changes nothing; None where it counts."""
+    return next((by for name, by in idle.items() if f"{knob}.".startswith(f"train.{name}.")), None)
+
+
+def _settings(space: Space, params: TrainParams) -> Iterator[dict[str, Any]]:
+    """Yield section `train` with each combination of the values that decide what others do.
+
+    Of a range these are its ends.
+    """
+    ends = {
+        name.removeprefix("train."): of.choices if isinstance(of, Choices) else [of.low, of.high]
+        for name, of in space.items()
+        if name.removeprefix("train.") in DECIDING
+    }
+    for values in product(*ends.values()):
+        train = params.model_dump()
+        for name, value in zip(ends, values, strict=True):
+            *groups, last = name.split(".")
+            reduce(getitem, groups, train)[last] = value
+        yield train
 
 
 def rounded(value: Scalar) -> Scalar:

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from pathlib import Path
 
 import optuna
@@ -90,13 +91,31 @@ def test_every_knob_of_the_space_that_comes_along_is_in_params() -> None:
 
 @pytest.mark.parametrize("knob", ["train.optimizer.lr", "train.optimizer", "train.ema_decay"])
 def test_knob_that_changes_nothing_is_refused(tmp_path: Path, knob: str) -> None:
-    space = read(tmp_path, f"train.seed: {{low: 0, high: 9}}\n{knob}: {{low: 0, high: 1}}\n")
+    text = f"train.label_smoothing: {{low: 0, high: 0.5}}\n{knob}: {{low: 0, high: 1}}\n"
+    space = read(tmp_path, text)
     check_effect(space, tiny_params())
     logistic = tiny_params(head="logistic", model={"freeze": "backbone"})
-    with pytest.raises(UserError, match=rf"freeze: backbone, {knob} changes nothing"):
+    with pytest.raises(UserError, match=rf": {knob} \(beside the given train\.head\) would ch"):
         check_effect(space, logistic)
 
 
 def test_knob_counts_where_the_head_is_searched_too(tmp_path: Path) -> None:
     heads = "train.head: {choices: [logistic, linear]}\ntrain.epochs: {low: 1, high: 9}\n"
     check_effect(read(tmp_path, heads), tiny_params(head="logistic", model={"freeze": "backbone"}))
+
+
+def test_knob_that_only_another_choice_reads_is_refused(tmp_path: Path) -> None:
+    momentum = "train.optimizer.momentum: {low: 0.8, high: 0.99}\n"
+    with pytest.raises(UserError, match=r"optimizer\.momentum \(beside the given train\.optimizer"):
+        check_effect(read(tmp_path, momentum), tiny_params())
+    check_effect(read(tmp_path, momentum), tiny_params(optimizer={"name": "sgd"}))
+
+
+@pytest.mark.parametrize(("choices", "counts"), [("[adam, sgd]", True), ("[adam, adamw]", False)])
+def test_knob_counts_where_one_of_the_searched_choices_reads_it(
+    tmp_path: Path, choices: str, counts: bool
+) -> None:
+    text = "train.optimizer.momentum: {low: 0.8, high: 0.99}\n"
+    space = read(tmp_path, f"{text}train.optimizer.name: {{choices: {choices}}}\n")
+    with nullcontext() if counts else pytest.raises(UserError, match=r"momentum .*change nothing"):
+        check_effect(space, tiny_params())

@@ -14,8 +14,10 @@ from builders.backbones import write_random_backbone
 from builders.tiny import contents, tiny_section, write_project
 
 from classifier.core.errors import UserError
+from classifier.core.params_edit import flatten
 from classifier.models.bundle import load_bundle
 from classifier.models.extractor import FeatureExtractor
+from classifier.processing.idle_knobs import idle_knobs
 from classifier.processing.views import View
 from stages import train
 
@@ -68,6 +70,29 @@ def test_frozen_backbone_is_in_the_bundle_unchanged(
         np.testing.assert_array_equal(value.numpy(), pretrained[key].numpy())
     metrics = pd.read_json(folder / "results/train/metrics.json", typ="series")
     assert metrics["trainable_parameters"] == 1024 * 3 + 3
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "changes"),
+    [
+        ("adamw", {"grad_accumulation_steps": 4, "optimizer": {"layer_decay": 0.5}}),
+        ("muon", {"optimizer": {"lr": 0.3, "momentum": 0.1, "fixed_norm": True}}),
+    ],
+)
+def test_knobs_that_are_idle_with_a_frozen_backbone_change_no_weight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, changes: dict[str, Any]
+) -> None:
+    frozen = {"model": {"freeze": "backbone"}, "epochs": 1, "augment": {"flip": 0.0}}
+    plain = {"optimizer": {"name": optimizer}}
+    changed = changes | {"optimizer": changes["optimizer"] | plain["optimizer"]}
+    idle = idle_knobs(tiny_section(**frozen, **plain))
+    assert {*flatten(changes)} <= {*idle}
+    made = []
+    for number, section in enumerate((plain, changed)):
+        folder, _ = project(tmp_path / str(number), **frozen, **section)
+        run_in(folder, monkeypatch)
+        made.append((folder / "models/model.safetensors").read_bytes())
+    assert made[0] == made[1]
 
 
 def test_second_run_of_a_frozen_backbone_gives_the_same_without_building_the_network(

@@ -156,6 +156,7 @@ def test_checkpoint_of_each_solution_holds_its_weights(
 
 
 OTHERS = {
+    "seed": 3,
     "epochs": 9,
     "batch_size": 5,
     "grad_accumulation_steps": 2,
