@@ -12,17 +12,20 @@ from torch import nn
 from classifier.core.config import Params
 from classifier.training.muon import Muon
 
+# Of rates and decay: far above any use, and their product with each other is still a float32.
+_MOST = 1e6
+
 
 class OptimizerParams(Params):
     """Section `train.optimizer`."""
 
     name: Literal["sgd", "adam", "adamw", "muon"]
-    lr: float = Field(gt=0)
+    lr: float = Field(gt=0, le=_MOST)
     momentum: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, le=_MOST)
     fixed_norm: bool
     layer_decay: float = Field(gt=0, le=1)
-    aux_lr: float = Field(gt=0)
+    aux_lr: float = Field(gt=0, le=_MOST)
     max_grad_norm: float | None = Field(gt=0)
 
 

@@ -40,6 +40,7 @@ def test_valid_section_becomes_its_params(tmp_path: Path) -> None:
         ({"optimizer": {"lr": -1.0}}, ["train.optimizer.lr is -1.0", "greater than 0"]),
         ({"optimizer": {"lr": "fast"}}, ["train.optimizer.lr is 'fast'", "valid number"]),
         ({"optimizer": {"lr": float("inf")}}, ["train.optimizer.lr is inf", "finite"]),
+        ({"optimizer": {"lr": 1e300}}, ["train.optimizer.lr is 1e+300", "less than or equal"]),
         ({"optimizer": {"name": "lion"}}, ["train.optimizer.name is 'lion'", "'sgd'", "'adamw'"]),
         ({"optimizer": None}, ["train.optimizer is None"]),
         ({"epochs": 0}, ["train.epochs is 0", "greater than or equal to 1"]),
