@@ -65,8 +65,9 @@ def ending_at_once() -> Iterator[None]:
         if end.code != 0 or not all(thread.daemon for thread in others):
             raise
         atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # Unlike the methods of the two, print takes those that are None, since they were closed.
+        print(end="", flush=True)
+        print(end="", file=sys.stderr, flush=True)
         os._exit(0)
 
 

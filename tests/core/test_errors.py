@@ -274,3 +274,14 @@ def test_program_that_fails_ends_with_its_sentence() -> None:
         1,
         "error: No such file or directory: /no/such/file\n",
     )
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_program_whose_output_is_closed_ends_with_status_0(closed: str) -> None:
+    program = (
+        "from classifier.core.processes import ending_at_once, run_program\n"
+        "with ending_at_once(): run_program(lambda: print('told'))"
+    )
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, program]
+    folder = Path(__file__).parents[2]
+    assert subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
