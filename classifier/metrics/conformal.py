@@ -16,8 +16,9 @@ class SetThresholds(NamedTuple):
 
     Attributes:
         values: float64 `(classes,)`.
-        own: whether the class has a quantile of its own, bool `(classes,)`; the others share one
-            over the images of all classes, so that their coverage holds on average only.
+        own: whether the class has images enough for a quantile of its own, so that the coverage
+            holds in it, bool `(classes,)`. The others share one over the images of all classes, so
+            that their coverage holds on average only.
     """
 
     values: np.ndarray
@@ -32,6 +33,9 @@ def fewest_images(coverage: float) -> int:
 def set_thresholds(probabilities: np.ndarray, labels: np.ndarray, coverage: float) -> SetThresholds:
     """Return the thresholds for a coverage.
 
+    Where some classes share a quantile, no threshold is above it. The average over all classes
+    needs that: what the shared quantile covers too much in easy classes makes up for hard ones.
+
     Args:
         probabilities: of calibration images, float64 `(n, classes)`.
         labels: their true classes, int64 `(n,)`.
@@ -41,8 +45,10 @@ def set_thresholds(probabilities: np.ndarray, labels: np.ndarray, coverage: floa
     shared = _threshold(given, coverage)
     classes = range(probabilities.shape[1])
     own = np.array([np.sum(labels == label) >= fewest_images(coverage) for label in classes])
+    most = 1.0 if own.all() else shared
     values = [
-        _threshold(given[labels == label], coverage) if own[label] else shared for label in classes
+        min(_threshold(given[labels == label], coverage), most) if own[label] else shared
+        for label in classes
     ]
     return SetThresholds(np.array(values), own)
 

@@ -61,7 +61,7 @@ def sets_section(run: RunResults) -> Section:
             "images; with thresholds from other test images, which nothing has used, of "
             f"{float(unseen):.1%}."
         )
-    headings = ["class", "test images", "coverage", "mean size", "threshold from images of"]
+    headings = ["class", "test images", "coverage", "mean size", "quantile"]
     return Section(
         "Prediction sets",
         [Table("On the test split, with 95% intervals", headings, rows), Paragraph(note)],

@@ -88,3 +88,18 @@ def test_new_images_of_every_class_are_covered() -> None:
         covered = given[120:][np.arange(40), labels[120:]] >= fitted.values[labels[120:]]
         shares.append([covered[labels[120:] == label].mean() for label in range(4)])
     assert np.nanmean(shares, axis=0).min() >= 0.89
+
+
+def test_coverage_holds_over_all_images_where_rare_classes_are_hard() -> None:
+    shares = []
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        labels = generator.choice(12, 900, p=[0.4, 0.4, *[0.02] * 10])
+        logits = generator.normal(size=(900, 12)) + np.repeat([2.0, 0.0], [2, 10])
+        logits[np.arange(900), labels] += np.where(labels < 2, 4, 0)
+        given = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        fitted = set_thresholds(given[:300], labels[:300], 0.9)
+        assert fitted.own[:2].all()
+        assert not fitted.own.all()
+        shares.append((given[np.arange(900), labels] >= fitted.values[labels])[300:].mean())
+    assert np.mean(shares) >= 0.895

@@ -32,10 +32,10 @@ def sets_table(answers: Answers, fitted: SetThresholds, coverage: float) -> pd.D
         coverage: `evaluate.coverage`.
 
     Returns:
-        COLUMNS. `quantile` says whose validation images gave the threshold: `own`, or `all classes`
-        where the class has too few. The last row is of thresholds that come from nine tenths of
-        the test images, for the other tenth: these were used for nothing before, while the
-        validation split also chose the epoch and the temperature.
+        COLUMNS. `quantile` is `own` where the class has validation images enough for one, so that
+        the coverage holds in it; else `all classes`. The last row is of thresholds that come from
+        nine tenths of the test images, for the other tenth: these were used for nothing before,
+        while the validation split also chose the epoch and the temperature.
     """
     sets = PredictionSets(coverage=coverage, thresholds=fitted.values.tolist())
     inside = in_sets(answers.probabilities, sets)
