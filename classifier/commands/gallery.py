@@ -7,6 +7,7 @@ from pathlib import Path
 
 from classifier.commands.shared.parser import CommandParser
 from classifier.commands.shared.up_to_date import note_outdated
+from classifier.core.text import counted
 
 DATA, MODELS, GALLERY = Path("data/split"), Path("models"), Path("results/gallery.png")
 
@@ -30,4 +31,4 @@ def main(arguments: list[str]) -> None:
     prepare_pytorch()
     gallery = class_gallery(*load_trained(MODELS, DATA, choose_device()), options.name)
     write_png(gallery.figure, GALLERY)
-    print(f"{gallery.correct} of {gallery.images} images are correct: {GALLERY.as_posix()}")
+    print(f"correct: {gallery.correct} of {counted(gallery.images, 'image')}; {GALLERY.as_posix()}")

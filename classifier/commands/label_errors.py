@@ -48,8 +48,8 @@ def main(arguments: list[str]) -> None:
     write_csv(RESULTS / "label_errors.csv", listed)
     write_png(draw_label_errors(dataset, listed), RESULTS / "label_errors.png")
     print(
-        f"of {len(dataset.images)} labels, {len(table)} are in doubt, and "
-        f"{table['likely_error'].sum()} of them probably wrong: "
+        f"labels in doubt: {len(table)} of {len(dataset.images)}; probably wrong: "
+        f"{table['likely_error'].sum()}; see "
         "results/label_errors.csv, the first in results/label_errors.png"
     )
     if (line := describe_unjudged(dataset)) is not None:

@@ -14,6 +14,7 @@ from classifier.commands.shared.label_studio_options import (
 from classifier.commands.shared.options import file_path, positive
 from classifier.commands.shared.parser import CommandParser
 from classifier.commands.shared.up_to_date import note_outdated
+from classifier.core.text import counted
 
 MODELS, RESULTS = Path("models"), Path("results")
 
@@ -60,8 +61,8 @@ def main(arguments: list[str]) -> None:
     write_csv(RESULTS / "label_next.csv", table)
     write_png(draw_chosen(pool, bundle, order), RESULTS / "label_next.png")
     print(
-        f"label these {len(order)} of {len(pool.paths)} images next: results/label_next.csv, the "
-        "first in results/label_next.png"
+        f"to label next, {len(order)} of {counted(len(pool.paths), 'image')}: "
+        "results/label_next.csv, the first in results/label_next.png"
     )
     suggestions = map(Suggestion, table["path"], table["predicted"], table["confidence"])
     tasks = RESULTS / "label_next.json"

@@ -14,6 +14,7 @@ from classifier.commands.shared.options import file_path, needs_extra, whole
 from classifier.commands.shared.parser import CommandParser
 from classifier.core.errors import UserError
 from classifier.core.processes import worker_count
+from classifier.core.text import counted
 from classifier.processing.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -95,11 +96,11 @@ def _summary(model: "ServedModel", options: "ServiceOptions") -> str:
     from classifier.serving.limits import most_memory  # noqa: PLC0415
 
     workers = options.processes or options.threads
-    kinds = ("process", "processes") if options.processes else ("thread", "threads")
+    kind = "process" if options.processes else "thread"
     size = model.batch_size
     images = "one image at a time" if size == 1 else f"up to {size} images at once"
     memory = most_memory(options.limits, workers, options.processes > 0, model.size) >> 20
-    return f"{model.found}; {workers} {kinds[workers > 1]}, {images}; at most {memory:,} MiB"
+    return f"{model.found}; {counted(workers, kind)}, {images}; at most {memory:,} MiB"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -37,5 +37,6 @@ def listed(names: Sequence[str], most: int = 20) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, such as `1 image` or `2,000 images`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """Return a number with its noun, such as `1 image`, `2,000 images` or `2 classes`."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{'' if count == 1 else ending}"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from classifier.core.files import write_json
-from classifier.core.text import listed
+from classifier.core.text import counted, listed
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answer_report import (
     confused_pairs_table,
@@ -83,8 +83,8 @@ class Evaluation(NamedTuple):
         values, intervals = self.measures, self.intervals
         accuracy, f1 = values["accuracy"], values["macro_f1"]
         lines = [
-            f"accuracy {accuracy:.4f} on {self.images} test images (95% {intervals['accuracy']}), "
-            f"macro F1 {f1:.4f} (95% {intervals['macro_f1']})",
+            f"accuracy {accuracy:.4f} on {counted(self.images, 'test image')} (95% "
+            f"{intervals['accuracy']}), macro F1 {f1:.4f} (95% {intervals['macro_f1']})",
             f"temperature scaling: ECE from {values['ece_uncalibrated']:.4f} to "
             f"{values['ece']:.4f}, log loss from {values['log_loss_uncalibrated']:.4f} to "
             f"{values['log_loss']:.4f}",

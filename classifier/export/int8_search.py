@@ -115,9 +115,9 @@ class Int8Search:
         return Search(
             self._attempts,
             None,
-            f"No int8 file: the best of {len(self._attempts)} attempts ({best.name}) loses "
-            f"{best.drop:.4f} of the validation accuracy; export.int8.max_accuracy_drop allows "
-            f"{params.max_accuracy_drop:g}{'; ' if failed else ''}{failed}.",
+            f"No int8 file: the best of {counted(len(self._attempts), 'attempt')} ({best.name}) "
+            f"loses {best.drop:.4f} of the validation accuracy; export.int8.max_accuracy_drop "
+            f"allows {params.max_accuracy_drop:g}{'; ' if failed else ''}{failed}.",
         )
 
     def _decide(self, passed: Attempt, params: Int8Params, speedup: float) -> Search:

@@ -29,8 +29,9 @@ def tta_verdict(
             "Test-time augmentation is not worth it here: no additional view improved the "
             f"validation log loss; single-view accuracy {before:.4f}."
         )
+    work = "the same work" if len(views) == 1 else f"{len(views)} times the work"
     return (
         f"Test-time augmentation is {'' if gain.low > 0 else 'not '}worth it here: accuracy from "
         f"{before:.4f} to {after:.4f} (corrected: {gain.corrected}, regressed: {gain.regressed}), "
-        f"a gain of {gain}, for {len(views)} times the work ({', '.join(views)})."
+        f"a gain of {gain}, for {work} ({', '.join(views)})."
     )

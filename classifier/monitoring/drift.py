@@ -108,11 +108,11 @@ def measure_drift(reference: ReferenceValues, answers: Values) -> Drift:
 def describe_drift(drift: Drift, reference: ReferenceValues) -> list[str]:
     """Return the table of the tests, and then what they mean in sentences."""
     before, now = drift.images
-    lines = [f"{counted(now, 'answer')}, compared with {before:,} test images"]
+    lines = [f"{counted(now, 'answer')}, compared with {counted(before, 'test image')}"]
     if drift.merged:
         lines.append(
-            f"{drift.merged:,} of them merge several views, but the test images were seen in one: "
-            "confidence and outside score are not compared"
+            f"several views are merged in {counted(drift.merged, 'answer')}, but the test images "
+            "were seen in one: confidence and outside score are not compared"
         )
     for change in drift.changes:
         medians = "" if change.name == CLASSES else f"{change.before:.4g} -> {change.now:.4g}"
@@ -169,7 +169,7 @@ def _class_lines(drift: Drift, reference: ReferenceValues) -> list[str]:
         for index in order[:_LISTED].tolist()
     ]
     if len(order) > _LISTED:
-        lines.append(f"  and {len(order) - _LISTED} more classes")
+        lines.append(f"  and {counted(len(order) - _LISTED, 'other class')}")
     if any(change.found for change in drift.changes if change.name in _COVARIATES):
         lines.append(
             "  The images themselves have changed too, so that these shares may be wrong: they "

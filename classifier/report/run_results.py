@@ -106,7 +106,7 @@ class RunResults:
         """Name and bytes of the file that holds the images, or number and bytes of the files."""
         files: dict[str, Json] = self.source["files"]
         size = sum(file["bytes"] for file in files.values())
-        named = next(iter(files)) if len(files) == 1 else f"{len(files):,} files"
+        named = next(iter(files)) if len(files) == 1 else counted(len(files), "file")
         return f"{named}, {size:,} bytes"
 
     @property
@@ -228,7 +228,7 @@ def describe_size(images: int, split: str, files: Counter[FileKind]) -> str:
     others_drawn = any(kind.origin == "drawn" and kind.split != split for kind in files)
     if split == "train" and sizes["given"] and others_drawn:
         parts.append("without what was drawn from it")
-    return ", ".join([f"{images:,} images", *parts])
+    return ", ".join([counted(images, "image"), *parts])
 
 
 def read_rows(path: Path) -> list[Row]:

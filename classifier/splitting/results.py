@@ -118,7 +118,7 @@ def describe_groups(dataset: Dataset, result: SplitResult, params: SplitParams) 
         joined = ", joined with duplicates" if params.duplicates == "group" else ""
         lines.append(
             f"{counted(int(groups.max()), 'group')} by {', '.join(params.group_by)}{joined}; "
-            f"{(groups == 0).sum()} images are in none"
+            f"{counted(int((groups == 0).sum()), 'image')} in none"
         )
     sizes = pd.DataFrame({split: dataset.class_counts(split) for split in SPLITS})
     wanted = pd.DataFrame(

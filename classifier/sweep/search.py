@@ -116,7 +116,7 @@ def _report(sweep: Sweep, scales: dict[str, bool], monitor: str) -> None:
     chosen = ", ".join(f"{name} {rounded(value)}" for name, value in best.params.items())
     pruned = int((table["state"] == TrialState.PRUNED.name.lower()).sum())
     print(
-        f"{len(table)} trials, {pruned} of them pruned; the best: {monitor} {best.value:.4f} with "
-        f"{chosen} ({RESULTS}/sweep.png). To use it: "
+        f"{counted(len(table), 'trial')}, {pruned} of them pruned; the best: {monitor} "
+        f"{best.value:.4f} with {chosen} ({RESULTS}/sweep.png). To use it: "
         f"dvc exp apply {best.user_attrs['experiment']} && dvc repro"
     )

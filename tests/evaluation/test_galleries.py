@@ -99,7 +99,7 @@ def test_the_sheet_of_a_class_is_drawn_on_demand(tmp_path: Path, monkeypatch, ca
     make_project(tmp_path, CLASSES)
     monkeypatch.chdir(tmp_path)
     gallery.main(["Cat"])
-    assert capsys.readouterr().out.endswith("images are correct: results/gallery.png\n")
+    assert capsys.readouterr().out.endswith(" images; results/gallery.png\n")
     with Image.open("results/gallery.png") as image:
         assert image.width > 500
     with pytest.raises(UserError, match="no class 'dog'; the classes are ape, great, bée, Cat, 7"):

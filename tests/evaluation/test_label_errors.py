@@ -65,7 +65,7 @@ def test_program_finds_labels_that_were_exchanged(
     first = contents(Path("results"))
     label_errors.main([])
     assert contents(Path("results")) == first
-    assert f"of 60 labels, {len(table)} are in doubt" in capsys.readouterr().out
+    assert f"labels in doubt: {len(table)} of 60; probably wrong: " in capsys.readouterr().out
     label_errors.main(["--count", "3", "--label-studio"])
     assert set(pd.read_csv("results/label_errors.csv")["path"]) == set(manifest["path"][wrong])
     assert len(json.loads(Path("results/label_errors.json").read_text("utf-8"))) == 3

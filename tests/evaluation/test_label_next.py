@@ -53,7 +53,7 @@ def test_program_ranks_the_images_of_a_folder(
     problem, account = said.err.splitlines()
     assert problem.startswith("error: pool/bad.jpg: it is no image")
     assert account == "used 8 images; not used: 1 .txt, 1 hidden, 1 unreadable"
-    assert said.out.startswith("label these 8 of 8 images next")
+    assert said.out.startswith("to label next, 8 of 8 images: ")
     first = contents(Path("results"))
     with pytest.raises(SystemExit):
         label_next.main(["pool"])

@@ -85,7 +85,7 @@ def test_foreign_images_have_a_row_and_a_line() -> None:
     row = table.set_index("left_out").to_dict("index")[FOREIGN_IMAGES]
     assert row["images"] == 30
     assert row["refused"] > 0.5
-    assert outside_lines(table, 0.1)[1].startswith("  of 30 foreign images ")
+    assert outside_lines(table, 0.1)[1].startswith("  refused of 30 foreign images: ")
 
 
 def test_share_of_foreign_images_is_that_above_the_threshold_in_use() -> None:

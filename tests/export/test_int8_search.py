@@ -104,6 +104,7 @@ def test_sensitive_layers_are_left_out_of_the_best_until_it_is_good_enough(given
 def test_exclusion_alone_begins_with_all_layers(given: bytes) -> None:
     found = search(given, 0.9, 0.8, 0.9, methods=["exclude"])
     assert tried(found) == [("minmax", 0), ("minmax", 1)]
+    assert "minmax without 1 sensitive layer is" in found.reason
     assert search(given, 0.9, 0.9, methods=["exclude"]).chosen
 
 

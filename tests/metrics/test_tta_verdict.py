@@ -13,6 +13,13 @@ def test_views_are_worth_it_where_the_gain_is_surely_above_zero(low: float, wort
     assert sentence.endswith("for 2 times the work (identity, flip).")
 
 
+def test_another_view_in_place_of_the_centre_is_the_same_work() -> None:
+    gain = PairedGain(gain=-0.02, low=-0.04, high=-0.01, p_value=0.03, corrected=3, regressed=7)
+    sentence = tta_verdict(0.9, 0.88, gain, ["flip"], searched=False)
+    assert "is not worth it" in sentence
+    assert sentence.endswith("for the same work (flip).")
+
+
 @pytest.mark.parametrize(
     ("searched", "told"),
     [

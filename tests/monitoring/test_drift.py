@@ -154,7 +154,7 @@ def test_measure_that_was_not_recorded_is_not_compared(report: Report) -> None:
 
 def test_score_of_several_views_is_not_compared_with_that_of_one(report: Report) -> None:
     said = report(lambda draws: answer(draws) | {"outside": draws.normal(1.0, 0.5), "views": 3})
-    assert "300 of them merge several views" in said
+    assert "several views are merged in 300 answers" in said
     assert "\noutside" not in said
     assert "\nconfidence" not in said
     assert "No drift is found" in said
@@ -169,7 +169,7 @@ def test_answers_of_several_views_say_their_number(
     (tmp_path / "answers.jsonl").write_text(answers, "utf-8")
     assert json.loads(answers.splitlines()[0])["views"] > 1
     main([str(tmp_path / "answers.jsonl"), "--models", str(models)])
-    assert "3 of them merge several views" in capsys.readouterr().out
+    assert "several views are merged in 3 answers" in capsys.readouterr().out
 
 
 def test_answers_of_predict_are_taken(

@@ -173,7 +173,7 @@ def outside_lines(table: pd.DataFrame, refused: float | None) -> list[str]:
     if FOREIGN_IMAGES in rows:
         row = rows[FOREIGN_IMAGES]
         lines.append(
-            f"  of {counted(row['images'], 'foreign image')} {row['refused']:.1%} are refused"
+            f"  refused of {counted(row['images'], 'foreign image')}: {row['refused']:.1%}"
         )
     return lines
 

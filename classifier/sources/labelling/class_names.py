@@ -56,7 +56,7 @@ def _appearance(name: str) -> str:
 
 def describe_classes(counts: Mapping[str, int], origin: str) -> str:
     """Return a line such as `2 classes: cat 10, dog 12 (from the first folder)`."""
-    return f"{len(counts):,} class{'es' if len(counts) != 1 else ''}: {listed(counts)} ({origin})"
+    return f"{counted(len(counts), 'class')}: {listed(counts)} ({origin})"
 
 
 def listed(counts: Mapping[str, int], most: int = _MOST_CLASSES) -> str:
