@@ -58,6 +58,6 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def _recorded(outcome: Outcome) -> dict[str, object]:
-    """Return the answer without its longest part and without words about the file."""
-    content = outcome.content or {}
-    return {k: value for k, value in content.items() if k not in ("probabilities", "warnings")}
+    """Return the answer without its longest part, words about the file and training images."""
+    left_out = ("probabilities", "similar", "warnings")
+    return {key: value for key, value in (outcome.content or {}).items() if key not in left_out}

@@ -43,6 +43,15 @@ def test_answers_are_recorded_without_images_and_counted(tmp_path: Path) -> None
     assert "classifier_outside_count 0.0" in metrics  # this model gives no scores
 
 
+def test_record_names_no_training_images(tmp_path: Path) -> None:
+    similar = {"path": "patients/ann.png", "label": "red", "similarity": 0.9, "tile": 0}
+    record = AnswerRecord(tmp_path / "answers.jsonl")
+    record.write([Outcome({"label": "red", "similar": [similar]})], "v")
+    text = (tmp_path / "answers.jsonl").read_text("utf-8")
+    assert json.loads(text)["label"] == "red"
+    assert "ann" not in text
+
+
 def test_record_that_cannot_be_written_is_logged_once_and_taken_up_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
