@@ -30,8 +30,11 @@ def tta_verdict(
             f"validation log loss; single-view accuracy {before:.4f}."
         )
     work = "the same work" if len(views) == 1 else f"{len(views)} times the work"
+    worth = "is worth it" if gain.low > 0 else "is not worth it"
+    if not gain.is_certain:
+        worth = "has no certain gain"
     return (
-        f"Test-time augmentation is {'' if gain.low > 0 else 'not '}worth it here: accuracy from "
-        f"{before:.4f} to {after:.4f} (corrected: {gain.corrected}, regressed: {gain.regressed}), "
-        f"a gain of {gain}, for {work} ({', '.join(views)})."
+        f"Test-time augmentation {worth} here: accuracy from {before:.4f} to {after:.4f} "
+        f"(corrected: {gain.corrected}, regressed: {gain.regressed}), a gain of {gain}, for {work} "
+        f"({', '.join(views)})."
     )

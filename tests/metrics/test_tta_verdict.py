@@ -4,7 +4,9 @@ from classifier.metrics.intervals import PairedGain
 from classifier.metrics.tta_verdict import tta_verdict
 
 
-@pytest.mark.parametrize(("low", "worth"), [(0.001, "is worth it"), (-0.001, "is not worth it")])
+@pytest.mark.parametrize(
+    ("low", "worth"), [(0.001, "is worth it here"), (-0.001, "has no certain gain here")]
+)
 def test_views_are_worth_it_where_the_gain_is_surely_above_zero(low: float, worth: str):
     gain = PairedGain(gain=0.02, low=low, high=0.04, p_value=0.03, corrected=7, regressed=3)
     sentence = tta_verdict(0.9, 0.92, gain, ["identity", "flip"], searched=True)
