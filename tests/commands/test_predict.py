@@ -88,9 +88,11 @@ def test_pages_that_are_not_looked_at_are_told(run: Run, tmp_path: Path) -> None
 def test_tta_without_further_views_is_told(run: Run, tmp_path: Path) -> None:
     models = write_models(tmp_path / "models", views=["identity"])
     assert len(run("photos", "--tta", "--models", str(models)).splitlines()) == 3
-    assert run.errors.splitlines()[0] == (
-        "--tta adds no view: tta.json of this model names one alone."
-    )
+    told = "--tta adds no view: tta.json names the centre crop alone."
+    assert run.errors.splitlines()[0] == told
+    models = write_models(tmp_path / "mirrored", views=["flip"])
+    assert len(run("photos", "--tta", "--models", str(models)).splitlines()) == 3
+    assert told not in run.errors
 
 
 def test_plot_draws_the_images_beside_their_classes(run: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from classifier.inference.manifest import export_folder
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
 from classifier.inference.predict import Model, load_model
 from classifier.inference.runtime_choice import choose_runtime
+from classifier.processing.views import CENTRE
 
 # OpenVINO takes about 0.8 s longer to load, and saves about a millisecond an image.
 _WORTH_LOADING = 1000
@@ -81,8 +82,8 @@ def open_model(options: argparse.Namespace) -> Model:
         outside_above=options.outside,
         threads=1,
     )
-    if options.tta and len(model.views) == 1:
-        print("--tta adds no view: tta.json of this model names one alone.", file=sys.stderr)
+    if options.tta and [view.name for view in model.views] == [CENTRE]:
+        print("--tta adds no view: tta.json names the centre crop alone.", file=sys.stderr)
     return model
 
 
