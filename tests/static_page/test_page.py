@@ -100,6 +100,15 @@ def test_network_with_similarities_and_no_list_of_images_answers(page: Page) -> 
     expect(page.locator(".similar")).to_have_count(0)
 
 
+def test_network_of_another_model_is_refused(page: Page, models: Path) -> None:
+    def other(route: Route) -> None:
+        route.fulfill(body=(models / "export/model.int8.onnx").read_bytes())
+
+    page.route("**/model.onnx", other)
+    page.reload()
+    expect(page.locator("#about")).to_contain_text("model.onnx and config.json are of two models")
+
+
 def test_file_that_is_no_image_is_a_sentence_and_the_next_is_answered(page: Page) -> None:
     choose(page, ("text.png", b"text"), ("rose.png", image_of("red")))
     expect(page.locator(".item h2")).to_have_text(
