@@ -70,7 +70,7 @@ def coverage_figure(curve: RiskCoverage, reject_below: float | None) -> Figure:
     figure = new_figure(6, 3.8)
     axes = figure.subplots()
     axes.plot(curve.coverage, curve.accuracy, color=BLUE, drawstyle="steps-post")
-    axes.set_title(f"AURC {curve.aurc:.4f}")
+    axes.set_title(f"area under the risk-coverage curve: {curve.aurc:.4f}", fontsize=10)
     axes.set_xlabel("share of the images, the most confident first")
     axes.set_ylabel("accuracy of these")
     axes.set_xlim(0, 1.01)

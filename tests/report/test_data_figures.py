@@ -121,3 +121,8 @@ def test_names_of_a_pair_stay_different_where_they_are_shortened() -> None:
 def test_sheet_says_so_where_there_are_no_duplicates() -> None:
     figure = draw_duplicates(np.empty((0, 2, 4, 4, 3), np.uint8), [], [])
     assert [text.get_text() for text in figure.texts] == ["no duplicates"]
+
+
+def test_width_shows_through_an_equal_height() -> None:
+    width, height = image_measures_of(PETS).axes[0].patches
+    assert (width.get_linestyle(), height.get_linestyle()) == ("-", "--")
