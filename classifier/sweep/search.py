@@ -47,7 +47,8 @@ def run_sweep(trials: int, workers: int) -> None:
         workers: Number of trials at a time.
 
     Raises:
-        UserError: Files are not committed, sweep.yaml is wrong, or a worker failed.
+        UserError: Files are not committed, sweep.yaml is wrong, a worker failed, or every trial
+            was pruned, since its params are refused.
     """
     project = Path().resolve()
     space = read_space(SPACE)
@@ -67,7 +68,9 @@ def run_sweep(trials: int, workers: int) -> None:
         try:
             _run_workers(project, journal, trials + len(lost), seeds)
         finally:
-            _report(Sweep(study, experiment_names(project, commit)), scales, params.monitor)
+            sweep = Sweep(study, experiment_names(project, commit))
+            _report(sweep, scales, params.monitor)
+        sweep.check_any_finished()
 
 
 def _run_workers(project: Path, journal: Path, trials: int, seeds: list[int]) -> None:

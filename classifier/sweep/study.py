@@ -14,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from classifier.core.errors import UserError
 from classifier.plotting.agg import Axes, Figure
 from classifier.plotting.figures import BLUE, GREY, ORANGE, new_figure
 from classifier.sweep.search_space import rounded
@@ -94,6 +95,15 @@ class Sweep:
         complete = [trial for trial in self._kept if trial.state == TrialState.COMPLETE]
         sign = 1 if self._minimize else -1
         return min(complete, key=lambda trial: sign * (trial.value or 0.0), default=None)
+
+    def check_any_finished(self) -> None:
+        """Raise UserError where no trial came to its end, with the reason of the last one."""
+        if self.best is None:
+            reasons = [trial.user_attrs.get("reason", "") for trial in self._kept]
+            raise UserError(
+                f"no trial was finished. The last one: {' '.join(reasons[-1:])} Change sweep.yaml "
+                "or params.yaml, commit it, and run the same command again."
+            )
 
     def tabulate(self) -> pd.DataFrame:
         """Return a row per trial: trial, state, value, epochs, experiment, and the knobs.

@@ -187,6 +187,16 @@ def test_best_trial_is_one_whose_experiment_exists(tmp_path: Path) -> None:
     assert list(none.tabulate()["state"]) == ["pruned"]
 
 
+def test_sweep_whose_trials_are_all_refused_ends_with_the_reason(tmp_path: Path) -> None:
+    Sweep(small_study(tmp_path / "finished"), {"sweep-0", "sweep-1"}).check_any_finished()
+    study = open_study(tmp_path / "journal", "val_loss")
+    trial = study.ask()
+    trial.set_user_attr("reason", "train.epochs is 1.9: input should be a valid integer.")
+    study.tell(trial, state=TrialState.PRUNED)
+    with pytest.raises(UserError, match=r"no trial was finished.* train\.epochs is 1\.9"):
+        Sweep(study, set()).check_any_finished()
+
+
 def test_table_and_image_show_finished_and_pruned_trials(tmp_path: Path) -> None:
     table = Sweep(small_study(tmp_path / "journal"), {"sweep-0", "sweep-1"}).tabulate()
     assert list(table["state"]) == ["complete", "complete", "pruned"]
