@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from optuna import Trial
-from pydantic import Field, RootModel, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from classifier.core.config import Params, load_yaml
+from classifier.core.config import Params, load_yaml, validate_section
 from classifier.core.errors import UserError
 from classifier.processing.idle_knobs import DECIDING, idle_knobs, unread_knobs
 from classifier.training.params import TrainParams
@@ -37,6 +37,12 @@ class Choices(Params):
 
     choices: list[Scalar] = Field(min_length=2)
 
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if len({repr(choice) for choice in self.choices}) < len(self.choices):
+            raise ValueError("choices must differ.")
+        return self
+
 
 Space = dict[str, Range | Choices]
 
@@ -45,22 +51,25 @@ def read_space(path: Path) -> Space:
     """Return ranges and choices by full name of the knob; raise UserError where one is wrong."""
     try:
         content = load_yaml(path.read_bytes(), str(path))
-        space = RootModel[Space].model_validate(content).root
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing: it must name the knobs to search and their ranges."
         ) from None
-    except ValidationError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path} must give each knob low and high (and log: true), or choices: {reason}"
-        ) from None
-    for name in space:
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must give each knob low and high (and log: true), or choices.")
+    for name in content:
         if not name.startswith("train."):
             raise UserError(f"{path}: {name} is no knob of section train, which a sweep runs.")
-    if not space:
+    if not content:
         raise UserError(f"{path} names no knobs to try.")
-    return space
+    return {name: _values_of(name, content, path) for name in content}
+
+
+def _values_of(knob: str, content: dict[str, Any], path: Path) -> Range | Choices:
+    given = content[knob]
+    if not isinstance(given, dict) or not {"low", "high", "choices"} & set(given):
+        raise UserError(f"{path}: {knob} must have low and high (and log: true), or choices.")
+    return validate_section(knob, Choices if "choices" in given else Range, content, path)
 
 
 def check_effect(space: Space, params: TrainParams) -> None:
