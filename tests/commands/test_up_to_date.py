@@ -108,6 +108,17 @@ def test_what_was_not_pulled_or_lies_on_another_machine_does_not_matter(
     check_up_to_date(*READ)
 
 
+def test_data_that_are_missing_and_outdated_are_refused_with_the_same_sentence(
+    project: Clone,
+) -> None:
+    shutil.rmtree("data/raw")
+    project.set_params(stored_size="9")
+    with pytest.raises(UserError, match=r"would run split: run `dvc repro split backbone` first"):
+        check_up_to_date(*READ)
+    with edited(Path("classifier/sources/fetch.py")):
+        assert outdated_stages(*READ) == ["split"]
+
+
 def test_summary_names_a_report_that_is_older_than_the_evaluation(project: Clone) -> None:
     project.set_params(calibration_bins="8")
     project.dvc("repro", "--quiet", "evaluate")

@@ -59,6 +59,9 @@ def outdated_stages(*stages: str) -> list[str]:
     except DvcException as error:
         # It says no more than the name of the stage where the cause is another error.
         cause = error.__cause__ if isinstance(error, ReproductionError) else None
+        if isinstance(cause, FileNotFoundError):
+            # Its data are missing, which a stage before it would write, and a dry run does not.
+            return [str(error).split("'")[1]]
         reason = " ".join(str(cause or error).split())
         raise UserError(f"DVC cannot say what is up to date: {reason}") from error
     return [stage.addressing for stage in found]
