@@ -82,9 +82,10 @@ def describe_split(dataset: Dataset, result: SplitResult, params: SplitParams) -
     if result.untrained:
         sizes = ", ".join(f"{name} {size}" for name, size in result.untrained.items())
         lines.append(f"dropped classes without training images: {sizes}")
-    for name in ("val", "test"):
-        if lacking := dataset.missing_classes(name):
-            lines.append(f"no {name} images of {', '.join(lacking)}: their measures are left out")
+    if lacking := dataset.missing_classes("val"):
+        lines.append(f"no val images of {', '.join(lacking)}: validation does not see them")
+    if lacking := dataset.missing_classes("test"):
+        lines.append(f"no test images of {', '.join(lacking)}: their measures are left out")
     lines += describe_groups(dataset, result, params)
     lines += describe_duplicates(dataset, result.duplicates)
     lines += describe_search(len(result.duplicates.images), params)

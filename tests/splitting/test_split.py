@@ -166,6 +166,16 @@ def test_class_without_training_images_is_left_out_where_that_is_allowed(tmp_pat
     assert "no test images of owl: their measures are left out" in lines
 
 
+def test_class_without_validation_images_keeps_its_measures(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", class_folders({"cat": 40, "owl": 3}))
+    params = split_params(allow_missing_classes=True, min_images_per_class=3)
+    result = split(raw, tmp_path / "split", params)
+    dataset = load_dataset(tmp_path / "split")
+    assert dataset.missing_classes("test") == []
+    lines = describe_split(dataset, result, params)
+    assert "no val images of owl: validation does not see them" in lines
+
+
 def test_cifar10_keeps_its_test_batch(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", cifar_members(train=24, test=9), source="cifar10")
     split(raw, tmp_path / "split", split_params(stored_size=32))
