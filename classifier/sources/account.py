@@ -14,7 +14,7 @@ _TOLD = {
     "no label": "without label",
     "two labels": "with two labels",
     "no file": "rows without file",
-    "ambiguous": "rows that fit several files",
+    "ambiguous": "rows for several files",
 }
 
 
@@ -38,7 +38,12 @@ def _kind(file: SeenFile) -> str:
 def _listed(kinds: Counter[str]) -> str:
     # The most frequent first; equal numbers by name, so that the line is always the same.
     ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{count:,} {kind}" for kind, count in ordered[:_MOST_KINDS]]
+    shown = [_counted(kind, count) for kind, count in ordered[:_MOST_KINDS]]
     if rest := sum(count for _, count in ordered[_MOST_KINDS:]):
         shown.append(f"{rest:,} more")
     return ", ".join(shown)
+
+
+def _counted(kind: str, count: int) -> str:
+    is_one_row = count == 1 and kind.startswith("rows ")
+    return f"{count:,} {kind.replace('rows', 'row', 1) if is_one_row else kind}"

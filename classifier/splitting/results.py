@@ -117,9 +117,10 @@ def describe_groups(dataset: Dataset, result: SplitResult, params: SplitParams) 
     if params.group_by:
         groups = dataset.manifest["group"]
         joined = ", joined with duplicates" if params.duplicates == "group" else ""
+        alone = counted(int((groups == 0).sum()), "image")
         lines.append(
-            f"{counted(int(groups.max()), 'group')} by {', '.join(params.group_by)}{joined}; "
-            f"{counted(int((groups == 0).sum()), 'image')} in none"
+            f"{counted(int(groups.max()), 'group')} of two or more images by "
+            f"{', '.join(params.group_by)}{joined}; {alone} alone"
         )
     sizes = pd.DataFrame({split: dataset.class_counts(split) for split in SPLITS})
     wanted = pd.DataFrame(

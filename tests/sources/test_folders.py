@@ -11,6 +11,7 @@ from builders.sources import write_files
 from classifier.core.errors import UserError
 from classifier.sources.account import describe_files
 from classifier.sources.folders import list_folder, read_image
+from classifier.sources.tables import SeenFile
 
 PHOTO = encode(noise(8, 8), "JPEG")
 
@@ -112,3 +113,11 @@ def test_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pets/cat").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="put the images themselves there"):
         list_folder(tmp_path / "pets")
+
+
+def test_a_single_row_is_told_in_the_singular() -> None:
+    rows = [SeenFile("a", 0, "no file"), SeenFile("b", 0, "ambiguous"), SeenFile("c", 9, "image")]
+    assert describe_files(rows) == "1 image; not used: 1 row for several files, 1 row without file"
+    assert describe_files([*rows, *rows[:1]]).endswith(
+        "2 rows without file, 1 row for several files"
+    )

@@ -52,7 +52,7 @@ def test_what_matters_is_said_in_lines() -> None:
     assert describe_duplicates(dataset(), found_of([])) == []
     assert describe_duplicates(dataset(), found_of(PAIRS)) == [
         "duplicates: 2 equal pairs and 1 near-duplicate pair in 1 group",
-        "duplicates: different labels in 1 pair; see results/split/duplicates.csv",
+        "duplicates: 1 pair with different labels; see results/split/duplicates.csv",
     ]
 
 

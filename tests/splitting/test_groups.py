@@ -94,7 +94,8 @@ def test_deviation_that_groups_cause_is_said(tmp_path: Path) -> None:
     result = split(raw, tmp_path / "split", params)
     dataset = load_dataset(tmp_path / "split")
     lines = describe_split(dataset, result, params)
-    assert "8 groups by patient, joined with duplicates; 0 images in none" in lines
+    told = "8 groups of two or more images by patient, joined with duplicates; 0 images alone"
+    assert told in lines
     # Groups of ten: neither 8 nor 4 images can be had.
     sizes = pd.Series(dataset.manifest["split"]).value_counts()
     said = f"test {sizes['test'] / 80:.1%} (20.0%); most in "

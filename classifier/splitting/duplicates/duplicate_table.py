@@ -58,7 +58,7 @@ def describe_duplicates(dataset: Dataset, found: Duplicates) -> list[str]:
     ]
     if contradictions := int(duplicates_table(dataset, found)["contradiction"].sum()):
         lines.append(
-            f"duplicates: different labels in {counted(contradictions, 'pair')}; see "
+            f"duplicates: {counted(contradictions, 'pair')} with different labels; see "
             "results/split/duplicates.csv"
         )
     return lines
