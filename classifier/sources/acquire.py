@@ -31,7 +31,7 @@ from classifier.sources.labelling.label_pattern import label_by_pattern
 from classifier.sources.labelling.label_table import label_by_table
 from classifier.sources.labelling.labels import Labels
 from classifier.sources.labelling.layout import label_by_folders
-from classifier.sources.names import ignored_by
+from classifier.sources.names import ending, ignored_by
 from classifier.sources.packing import pack
 from classifier.sources.params import DownloadParams
 from classifier.sources.tables import FILES, LABELS, SeenFile, write_files, write_labels
@@ -40,6 +40,7 @@ CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 CIFAR10_CHECKSUM = "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 DESCRIPTION = "source.json"
 _LONGEST_NAME = 200  # bytes
+_PACKED = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar", ".parquet", ".tfrecord")
 
 
 class Found(NamedTuple):
@@ -179,6 +180,12 @@ def _check_images(files: Sequence[SeenFile], params: DownloadParams) -> None:
     """Raise UserError if there are no images, or if one is too large to read."""
     shown = shown_address(params.url or "")
     if not any(file.status == "image" for file in files):
+        packed = (file.path for file in files if file.status == "no image" and _is_packed(file))
+        if within := next(packed, None):
+            raise UserError(
+                f"no images lie in {shown}: unpack {within}, which lies there, or correct "
+                "download.url."
+            )
         remedy = "correct download.url" + (" or download.ignore" if params.ignore else "")
         raise UserError(f"no images lie in {shown}: {remedy}.")
     large = (file for file in files if file.status == "image" and file.size > MAX_WANTED)
@@ -187,6 +194,11 @@ def _check_images(files: Sequence[SeenFile], params: DownloadParams) -> None:
             f"{shown} holds {large.path} of {large.size:,} bytes; {MAX_WANTED:,} is the "
             "limit: remove it."
         )
+
+
+def _is_packed(file: SeenFile) -> bool:
+    """Return whether a file that is no image may hold images, by its ending."""
+    return ending(file.path) in _PACKED
 
 
 def _address(params: DownloadParams) -> tuple[str | None, str | None]:

@@ -256,6 +256,13 @@ def test_folder_that_is_missing_or_holds_no_images_is_refused(tmp_path: Path) ->
         acquire(local_params("folder", tmp_path / "empty"), tmp_path / "raw")
 
 
+@pytest.mark.parametrize("name", ["train.zip", "data/train-0.parquet"])
+def test_images_that_are_packed_once_more_are_to_be_unpacked(tmp_path: Path, name: str) -> None:
+    archive = write_archive(tmp_path / "pets.zip", {"a.md": b"", name: b"PK"})
+    with pytest.raises(UserError, match=f"unpack {name}, which lies there, or correct download.u"):
+        acquire(local_params("archive", archive), tmp_path / "raw")
+
+
 def test_archive_may_hold_its_own_table(tmp_path: Path) -> None:
     members = {"pets/a.png": b"x", "pets/b.png": b"y", "pets/t.csv": b"name;kind\nb;dog\na;cat\n"}
     archive = write_archive(tmp_path / "pets.tar.gz", members)
