@@ -162,7 +162,9 @@ def _add_pattern(search: Search, pattern: str) -> None:
     matched = Search()
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (Path has no absolute patterns)
     for match in map(Path, matches):
-        if match.is_dir() or match.suffix.lower() in ARCHIVE_SUFFIXES:
+        if match.is_dir():
+            _add_found(matched, search_folder(match))
+        elif match.suffix.lower() in ARCHIVE_SUFFIXES:
             _add(matched, match)
         else:
             _add_seen(matched, match, match.name)
@@ -178,11 +180,15 @@ def _add_pattern(search: Search, pattern: str) -> None:
 
 def _add_folder(search: Search, folder: Path) -> None:
     below = search_folder(folder)
-    search.sources += below.sources
-    search.not_used += below.not_used
+    _add_found(search, below)
     search.several = True
     if not below.sources:
         _add_problem(search, str(folder), "no image files lie in this folder.")
+
+
+def _add_found(search: Search, found: Search) -> None:
+    search.sources += found.sources
+    search.not_used += found.not_used
 
 
 def _add_archive(search: Search, path: Path) -> None:

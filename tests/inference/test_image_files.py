@@ -58,6 +58,12 @@ def test_pattern_that_matches_a_folder_and_its_files_gives_each_once(tmp_path: P
     assert [file.path for file in search.not_used] == [str(tmp_path / "notes.txt")]
 
 
+def test_pattern_that_matches_a_folder_without_images_takes_the_others(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert names_of(f"{tmp_path}/**") == names_of(str(tmp_path))
+
+
 def test_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
     (tmp_path / "a[1].png").write_bytes(b"")
     (tmp_path / "a1.png").write_bytes(b"")
