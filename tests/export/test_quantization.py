@@ -1,6 +1,7 @@
 import copy
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import onnx
 import pytest
 from builders.tiny import tiny_model
 
+from classifier.export import quantization
 from classifier.export.onnx_export import to_onnx
 from classifier.export.quantization import (
     Calibration,
@@ -18,7 +20,8 @@ from classifier.export.quantization import (
     quantize,
     scan_layers,
 )
-from classifier.inference.onnx_runtime import load_onnx
+from classifier.inference.onnx_runtime import Predictor, load_onnx
+from classifier.inference.openvino_runtime import load_openvino
 from classifier.metrics.kl_matching import fit_matching
 from classifier.metrics.outside import fit_outside
 from classifier.models.outside import with_scores
@@ -127,18 +130,46 @@ def test_file_in_eight_bits_names_no_place_and_is_the_same_when_written_again(
     assert not [place for place in places if place.encode() in content]
 
 
-def test_outside_score_stays_in_float_and_is_no_layer_to_choose(given: bytes) -> None:
-    network = tiny_model()
+@pytest.fixture(scope="module")
+def scored_file() -> bytes:
+    """A model with an outside score that holds a last layer of 500 classes, in whole numbers."""
     features = np.random.default_rng(0).random((60, 128), np.float32)
     head = np.random.default_rng(1).normal(size=(500, 128)), np.zeros(500)
     matching = fit_matching(*head, features, np.arange(60) % 3)
     score = fit_outside(features, features[:20], np.ones((20, 3)), matching)
-    scored = prepare(to_onnx(with_scores(network, score), 8))
+    return to_onnx(with_scores(tiny_model(), score), 8)
+
+
+@pytest.mark.parametrize("load", [load_onnx, load_openvino])
+def test_last_layer_of_the_outside_score_takes_a_byte_a_weight_and_gives_the_same(
+    load: Callable[[bytes, int], Predictor], scored_file: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_eight_bits() -> bytes:
+        model = prepare(scored_file)
+        return quantize(model, calibrate(model, noise(20), "minmax", 1))
+
+    content = in_eight_bits()
+    monkeypatch.setattr(quantization, "_store_whole_numbers_in_bytes", lambda model: None)
+    in_float = in_eight_bits()
+    assert len(in_float) - len(content) > 2.9 * 500 * 128
+    given, expected = (load(one, 1)(noise(9, seed=1)) for one in (content, in_float))
+    assert given.outside is not None
+    assert expected.outside is not None
+    np.testing.assert_allclose(given.outside, expected.outside, atol=1e-3)
+    assert np.ptp(expected.outside) > 0.1
+    np.testing.assert_array_equal(given.logits, expected.logits)
+
+
+def test_outside_score_stays_in_float_and_is_no_layer_to_choose(
+    given: bytes, scored_file: bytes
+) -> None:
+    scored = prepare(scored_file)
     apart = nodes_beside(scored)
     assert apart
     assert nodes_beside(prepare(given)) == set()
     assert len(layers(scored)) == len(layers(prepare(given)))
     quantized = onnx.load_from_string(quantize(scored, calibrate(scored, noise(20), "minmax", 1)))
     types = {tuple(one.dims): one.data_type for one in quantized.graph.initializer}
-    assert types[score.directions.shape] == onnx.TensorProto.FLOAT
-    assert types[matching.weight.T.shape] == onnx.TensorProto.INT8  # which takes least space
+    directions, last_layer = (128, 12), (128, 500)
+    assert types[directions] == onnx.TensorProto.FLOAT
+    assert types[last_layer] == onnx.TensorProto.INT8  # which takes least space
