@@ -49,8 +49,9 @@ def draw_augmentations(image: np.ndarray, seen: np.ndarray, params: dict[str, An
 
 def _draw_quantity(axes: Axes, history: pd.DataFrame, quantity: str, by: str, best: float) -> None:
     """Draw a quantity of both splits by the column `by`; a line marks the best value of that."""
+    training = {"epoch": "training (augmented)", "l2": "training"}[by]
     for part, colour in (("train", BLUE), ("val", ORANGE)):
-        label = {"train": "training (augmented)", "val": "validation"}[part]
+        label = {"train": training, "val": "validation"}[part]
         axes.plot(history[by], history[f"{part}_{quantity}"], color=colour, label=label, marker=".")
     name = {"epoch": "epoch", "l2": "L2 strength"}[by]
     axes.axvline(best, color=GREY, linestyle=":", label=f"best {name} ({best:g})")

@@ -38,6 +38,7 @@ def test_curves_of_a_logistic_regression_are_drawn_by_its_strength() -> None:
     for axes, quantity in zip(figure.axes, ("loss", "accuracy"), strict=True):
         assert (axes.get_xlabel(), axes.get_xscale()) == ("L2 strength", "log")
         training, _, best = axes.lines
+        assert training.get_label() == "training"
         np.testing.assert_array_equal(training.get_xdata(), [0.01, 0.03])
         np.testing.assert_array_equal(training.get_ydata(), history[f"train_{quantity}"][1:])
         assert best.get_label() == "best L2 strength (0.03)"
