@@ -22,7 +22,7 @@ _STOPPED = "error: stopped by SIGTERM; run the same command again."
 _GRACE = 10.0  # seconds that a program has to clean up after DVC has ended
 
 
-def run_program(main: Callable[[], None]) -> NoReturn:
+def run_program(main: Callable[[], None], *, ends_with_parent: bool = False) -> NoReturn:
     """Call `main` and end the process: status 0, or 1 and a sentence on standard error.
 
     Only a `UserError`, an `OSError`, Ctrl-C and SIGTERM become a sentence; any other error is a
@@ -30,9 +30,9 @@ def run_program(main: Callable[[], None]) -> NoReturn:
     standard output, what the encoding of the locale does not have.
 
     A stage stops, as on SIGTERM, when the DVC that runs it is killed, so that the next `dvc repro`
-    does not run beside it.
+    does not run beside it. ends_with_parent: so does this program, whatever has started it.
     """
-    if "DVC_STAGE" in os.environ:  # which DVC sets for what it runs
+    if ends_with_parent or "DVC_STAGE" in os.environ:  # which DVC sets for what it runs
         when_orphaned(_end_this_process)
     if isinstance(sys.stdout, TextIOWrapper):  # None where it is closed
         sys.stdout.reconfigure(errors="backslashreplace")

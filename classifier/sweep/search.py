@@ -96,7 +96,10 @@ def _run_workers(project: Path, journal: Path, trials: int, seeds: list[int]) ->
             copy_project(project, copy.resolve())
             command = [sys.executable, "-m", "classifier.sweep.worker"]
             arguments = [str(journal), str(trials), str(seed)]
-            worker = subprocess.Popen([*command, *arguments], cwd=copy, env=environment)
+            # In a session of its own, so that Ctrl-C reaches this process, which ends the workers.
+            worker = subprocess.Popen(
+                [*command, *arguments], cwd=copy, env=environment, start_new_session=True
+            )
             stack.callback(shutil.rmtree, copy, ignore_errors=True)
             stack.callback(worker.wait)
             stack.callback(worker.terminate)

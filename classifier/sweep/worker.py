@@ -101,4 +101,4 @@ def run_trial(trial: Trial, monitor: str, device: torch.device) -> float:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, ends_with_parent=True)
