@@ -12,8 +12,8 @@ from torch import nn
 from classifier.core.config import Params
 from classifier.training.muon import Muon
 
-# Of rates and decay: far above any use, and their product with each other is still a float32.
-_MOST = 1e6
+# Of rates and decay. Ten times a rate, as in the first step of Adam, must still be a float32.
+_MOST = 1e37
 
 
 class OptimizerParams(Params):

@@ -220,11 +220,21 @@ def test_huge_learning_rate_ends_in_a_sentence(dataset: Dataset) -> None:
         tiny_fit(tiny_model(), tiny_batches(dataset, params), params)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "muon"])
+def test_highest_rate_and_decay_that_are_allowed_end_in_a_sentence(
+    dataset: Dataset, name: str
+) -> None:
+    highest = {"lr": 1e37, "aux_lr": 1e37, "weight_decay": 1e37}
+    params = plain_params(optimizer={"name": name, **highest})
+    with pytest.raises(UserError, match=r"lower train\.optimizer\.lr"):
+        tiny_fit(tiny_model(), tiny_batches(dataset, params), params)
+
+
 def test_last_step_that_leads_to_no_finite_loss_ends_in_a_sentence(dataset: Dataset) -> None:
     # One step in all: its own loss is finite, but not what it makes of the network.
-    params = plain_params(
-        epochs=1, batch_size=36, optimizer={"name": "sgd", "lr": 1e38, "momentum": 0.0}
-    )
+    params = plain_params(epochs=1, batch_size=36, optimizer={"name": "sgd", "momentum": 0.0})
+    optimizer = params.optimizer.model_copy(update={"lr": 1e38})  # more than is allowed
+    params = params.model_copy(update={"optimizer": optimizer})
     with pytest.raises(UserError, match=r"epoch 1.*train\.optimizer\.lr"):
         tiny_fit(Linear(), tiny_batches(dataset, params), params)
 
