@@ -102,6 +102,11 @@ def load_dataset(folder: Path) -> Dataset:
         raise UserError(
             f"{folder} is damaged ({reason}): run the split stage again, or `dvc checkout`."
         ) from None
+    if not isinstance(classes, list) or manifest["label"].max() >= len(classes):
+        raise UserError(
+            f"{folder} is damaged (classes.json lacks classes of manifest.csv): run the split "
+            "stage again, or `dvc checkout`."
+        )
     shards = described.pop("shards", None)
     if shards is None:
         raise UserError(f"{folder} is of an earlier release: run the split stage again.")

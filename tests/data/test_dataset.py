@@ -85,3 +85,13 @@ def test_manifest_of_other_images_is_refused(tmp_path: Path) -> None:
         match=r"holds 59 images of 8 x 8 pixels, but .* needs 60 images of 8 x 8 pixels there",
     ):
         load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("classes", ['["red"]', "{}"])
+def test_classes_file_that_lacks_some_of_the_manifest_is_refused(
+    tmp_path: Path, classes: str
+) -> None:
+    write_split(tmp_path)
+    (tmp_path / "classes.json").write_text(classes, "utf-8")
+    with pytest.raises(UserError, match=r"is damaged \(classes\.json lacks classes of manifest"):
+        load_dataset(tmp_path)
