@@ -140,6 +140,15 @@ def test_last_row_of_the_history_is_the_optimum_for_the_best_strength(
     assert metrics["val_loss"] == last["val_loss"]
 
 
+def test_live_files_are_those_of_every_other_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in(project(tmp_path), monkeypatch)
+    solved = set(contents(tmp_path / "results/train/live"))
+    run_in(project(tmp_path, head="linear"), monkeypatch)
+    assert solved == set(contents(tmp_path / "results/train/live"))
+
+
 def test_checkpoint_of_each_solution_holds_its_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
