@@ -22,6 +22,7 @@ from dvc.repo import Repo
 from dvc_data.hashfile.hash_info import HashInfo
 
 from classifier.commands.shared.parser import CommandParser
+from classifier.commands.shared.up_to_date import quiet_dvc
 from classifier.core.errors import UserError
 from classifier.core.text import counted
 
@@ -70,14 +71,16 @@ def push(repo: Repo, remote: str | None) -> int:
 def push_run_cache(repo: Repo, remote: str | None) -> set[HashInfo]:
     """Push the records of all runs; return the objects they made that are in the local cache.
 
+    Folders that `dvc gc` has removed are passed over: `force` takes them for empty where DVC would
+    stop, and the warning about each of them is not shown.
+
     `Repo.stage_cache` is no public interface; seen with DVC 3.67.1.
     """
     runs = repo.stage_cache.push(remote)
+    with quiet_dvc():
+        used = repo.stage_cache.get_used_objs(runs, remote=remote, force=True)
     return {
-        file
-        for files in repo.stage_cache.get_used_objs(runs).values()
-        for file in files
-        if repo.cache.local.exists(file.value)
+        file for files in used.values() for file in files if repo.cache.local.exists(file.value)
     }
 
 

@@ -62,3 +62,28 @@ def test_a_remote_that_is_kept_private_is_no_reason_to_warn(project: Path, tmp_p
     subprocess.run(["git", "checkout", "--quiet", "HEAD~1", "--", "."], cwd=clone, check=True)
     with Repo(str(clone)) as repo:
         assert experiments_without_remote(repo) == []
+
+
+def test_results_that_gc_has_removed_are_no_reason_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def dvc(*arguments: str) -> None:
+        subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True)
+
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    dvc("init", "--quiet")
+    dvc("remote", "add", "--quiet", "--default", "team", str(tmp_path / "remote"))
+    dvc("stage", "add", "-q", "-n", "copy", "-d", "a", "-o", "out", "mkdir out && cp a out")
+    for content in ("old", "new"):
+        Path("a").write_text(content)
+        dvc("repro", "--quiet")
+    dvc("gc", "--quiet", "--workspace", "--force")
+    capfd.readouterr()
+    main([])
+    printed = capfd.readouterr()
+    assert "files pushed" in printed.out
+    assert printed.err == ""

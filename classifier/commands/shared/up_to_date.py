@@ -52,7 +52,7 @@ def outdated_stages(*stages: str) -> list[str]:
     from dvc.repo.reproduce import reproduce  # noqa: PLC0415
 
     try:
-        with _quietly(), Repo() as repo:
+        with quiet_dvc(), Repo() as repo:
             found = reproduce(repo, targets=list(stages), dry=True, allow_missing=True)
     except NotDvcRepoError:
         return []
@@ -68,8 +68,8 @@ def outdated_stages(*stages: str) -> list[str]:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep DVC from listing every stage that did not change."""
+def quiet_dvc() -> Iterator[None]:
+    """Keep DVC from printing what it does, such as each stage that did not change."""
     logger = logging.getLogger("dvc")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
