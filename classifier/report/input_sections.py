@@ -64,17 +64,17 @@ def training_section(run: RunResults) -> Section:
     idle = idle_knobs(run.bundle["params"])
     unread = unread_knobs(run.bundle["params"])
     params = [list(pair) for pair in knobs_that_count(run.bundle["params"], [*idle, *unread])]
-    seen = "views on which the head was trained" if "augment" in idle else "augmentations"
+    shown = "One training image as validated, and its augmentations."
+    if "augment" in idle:
+        shown = "One training image as validated, and its views on which the head was trained."
+        if not run.bundle["params"]["feature_views"]:
+            shown = "One training image, as validated and as the head was trained on it."
     return Section(
         "Training",
         [
             Paragraph(summary),
             embedded_figure("report/curves.png", alt, f"Loss and accuracy by {by}."),
-            embedded_figure(
-                "report/augmentations.png",
-                f"One training image as validated, and its {seen}.",
-                f"One training image as validated, and its {seen}.",
-            ),
+            embedded_figure("report/augmentations.png", shown, shown),
             Details("Params", Table("Params of train that are not off", ["name", "value"], params)),
         ],
     )

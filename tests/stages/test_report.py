@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from builders.projects import EVALUATE, TTA, make_project
@@ -128,6 +129,29 @@ def test_logistic_regression_is_told_by_its_strengths(project: tuple[Path, str])
     told = "3 strengths of the L2 penalty were tried; 0.01 was kept"
     assert told in read_page().text
     assert told in CARD.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("views", "told"),
+    [
+        ([], "One training image, as validated and as the head was trained on it."),
+        (["flip"], "One training image as validated, and its views on which the head was trained."),
+        (8, "One training image as validated, and its augmentations."),
+    ],
+)
+def test_caption_says_what_a_frozen_backbone_saw_of_an_image(
+    views: list[str] | int, told: str, project: tuple[Path, str]
+):
+    path = Path("models/model.json")
+    bundle = json.loads(path.read_bytes())
+    bundle["params"] |= {"feature_views": views}
+    bundle["params"]["model"] |= {"freeze": "backbone"}
+    path.unlink()
+    write(str(path), json.dumps(bundle))
+    shape = (views, 8, 8, 3) if isinstance(views, int) else (len(views), 8, 8, 3)
+    np.save("results/train/augmentations.npy", np.zeros(shape, np.uint8))
+    report.main()
+    assert told in read_page().text
 
 
 def test_both_say_what_the_stage_said_of_test_time_augmentation(project: tuple[Path, str]):
