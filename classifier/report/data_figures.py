@@ -8,7 +8,7 @@ from classifier.plotting.agg import Axes, Figure, MaxNLocator
 from classifier.plotting.figures import BLUE, GREEN, ORANGE, image_sheet, new_figure
 from classifier.plotting.fonts import drawable_names
 from classifier.plotting.short_names import short_names
-from classifier.report.run_results import Row
+from classifier.report.result_files import Row
 
 _COLORS = {"train": BLUE, "val": ORANGE, "test": GREEN}
 _MOST_NAMES = 120  # more make a chart too large for a screen

@@ -7,7 +7,7 @@ from classifier.plotting.agg import Figure
 from classifier.plotting.figures import GREY, image_sheet, new_figure
 from classifier.plotting.fonts import drawable_names
 from classifier.plotting.short_names import short_names
-from classifier.report.run_results import Row
+from classifier.report.result_files import Row
 
 # Of matplotlib's colour map tab10; more classes than these are grey.
 _COLOURED = 10

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from classifier.report.run_results import Row
+from classifier.report.result_files import Row
 
 # With fewer test images of a class than this, its 95% intervals are about 0.3 wide.
 FEW_TEST_IMAGES = 30

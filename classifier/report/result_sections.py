@@ -2,7 +2,8 @@
 
 from classifier.report.formatting import fraction, interval, measure_name, with_interval
 from classifier.report.parts import Paragraph, Section, Table
-from classifier.report.run_results import Row, RunResults, embedded_figure
+from classifier.report.result_files import Row
+from classifier.report.run_results import RunResults, embedded_figure
 from classifier.report.verdict import verdict_of
 
 _SLICES = 10  # that the page lists; results/evaluate/slices.csv has all

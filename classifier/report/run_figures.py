@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from classifier.data.dataset import Dataset, load_dataset
 from classifier.plotting.agg import Figure
 from classifier.plotting.figures import write_png
@@ -15,7 +12,8 @@ from classifier.report.data_figures import (
     draw_samples,
 )
 from classifier.report.feature_figures import draw_feature_map, draw_similar
-from classifier.report.run_results import RESULTS, RunResults, file_of, read_rows
+from classifier.report.result_files import read_images, read_numbers, read_rows, read_table
+from classifier.report.run_results import RESULTS, RunResults
 from classifier.report.training_figures import draw_augmentations, draw_curves
 
 DATA, FIGURES = Path("data/split"), RESULTS / "report"
@@ -25,7 +23,7 @@ def write_figures(run: RunResults) -> None:
     """Write the figures of the data and of training to results/report/.
 
     Raises:
-        UserError: A table that is drawn is missing.
+        UserError: A file that is drawn is missing or damaged.
     """
     dataset = load_dataset(DATA)
     figures = {**_data_figures(dataset), **_training_figures(run, dataset)}
@@ -35,27 +33,27 @@ def write_figures(run: RunResults) -> None:
 
 def _data_figures(dataset: Dataset) -> dict[str, Figure]:
     # Names of classes and colour modes are text, also if they look like numbers or empty values.
-    counts = _read_table("split/class_counts.csv", "class")
-    modes = _read_table("split/image_modes.csv", "mode")
-    histograms = _read_table("split/image_histograms.csv", "measure")
+    counts = read_table(RESULTS / "split/class_counts.csv", "class")
+    modes = read_table(RESULTS / "split/image_modes.csv", "mode")
+    histograms = read_table(RESULTS / "split/image_histograms.csv", "measure")
     pairs = read_rows(RESULTS / "split/duplicates.csv")
     return {
         "class_counts": draw_class_counts(counts),
         "samples": draw_samples(dataset),
         "image_measures": draw_image_measures(histograms, modes, counts),
         "duplicates": draw_duplicates(
-            np.load(DATA / "duplicate_images.npy"), pairs, dataset.classes
+            read_images(DATA / "duplicate_images.npy"), pairs, dataset.classes
         ),
     }
 
 
 def _training_figures(run: RunResults, dataset: Dataset) -> dict[str, Figure]:
-    history = pd.read_csv(file_of("train/history.csv"))
+    history = read_numbers(RESULTS / "train/history.csv")
     return {
         "curves": draw_curves(history, run.train["best_epoch"]),
         "augmentations": draw_augmentations(
             dataset.images[dataset.rows("train")[0]],
-            np.load(file_of("train/augmentations.npy")),
+            read_images(RESULTS / "train/augmentations.npy"),
             run.bundle["params"],
         ),
     }
@@ -66,8 +64,3 @@ def _feature_figures(run: RunResults, dataset: Dataset) -> dict[str, Figure]:
         "feature_map": draw_feature_map(run.feature_map, dataset.classes),
         "similar_images": draw_similar(run.feature_map, dataset),
     }
-
-
-def _read_table(path: str, names: str) -> pd.DataFrame:
-    """Read a table below results/; all cells of the column `names` are text."""
-    return pd.read_csv(file_of(path), dtype={names: str}, keep_default_na=False, na_filter=False)

@@ -2,19 +2,17 @@
 
 import csv
 import hashlib
-import io
-import json
 import urllib.parse
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
-from classifier.core.errors import UserError
 from classifier.core.text import counted
 from classifier.metrics.intervals import PairedGain
 from classifier.processing.row_names import MEAN_OF_CLASSES
 from classifier.report.parts import Figure, embed_png
+from classifier.report.result_files import Json, Row, read_bytes, read_json, read_rows, reading
 
 SOURCE = Path("data/raw/source.json")
 MODELS, RESULTS = Path("models"), Path("results")
@@ -27,11 +25,8 @@ MODEL_FILES = (
     "tta.json",
 )
 
-Json = dict[str, Any]
 # What is said of images by the origin of their split.
 _ORIGINS = {"given": "given by the data", "drawn": "drawn at random"}
-# Cells by heading.
-Row = dict[str, str]
 
 
 class FileKind(NamedTuple):
@@ -168,7 +163,7 @@ def public_address(url: str) -> str:
 
 
 def load_run() -> RunResults:
-    """Read the files of a run; raise UserError if one is missing."""
+    """Read the files of a run; raise UserError if one is missing or damaged."""
     return RunResults(
         source=read_json(SOURCE),
         bundle=read_json(MODELS / "model.json"),
@@ -195,27 +190,22 @@ def load_run() -> RunResults:
 
 
 def model_files() -> list[Path]:
-    """Return the files of `models/` that this pipeline wrote, without the model card."""
-    exported = (path for path in (MODELS / "export").iterdir() if path.is_file())
-    return [*(MODELS / name for name in MODEL_FILES), *sorted(exported)]
+    """Return the files of `models/` that this pipeline wrote, without the model card.
 
-
-def file_of(result: str) -> Path:
-    """Return the path of a file below results/; raise UserError if it is missing."""
-    path = RESULTS / result
-    if not path.exists():
-        raise _missing(path)
-    return path
+    Raises UserError if one is missing.
+    """
+    folder = MODELS / "export"
+    with reading(folder):
+        exported = sorted(path for path in folder.iterdir() if path.is_file())
+    for path in (others := [MODELS / name for name in MODEL_FILES]):
+        with reading(path):
+            path.stat()
+    return [*others, *exported]
 
 
 def embedded_figure(result: str, alt: str, caption: str = "") -> Figure:
     """Return an image below results/ as a part of the page."""
     return embed_png(read_bytes(RESULTS / result), alt, caption)
-
-
-def read_json(path: Path) -> Json:
-    """Read a JSON file that holds a mapping."""
-    return json.loads(read_bytes(path))
 
 
 def describe_size(images: int, split: str, files: Counter[FileKind]) -> str:
@@ -231,30 +221,8 @@ def describe_size(images: int, split: str, files: Counter[FileKind]) -> str:
     return ", ".join([counted(images, "image"), *parts])
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Read the rows of a CSV file with all cells as text: a class may be called `NA` or `007`."""
-    return list(csv.DictReader(io.StringIO(read_bytes(path).decode(), newline="")))
-
-
 def count_files(path: Path) -> Counter[FileKind]:
     """Count the files in results/split/files.csv, row by row: there may be a million."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            return Counter(FileKind(row["status"], row["split"], row["origin"]) for row in rows)
-    except FileNotFoundError:
-        raise _missing(path) from None
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return the file's content; raise UserError if it is missing."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise _missing(path) from None
-
-
-def _missing(path: Path) -> UserError:
-    return UserError(
-        f"{PurePosixPath(path)} is missing: `dvc repro` runs the stage that writes it."
-    )
+    with reading(path), path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        return Counter(FileKind(row["status"], row["split"], row["origin"]) for row in rows)

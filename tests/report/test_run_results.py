@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from classifier.report.result_files import read_rows
 from classifier.report.run_results import (
     FileKind,
     count_files,
     describe_size,
     public_address,
-    read_rows,
 )
 
 

@@ -252,6 +252,34 @@ def test_stage_reads_exactly_what_dvc_yaml_says(project: tuple[Path, str]):
     assert drawn - temporary <= {name for plot in declared["plots"] for name in plot}
 
 
+@pytest.mark.parametrize("part", [0.0, 0.5])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "data/split/duplicate_images.npy",
+        "models/tta.json",
+        "results/evaluate/measures.csv",
+        "results/train/augmentations.npy",
+        "results/train/metrics.json",
+    ],
+)
+def test_damaged_file_is_named(damaged: str, part: float, project: tuple[Path, str]):
+    path = Path(damaged)
+    content = path.read_bytes()
+    path.unlink()
+    write(damaged, content[: int(part * len(content))])
+    with pytest.raises(UserError, match=rf"{damaged} is damaged \(.+\): `dvc repro` runs the "):
+        report.main()
+
+
+@pytest.mark.parametrize("missing", ["models/export", "models/outside.safetensors"])
+def test_missing_part_of_the_model_is_reported(missing: str, project: tuple[Path, str]):
+    path = Path(missing)
+    path.rename(path.with_suffix(".away"))
+    with pytest.raises(UserError, match=f"{missing} is missing: `dvc repro` runs the stage"):
+        report.main()
+
+
 def test_missing_file_is_reported(project: tuple[Path, str]):
     PAGE.unlink()
     Path("results/evaluate/measures.csv").unlink()
