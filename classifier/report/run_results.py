@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 from classifier.core.text import counted
 from classifier.metrics.intervals import PairedGain
+from classifier.processing.decision import DECISION, TTA_POLICY
+from classifier.processing.made_for import check_made_for, model_digest
 from classifier.processing.row_names import MEAN_OF_CLASSES
+from classifier.processing.spec import WEIGHTS
 from classifier.report.parts import Figure, embed_png
 from classifier.report.result_files import Json, Row, read_bytes, read_json, read_rows, reading
 
@@ -163,7 +166,8 @@ def public_address(url: str) -> str:
 
 
 def load_run() -> RunResults:
-    """Read the files of a run; raise UserError if one is missing or damaged."""
+    """Read the files of a run; raise UserError if one is missing, damaged or of another model."""
+    check_one_model()
     return RunResults(
         source=read_json(SOURCE),
         bundle=read_json(MODELS / "model.json"),
@@ -189,14 +193,24 @@ def load_run() -> RunResults:
     )
 
 
+def check_one_model() -> None:
+    """Raise UserError where rules, views or export are of another model than the one in models/."""
+    with reading(MODELS / WEIGHTS):
+        model = model_digest(MODELS)
+    for path, stage in (
+        (MODELS / DECISION, "evaluate"),
+        (MODELS / TTA_POLICY, "tta_evaluate"),
+        (MODELS / "export" / DECISION, "export"),
+    ):
+        check_made_for(model, read_json(path).get("model"), path, stage)
+
+
 def model_files() -> list[Path]:
     """Return the files of `models/` that this pipeline wrote, without the model card.
 
     Raises UserError if one is missing.
     """
-    folder = MODELS / "export"
-    with reading(folder):
-        exported = sorted(path for path in folder.iterdir() if path.is_file())
+    exported = sorted(path for path in (MODELS / "export").iterdir() if path.is_file())
     for path in (others := [MODELS / name for name in MODEL_FILES]):
         with reading(path):
             path.stat()

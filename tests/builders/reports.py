@@ -45,6 +45,7 @@ def write_the_rest(folder: Path) -> None:
         "minmax,,0.5,0.4,0.4,False\nentropy,conv1 conv2,0.9,0.0,0.5,True\n",
     )
     write("models/export/model.onnx", b"onnx")
+    write("models/export/decision.json", Path("models/decision.json").read_bytes())
     np.save("results/train/augmentations.npy", np.zeros((16, 8, 8, 3), np.uint8))
 
 

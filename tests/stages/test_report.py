@@ -4,8 +4,8 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from builders.projects import EVALUATE, TTA, make_project
@@ -15,6 +15,10 @@ from builders.tiny import tiny_result
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
+from classifier.processing.made_for import model_digest
+from classifier.report.input_sections import training_section
+from classifier.report.parts import Figure
+from classifier.report.run_results import load_run
 from classifier.sources.tables import FILES, SeenFile, write_files
 from classifier.splitting.files_account import write_account
 from classifier.splitting.params import CheckParams
@@ -24,6 +28,12 @@ from stages import evaluate, report, tta_evaluate
 ROOT = Path(__file__).parents[2]
 CLASSES = ["<script>ape</script>", "bée | *co*", "`Cat`"]
 PAGE, CARD = Path("results/report.html"), Path("models/MODEL_CARD.md")
+# Files that name the model that they are of, and the stage that writes each.
+OF_THE_MODEL = {
+    "models/decision.json": "evaluate",
+    "models/tta.json": "tta_evaluate",
+    "models/export/decision.json": "export",
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +76,18 @@ def project(
 
 def read_page() -> Page:
     return Page(PAGE.read_text("utf-8"))
+
+
+def change_model(described: dict[str, Any]) -> None:
+    """Replace `model.json`, and let rules, views and export be of the model that it makes."""
+    write("models/model.json", json.dumps(described))
+    for path in OF_THE_MODEL:
+        write(
+            path,
+            json.dumps(
+                json.loads(Path(path).read_bytes()) | {"model": model_digest(Path("models"))}
+            ),
+        )
 
 
 def test_page_is_whole_and_needs_nothing_from_outside(project: tuple[Path, str]):
@@ -142,16 +164,11 @@ def test_logistic_regression_is_told_by_its_strengths(project: tuple[Path, str])
 def test_caption_says_what_a_frozen_backbone_saw_of_an_image(
     views: list[str] | int, told: str, project: tuple[Path, str]
 ):
-    path = Path("models/model.json")
-    bundle = json.loads(path.read_bytes())
-    bundle["params"] |= {"feature_views": views}
-    bundle["params"]["model"] |= {"freeze": "backbone"}
-    path.unlink()
-    write(str(path), json.dumps(bundle))
-    shape = (views, 8, 8, 3) if isinstance(views, int) else (len(views), 8, 8, 3)
-    np.save("results/train/augmentations.npy", np.zeros(shape, np.uint8))
-    report.main()
-    assert told in read_page().text
+    run = load_run()
+    run.bundle["params"] |= {"feature_views": views}
+    run.bundle["params"]["model"] |= {"freeze": "backbone"}
+    captions = [part.caption for part in training_section(run).parts if isinstance(part, Figure)]
+    assert told in captions
 
 
 def test_both_say_what_the_stage_said_of_test_time_augmentation(project: tuple[Path, str]):
@@ -204,10 +221,9 @@ def test_card_says_that_other_images_were_not_measured_only_where_that_is_so(
 def test_card_and_page_leave_out_knobs_that_the_optimizer_does_not_read(
     project: tuple[Path, str],
 ) -> None:
-    path = Path("models/model.json")
-    described = json.loads(path.read_bytes())
+    described = json.loads(Path("models/model.json").read_bytes())
     described["params"]["optimizer"] |= {"name": "adamw", "momentum": 0.875}
-    write(str(path), json.dumps(described))
+    change_model(described)
     report.main()
     assert "0.875" not in CARD.read_text("utf-8")
     assert "0.875" not in read_page().text
@@ -231,7 +247,7 @@ def test_card_says_whether_the_run_went_on_with_batches_divided_otherwise(
     said, path = "went on with batches divided otherwise", Path("models/model.json")
     assert said not in CARD.read_text("utf-8")
     divisions = [[1, 1, 2], [1, 4, 2]]
-    write(str(path), json.dumps(json.loads(path.read_bytes()) | {"divisions": divisions}))
+    change_model(json.loads(path.read_bytes()) | {"divisions": divisions})
     report.main()
     assert f"{said} (processes x " in CARD.read_text("utf-8")
     assert "threads: 1 x 1 x 2, then 1 x 4 x 2)" in CARD.read_text("utf-8")
@@ -272,12 +288,21 @@ def test_damaged_file_is_named(damaged: str, part: float, project: tuple[Path, s
         report.main()
 
 
-@pytest.mark.parametrize("missing", ["models/export", "models/outside.safetensors"])
+@pytest.mark.parametrize("missing", ["models/export/decision.json", "models/outside.safetensors"])
 def test_missing_part_of_the_model_is_reported(missing: str, project: tuple[Path, str]):
-    path = Path(missing)
-    path.rename(path.with_suffix(".away"))
+    Path(missing).unlink()
     with pytest.raises(UserError, match=f"{missing} is missing: `dvc repro` runs the stage"):
         report.main()
+
+
+@pytest.mark.parametrize(("path", "stage"), OF_THE_MODEL.items())
+def test_results_of_another_model_are_refused(path: str, stage: str, project: tuple[Path, str]):
+    card = CARD.read_bytes()
+    content = json.loads(Path(path).read_bytes()) | {"model": "0" * 64}
+    write(path, json.dumps(content))
+    with pytest.raises(UserError, match=f"{path} was made for another model .* the {stage} stage"):
+        report.main()
+    assert card == CARD.read_bytes()
 
 
 def test_missing_file_is_reported(project: tuple[Path, str]):
