@@ -78,7 +78,9 @@ def read_manifest(folder: Path) -> dict[str, Entry]:
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path} is missing: run the export stage, or `dvc checkout`.") from None
+        raise UserError(
+            f"{path} is missing: run the export stage, or fetch it with `dvc pull`."
+        ) from None
     try:
         files = parse_json(content)["files"]
         entries = {file: Entry(**entry) for file, entry in files.items()}

@@ -163,7 +163,9 @@ def load_outside(path: Path, model: str) -> OutsideScore | None:
         }
         score = OutsideScore(**tensors, matching=KlMatching(**named) if named else None)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run the evaluate stage, or `dvc checkout`.") from None
+        raise UserError(
+            f"{path} is missing: run the evaluate stage, or fetch it with `dvc pull`."
+        ) from None
     except (SafetensorError, TypeError) as error:
         raise _damaged(path, first_line(error)) from None
     if score.weights.shape != (_WEIGHTS,):

@@ -59,7 +59,9 @@ def read_made_for(
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run the {stage} stage, or `dvc checkout`.") from None
+        raise UserError(
+            f"{path} is missing: run the {stage} stage, or fetch it with `dvc pull`."
+        ) from None
     parsed = parse_travelling(content, schema, str(path), stage)
     check_made_for(model, parsed.model, path, stage)
     return content, parsed

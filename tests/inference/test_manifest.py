@@ -50,7 +50,10 @@ def test_missing_file_is_reported(folder: Path) -> None:
 
 
 def test_missing_manifest_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"manifest\.json is missing: run the export stage"):
+    with pytest.raises(
+        UserError,
+        match=r"manifest\.json is missing: run the export stage, or fetch it with `dvc pull`",
+    ):
         read_manifest(tmp_path)
 
 

@@ -18,7 +18,11 @@ from classifier.inference.onnx_runtime import Outputs, Predictor
 @pytest.mark.parametrize(
     ("file", "content", "sentence"),
     [
-        ("decision.json", None, r"decision\.json is missing: run the evaluate stage"),
+        (
+            "decision.json",
+            None,
+            r"decision\.json is missing: run the evaluate stage, or fetch it with `dvc pull`",
+        ),
         ("tta.json", None, r"tta\.json is missing: run the tta_evaluate stage"),
         (
             "decision.json",

@@ -45,7 +45,9 @@ def read_duplicates(path: Path) -> pd.DataFrame:
         text = {"contradiction": bool, "leak": bool}
         return pd.read_csv(path, dtype=defaultdict(lambda: str, text), keep_default_na=False)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run the split stage, or `dvc checkout`.") from None
+        raise UserError(
+            f"{path} is missing: run the split stage, or fetch it with `dvc pull`."
+        ) from None
 
 
 def review_cases(
