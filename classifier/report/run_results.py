@@ -210,11 +210,11 @@ def model_files() -> list[Path]:
 
     Raises UserError if one is missing.
     """
-    exported = sorted(path for path in (MODELS / "export").iterdir() if path.is_file())
-    for path in (others := [MODELS / name for name in MODEL_FILES]):
+    files = [MODELS / name for name in MODEL_FILES]
+    for path in files:
         with reading(path):
             path.stat()
-    return [*others, *exported]
+    return files + sorted(path for path in (MODELS / "export").iterdir() if path.is_file())
 
 
 def embedded_figure(result: str, alt: str, caption: str = "") -> Figure:

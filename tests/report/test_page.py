@@ -33,6 +33,11 @@ def test_columns_of_numbers_are_set_to_the_right():
     assert html.count('<td class="number">') == 2
 
 
+def test_heading_of_names_that_are_numbers_stands_above_them():
+    html = render("t", [Table("t", ["class", "share"], [["7", "0.50"]])])
+    assert '<th scope="col">class</th><th scope="col" class="number">share</th>' in html
+
+
 def test_a_table_without_rows_is_a_sentence():
     assert "<p>Mistakes: none.</p>" in render("t", [Table("Mistakes", ["a"], [])])
 

@@ -127,21 +127,14 @@ def test_run_killed_within_an_epoch_goes_on_there_to_the_same_bytes(
     assert resumed == uninterrupted
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_momentum_of_every_optimiser_survives(
-    tmp_path: Path, dataset: Dataset, optimizer: str
+@pytest.mark.parametrize(
+    "changes",
+    [{"optimizer": {"name": "sgd"}}, {"optimizer": {"name": "adam"}}, {"ema_decay": 0.9}],
+)
+def test_momentum_of_every_optimiser_and_the_average_of_the_weights_survive(
+    tmp_path: Path, dataset: Dataset, changes: dict[str, Any]
 ) -> None:
-    params = tiny_params(optimizer={"name": optimizer})
-    expected = uninterrupted_run(tmp_path / "other", params)
-    with pytest.raises(KilledError):
-        train(dataset, params, killed_at=(2, 2))
-    resumed, entered = train(dataset, params)
-    assert entered[0] == (2, 2)
-    assert resumed == expected
-
-
-def test_average_of_the_weights_survives(tmp_path: Path, dataset: Dataset) -> None:
-    params = tiny_params(ema_decay=0.9)
+    params = tiny_params(**changes)
     expected = uninterrupted_run(tmp_path / "other", params)
     with pytest.raises(KilledError):
         train(dataset, params, killed_at=(2, 2))
