@@ -113,7 +113,7 @@ def sheet(answers: Answers, places: np.ndarray, bundle: Bundle, otherwise: str) 
 
 
 def _captions(answers: Answers, places: np.ndarray, classes: list[str]) -> list[str]:
-    alone, of_two = short_names(classes, 16), short_names(classes, 7)
+    alone, of_two = short_names(classes, 22), short_names(classes, 11)
     captions = []
     for place in places:
         actual, predicted = answers.labels[place], answers.predicted[place]

@@ -8,6 +8,7 @@ from torch.onnx.errors import OnnxExporterError
 
 from classifier.core.errors import UserError
 from classifier.core.files import json_bytes, write_csv, write_json
+from classifier.core.text import counted
 from classifier.export.export_report import (
     Exported,
     LeftOut,
@@ -61,7 +62,8 @@ def export_model(
     similar = reference.similar
     if similar is not None:
         others |= similar.files
-        print(f"{len(similar.directions)} training images travel with the model.", flush=True)
+        images = counted(len(similar.directions), "training image")
+        print(f"The model takes {images} along, to show similar ones.", flush=True)
         travelling = travelling._replace(similar=len(similar.directions))
     travelling = travelling._replace(files=others)
     write_export_folder(models / "export", reference.bundle.spec, exported, golden, travelling)

@@ -55,7 +55,7 @@ def draw_image(axes: Axes, image: np.ndarray, caption: str) -> None:
     small = max(image.shape[:2]) < 64
     axes.imshow(image, interpolation="nearest" if small else "antialiased")
     # Matplotlib would read a dollar sign as the start of a formula.
-    axes.set_title(shorten(caption, 22).replace("$", r"\$"), fontsize=8)
+    axes.set_title(shorten(caption, 30).replace("$", r"\$"), fontsize=8)
     axes.set_axis_off()
 
 

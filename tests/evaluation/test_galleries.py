@@ -58,15 +58,15 @@ GIVEN = answers([0.6, 0.9, 0.7, 0.8, 0.95], [0, 0, 1, 1, 0], [1, 0, 0, 1, 1])
 
 def test_mistakes_come_with_the_most_confident_first(bundle: Bundle):
     assert shown(confident_mistakes(GIVEN, bundle)) == [
-        (4, "a l…ass → a 95%"),
-        (2, "a → a l…ass 70%"),
-        (0, "a l…ass → a 60%"),
+        (4, "a lon…class → a 95%"),
+        (2, "a → a lon…class 70%"),
+        (0, "a lon…class → a 60%"),
     ]
 
 
 def test_hits_come_with_the_least_confident_first(bundle: Bundle):
     assert shown(least_confident_correct(GIVEN, bundle)) == [
-        (3, "a long n…a class 80%"),
+        (3, "a long name of a class 80%"),
         (1, "a 90%"),
     ]
 
