@@ -16,3 +16,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # programs run too, or a virtual machine gets less than its cores, that takes the time of the
 # thread that is waited for: benchmarks/time.md. GNU OpenMP reads it when PyTorch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+# The same of OpenBLAS, which NumPy and SciPy bring: two of its threads take twice the processor time
+# of one for the matrices of this project, and beside other programs up to ten times as long. With
+# one, results do not depend on the number of cores either. It is read when NumPy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -9,6 +9,7 @@ hint how close a class is to the others, no promise (column `backbone`).
 
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,8 @@ COLUMNS = ["left_out", "images", "auroc", "refused", "good_refused", "max_softma
 COLUMNS += ["max_softmax_refused", "backbone"]
 # With more classes, this many of them are left out in turn, spread over all.
 _MOST_CLASSES = 10
+# Classes that are left out at a time: each takes copies of all features.
+_AT_ONCE = 2
 # Training images of the refitted head: more take longer and change little.
 _MOST_IMAGES = 2000
 # Inverse strength of its L2 regularisation, on standardised features.
@@ -117,14 +120,20 @@ def outside_table(
         share of them above the threshold, and `good_refused`, that of these test images; the same
         for maximum softmax, at its own threshold for the same share.
     """
-    rows = []
-    for label in _left_out(len(classes)):
+
+    def measured(label: int) -> tuple[str | float, ...] | None:
         kept, gone = (splits.where_label(label, is_it=is_it) for is_it in (False, True))
         shown = _joined(gone) if frozen else gone.test.outputs
         needed = (kept.val.labels, kept.test.labels, shown.features)
         if len(np.unique(kept.train.labels)) < 2 or not all(map(len, needed)):
-            continue
-        rows.append((classes[label], *_measure_left_out(kept, shown, share, head)))
+            return None
+        return classes[label], *_measure_left_out(kept, shown, share, head)
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(_AT_ONCE) as threads:
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # With less than two images a class, scikit-learn suspects that labels are measurements.
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
+        rows = [row for row in threads.map(measured, _left_out(len(classes))) if row is not None]
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
     if rows:
         means = table.drop(columns=["left_out", "images"]).mean().to_dict()
@@ -255,11 +264,7 @@ class _Head:
         self._mean, self._scale = features.mean(axis=0), features.std(axis=0)
         self._scale[self._scale == 0] = 1.0
         self._regression = LogisticRegression(C=_C, max_iter=_ITERATIONS, tol=1e-3)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            # With less than two images a class, scikit-learn suspects that labels are measurements.
-            warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
-            self._regression.fit((features - self._mean) / self._scale, some.labels)
+        self._regression.fit((features - self._mean) / self._scale, some.labels)
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return logits: float64 `(n, classes)`."""
