@@ -195,7 +195,8 @@ def test_training_images_travel_where_they_are_asked_for_which_is_said(
 ) -> None:
     folder = make_export_project(tmp_path, similar_images=5)
     run_in(folder, monkeypatch)
-    assert "The model takes 5 training images along, to show similar ones." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "The model takes 5 training images along, to show similar ones." in said
     written = contents(folder / "models/export")
     dataset = load_dataset(folder / "data/split")
     named = json.loads(written["similar.json"])
