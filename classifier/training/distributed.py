@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from classifier.core.errors import StoppedError, UserError
 from classifier.core.parent_watch import when_orphaned
@@ -174,18 +175,29 @@ def no_sync(replica: nn.Module) -> AbstractContextManager[None]:
 
 
 def convert_sync_batch_norm(network: nn.Module, group: ProcessGroup, device: torch.device) -> None:
-    """Replace batch norm that is not frozen by SyncBatchNorm, over the whole batch of all ranks."""
+    """Replace batch norm that is not frozen by SyncBatchNorm, over the whole batch of all ranks.
+
+    An activation inside, as in timm's `BatchNormAct2d`, is kept.
+    """
     if group.world_size == 1:
         return
     network.train()
-    for name, module in list(network.named_modules()):
-        if not isinstance(module, nn.BatchNorm2d) or not module.training:
-            continue
-        if device.type == "cuda":
-            synced = nn.SyncBatchNorm.convert_sync_batchnorm(module)
-        else:
-            synced = _CpuSyncBatchNorm.of(module)
-        network.set_submodule(name, synced)
+    convert = _synced if device.type == "cuda" else _CpuSyncBatchNorm.of
+    converted: dict[nn.Module, nn.Module] = {}
+    # A module that the network has in two places stays one.
+    for name, module in list(network.named_modules(remove_duplicate=False)):
+        if isinstance(module, _BatchNorm) and module.training:
+            if module not in converted:
+                converted[module] = convert(module)
+            network.set_submodule(name, converted[module])
+
+
+def _synced(module: nn.Module) -> nn.Module:
+    if not hasattr(module, "act"):
+        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    from timm.layers.norm_act import convert_sync_batchnorm  # noqa: PLC0415 (slow to import)
+
+    return convert_sync_batchnorm(module)
 
 
 class _Sum(torch.autograd.Function):
@@ -210,29 +222,40 @@ def _sum(tensor: Tensor) -> Tensor:
     return total
 
 
-class _CpuSyncBatchNorm(nn.BatchNorm2d):
+class _CpuSyncBatchNorm(_BatchNorm):
     """SyncBatchNorm on a processor, for which PyTorch has none."""
 
     @classmethod
-    def of(cls, module: nn.BatchNorm2d) -> "_CpuSyncBatchNorm":
+    def of(cls, module: _BatchNorm) -> "_CpuSyncBatchNorm":
         synced = cls(module.num_features, module.eps, module.momentum)
         synced.weight, synced.bias = module.weight, module.bias
-        for name, buffer in module.named_buffers():
+        for name, buffer in module.named_buffers(recurse=False):
             setattr(synced, name, buffer)
+        for name, after in module.named_children():
+            synced.add_module(name, after)
         return synced.train(module.training)
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(input)
+        normal = self._normal(input) if self.training else super().forward(input)
+        for after in self.children():  # dropout and activation
+            normal = after(normal)
+        return normal
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Take inputs `(N, C)` and more, as SyncBatchNorm does."""
+
+    def _normal(self, input: Tensor) -> Tensor:
         planes = input.float()
+        others = [place for place in range(planes.ndim) if place != 1]
         size = planes.numel() / planes.shape[1]
         count = _sum(planes.new_tensor(size))
-        mean = _sum(planes.sum((0, 2, 3))) / count
-        centered = planes - _of_channels(mean)
-        variance = _sum((centered**2).sum((0, 2, 3))) / count
+        mean = _sum(planes.sum(others)) / count
+        centered = planes - _of_channels(mean, planes)
+        variance = _sum((centered**2).sum(others)) / count
         self._remember(mean.detach(), (variance * count / (count - 1)).detach())
-        normal = centered * _of_channels((variance + self.eps).rsqrt())
-        return (normal * _of_channels(self.weight) + _of_channels(self.bias)).to(input.dtype)
+        normal = centered * _of_channels((variance + self.eps).rsqrt(), planes)
+        weight, bias = (_of_channels(values, planes) for values in (self.weight, self.bias))
+        return (normal * weight + bias).to(input.dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None
@@ -244,5 +267,6 @@ class _CpuSyncBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance, share)
 
 
-def _of_channels(values: Tensor) -> Tensor:
-    return values[None, :, None, None]
+def _of_channels(values: Tensor, planes: Tensor) -> Tensor:
+    """Return the values of the channels, `(C,)`, in the form in which they fit `planes`."""
+    return values.view(-1, *[1] * (planes.ndim - 2))

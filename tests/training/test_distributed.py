@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from builders.processes import wait_for_end
 from builders.tiny import ROOT, tiny_params, tiny_section, write_project
 from builders.train_process import start_train, wait_for_new_state
 from safetensors.numpy import load_file
-from torch import nn
+from timm.layers.norm_act import BatchNormAct2d
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 import stages.train
 from classifier.models.network import build_classifier
@@ -141,11 +144,53 @@ def test_frozen_batch_norm_stays_frozen_when_it_is_shared() -> None:
         std=(1.0, 1.0, 1.0),
     )
     convert_sync_batch_norm(model, ProcessGroup(0, 2), torch.device("cpu"))
-    norms = {n: m for n, m in model.train().named_modules() if isinstance(m, nn.BatchNorm2d)}
+    norms = {n: m for n, m in model.train().named_modules() if isinstance(m, _BatchNorm)}
     assert not norms["backbone.bn1"].training
     assert type(norms["backbone.bn1"]) is nn.BatchNorm2d
     assert norms["backbone.layer4.0.bn1"].training
     assert type(norms["backbone.layer4.0.bn1"]) is not nn.BatchNorm2d
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape"),
+    [
+        (BatchNormAct2d(3, act_layer=nn.PReLU), (8, 3, 5, 5)),
+        (nn.BatchNorm1d(3), (8, 3)),
+        (nn.BatchNorm1d(3), (8, 3, 5)),
+    ],
+)
+def test_shared_batch_norm_computes_what_that_of_one_process_does(
+    norm: nn.Module, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alone(_: Tensor) -> None: ...
+
+    monkeypatch.setattr(distributed, "all_reduce", alone)
+    network = nn.Sequential(norm, nn.Flatten())
+    shared = deepcopy(network)
+    convert_sync_batch_norm(shared, ProcessGroup(0, 2), torch.device("cpu"))
+    assert type(shared[0]) is not type(norm)
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    for mode in (True, False):
+        expected, found = network.train(mode)(images), shared.train(mode)(images)
+        torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(shared.state_dict(), network.state_dict())
+
+
+def test_batch_norm_of_gpus_keeps_the_activation_inside() -> None:
+    norm = BatchNormAct2d(3, act_layer=nn.ReLU)
+    network, images = nn.Sequential(norm), torch.linspace(-1, 1, 6).view(2, 3, 1, 1)
+    expected = network.eval()(images)
+    convert_sync_batch_norm(network, ProcessGroup(0, 2), torch.device("cuda"))
+    assert isinstance(network[0], nn.SyncBatchNorm)
+    torch.testing.assert_close(network.eval()(images), expected)
+
+
+def test_batch_norm_in_two_places_stays_one() -> None:
+    norm = nn.BatchNorm2d(3)
+    network = nn.Sequential(norm, nn.ReLU(), norm)
+    convert_sync_batch_norm(network, ProcessGroup(0, 2), torch.device("cpu"))
+    assert network[0] is network[2]
+    assert network[0] is not norm
 
 
 @pytest.mark.parametrize(
