@@ -44,8 +44,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if is_safetensors:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
-        reason = first_line(error)
+    except OSError:
+        raise
+    # A damaged pickle, or a text, raises exceptions of many types.
+    except Exception as error:
+        known = isinstance(error, UnpicklingError | RuntimeError | SafetensorError)
+        reason = first_line(error) if known else "it is no PyTorch file, or cut short"
         raise UserError(
             f"the pretrained weights in {path} cannot be read ({reason}): delete the file if it is "
             "damaged, or save the tensors alone (`torch.save(network.state_dict(), path)`)."

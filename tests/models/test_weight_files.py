@@ -54,7 +54,10 @@ def test_safetensors_are_known_by_their_content(tmp_path: Path) -> None:
     assert torch.equal(read_tensors(tmp_path / "sha256-of-a-download")["weight"], torch.ones(2))
 
 
-@pytest.mark.parametrize("content", [[1], {"epoch": 3}, nn.Linear(2, 2), b"damaged"])
+@pytest.mark.parametrize(
+    "content",
+    [[1], {"epoch": 3}, nn.Linear(2, 2), b"", b"damaged", b"hello, I am text", b"<html>\n403"],
+)
 def test_file_of_other_things_than_tensors_is_refused(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "weights.pth"
     if isinstance(content, bytes):
@@ -63,6 +66,16 @@ def test_file_of_other_things_than_tensors_is_refused(tmp_path: Path, content: A
         torch.save(content, path)
     with pytest.raises(UserError, match=r"weights\.pth (cannot be read|holds no tensors)"):
         read_tensors(path)
+
+
+def test_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"weights\.pth cannot be read"):
+            read_tensors(path)
 
 
 def test_tensors_are_matched_by_their_names_and_the_last_layer_is_left_out() -> None:
