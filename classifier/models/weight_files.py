@@ -36,7 +36,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file, or a PyTorch file (`.pth`) of tensors alone, without running it.
 
     Raises:
-        UserError: The file is damaged, or holds other things than tensors.
+        UserError: The file is damaged, or holds other things than tensors of plain numbers.
     """
     try:
         with path.open("rb") as file:
@@ -71,7 +71,18 @@ def _tensors_of(content: object, path: Path) -> dict[str, Tensor]:
             f"{path} holds no tensors by name: save them with "
             "`torch.save(network.state_dict(), path)`."
         )
-    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    odd = (name for name, tensor in tensors.items() if not _holds_plain_numbers(tensor))
+    if name := next(odd, None):
+        raise UserError(
+            f"{path}: the tensor {name} is sparse, quantised, complex or without numbers: save the "
+            "weights as plain tensors."
+        )
+    return {name.removeprefix("module."): tensor.detach() for name, tensor in tensors.items()}
+
+
+def _holds_plain_numbers(tensor: Tensor) -> bool:
+    plain = tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_quantized)
+    return plain and not tensor.is_complex()
 
 
 def match_tensors(source: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Matched:
@@ -86,7 +97,7 @@ def match_tensors(source: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
         wanted: Tensors of the network without its last layer.
 
     Raises:
-        UserError: A tensor is missing, or has another shape.
+        UserError: A tensor is missing, has another shape, or holds whole numbers.
     """
     needed = {name: tensor for name, tensor in wanted.items() if not name.endswith(_COUNTER)}
     given = {name: tensor for name, tensor in source.items() if not name.endswith(_COUNTER)}
@@ -105,6 +116,7 @@ def match_tensors(source: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
                 "backbone.name says."
             )
     tensors = {name: source.get(name, tensor) for name, tensor in wanted.items()}
+    _check_types(tensors, wanted)
     left = {name: tensor for name, tensor in given.items() if name not in needed}
     return Matched(tensors, left, f"{len(needed)} tensors by their names, {len(left)} left out")
 
@@ -122,7 +134,17 @@ def _by_order(
     found = dict(zip(needed, values, strict=False))
     how = f"{len(found)} tensors by their order, since all names differ and all shapes agree"
     tensors = {name: found.get(name, tensor) for name, tensor in wanted.items()}
+    _check_types(tensors, wanted)
     return Matched(tensors, dict([*given.items()][len(needed) :]), how)
+
+
+def _check_types(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    for name, tensor in wanted.items():
+        if tensor.is_floating_point() and not found[name].is_floating_point():
+            raise UserError(
+                f"backbone.weights: the tensor {name} holds {_type(found[name])} in the file and "
+                f"{_type(tensor)} in the network: save the weights as floating-point numbers."
+            )
 
 
 def last_layer(left_out: Mapping[str, Tensor], features: int) -> PretrainedHead | None:
@@ -158,6 +180,10 @@ def last_layer(left_out: Mapping[str, Tensor], features: int) -> PretrainedHead 
         return None
     # The file may hold the matrix by columns, and safetensors writes the bytes as they lie.
     return PretrainedHead(*(one.float().contiguous().numpy() for one in (weight, bias)))
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _shape(tensor: Tensor) -> str:

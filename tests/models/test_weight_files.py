@@ -78,6 +78,42 @@ def test_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
             read_tensors(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        Tensor.to_sparse,
+        lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+        lambda tensor: tensor.to("meta"),
+        lambda tensor: tensor.to(torch.complex64),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_tensor_of_no_plain_numbers_is_refused(
+    tmp_path: Path, change: Callable[[Tensor], Tensor]
+) -> None:
+    bias = torch.ones(3)
+    torch.save({"bias": bias, "weight": change(bias)}, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match="the tensor weight is sparse, quantised"):
+        read_tensors(tmp_path / "weights.pth")
+
+
+def test_tensors_that_want_gradients_are_read_without(tmp_path: Path) -> None:
+    torch.save(dict(network().named_parameters()), tmp_path / "weights.pth")
+    read = read_tensors(tmp_path / "weights.pth")
+    assert read
+    assert not any(tensor.requires_grad for tensor in read.values())
+
+
+@pytest.mark.parametrize("rename", [dict, other_names])
+def test_whole_numbers_are_no_weights(
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+) -> None:
+    wanted = network().state_dict()
+    source = rename(wanted | {"2.weight": torch.ones(4, 4, 1, 1, dtype=torch.int8)})
+    with pytest.raises(UserError, match=r"2\.weight holds int8 .* and float32"):
+        match_tensors(source, wanted)
+
+
 def test_tensors_are_matched_by_their_names_and_the_last_layer_is_left_out() -> None:
     wanted = network().state_dict()
     source = {name: tensor + 1 for name, tensor in reversed(wanted.items())}
