@@ -206,6 +206,13 @@ def test_one_hot_row_needs_exactly_one(row: str, reason: KeptOut) -> None:
     assert labels.kept_out["b/003.png"] == reason
 
 
+@pytest.mark.parametrize("value", ["-1", "0.9", "2", "yes", "1.00"])
+def test_one_hot_value_is_0_or_1(value: str) -> None:
+    section = {"file": "t.csv", "path": "id", "one_hot": ["cat", "dog"]}
+    with pytest.raises(UserError, match=f"t.csv has '{value}' in the one-hot column dog: write 1"):
+        label(f"id,cat,dog\n001,1,\n002,1,{value}\n", labels=section, on_bad_row="skip")
+
+
 def test_further_columns_never_hide_our_own() -> None:
     rows = "".join(f"{path},{kind},1,2,3\n" for path, kind in ALL.items())
     labels = label(f"id,kind,width,camera,group\n{rows}")

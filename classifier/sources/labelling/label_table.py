@@ -30,6 +30,7 @@ from classifier.sources.tables import LabelledImage, SeenFile, SplitName
 
 _MOST_NAMED = 10  # classes without images
 _TRUE = frozenset({"1", "1.0", "true", "True", "TRUE"})
+_FALSE = frozenset({"", "0", "0.0", "false", "False", "FALSE"})
 
 
 def label_by_table(
@@ -232,7 +233,7 @@ def _rows(
         if labels.class_name is not None:
             classes = [row[place[labels.class_name]]]
         else:
-            classes = [name for number, name in one_hot if row[number].strip() in _TRUE]
+            classes = [name for number, name in one_hot if _is_one(row[number], table, name)]
         values = tuple(
             "" if number is None else unicodedata.normalize("NFC", one_line(row[number]))
             for number in further
@@ -240,6 +241,18 @@ def _rows(
         # A million rows share the few names of classes.
         class_name, *others = (sys.intern(name.strip()) for name in classes or [""])
         yield Row(row[place[labels.path]], class_name, given, values, tuple(others))
+
+
+def _is_one(value: str, table: Table, column: str) -> bool:
+    """Return whether a value of a one-hot column is 1; raise UserError where it is not 0 either."""
+    if value.strip() in _TRUE:
+        return True
+    if value.strip() in _FALSE:
+        return False
+    raise UserError(
+        f"{table.name} has {reprlib.repr(value)} in the one-hot column {column}: write 1 for the "
+        "class of an image, and 0 or nothing for the others."
+    )
 
 
 def _decide(
