@@ -235,7 +235,10 @@ def _image_batches(setup: Setup, params: TrainParams) -> ImageBatches:
         side=lambda epoch: params.side(epoch, input_size),
         micro_batches=MicroBatches(group.rank * steps, steps, total),
     )
-    smallest = min(len(rows) for rows in batches.training_order(1))
+    # With a curriculum, epochs have batches of other sizes until all images take part.
+    last = 1 if setup.curriculum is None else min(params.epochs, setup.curriculum.epochs + 1)
+    orders = (batches.training_order(epoch) for epoch in range(1, last + 1))
+    smallest = min(len(rows) for order in orders for rows in order)
     if smallest // total < 2:
         raise UserError(
             f"A batch of {smallest} images in {total} micro-batches (train.grad_accumulation_steps "

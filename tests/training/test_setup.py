@@ -18,6 +18,7 @@ from classifier.models.network import Classifier
 from classifier.models.pretrained import write_backbone
 from classifier.models.stored_backbone import read_backbone
 from classifier.training import setup
+from classifier.training.curriculum import write_losses
 from classifier.training.params import TrainParams
 from classifier.training.setup import check_features, learner, prepare
 
@@ -132,3 +133,15 @@ def test_module_whose_name_freezes_the_whole_backbone_is_refused(
     params = tiny_params(model={"freeze": "conv5"}, **changes)
     with pytest.raises(UserError, match=r"conv5 leaves no layer .*freeze: backbone"):
         prepare(params, dataset, CPU)
+
+
+def test_single_images_of_later_epochs_are_refused_before_training(dataset: Dataset) -> None:
+    write_losses(Path("data/losses.csv"), dataset.manifest, np.arange(60.0))
+    curriculum = {"start": 0.45, "epochs": 3}
+    params = tiny_params(batch_size=18, curriculum=curriculum, grad_accumulation_steps=8)
+    assert params.epochs > 1
+    with pytest.raises(UserError, match=r"A batch of 12 images in 8 micro-batches .*single images"):
+        learner(prepare(params, dataset, CPU), params)
+    alone = params.model_copy(update={"epochs": 1})
+    _, batches = learner(prepare(alone, dataset, CPU), alone)
+    assert [len(rows) for rows in batches.training_order(1)] == [18]
