@@ -35,11 +35,16 @@ def list_members(path: Path) -> list[Member]:
     """Return the images as `<train or test>/<class>/<batch>_<number>.ppm`, in the archive's order.
 
     Raises:
-        UserError: The archive is damaged or is not CIFAR-10's.
+        UserError: The archive is damaged, is not CIFAR-10's, or has a batch in two folders.
     """
     classes: list[str] = []
     labels: dict[str, list[int]] = {}
+    seen: set[str] = set()
     for member, content in archives.read_members(path, _is_wanted):
+        name = member.rpartition("/")[2]
+        if name in seen:
+            raise UserError(f"{path} holds {name} in two folders: remove one of them.")
+        seen.add(name)
         if batch := _BATCH.fullmatch(member):
             labels[batch[1]] = _read_batch(member, content).labels
         else:

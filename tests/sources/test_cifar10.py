@@ -189,6 +189,15 @@ def test_batches_of_100_classes_are_refused_without_names(tmp_path: Path) -> Non
         list_members(archive_with(tmp_path, batches_meta=meta))
 
 
+@pytest.mark.parametrize("name", ["data_batch_1", "batches.meta"])
+def test_batch_in_two_folders_is_refused(tmp_path: Path, name: str) -> None:
+    members = cifar_members()
+    members[f"copy/{name}"] = members[f"cifar-10-batches-py/{name}"]
+    path = write_archive(tmp_path / "cifar.tar.gz", members)
+    with pytest.raises(UserError, match=f"holds {name} in two folders: remove one of them"):
+        list_members(path)
+
+
 def test_archive_of_images_is_refused(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "pets.tar.gz", {"pets/cat/a.png": b"x"})
     with pytest.raises(UserError, match=r"set download\.source to archive"):
