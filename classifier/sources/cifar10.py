@@ -100,7 +100,14 @@ def _read_classes(member: str, content: bytes) -> list[str]:
     names = _unpickle(member, content).get(b"label_names")
     if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
         raise UserError(f"{member} names no classes: run the download stage again.")
-    return [name.decode("utf-8", "replace") for name in names]
+    classes = [name.decode("utf-8", "replace") for name in names]
+    # Each becomes a folder, from which images get their class.
+    for name in classes:
+        if name in ("", ".", "..") or "/" in name or classes.count(name) > 1:
+            raise UserError(
+                f"{member} has a class {name!r}, no name or not the only one: rename it."
+            )
+    return classes
 
 
 def _read_batch(member: str, content: bytes) -> _Batch:

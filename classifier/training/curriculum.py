@@ -107,7 +107,7 @@ def _read_losses(path: Path) -> dict[tuple[str, ...], float]:
     types = {"loss": np.float64} | dict.fromkeys(_IMAGE, str)
     try:
         table = pd.read_csv(path, dtype=types, keep_default_na=False)
-        return dict(zip(_names(table[_IMAGE]), table["loss"], strict=True))
+        images = table[_IMAGE]
     except FileNotFoundError:
         raise UserError(f"{path} is missing: `git checkout {path}` brings it back.") from None
     except (KeyError, ValueError) as error:
@@ -116,6 +116,11 @@ def _read_losses(path: Path) -> dict[tuple[str, ...], float]:
             f"{path} must be a CSV file with the columns {', '.join(_IMAGE)} and loss ({reason}): "
             "write it with `classifier cross-validate --losses`."
         ) from None
+    if (twice := images.duplicated()).any():
+        raise UserError(
+            f"{path} has two losses of {images['path'][twice].iloc[0]}: leave one of them."
+        )
+    return dict(zip(_names(images), table["loss"], strict=True))
 
 
 def _names(images: pd.DataFrame) -> Iterator[tuple[str, ...]]:

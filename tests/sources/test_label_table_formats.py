@@ -150,6 +150,7 @@ def test_parquet_without_its_reader_names_what_to_install(
         (b"\n \n,\n", "t.csv", r"t\.csv is empty"),
         (b"{", "t.json", r"t\.json is no JSON file"),
         (b'{"id": 1}', "t.json", "must be a list of objects"),
+        (b'[{"id": 1, "id": 2}]', "t.json", r"t\.json names 'id' twice in one object"),
         (b"id,breed\n", "t.csv", "no column 'kind', which .+; its columns are id, breed"),
         (b"id,kind,kind\n", "t.csv", "two columns 'kind'"),
         (b"id,kind,x,x\n", "t.csv", r"t\.csv has two columns 'x': rename one of them\."),

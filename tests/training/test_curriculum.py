@@ -92,6 +92,7 @@ def test_loss_of_another_label_or_content_is_none_of_the_image(
         ("path,class,sha256,loss\nother.png,red,0,1\n", "has the loss of no training image"),
         ("path,loss\na.png,1\n", "must be a CSV file with the columns path, class, sha256"),
         ("path,class,sha256,loss\na.png,red,0,high\n", "must be a CSV file"),
+        ("path,class,sha256,loss\na.png,red,0,1\na.png,red,0,2\n", "has two losses of a.png"),
         (None, "is missing"),
     ],
 )

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import string
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -174,8 +175,18 @@ def _parquet(name: str, content: bytes) -> Table:
 
 def _json(name: str, content: bytes) -> Table:
     """Return the table in a list of objects, such as Label Studio's export JSON-MIN."""
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        # Python takes the last of several values of one name.
+        twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+        if twice:
+            raise UserError(
+                f"{name} names {_whole_letters(twice[0])!r} twice in one object: leave one of them."
+            )
+        return dict(pairs)
+
     try:
-        listed = json.loads(content)
+        listed = json.loads(content, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         if _is_object(content.partition(b"\n")[0]):
             raise UserError(
