@@ -57,8 +57,14 @@ def write_report(
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` as CSV, every float with the same number of decimals; NaN is an empty cell."""
-    write_csv(path, table.map(_cell))
+    """Write `table` as CSV, every float with the same number of decimals; NaN is an empty cell.
+
+    p-values have as many digits instead, since the smallest would become 0.
+    """
+    cells = table.map(_cell)
+    for name in (name for name in table.columns if str(name).endswith("p_value")):
+        cells[name] = table[name].map(f"{{:.{DECIMALS}g}}".format)
+    write_csv(path, cells)
 
 
 def _cell(value: object) -> object:
