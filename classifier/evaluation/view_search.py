@@ -26,6 +26,8 @@ def greedy_views(
 ) -> list[int]:
     """Return the indices of the views to merge, in the order in which they were added.
 
+    Of a single image there is no standard error, so that none is added.
+
     Args:
         logits: `(views, n, classes)` of the validation split; the first view is always merged.
         labels: int `(n,)`.
@@ -35,14 +37,14 @@ def greedy_views(
     """
     chosen = [0]
     current = _log_losses(logits[chosen], labels, temperature, merge)
-    while len(chosen) < min(limit, len(logits)):
+    while len(labels) > 1 and len(chosen) < min(limit, len(logits)):
         tried: dict[int, np.ndarray] = {}
         for view in range(len(logits)):
             if view not in chosen:
                 tried[view] = _log_losses(logits[[*chosen, view]], labels, temperature, merge)
         best = min(tried, key=lambda view: float(tried[view].mean()))
         falls = current - tried[best]
-        if falls.mean() <= _CERTAINTY * falls.std() / np.sqrt(len(falls)):
+        if falls.mean() <= _CERTAINTY * falls.std(ddof=1) / np.sqrt(len(falls)):
             break
         chosen.append(best)
         current = tried[best]

@@ -35,6 +35,23 @@ def test_no_more_views_join_than_allowed(limit: int):
     assert len(search(seen(3, 1, 1, 1, 1), limit)) == limit
 
 
+def test_one_image_says_nothing_about_views():
+    logits = np.array([[[0.0, 1.0]], [[9.0, 0.0]]])
+    labels = np.zeros(1, np.int64)
+    found = greedy_views(logits, labels, temperature=1.0, merge="probabilities", limit=2)
+    assert found == [0]
+
+
+@pytest.mark.parametrize(("spread", "found"), [(0.8, [0, 1]), (0.95, [0])])
+def test_a_view_joins_where_the_fall_is_above_two_standard_errors(spread: float, found: list[int]):
+    # Their mean is 0.5 and its standard error 0.5 spread / sqrt(3): twice that is 0.5 at 0.866.
+    falls = 0.5 * (1 + spread * np.array([-1, 0, 1]))
+    right = np.stack([np.full(3, 0.1), 0.2 * np.exp(falls) - 0.1])
+    logits = np.log(np.stack([right, 1 - right], axis=-1))
+    labels = np.zeros(3, np.int64)
+    assert greedy_views(logits, labels, temperature=1.0, merge="probabilities", limit=2) == found
+
+
 def test_views_that_say_the_same_do_not_join():
     assert search(np.repeat(seen(2), 4, axis=0)) == [0]
 
