@@ -26,8 +26,9 @@ def tta_verdict(
         )
     if views == [CENTRE]:
         return (
-            "Test-time augmentation is not worth it here: no additional view improved the "
-            f"validation log loss; single-view accuracy {before:.4f}."
+            "Test-time augmentation is not worth it here: no additional view lowers the validation "
+            "log loss by more than two standard errors; single-view accuracy "
+            f"{before:.4f}."
         )
     work = "the same work" if len(views) == 1 else f"{len(views)} times the work"
     worth = "is worth it" if gain.low > 0 else "is not worth it"

@@ -25,7 +25,7 @@ def test_another_view_in_place_of_the_centre_is_the_same_work() -> None:
 @pytest.mark.parametrize(
     ("searched", "told"),
     [
-        (True, "no additional view improved the validation log loss"),
+        (True, "log loss by more than two standard errors"),
         (False, "tta_evaluate.views names the centre crop alone"),
     ],
 )
