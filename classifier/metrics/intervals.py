@@ -204,7 +204,9 @@ def _bca(
     places = []
     for share in (0.025, 0.975):
         reach = bias + normal.inv_cdf(share)
-        places.append(normal.cdf(bias + reach / (1 - acceleration * reach)))
+        # Very skewed resamples would bring the divisor below 0, and the end to the other side.
+        divisor = max(1 - acceleration * reach, 1e-9)
+        places.append(normal.cdf(bias + reach / divisor))
     low, high = (float(bound) for bound in np.quantile(drawn, places))
     if any(apart):
         low = max(0.0, value - math.hypot(value - low, apart[0]))

@@ -174,6 +174,14 @@ def test_interval_leaves_out_what_right_answers_exclude() -> None:
     assert intervals["accuracy"] == pytest.approx((27 / 33, 1))
 
 
+@pytest.mark.parametrize("classes", [20, 51, 90])
+def test_interval_of_very_skewed_resamples_holds_the_value(classes: int):
+    labels, answer = np.arange(classes), np.full(classes, 7)
+    macro_f1 = class_scores(answer, labels, classes).f1.mean()
+    low, high = bootstrap(answer, labels, classes)["macro_f1"]
+    assert low <= macro_f1 < high
+
+
 def test_classes_without_images_are_no_obstacle():
     predicted, labels = noisy(0.7, 60, 3)
     without, plain = bootstrap(predicted, labels, 6), bootstrap(predicted, labels, 3)
