@@ -9,6 +9,7 @@ from classifier.monitoring.recorded import ReferenceValues, Values, names_of
 from classifier.monitoring.two_samples import (
     Shares,
     ShiftTest,
+    complete_change,
     counts_test,
     distribution_test,
     holm,
@@ -132,10 +133,16 @@ def describe_drift(drift: Drift, reference: ReferenceValues) -> list[str]:
 def _nothing(drift: Drift) -> str:
     level = LEVEL / len(drift.changes)
     least = noticeable_distance(*drift.values, level)
-    if least >= 1:
+    answers = counted(drift.images[1], "answer")
+    if least >= 1 and complete_change(*drift.values).p_value >= level:
         return f"No drift is found: too few answers ({drift.images[1]}) to notice any change."
+    if least >= 1:
+        return (
+            f"No drift is found: with {answers}, only a nearly complete change of a distribution "
+            "is noticed."
+        )
     return (
-        f"No drift is found: with {counted(drift.images[1], 'answer')}, a change of a distribution "
+        f"No drift is found: with {answers}, a change of a distribution "
         f"by a distance of {least:.2f} or more is noticed nine times out of ten, a smaller one "
         "less often."
     )

@@ -67,12 +67,17 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted
 
 
+def complete_change(before: int, now: int) -> ShiftTest:
+    """Compare two samples of these sizes of which each value differs from all of the other."""
+    return distribution_test(np.zeros(before), np.ones(now))
+
+
 def noticeable_distance(before: int, now: int, level: float) -> float:
     """Return the Kolmogorov-Smirnov distance that is noticed nine times out of ten.
 
     It is the critical distance of two samples of these sizes, and 1.28 standard deviations (at
     most) of the difference of two distribution functions at the place where it is largest. Above
-    1, which no distance is, the samples are too small to notice any change.
+    1, which no distance is, no change is surely noticed but a nearly complete one.
     """
     scale = np.sqrt(1 / before + 1 / now)
     return float(scale * (kstwobign.isf(level) + 1.2816 / 2))

@@ -84,13 +84,24 @@ def test_answers_like_those_of_the_test_split_are_no_drift(report: Report) -> No
     assert "changed" not in said
 
 
-def test_few_answers_are_said_to_be_too_few(models: Path, tmp_path: Path, capsys: Any) -> None:
-    line = json.dumps(answer(np.random.default_rng(1)))
-    (tmp_path / "one.jsonl").write_text(f"{line}\n", "utf-8")
-    main([str(tmp_path / "one.jsonl"), "--models", str(models)])
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (1, "too few answers (1) to notice any change."),
+        # Two values beyond all of 300 are seen by chance in less than a comparison of a thousand.
+        (2, "with 2 answers, only a nearly complete change of a distribution is noticed."),
+    ],
+)
+def test_few_answers_are_said_to_notice_little(
+    count: int, told: str, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draws = np.random.default_rng(1)
+    lines = [json.dumps(answer(draws)) for _ in range(count)]
+    (tmp_path / "few.jsonl").write_text("\n".join(lines), "utf-8")
+    main([str(tmp_path / "few.jsonl"), "--models", str(models)])
     said = capsys.readouterr().out
-    assert said.startswith("1 answer, compared with 300 test images")
-    assert "No drift is found: too few answers (1) to notice any change." in said
+    assert said.startswith(f"{count} answer{'s' * (count > 1)}, compared with 300 test images")
+    assert f"No drift is found: {told}" in said
 
 
 def test_claimed_distance_is_that_of_the_values_and_not_of_all_test_images() -> None:
