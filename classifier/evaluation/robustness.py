@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from classifier.core.random import stream
+from classifier.core.text import counted
 from classifier.data.dataset import Dataset
 from classifier.models.bundle import Bundle
 from classifier.models.devices import explain_missing_kernel
@@ -76,7 +77,7 @@ def draw_robustness(table: pd.DataFrame) -> Figure:
     for (name, part), colour in zip(table.groupby("attack"), (BLUE, ORANGE), strict=True):
         axes.plot(part["strength"], part["accuracy"], "o-", color=colour, label=name)
     axes.set_xlabel("largest change of a value, of 255")
-    axes.set_ylabel(f"accuracy on {table['images'].iloc[0]} test images")
+    axes.set_ylabel(f"accuracy on {counted(int(table['images'].iloc[0]), 'test image')}")
     axes.set_ylim(-0.02, 1.02)
     axes.grid(alpha=0.3)
     axes.legend()

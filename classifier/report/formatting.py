@@ -20,7 +20,7 @@ _MEASURES = {
     "outside_auroc": "AUROC of images of a class that is left out",
     "max_softmax_auroc": "the same by maximum softmax",
     "worst_slice": "accuracy on the worst slice",
-    "knn_accuracy": "accuracy of the ten nearest training images",
+    "knn_accuracy": "accuracy of the nearest training images",
     "aurc": "area under the risk-coverage curve",
 }
 # Values of knobs that change nothing.

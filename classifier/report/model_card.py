@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from classifier.core.files import sha256_of
-from classifier.core.text import listed
+from classifier.core.text import counted, listed
 from classifier.core.versions import LIBRARIES, OPTIONAL, installed_versions
 from classifier.processing.idle_knobs import idle_knobs, unread_knobs
 from classifier.processing.similar_images import SIMILAR_SHEET
@@ -126,7 +126,8 @@ def _training(run: RunResults) -> str:
 
 
 def _results(run: RunResults) -> str:
-    told = f"On the {run.split['test']:,} images of the test split, which training did not use:"
+    images = counted(run.split["test"], "image")
+    told = f"On the {images} of the test split, which training did not use:"
     rows = [
         [measure_name(row["measure"]), fraction(row["value"]), interval(row)]
         for row in run.measures
@@ -155,10 +156,10 @@ def _limits(run: RunResults) -> str:
         f"other cameras, places or times, {foreign}or on images that were changed to mislead it.",
         "Figures are given for each class, not for other groups of images.",
         _few(run),
-        f"Its confidence was calibrated on {run.split['val']:,} validation images (temperature "
-        f"{run.bundle['temperature']:g}), which changes the expected calibration error on the test "
-        f"split from {fraction(before['value'])} to {fraction(after['value'])}. On images of "
-        "another kind, confidence is less reliable.",
+        f"Its confidence was calibrated on {counted(run.split['val'], 'validation image')} "
+        f"(temperature {run.bundle['temperature']:g}), which changes the expected calibration "
+        f"error on the test split from {fraction(before['value'])} to {fraction(after['value'])}. "
+        "On images of another kind, confidence is less reliable.",
         "The intervals cover the choice of test images, not the variation between training runs.",
     ]
     return "\n".join(f"- {sentence}" for sentence in sentences if sentence)
@@ -169,9 +170,10 @@ def _few(run: RunResults) -> str:
     if not few:
         return f"Every class has at least {FEW_TEST_IMAGES} test images."
     named = listed([f"{_plain(row['class'])} ({row['test']})" for row in few])
+    which, whose = ("This class has", "its") if len(few) == 1 else ("These classes have", "their")
     return (
-        f"These classes have fewer than {FEW_TEST_IMAGES} test images, so their figures are "
-        f"uncertain: {named}."
+        f"{which} fewer than {FEW_TEST_IMAGES} test images, so {whose} figures are uncertain: "
+        f"{named}."
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from classifier.core.text import counted
 from classifier.report.answer_sections import costs_section, outside_section, sets_section
 from classifier.report.formatting import fraction, interval, measure_name
 from classifier.report.input_sections import data_section, training_section
@@ -39,7 +40,7 @@ def report_page(run: RunResults) -> str:
     return template.render(
         title=f"Report of a run: {bundle['backbone']['name']}, {len(bundle['classes'])} classes",
         headline=_headline(run),
-        measured_on=f"Measured on {run.split['test']:,} test images of {run.data}.",
+        measured_on=f"Measured on {counted(run.split['test'], 'test image')} of {run.data}.",
         sections=[
             data_section(run),
             training_section(run),

@@ -1,5 +1,6 @@
 """Write the sections of the report page on metrics, mistakes, TTA and exports."""
 
+from classifier.core.text import counted
 from classifier.report.formatting import fraction, interval, measure_name, with_interval
 from classifier.report.parts import Paragraph, Section, Table
 from classifier.report.result_files import Row
@@ -67,8 +68,9 @@ def confusion_section(run: RunResults) -> Section:
         for row in run.confused_pairs
     ]
     alt = (
-        f"Confusion matrix of {run.split['classes']} classes and {run.split['test']} test "
-        "images; the table below names the pairs that are confused most often."
+        f"Confusion matrix of {run.split['classes']} classes and "
+        f"{counted(run.split['test'], 'test image')}; the table below names the pairs "
+        "that are confused most often."
     )
     headings = ["actual", "predicted", "images", "share of the actual class"]
     return Section(
@@ -166,9 +168,9 @@ def features_section(run: RunResults) -> Section:
     measure = run.measure("knn_accuracy")
     assert measure is not None
     text = (
-        "The features are what the head of the network sees of an image. Without a head, the ten "
-        f"nearest training images classify {float(measure['value']):.1%} of the test images "
-        "correctly."
+        "The features are what the head of the network sees of an image. Without a head, the "
+        f"nearest training images, ten at most, classify {float(measure['value']):.1%} of the test "
+        "images correctly."
     )
     return Section(
         "Features",

@@ -22,6 +22,7 @@ import torch
 from classifier.core.config import load_section
 from classifier.core.errors import UserError
 from classifier.core.files import write_csv, write_json
+from classifier.core.text import counted
 from classifier.data.dataset import Dataset, Split, load_dataset
 from classifier.evaluation.answer_report import (
     DECIMALS,
@@ -102,7 +103,8 @@ def cross_validate(folds: int) -> CrossValidation:
         rows = np.flatnonzero(np.array(splits) == "test")
         given[rows], fold_of[rows] = answer_fold(splits), fold
         right = given[rows].argmax(axis=1) == dataset.labels[rows]
-        print(f"fold {fold} of {folds}: accuracy {right.mean():.4f} on {len(rows)} images")
+        images = counted(len(rows), "image")
+        print(f"fold {fold} of {folds}: accuracy {right.mean():.4f} on {images}")
     answers = Answers(dataset, np.arange(len(dataset.images)), given)
     scores = per_class_table(answers)
     return CrossValidation(

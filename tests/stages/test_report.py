@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from builders.projects import EVALUATE, TTA, make_project
@@ -202,6 +203,19 @@ def test_card_names_the_data_the_files_and_the_classes_with_few_images(
     for table in re.findall(r"(?:^\|.*\n)+", card, flags=re.M):
         columns = {len(re.split(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(columns) == 1
+
+
+def test_one_image_and_one_class_are_told_in_the_singular(project: tuple[Path, str]):
+    sizes, classes = Path("results/split/metrics.json"), Path("results/evaluate/per_class.csv")
+    write(str(sizes), json.dumps(json.loads(sizes.read_bytes()) | {"val": 1, "test": 1}))
+    table = pd.read_csv(classes, dtype=str, keep_default_na=False)
+    write(str(classes), table.assign(test=["1", *["30"] * (len(table) - 1)]).to_csv(index=False))
+    report.main()
+    card = CARD.read_text("utf-8")
+    assert "On the 1 image of the test split" in card
+    assert "calibrated on 1 validation image (" in card
+    assert "This class has fewer than 30 test images, so its figures are uncertain" in card
+    assert "Measured on 1 test image of" in read_page().text
 
 
 def test_card_says_that_other_images_were_not_measured_only_where_that_is_so(
