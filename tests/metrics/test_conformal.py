@@ -103,3 +103,9 @@ def test_coverage_holds_over_all_images_where_rare_classes_are_hard() -> None:
         assert not fitted.own.all()
         shares.append((given[np.arange(900), labels] >= fitted.values[labels])[300:].mean())
     assert np.mean(shares) >= 0.895
+
+
+def test_a_class_has_a_threshold_of_its_own_from_the_fewest_images_on():
+    labels = np.repeat([0, 1], [fewest_images(0.95), fewest_images(0.95) - 1])
+    given = np.full((len(labels), 2), 0.5)
+    assert set_thresholds(given, labels, 0.95).own.tolist() == [True, False]

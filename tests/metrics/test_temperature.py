@@ -70,3 +70,11 @@ def test_the_order_of_images_does_not_matter_and_the_number_is_short():
     logits, labels = drawn(2.0, 400)
     found = fit_temperature(logits, labels)
     assert fit_temperature(logits[::-1], labels[::-1]) == found == round(found, 4)
+
+
+def test_of_one_image_the_prior_decides():
+    # The slope of log(1 + exp(-3 / T)) + (log(T) / 0.5)**2 / 2 by log(T) is 0.
+    temperature = fit_temperature(np.array([[3.0, 0.0]]), np.array([0]))
+    odds = np.exp(-3 / temperature)
+    slope = 3 / temperature * odds / (1 + odds) + 4 * np.log(temperature)
+    assert slope == pytest.approx(0, abs=1e-3)

@@ -99,3 +99,15 @@ def test_p_value_of_samples_that_differ_is_exact(size: int) -> None:
     shifted = values + size / 2
     exact: Any = ks_2samp(values, shifted, method="exact")
     assert distribution_test(values, shifted).p_value == exact.pvalue
+
+
+def test_shares_are_corrected_where_the_classes_of_the_test_split_are_unequal() -> None:
+    # Of 30% and 70%, a tenth and a fifth are taken for the other class.
+    confusion = np.array([[180, 20], [10, 40]])
+    shares = label_shares(confusion, np.array([410, 590]))
+    assert shares.estimate == pytest.approx([0.3, 0.7])
+
+
+def test_shares_that_no_correction_explains_are_those_of_the_predictions() -> None:
+    shares = label_shares(np.diag([10, 10, 0, 0]), np.array([0, 0, 4, 1]))
+    assert shares.estimate == pytest.approx([0, 0, 0.8, 0.2])
