@@ -111,3 +111,15 @@ def test_shares_are_corrected_where_the_classes_of_the_test_split_are_unequal() 
 def test_shares_that_no_correction_explains_are_those_of_the_predictions() -> None:
     shares = label_shares(np.diag([10, 10, 0, 0]), np.array([0, 0, 4, 1]))
     assert shares.estimate == pytest.approx([0, 0, 0.8, 0.2])
+
+
+def test_few_answers_of_frequent_classes_are_compared_exactly() -> None:
+    before, now = np.array([500, 500]), np.array([4, 0])
+    exact: Any = fisher_exact(np.stack([before, now]))
+    assert counts_test(before, now).p_value == pytest.approx(exact.pvalue, abs=0.02)
+
+
+@pytest.mark.parametrize("sizes", [(400, 25), (25, 400)])
+def test_noticeable_distance_counts_both_samples(sizes: tuple[int, int]) -> None:
+    # 1.6276 is the critical value at 0.01, and 0.6408 that of nine times out of ten.
+    assert noticeable_distance(*sizes, 0.01) == pytest.approx(2.2684 * 0.2062, abs=1e-3)
