@@ -10,8 +10,9 @@ from classifier.export.onnx_export import Network, example
 
 # What the exporter writes beside each operation: source lines, with this machine's paths.
 _ORIGIN = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
-# Records that differ from run to run, or that the writer adds again.
-_NOT_COPIED = ("version", ".data/version", ".data/serialization_id")
+# A record that the writer adds again. It would write a version, too, but that of files without
+# newer operations, whose division of whole numbers PyTorch would read in another way.
+_SERIALIZATION_ID = ".data/serialization_id"
 
 
 def to_pt2(model: Network, input_size: int) -> bytes:
@@ -46,7 +47,7 @@ def to_torchscript(model: Network, input_size: int) -> bytes:
 def _repeatable(archive: io.BytesIO) -> bytes:
     """Return the archive without what differs from run to run or names this machine's paths."""
     return copy_records(
-        archive, lambda name: not name.endswith(".debug_pkl") and name not in _NOT_COPIED
+        archive, lambda name: not name.endswith(".debug_pkl") and name != _SERIALIZATION_ID
     )
 
 

@@ -11,6 +11,8 @@ import torch
 from builders.tiny import tiny_bundle, tiny_model
 from PIL import Image
 from pydantic import ValidationError
+from timm.layers.create_conv2d import create_conv2d
+from torch import nn
 
 from classifier.export.formats import (
     EXECUTORCH,
@@ -178,6 +180,17 @@ def test_archive_holds_no_record_with_source_lines(exported: Exported, name: str
         assert not [record for record in archive.namelist() if record.endswith(".debug_pkl")]
         texts = [archive.read(one) for one in archive.namelist() if one.endswith(".json")]
     assert not [text for text in texts if b"stack_trace" in text or b".py" in text]
+
+
+@each_format
+def test_sizes_that_a_network_divides_are_those_of_the_model(form: Format) -> None:
+    """Padding `same` of timm is computed from them; PyTorch divided otherwise in older files."""
+    network = tiny_model()
+    layers = create_conv2d(3, 4, 3, stride=3, padding="same"), nn.AdaptiveAvgPool2d(4)
+    network.backbone = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64, 128))
+    expected = logits_of(network, noise(3))
+    given = form.load(form.write(network, CROP))(noise(3)).logits
+    np.testing.assert_allclose(given, expected, atol=1e-5)
 
 
 def test_pt2_stores_weights_without_pickle(exported: Exported) -> None:
