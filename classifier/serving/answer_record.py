@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +32,8 @@ class AnswerRecord:
     def write(self, outcomes: Iterable[Outcome], version: str) -> None:
         """Append a line for each image that was answered.
 
-        Where the disk is full or the folder is gone, the log says so once, and the server goes on.
+        Where the disk is full or the folder is gone, the log says so once, and the server goes on;
+        answers of a request are recorded all or none.
         """
         about = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "model": version}
         lines = [
@@ -48,8 +50,16 @@ class AnswerRecord:
             self._works = False
 
     def _append(self, text: str) -> None:
-        with open(self._path, "a", encoding="utf-8", opener=_without_waiting) as file:
-            file.write(text)
+        with open(self._path, "ab", buffering=0, opener=_without_waiting) as file:
+            size, rest = os.fstat(file.fileno()).st_size, memoryview(text.encode())
+            try:
+                while rest:
+                    rest = rest[os.write(file.fileno(), rest) :]
+            except OSError:
+                # A part of a line would spoil the next one. A pipe takes nothing back.
+                with suppress(OSError):
+                    file.truncate(size)
+                raise
 
 
 def _without_waiting(path: str, flags: int) -> int:

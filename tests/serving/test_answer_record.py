@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,21 @@ def test_record_that_cannot_be_written_is_logged_once_and_taken_up_again(
     folder.mkdir()
     record.write([ANSWER], "v")
     assert len((folder / "answers.jsonl").read_text("utf-8").splitlines()) == 1
+
+
+def test_disk_that_is_full_leaves_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    record = AnswerRecord(path)
+    record.write([ANSWER], "v")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, hard))
+    try:
+        record.write([ANSWER], "full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    record.write([ANSWER], "w")
+    lines = path.read_text("utf-8").splitlines()
+    assert [json.loads(line)["model"] for line in lines] == ["v", "w"]
 
 
 def test_folder_that_is_missing_is_told_at_the_start(tmp_path: Path) -> None:
