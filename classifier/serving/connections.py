@@ -100,6 +100,12 @@ class GuardedConnection(HttpToolsProtocol):
         if self._discarded is not None:
             return
         self._in_body, self._body_bytes, self._chunks = True, 0, 0
+        # The parser would take the body for something else: for no body, or the next request.
+        fields = dict(self.headers)
+        has_body = fields.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in fields
+        if has_body and cast("Any", self.parser).should_upgrade():
+            self.refuse(400, "Send a request with a body in HTTP/1.1, without the header Upgrade.")
+            return
         super().on_headers_complete()
         if len(self.pipeline) > _PIPELINED:
             self.refuse(400, f"At most {_PIPELINED} requests may wait on one connection.")
@@ -208,9 +214,7 @@ class GuardedConnection(HttpToolsProtocol):
 
         The address is the one with the most connections. Returns whether there was one.
         """
-        others = [
-            one for one in cast("set[GuardedConnection]", self.connections) if one is not self
-        ]
+        others = cast("set[GuardedConnection]", self.connections) - {self}
         idle = [one for one in others if one.waits_for_client]
         if not idle:
             return False
@@ -250,9 +254,8 @@ class GuardedConnection(HttpToolsProtocol):
             self._set_timer(min(_CHECK_SECONDS, allowed - seconds))
 
     def _is_too_slow(self, seconds: float) -> bool:
-        limits = self.limits
-        late = self._in_body and seconds > limits.header_seconds and not self.flow.read_paused
-        return late and self._body_bytes < limits.min_rate * seconds
+        late = self._in_body and seconds > self.limits.header_seconds and not self.flow.read_paused
+        return late and self._body_bytes < self.limits.min_rate * seconds
 
     def _limit_writing(self) -> None:
         if self._write_timer is None:

@@ -66,6 +66,20 @@ def label(answer: bytes) -> str:
     return json.loads(answer.partition(b"\r\n\r\n")[2])["label"]
 
 
+@pytest.mark.parametrize("framing", [b"Content-Length: 50", b"Transfer-Encoding: chunked"])
+def test_request_for_another_protocol_loses_no_body(url: str, framing: bytes) -> None:
+    """curl --http2 and Java's client ask so; the parser takes the body for the next request."""
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    for pieces in ([request], [b"", request]):
+        head = HEADER + framing + b"\r\n" + upgrade + b"\r\n"
+        answer = exchange(url, head + pieces[0], *pieces[1:])
+        assert status(answer) == 400
+        assert "without the header Upgrade" in reason(answer)
+        assert answer.count(b"HTTP/1.1 ") == 1
+    assert status(exchange(url, request.replace(b"\r\n\r\n", b"\r\n" + upgrade + b"\r\n"))) == 200
+
+
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_request_in_pieces_is_answered(url: str, size: int) -> None:
     pieces = [WHOLE[start : start + size] for start in range(0, len(WHOLE), size)]
