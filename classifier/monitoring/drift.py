@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from classifier.core.text import counted
+from classifier.inference.measures import OF_ONE_VIEW
 from classifier.monitoring.recorded import ReferenceValues, Values, names_of
 from classifier.monitoring.two_samples import (
     Shares,
@@ -115,6 +116,10 @@ def describe_drift(drift: Drift, reference: ReferenceValues) -> list[str]:
             f"several views are merged in {counted(drift.merged, 'answer')}, but the test images "
             "were seen in one: confidence and outside score are not compared"
         )
+    of_one_view = OF_ONE_VIEW if drift.merged else ()
+    compared = {change.name for change in drift.changes}
+    if left_out := names_of(reference.values.measures.keys() - compared - set(of_one_view)):
+        lines.append(f"not compared, since not every answer has a value: {', '.join(left_out)}")
     for change in drift.changes:
         medians = "" if change.name == CLASSES else f"{change.before:.4g} -> {change.now:.4g}"
         lines.append(

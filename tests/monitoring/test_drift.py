@@ -161,6 +161,15 @@ def test_measure_that_was_not_recorded_is_not_compared(report: Report) -> None:
     said = report(lambda draws: answer(draws) | {"outside": None})
     assert "\noutside" not in said
     assert "\nbrightness" in said
+    assert "\nnot compared, since not every answer has a value: outside\n" in said
+
+
+def test_measure_that_one_answer_lacks_is_named(report: Report) -> None:
+    places = iter(range(IMAGES))
+    said = report(lambda draws: darker(draws) | ({} if next(places) else {"brightness": None}))
+    assert "\nbrightness" not in said
+    assert "\nnot compared, since not every answer has a value: brightness\n" in said
+    assert "not compared" not in report(answer)
 
 
 def test_score_of_several_views_is_not_compared_with_that_of_one(report: Report) -> None:
