@@ -28,6 +28,13 @@ def exif(orientation: int | None) -> Image.Exif:
     return data
 
 
+def odd_exif(kind: int, count: int, magic: int) -> bytes:
+    """EXIF data that turn an image by a quarter; usual are kind 3 (short), count 1 and magic 42."""
+    entry = struct.pack(">HHL", 0x0112, kind, count)
+    entry += struct.pack(">L", 6) if kind == 4 else struct.pack(">HH", 6, 6)
+    return b"Exif\0\0MM" + struct.pack(">HLH", magic, 8, 1) + entry + bytes(4)
+
+
 def smooth() -> Image.Image:
     """An image whose pixels differ little between decoders of JPEG."""
     return Image.fromarray(noise(4, 3)).resize((24, 18))
@@ -83,6 +90,7 @@ READ = {
         FRAMES[0], "WEBP", lossless=True, exif=exif(1), xmp=XMP
     ),
     "JPEG, XMP that EXIF overrules": encode(smooth(), "JPEG", quality=95, exif=exif(8), xmp=XMP),
+    "JPEG that EXIF turns": encode(smooth(), "JPEG", quality=95, exif=odd_exif(3, 1, 42)),
     "AVIF, XMP that EXIF overrules": encode(
         smooth(), "AVIF", quality=100, subsampling="4:4:4", exif=exif(8), xmp=XMP
     ),
@@ -101,6 +109,17 @@ REFUSED = {
         png_with(b"eXIf", exif(6).tobytes().removeprefix(b"Exif\0\0"), before=b"IEND"),
         "EXIF data behind its pixels turn it",
     ),
+    **{
+        f"JPEG, orientation that is {what}": (
+            encode(smooth(), "JPEG", exif=odd_exif(*written)),
+            "Its EXIF orientation is written as browsers ignore it: use classifier predict",
+        )
+        for what, written in {
+            "a long number": (4, 1, 42),
+            "two numbers": (3, 2, 42),
+            "in no TIFF data": (3, 1, 43),
+        }.items()
+    },
     "PNG, EXIF in a text": (exif_in_text(), "Its EXIF data are in a text"),
     "JPEG that XMP turns": (encode(smooth(), "JPEG", xmp=XMP), "XMP data turn it"),
     "JPEG that XMP turns, EXIF without": (

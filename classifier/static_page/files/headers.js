@@ -1,6 +1,6 @@
 // Find the files that browsers read otherwise than Pillow, by their headers.
 
-const ORIENTATION = 0x0112;
+const ORIENTATION = 0x0112, SHORT = 3, LONG = 4; // a tag of EXIF data, and types of numbers
 const PART = "Its first frame has another size than the image, which browsers show otherwise";
 const ANIMATED_AVIF = "It is an AVIF animation, whose colours some browsers change";
 const PROFILE = "Raw profile type exif";
@@ -26,7 +26,10 @@ function difference(content) {
     const kind = kindOf(view);
     const found = { PNG: differenceOfPng, GIF: differenceOfGif, WebP: differenceOfWebp }[kind]?.(view);
     if (found) return found;
-    if (isTurnedByXmp(view, content, kind)) return "XMP data turn it, which browsers ignore";
+    const letters = new TextDecoder("latin1").decode(content);
+    const exif = exifStart(letters, kind);
+    if (isTurnedByXmp(view, letters, exif)) return "XMP data turn it, which browsers ignore";
+    if (exif >= 0 && isOdd(view, exif)) return "Its EXIF orientation is written as browsers ignore it";
   } catch (error) {
     if (!(error instanceof RangeError)) throw error; // the file is cut short
   }
@@ -97,14 +100,24 @@ function differenceOfWebp(view) {
 
 // Whether XMP data turn the image: they count where EXIF data, or the properties of an AVIF file,
 // say nothing.
-function isTurnedByXmp(view, content, kind) {
-  const letters = new TextDecoder("latin1").decode(content);
+function isTurnedByXmp(view, letters, exif) {
   const found = /tiff:Orientation(?:="|>)([0-9])/.exec(letters);
   if (!found || !turns(Number(found[1])) || /irot|imir/.test(letters)) return false;
-  const head = { PNG: "eXIf", WebP: "EXIF" }[kind] ?? "Exif\0\0";
-  const exif = letters.indexOf(head);
-  if (exif < 0) return true;
-  return orientation(view, exif + ({ PNG: 4, WebP: 8 }[kind] ?? 0)) === 0;
+  return exif < 0 || orientation(view, exif) === 0;
+}
+
+// Return where the EXIF data begin, or -1.
+function exifStart(letters, kind) {
+  const start = letters.indexOf({ PNG: "eXIf", WebP: "EXIF" }[kind] ?? "Exif\0\0");
+  return start < 0 ? start : start + ({ PNG: 4, WebP: 8 }[kind] ?? 0);
+}
+
+// Whether the orientation turns the image by Pillow alone: browsers read nothing but one short
+// number, in EXIF data that begin as TIFF files.
+function isOdd(view, start) {
+  const found = orientationEntry(view, start);
+  return found !== null && turns(found.value) && !(found.magic === 42 && found.kind === SHORT
+    && found.count === 1);
 }
 
 function turns(orientation) {
@@ -113,15 +126,23 @@ function turns(orientation) {
 
 // Return the orientation of EXIF data, 1 to 8 if it is right, or 0 where there is none.
 function orientation(view, start) {
+  return orientationEntry(view, start)?.value ?? 0;
+}
+
+function orientationEntry(view, start) {
   const tiff = text(view, start, 4) === "Exif" ? start + 6 : start;
   const little = text(view, tiff, 2) === "II";
   const directory = tiff + view.getUint32(tiff + 4, little);
   const entries = view.getUint16(directory, little);
   for (let entry = 0; entry < entries; entry++) {
     const at = directory + 2 + 12 * entry;
-    if (view.getUint16(at, little) === ORIENTATION) return view.getUint16(at + 8, little);
+    if (view.getUint16(at, little) !== ORIENTATION) continue;
+    const kind = view.getUint16(at + 2, little);
+    const value = kind === LONG ? view.getUint32(at + 8, little) : view.getUint16(at + 8, little);
+    const magic = view.getUint16(tiff + 2, little), count = view.getUint32(at + 4, little);
+    return { kind, value, magic, count };
   }
-  return 0;
+  return null;
 }
 
 function text(view, at, length) {
