@@ -1,6 +1,5 @@
 """Read recorded answers, and the reference values that travel with a model."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,13 @@ from classifier.inference.measures import MEASURES, OF_ONE_VIEW, REFERENCE
 
 # What is raised where JSON holds something else than expected.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
+# Beyond these, a number is not what its name says; an outside score may have either sign.
+_MOST = 1e9
+_RANGES = {
+    "confidence": (0, 1),
+    "brightness": (0, 255),
+    **dict.fromkeys(("width", "height", "views"), (1, _MOST)),
+}
 
 
 @dataclass(frozen=True)
@@ -118,11 +124,11 @@ def read_answers(path: Path, reference: ReferenceValues) -> Values:
                 best = answer["top"][0]
                 predicted[places[best["label"]]] += 1
                 given = answer | {"confidence": best["probability"]}
-                several = answer.get("views", 1) != 1
+                several = _number("views", answer.get("views", 1)) != 1
                 merged += several
                 for name in MEASURES:
                     if given.get(name) is not None and not (several and name in OF_ONE_VIEW):
-                        columns[name].append(_number(given[name]))
+                        columns[name].append(_number(name, given[name]))
                 version = answer.get("model")
                 is_ours = version is None or version in reference.versions
             except _WRONG as error:
@@ -142,10 +148,11 @@ def read_answers(path: Path, reference: ReferenceValues) -> Values:
     return Values(measures, predicted, merged)
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not math.isfinite(number := float(value)):
-        raise ValueError(f"{value} is no number")
-    return number
+def _number(name: str, value: Any) -> float:
+    low, high = _RANGES.get(name, (-_MOST, _MOST))
+    if isinstance(value, bool | str) or not low <= float(value) <= high:
+        raise ValueError(f"{value!r} is no number from {low:g} to {high:g}, as {name} is")
+    return float(value)
 
 
 def _reason(error: Exception) -> str:

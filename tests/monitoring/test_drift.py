@@ -212,6 +212,13 @@ def test_answers_of_predict_are_taken(
         ('{"label": "red"}', r"line 1 is no answer of this model \('top' is missing or unknown\)"),
         ('{"top": [{"label": "violet", "probability": 1}]}', "'violet' is missing or unknown"),
         ('{"top": [{"label": "red", "probability": true}]}', "True is no number"),
+        ('{"top": [{"label": "red", "probability": "0.9"}]}', "'0.9' is no number from 0 to 1"),
+        ('{"top": [{"label": "red", "probability": 5}]}', "5 is no number from 0 to 1, as conf"),
+        (
+            '{"top": [{"label": "red", "probability": 1}], "width": -5}',
+            r"-5 is no number from 1 to 1e\+09, as width is",
+        ),
+        ('{"top": [{"label": "red", "probability": 1}], "views": "x"}', "'x' is no number from 1"),
         (
             '{"top": [{"label": "red", "probability": 1}], "model": "0123456789ab"}',
             "line 1 is of another model, 0123456789ab",
