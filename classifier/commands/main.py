@@ -62,7 +62,15 @@ def main(arguments: list[str]) -> None:
     name: str = _parser().parse_args(arguments[:1]).command
     if name not in COMMANDS:
         raise UserError(_unknown_command(name))
-    import_module(f"classifier.commands.{name.replace('-', '_')}").main(arguments[1:])
+    try:
+        import_module(f"classifier.commands.{name.replace('-', '_')}").main(arguments[1:])
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("", "classifier"):
+            raise
+        raise UserError(
+            f"`classifier {name}` needs the package {error.name}, which is not installed here: run "
+            "it where the whole project is."
+        ) from error
 
 
 def _unknown_command(name: str) -> str:

@@ -178,3 +178,22 @@ def test_python_m_classifier_is_the_same_program() -> None:
         check=True,
     )
     assert done.stdout.startswith("usage: classifier check")
+
+
+def test_package_that_a_serving_container_lacks_is_named(tmp_path: Path) -> None:
+    """A container that serves has the libraries of predict and serve alone."""
+    code = (
+        "import sys\nfrom classifier.commands.main import run\n"
+        "sys.modules['scipy'] = None\nsys.argv[1:] = ['drift', 'answers.jsonl']\nrun()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: `classifier drift` needs the package scipy")
+    assert len(done.stderr.splitlines()) == 1
