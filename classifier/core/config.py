@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from classifier.core.errors import UserError
 
@@ -49,6 +55,24 @@ class Params(BaseModel):
 
 
 Section = TypeVar("Section", bound=Params)
+
+
+def either(forms: str) -> WrapValidator:
+    """Return the validator of a union that answers a wrong value with one sentence.
+
+    Without it, pydantic tells what is wrong for each type, under names that are no parameters.
+
+    forms: What is allowed, such as `a number, or a list of names`.
+    """
+    error = PydanticCustomError("either", "input should be {forms}", {"forms": forms})
+
+    def validate(given: object, inner: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return inner(given)
+        except ValidationError:
+            raise error from None
+
+    return WrapValidator(validate)
 
 
 class ParamsLoader(yaml.SafeLoader):

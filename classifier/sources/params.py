@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from classifier.core.addresses import check_without_password, is_web_address, local_path
-from classifier.core.config import Params
+from classifier.core.config import Params, either
 from classifier.sources.fetch import parse_checksum
 from classifier.sources.labelling.table_files import is_watched
 
@@ -37,7 +37,10 @@ class TableParams(Params):
         group: Column of what belongs together, such as a patient.
     """
 
-    file: str | dict[Literal["train", "val", "test"], str]
+    file: Annotated[
+        str | dict[Literal["train", "val", "test"], str],
+        either("the name of a table (text), or one for each split: {train: …, val: …, test: …}"),
+    ]
     path: str
     class_name: str | None = Field(None, alias="class")
     one_hot: list[str] | None = Field(None, min_length=2)

@@ -1,10 +1,10 @@
 """Sections `train` and `runtime` of params.yaml: how the network learns, and how it is run."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from classifier.core.config import Params
+from classifier.core.config import Params, either
 from classifier.core.errors import UserError
 from classifier.data.augment_params import AugmentParams
 from classifier.models.devices import OnMissing
@@ -50,7 +50,9 @@ class TrainParams(LoopParams):
     linear_probe_epochs: int = Field(ge=0)
     model: ModelParams
     head: Literal["logistic", "mlp", "linear"]
-    feature_views: int | list[str]
+    feature_views: Annotated[
+        int | list[str], either("a number of views, or a list of names of views (text)")
+    ]
     augment: AugmentParams
 
     def side(self, epoch: int, input_size: int) -> int:

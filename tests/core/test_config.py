@@ -52,6 +52,8 @@ def test_valid_section_becomes_its_params(tmp_path: Path) -> None:
         ({"seed": 2**40}, ["train.seed is 1099511627776", "less than 4294967296"]),
         ({"model": {"head": None}}, ["train.model.head is None", "must be a mapping"]),
         ({"augment": {"crop_scale": [0.1, "x"]}}, ["train.augment.crop_scale.1 is 'x'"]),
+        ({"feature_views": False}, ["yaml: train.feature_views is False: input", "or a list"]),
+        ({"feature_views": ["flip", 1]}, ["yaml: train.feature_views is ['flip', 1]: input"]),
     ],
 )
 def test_wrong_value_is_refused_with_full_name_given_and_allowed(

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,13 @@ def test_years_without_quotes_are_refused_with_what_they_need(given: Any) -> Non
     sentence = r"download\.splits\.train\.0 is 2020: .+ need quotes, such as '2020'\.$"
     with pytest.raises(UserError, match=sentence):
         local_params("folder", "photos", splits={"train": given, "test": "a"})
+
+
+@pytest.mark.parametrize("given", [1, ["a.csv"], {"train": 1}, {"tset": "a.csv"}])
+def test_wrong_names_of_tables_are_refused_in_one_sentence(given: Any) -> None:
+    sentence = re.escape(f"download.labels.file is {given}: input should be the name of a table")
+    with pytest.raises(UserError, match=sentence + r" \(text\), or one for each [^.]+\.$"):
+        local_params("folder", "photos", labels={"file": given, "path": "id", "class": "class"})
 
 
 @pytest.mark.parametrize(
