@@ -76,9 +76,15 @@ def either(forms: str) -> WrapValidator:
 
 
 class ParamsLoader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it, but `1e-3` is a number and a duplicate key is an error."""
+    """YAML 1.1 as PyYAML reads it, but `1e-3` is a number and a duplicate key is an error.
+
+    So is what YAML 1.2, as DVC reads it, takes for another value: `010`, `0o10`, `08` and `1:30`.
+    """
 
 
+ParamsLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?0o?[0-9_]+$"), list("-+0")
+)
 ParamsLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
@@ -103,6 +109,21 @@ def _mapping_without_duplicates(loader: ParamsLoader, node: yaml.MappingNode) ->
 
 
 ParamsLoader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicates)
+_OF_TWO_VALUES = re.compile(r"[-+]?0o?[0-9_]+|.*:.*")
+
+
+def _number_of_one_value(loader: ParamsLoader, node: yaml.ScalarNode) -> int | float:
+    if _OF_TWO_VALUES.fullmatch(node.value):
+        raise yaml.YAMLError(
+            f"line {node.start_mark.line + 1}: YAML 1.1 and 1.2 take {node.value} for different "
+            "values; write a number without a zero before it or a colon in it, and a text in quotes"
+        )
+    whole = node.tag == "tag:yaml.org,2002:int"
+    return loader.construct_yaml_int(node) if whole else loader.construct_yaml_float(node)
+
+
+ParamsLoader.add_constructor("tag:yaml.org,2002:int", _number_of_one_value)
+ParamsLoader.add_constructor("tag:yaml.org,2002:float", _number_of_one_value)
 # Values of a params file, those of aliases counted wherever they stand.
 _MAX_VALUES = 100_000
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 from builders.tiny import tiny_section
+from dvc.utils.serialize import parse_yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,6 +72,21 @@ def test_text_that_yaml_takes_for_something_else_is_told_to_need_quotes(
     sentence = refusal(tmp_path, tiny_section(model={"freeze": taken}))
     assert f"train.model.freeze is {taken}: input should be a valid string; a number" in sentence
     assert sentence.endswith(f"need quotes, such as '{taken}'.")
+
+
+@pytest.mark.parametrize("number", ["010", "-010", "0o10", "08", "00", "1:30", "1:30.5"])
+def test_number_that_dvc_reads_as_another_value_is_refused(tmp_path: Path, number: str) -> None:
+    assert parse_yaml(f"a: {number}", "")["a"] != yaml.safe_load(number) or number == "00"
+    with pytest.raises(UserError, match=rf"line 2: YAML 1\.1 and 1\.2 take {number} for different"):
+        read_text(tmp_path, f"train:\n  epochs: {number}\n")
+    section = read_text(tmp_path, f"train:\n  epochs: '{number}'\n")["train"]
+    assert section == {"epochs": number}
+
+
+@pytest.mark.parametrize("number", ["0", "-0", "0.5", "0x1F", "1_000", "1e-3", "0.0_1", "1e3"])
+def test_other_numbers_have_the_value_that_dvc_reads(tmp_path: Path, number: str) -> None:
+    section = read_text(tmp_path, f"train:\n  epochs: {number}\n")["train"]
+    assert section == {"epochs": parse_yaml(f"a: {number}", "")["a"]}
 
 
 @pytest.mark.parametrize(

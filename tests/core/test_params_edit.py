@@ -43,7 +43,10 @@ def test_a_value_changes_and_every_comment_stays(name: str, value: Any, line: st
         assert comment in changed
 
 
-@pytest.mark.parametrize("text", ["1e3", "7E-2", "1.5", "007", "null", "true", "2024-01-01", "~"])
+@pytest.mark.parametrize(
+    "text",
+    ["1e3", "7E-2", "1.5", "007", "08", "0o7", "1:30", "null", "true", "2024-01-01", "~"],
+)
 def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
     changed = edit_params(TEXT, {"train.views": [text]})
     assert load_yaml(changed, "params.yaml")["train"]["views"] == [text]
