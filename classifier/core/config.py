@@ -269,6 +269,8 @@ def _sentence(section: str, details: ErrorDetails) -> str:
         return reason if f"{section}." in reason else f"{key}: {reason}"
     given = details["input"]
     if details["type"] == "string_type" and isinstance(given, bool | int | float | date):
-        reason += f"; a number, a date, yes and no need quotes, such as '{given!s}'"
+        reason += "; a number, a date, yes and no need quotes"
+        # `no` has become False, and 1.10 is 1.1: in quotes, these would be other texts.
+        reason += "" if isinstance(given, bool | float) else f", such as '{given!s}'"
     shown = str(given) if isinstance(given, date) else repr(given)
     return f"{key} is {shown}: {reason[:1].lower()}{reason[1:]}."
