@@ -5,24 +5,26 @@ from functools import reduce
 from itertools import product
 from operator import getitem
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from optuna import Trial
 from pydantic import Field, model_validator
 
-from classifier.core.config import Params, load_yaml, validate_section
+from classifier.core.config import Params, either, load_yaml, validate_section
 from classifier.core.errors import UserError
 from classifier.processing.idle_knobs import DECIDING, idle_knobs, unread_knobs
 from classifier.training.params import TrainParams
 
 Scalar = bool | int | float | str | None
+_Number = Annotated[int | float, either("a finite number")]
+_Choice = Annotated[Scalar, either("a finite number, a text, true, false or null")]
 
 
 class Range(Params):
     """From low to high; whole numbers where both are. log: by order of magnitude."""
 
-    low: int | float
-    high: int | float
+    low: _Number
+    high: _Number
     log: bool = False
 
     @model_validator(mode="after")
@@ -35,7 +37,7 @@ class Range(Params):
 class Choices(Params):
     """One of several values."""
 
-    choices: list[Scalar] = Field(min_length=2)
+    choices: list[_Choice] = Field(min_length=2)
 
     @model_validator(mode="after")
     def _differ(self) -> Self:

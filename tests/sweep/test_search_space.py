@@ -54,6 +54,15 @@ def test_a_knob_may_take_the_values_of_another_one(tmp_path: Path) -> None:
         ("train.seed: {low: 0, high: 3, step: 1}", r"train\.seed\.step is unknown"),
         ("train.seed: {choices: [3]}", r"train\.seed\.choices is \[3\]: it must have 2 entries\.$"),
         ("train.seed: {choices: [3, 3]}", r"train\.seed: choices must differ\.$"),
+        (
+            "train.seed: {low: no, high: 3}",
+            r"train\.seed\.low is False: input should be a fin[^:]+$",
+        ),
+        ("train.seed: {low: 0, high: .inf}", r"train\.seed\.high is inf: input should be [^:]+$"),
+        (
+            "train.seed: {choices: [[1], 2]}",
+            r"train\.seed\.choices\.0 is \[1\]: input should[^:]+$",
+        ),
         ("train.seed: [", r"sweep\.yaml cannot be read as YAML"),
         ("train.seed: {choices: [1, 2020-99-99]}", r"sweep\.yaml cannot be read as YAML: month"),
         ("split.seed: {low: 0, high: 3}", "split.seed is no knob of section train"),
