@@ -31,6 +31,10 @@ class Range(Params):
     def _ascends(self) -> Self:
         if self.low >= self.high or (self.log and self.low <= 0):
             raise ValueError("low must be less than high, and greater than 0 with log.")
+        # A drawn value that is rounded would else lie outside, such as 1.0 for 0.99998.
+        whole = isinstance(self.low, int) and isinstance(self.high, int)
+        if not whole and any(rounded(float(end)) != end for end in (self.low, self.high)):
+            raise ValueError("give low and high four digits at most, to which values are rounded.")
         return self
 
 

@@ -63,6 +63,7 @@ def test_a_knob_may_take_the_values_of_another_one(tmp_path: Path) -> None:
             "train.seed: {choices: [[1], 2]}",
             r"train\.seed\.choices\.0 is \[1\]: input should[^:]+$",
         ),
+        ("train.ema_decay: {low: 0.9, high: 0.99999}", r"ema_decay: give low and high four digits"),
         ("train.seed: [", r"sweep\.yaml cannot be read as YAML"),
         ("train.seed: {choices: [1, 2020-99-99]}", r"sweep\.yaml cannot be read as YAML: month"),
         ("split.seed: {low: 0, high: 3}", "split.seed is no knob of section train"),
