@@ -158,8 +158,8 @@ class DownloadParams(Params):
         url, checksum = self.url, self.checksum
         check_without_password(url, "download.url")
         if url is not None and not is_web_address(url):
-            _refuse_written("download.url", local_path(url))
-        _refuse_written("download.watch", Path(self.watch))
+            refuse_written("download.url", local_path(url))
+        refuse_written("download.watch", Path(self.watch))
         if self.source in ("digits", "cifar10"):
             self._check_layout()
         self._check_labels()
@@ -234,7 +234,7 @@ def _refuse_tilde(path: str) -> None:
         raise ValueError(f"{path!r} starts with ~, which DVC does not know: write the whole path.")
 
 
-def _refuse_written(knob: str, path: Path) -> None:
+def refuse_written(knob: str, path: Path) -> None:
     """Raise ValueError for a path that shares files with what the stages write.
 
     DVC would run the stages in a circle, and removes what a stage writes before it runs.

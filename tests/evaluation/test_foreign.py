@@ -78,6 +78,14 @@ def test_what_is_no_folder_stops_the_stage(bundle: Bundle) -> None:
             foreign_outputs(params(name), bundle)
 
 
+@pytest.mark.parametrize("folder", ["", ".", "data", "models", "results/split"])
+def test_folder_where_the_stages_write_stops_the_stage(folder: str, bundle: Bundle) -> None:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    sentence = r"evaluate\.foreign is '.+', which shares files with .+, where the stages write: put"
+    with pytest.raises(UserError, match=sentence):
+        foreign_outputs(params(folder), bundle)
+
+
 def test_image_that_cannot_be_read_stops_the_stage(bundle: Bundle) -> None:
     sentence = r"foreign/bad\.jpg cannot be used: it is no image .+ Remove it from foreign\."
     with pytest.raises(UserError, match=sentence):

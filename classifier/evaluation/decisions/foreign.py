@@ -11,6 +11,7 @@ from classifier.inference.image_files import decode, describe_search, read_image
 from classifier.models.bundle import Bundle
 from classifier.models.network_outputs import NetworkOutputs, network_outputs
 from classifier.processing.images import read_image
+from classifier.sources.params import refuse_written
 from classifier.sources.tracking import describe_untracked
 
 _BEFORE = Path("data/foreign")
@@ -51,7 +52,8 @@ def foreign_outputs(params: EvaluateParams, bundle: Bundle) -> NetworkOutputs | 
 def check_foreign(params: EvaluateParams) -> None:
     """Raise UserError if `evaluate.foreign` is neither a folder nor the file that means none.
 
-    Also where images lie in the folder that earlier versions read without a parameter.
+    Also for a folder that shares files with what the stages write, and where images lie in the
+    folder that earlier versions read without a parameter.
     """
     if params.foreign == NO_FOREIGN and _BEFORE.is_dir() and search_folder(_BEFORE).sources:
         raise UserError(
@@ -63,3 +65,7 @@ def check_foreign(params: EvaluateParams) -> None:
             f"evaluate.foreign is {params.foreign!r}, but there is no such folder: write the path "
             f"of a folder of images that show none of the classes, or {NO_FOREIGN} for none."
         )
+    try:
+        refuse_written("evaluate.foreign", Path(params.foreign))
+    except ValueError as error:
+        raise UserError(str(error)) from None
