@@ -40,7 +40,7 @@ class EvaluateParams(Params):
     """Section `evaluate`."""
 
     batch_size: int = Field(ge=1)
-    calibration_bins: int = Field(ge=1)
+    calibration_bins: int = Field(ge=1, le=10_000)
     reject_below: float | None = Field(ge=0, le=1)
     outside_share: float | None = Field(gt=0, lt=1)
     foreign: str

@@ -28,7 +28,7 @@ _PATCH_PIXELS = 5000 * 32 * 32
 class HeadParams(Params):
     """Section `train.model.head`: linear, or hidden layer + ReLU, with dropout before the end."""
 
-    hidden: int | None = Field(ge=1)
+    hidden: int | None = Field(ge=1, le=65_536)
     dropout: float = Field(ge=0, lt=1)
 
 

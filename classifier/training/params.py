@@ -31,7 +31,7 @@ class SizeParams(Params):
 class RuntimeParams(Params):
     """Section `runtime`: how training runs on this machine."""
 
-    num_processes: int | None = Field(ge=1)
+    num_processes: int | None = Field(ge=1, le=1024)
     deterministic: OnMissing
     checkpoint_minutes: float = Field(gt=0)
     checkpoint_epochs: int | None = Field(ge=1)

@@ -35,6 +35,9 @@ def changed(folder: Path, key: str, value: Any) -> Path:
         ("train.augment.crop_padding", 8, "train.augment.crop_padding is 8; it must be less"),
         ("tta_evaluate.views", ["top_left"], "tta_evaluate.views: view 'top_left'"),
         ("export.batch_size", 0, "export.batch_size is 0"),
+        ("evaluate.calibration_bins", 10**11, "evaluate.calibration_bins is 100000000000: input"),
+        ("train.model.head.hidden", 10**12, "train.model.head.hidden is 1000000000000: input"),
+        ("runtime.num_processes", 10**23, "should be less than or equal to 1024"),
     ],
 )
 def test_what_would_fail_in_a_late_stage_is_refused_at_once(
