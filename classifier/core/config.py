@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from classifier.core.errors import UserError
+from classifier.core.text import counted
 
 # Those with knobs, which are all but the last, the report.
 STAGES = ("download", "split", "backbone", "train", "evaluate", "tta_evaluate", "export")
@@ -261,8 +262,10 @@ def _sentence(section: str, details: ErrorDetails) -> str:
     if details["type"] == "model_type":
         return f"{key} is {details['input']!r}: it must be a mapping of keys to values."
     if details["type"] in ("too_short", "too_long"):
-        length = details.get("ctx", {}).get("min_length", details.get("ctx", {}).get("max_length"))
-        return f"{key} is {details['input']!r}: it must have {length} entries."
+        limits = details.get("ctx", {})
+        limit = "at least" if details["type"] == "too_short" else "at most"
+        number = limits.get("min_length", limits.get("max_length", 0))
+        return f"{key} is {details['input']!r}: it must have {limit} {counted(number, 'value')}."
     reason = details["msg"].removeprefix("Value error, ")
     if details["type"] == "value_error":
         # A contradiction between keys names them itself.

@@ -1,5 +1,6 @@
 """Read tensors from a file of pretrained weights, and match them with a network's."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -43,13 +44,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             is_safetensors = file.read(9)[8:] == b"{"
         if is_safetensors:
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of pickles by other programs, which are refused or read whole.
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     # A damaged pickle, or a text, raises exceptions of many types.
     except Exception as error:
-        known = isinstance(error, UnpicklingError | RuntimeError | SafetensorError)
+        known = isinstance(error, RuntimeError | SafetensorError)
         reason = first_line(error) if known else "it is no PyTorch file, or cut short"
+        # PyTorch advises to load it all the same, which would run what the file says.
+        if isinstance(error, UnpicklingError):
+            reason = "it holds other things than tensors, which are not loaded, or is damaged"
         raise UserError(
             f"the pretrained weights in {path} cannot be read ({reason}): delete the file if it is "
             "damaged, or save the tensors alone (`torch.save(network.state_dict(), path)`)."

@@ -1,6 +1,7 @@
 """Tensors of files with pretrained weights, and how they are matched with a network's."""
 
 import math
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,15 @@ def test_pth_file_is_read_however_training_programs_nest_it(
 def test_safetensors_are_known_by_their_content(tmp_path: Path) -> None:
     save_file({"weight": torch.ones(2)}, tmp_path / "sha256-of-a-download")
     assert torch.equal(read_tensors(tmp_path / "sha256-of-a-download")["weight"], torch.ones(2))
+
+
+@pytest.mark.filterwarnings("error")
+def test_advice_of_pytorch_to_run_what_a_file_says_is_not_passed_on(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "network.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps({"weight": torch.zeros(2)}))
+    for name in ("network.pth", "plain.pth"):
+        with pytest.raises(UserError, match=r"\(it holds other things than tensors, which are not"):
+            read_tensors(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,10 @@ def test_a_knob_may_take_the_values_of_another_one(tmp_path: Path) -> None:
         ("train.seed: {low: 3, high: 3}", r"yaml: train\.seed: low must be less than high"),
         ("train.seed: {low: 0, high: 3, log: true}", r"greater than 0 with log\.$"),
         ("train.seed: {low: 0, high: 3, step: 1}", r"train\.seed\.step is unknown"),
-        ("train.seed: {choices: [3]}", r"train\.seed\.choices is \[3\]: it must have 2 entries\.$"),
+        (
+            "train.seed: {choices: [3]}",
+            r"train\.seed\.choices is \[3\]: it must have at least 2 values\.$",
+        ),
         ("train.seed: {choices: [3, 3]}", r"train\.seed: choices must differ\.$"),
         (
             "train.seed: {low: no, high: 3}",
