@@ -110,10 +110,11 @@ class Tiles(BaseModel):
 class ModelInfo(BaseModel):
     """The model that is served.
 
-    files: SHA-256 of each file of the export. card: text of the model card. reject_below:
-    confidence under which an answer is `unknown`. outside_above: outside score above which it is.
-    coverage: share of images whose true class is in the prediction set. similar_images: how
-    `/similar.jpg` is divided; null where no training images travel with the model.
+    files: SHA-256 of each file of the export. card: text of the model card; null where none is of
+    this export. reject_below: confidence under which an answer is `unknown`. outside_above: outside
+    score above which it is. coverage: share of images whose true class is in the prediction set.
+    similar_images: how `/similar.jpg` is divided; null where no training images travel with the
+    model.
     """
 
     classes: list[str]

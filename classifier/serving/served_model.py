@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from classifier.core.errors import UserError
+from classifier.core.files import sha256_of
 from classifier.inference.golden_reader import read_golden
-from classifier.inference.manifest import export_folder, read_exported, read_manifest
+from classifier.inference.manifest import (
+    MANIFEST,
+    export_folder,
+    read_exported,
+    read_manifest,
+)
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE
 from classifier.inference.predict import LOADERS, ExportedRuntime, Model
 from classifier.processing.decision import Decision
@@ -129,9 +135,12 @@ def prepare(
         model.decision,
         model.similar,
     )
+    info = model_info(model, folder, file)
+    if info["card"] is None and (folder / MODEL_CARD).exists():
+        found += f"; {MODEL_CARD} is of another export and not shown (`dvc repro` writes it again)"
     return ServedModel(
         model.version,
-        model_info(model, folder, file),
+        info,
         recipe,
         batch_size,
         call_seconds,
@@ -143,7 +152,6 @@ def prepare(
 
 def model_info(model: Model, folder: Path, file: str) -> dict[str, Any]:
     """Return what `/model` answers, as `ModelInfo` describes it."""
-    card = folder / MODEL_CARD
     decision = model.decision
     entries = read_manifest(export_folder(folder))
     return {
@@ -159,5 +167,15 @@ def model_info(model: Model, folder: Path, file: str) -> dict[str, Any]:
         "similar_images": None
         if model.similar is None
         else {"side": model.similar.side, "columns": model.similar.columns},
-        "card": card.read_text("utf-8", "replace") if card.exists() else None,
+        "card": _card_of_export(folder),
     }
+
+
+def _card_of_export(folder: Path) -> str | None:
+    """Return the model card; None where there is none, or where it lists files of another export.
+
+    The report stage writes it beside the export, which may have been made again since.
+    """
+    card = folder / MODEL_CARD
+    text = card.read_text("utf-8", "replace") if card.exists() else ""
+    return text if sha256_of(export_folder(folder) / MANIFEST) in text else None

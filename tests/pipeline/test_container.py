@@ -17,7 +17,7 @@ import pytest
 import yaml
 from builders.colours import image_of, write_models
 
-from classifier.core.files import write_bytes
+from classifier.core.files import sha256_of, write_bytes
 from classifier.serving.limits import Limits, most_memory
 
 REPOSITORY = Path(__file__).parents[2]
@@ -62,7 +62,9 @@ def test_image_serves_and_classifies_without_pytorch(environment: Path, tmp_path
     for part in ("classifier", "docker"):
         (context / part).parent.mkdir(exist_ok=True)
         (context / part).symlink_to(REPOSITORY / part)
-    write_bytes(write_models(context / "models") / "MODEL_CARD.md", b"# Colours\n")
+    models = write_models(context / "models")
+    card = f"# Colours\n{sha256_of(models / 'export/manifest.json')}\n"
+    write_bytes(models / "MODEL_CARD.md", card.encode())
     app = tmp_path / "app"
     follow_copies(context, app)
     (entry,) = instructions("ENTRYPOINT")
@@ -87,7 +89,7 @@ def test_image_serves_and_classifies_without_pytorch(environment: Path, tmp_path
             response = httpx.post(f"{url}/predict", files={"image": image_of("blue")})
             assert response.json()["label"] == "blue"
             assert httpx.get(url).status_code == 200
-            assert httpx.get(f"{url}/model").json()["card"] == "# Colours\n"
+            assert httpx.get(f"{url}/model").json()["card"] == card
             (check,) = instructions("CMD")
             code = shlex.split(check.strip("[]").replace('", ', '" '))[2]
             subprocess.run([python, "-c", code.replace("8000", port)], check=True)

@@ -8,6 +8,7 @@ from builders.web.serving import running, served
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, Page
 
+from classifier.core.files import sha256_of
 from classifier.serving.app import build_app
 
 
@@ -34,7 +35,8 @@ def page(browser: Browser, page_url: str) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_models(tmp_path_factory.mktemp("models"))
-    (folder / "MODEL_CARD.md").write_text("# Colours\n")
+    manifest = sha256_of(folder / "export/manifest.json")
+    (folder / "MODEL_CARD.md").write_text(f"# Colours\n{manifest}\n")
     return folder
 
 

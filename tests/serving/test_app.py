@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.colours import CLASSES, image_of
+from builders.colours import CLASSES, image_of, write_models
 from builders.images import encode
 from builders.web.serving import form, served
 from fastapi.testclient import TestClient
@@ -19,6 +19,7 @@ from classifier.inference.onnx_runtime import Outputs
 from classifier.inference.predict import Model, load_model
 from classifier.serving.app import build_app
 from classifier.serving.schemas import BatchPredictResponse, ModelInfo, PredictResponse
+from classifier.serving.served_model import prepare
 
 KEY = "a-key-of-24-characters!!"
 RED, GREEN, BLUE = (image_of(colour) for colour in CLASSES)
@@ -153,8 +154,17 @@ def test_model_tells_classes_hashes_and_card(client: TestClient) -> None:
     card = ModelInfo.model_validate(client.get("/model").json(), strict=True)
     assert card.classes == CLASSES
     assert card.files["model.onnx"].startswith(card.model)
-    assert card.card == "# Colours\n"
+    assert card.card is not None
+    assert card.card.startswith("# Colours\n")
     assert card.description["input_size"] == 12
+
+
+def test_card_of_another_export_is_not_shown(tmp_path: Path) -> None:
+    folder = write_models(tmp_path)
+    (folder / "MODEL_CARD.md").write_text(f"# Colours\n{'0' * 64}\n")
+    found = prepare(lambda: load_model(folder, threads=1), folder, int8=False, runtime="onnx")
+    assert found.info["card"] is None
+    assert "MODEL_CARD.md is of another export and not shown" in found.found
 
 
 def test_health_says_live_and_ready(client: TestClient) -> None:
