@@ -14,6 +14,7 @@ import pandas as pd
 from classifier.core.errors import UserError
 from classifier.data.stored_images import Images, StoredImages, open_images
 from classifier.processing.images import Preprocessing
+from classifier.processing.spec import BundleSpec
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -113,3 +114,30 @@ def load_dataset(folder: Path) -> Dataset:
     preprocessing = Preprocessing(**described)
     images = open_images(folder, manifest["path"].tolist(), shards, preprocessing.stored_size)
     return Dataset(images, manifest, classes, preprocessing)
+
+
+def check_trained_on(spec: BundleSpec, dataset: Dataset, models: Path, split: Path) -> None:
+    """Raise UserError where a model does not belong to a data set.
+
+    Args:
+        spec: description of the model.
+        dataset: which it should have been trained on.
+        models: folder of the model, for the message.
+        split: folder of the data set, for the message.
+    """
+    if spec.classes != dataset.classes:
+        different = ", ".join(sorted({*spec.classes} ^ {*dataset.classes})) or "their order"
+        raise UserError(
+            f"The model in {models} knows other classes than {split} holds (the difference: "
+            f"{different}): run the train stage again."
+        )
+    if spec.preprocessing != dataset.preprocessing:
+        raise UserError(
+            f"The model in {models} was trained on images made by {spec.preprocessing}, "
+            f"those of {split} by {dataset.preprocessing}: run the train stage again."
+        )
+    if spec.dataset not in (None, dataset.digest):
+        raise UserError(
+            f"The model in {models} was trained on other images, or on another split of them, than "
+            f"{split} holds: run `dvc repro` (or the train stage) first."
+        )

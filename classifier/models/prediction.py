@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classifier.core.errors import UserError
-from classifier.data.dataset import Dataset, Split, load_dataset
+from classifier.data.dataset import Dataset, Split, check_trained_on, load_dataset
 from classifier.data.stored_images import Images
 from classifier.models.bundle import Bundle, load_bundle
 from classifier.models.extractor import FeatureExtractor
@@ -24,23 +23,7 @@ def load_trained(
         UserError: where a file is missing, or where the two do not belong together.
     """
     bundle, dataset = load_bundle(models, device), load_dataset(split)
-    if bundle.spec.classes != dataset.classes:
-        theirs, ours = set(bundle.spec.classes), set(dataset.classes)
-        different = ", ".join(sorted(theirs ^ ours)) or "their order"
-        raise UserError(
-            f"The model in {models} knows other classes than {split} holds (the difference: "
-            f"{different}): run the train stage again."
-        )
-    if bundle.spec.preprocessing != dataset.preprocessing:
-        raise UserError(
-            f"The model in {models} was trained on images made by {bundle.spec.preprocessing}, "
-            f"those of {split} by {dataset.preprocessing}: run the train stage again."
-        )
-    if bundle.spec.dataset not in (None, dataset.digest):
-        raise UserError(
-            f"The model in {models} was trained on other images, or on another split of them, than "
-            f"{split} holds: run `dvc repro` (or the train stage) first."
-        )
+    check_trained_on(bundle.spec, dataset, models, split)
     return bundle, dataset
 
 

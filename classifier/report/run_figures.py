@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from classifier.data.dataset import Dataset, load_dataset
+from classifier.data.dataset import Dataset, check_trained_on, load_dataset
 from classifier.plotting.agg import Figure
 from classifier.plotting.figures import write_png
+from classifier.processing.spec import BundleSpec
 from classifier.report.data_figures import (
     draw_class_counts,
     draw_duplicates,
@@ -13,7 +14,7 @@ from classifier.report.data_figures import (
 )
 from classifier.report.feature_figures import draw_feature_map, draw_similar
 from classifier.report.result_files import read_images, read_numbers, read_rows, read_table
-from classifier.report.run_results import RESULTS, RunResults
+from classifier.report.run_results import MODELS, RESULTS, RunResults
 from classifier.report.training_figures import draw_augmentations, draw_curves
 
 DATA, FIGURES = Path("data/split"), RESULTS / "report"
@@ -23,9 +24,10 @@ def write_figures(run: RunResults) -> None:
     """Write the figures of the data and of training to results/report/.
 
     Raises:
-        UserError: A file that is drawn is missing or damaged.
+        UserError: A file that is drawn is missing or damaged, or the model is of other data.
     """
     dataset = load_dataset(DATA)
+    check_trained_on(BundleSpec.model_validate(run.bundle), dataset, MODELS, DATA)
     figures = {**_data_figures(dataset), **_training_figures(run, dataset)}
     for name, figure in {**figures, **_feature_figures(run, dataset)}.items():
         write_png(figure, FIGURES / f"{name}.png")

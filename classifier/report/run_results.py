@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from classifier.core.errors import UserError
 from classifier.core.text import counted
 from classifier.metrics.intervals import PairedGain
 from classifier.processing.decision import DECISION, TTA_POLICY
@@ -19,6 +20,7 @@ from classifier.report.result_files import Json, Row, read_bytes, read_json, rea
 
 SOURCE = Path("data/raw/source.json")
 MODELS, RESULTS = Path("models"), Path("results")
+EXPORT = MODELS / "export"
 # Files of `models/` besides those in `models/export/`.
 MODEL_FILES = (
     "model.json",
@@ -194,15 +196,24 @@ def load_run() -> RunResults:
 
 
 def check_one_model() -> None:
-    """Raise UserError where rules, views or export are of another model than the one in models/."""
+    """Raise UserError where rules, views or export are not those of the model in models/."""
     with reading(MODELS / WEIGHTS):
         model = model_digest(MODELS)
     for path, stage in (
         (MODELS / DECISION, "evaluate"),
         (MODELS / TTA_POLICY, "tta_evaluate"),
-        (MODELS / "export" / DECISION, "export"),
+        (EXPORT / DECISION, "export"),
+        (EXPORT / TTA_POLICY, "export"),
     ):
         check_made_for(model, read_json(path).get("model"), path, stage)
+    # For one model, there may be several rules and views.
+    for name in (DECISION, TTA_POLICY):
+        if read_bytes(EXPORT / name) != read_bytes(MODELS / name):
+            raise UserError(
+                f"{EXPORT.as_posix()} was made from another {name} than "
+                f"{(MODELS / name).as_posix()}: run the export stage (`dvc repro`), or "
+                "`dvc checkout`."
+            )
 
 
 def model_files() -> list[Path]:
@@ -214,7 +225,7 @@ def model_files() -> list[Path]:
     for path in files:
         with reading(path):
             path.stat()
-    return files + sorted(path for path in (MODELS / "export").iterdir() if path.is_file())
+    return files + sorted(path for path in EXPORT.iterdir() if path.is_file())
 
 
 def embedded_figure(result: str, alt: str, caption: str = "") -> Figure:

@@ -34,6 +34,7 @@ OF_THE_MODEL = {
     "models/decision.json": "evaluate",
     "models/tta.json": "tta_evaluate",
     "models/export/decision.json": "export",
+    "models/export/tta.json": "export",
 }
 
 
@@ -60,6 +61,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         said: list[str] = []
         patch.setattr(tta_evaluate, "print", said.append, raising=False)
         tta_evaluate.main()
+        write("models/export/tta.json", Path("models/tta.json").read_bytes())
         report.main()
     lines = [line for text in said for line in text.splitlines()]
     return folder, next(line for line in lines if line.startswith("Test-time"))
@@ -317,6 +319,24 @@ def test_results_of_another_model_are_refused(path: str, stage: str, project: tu
     with pytest.raises(UserError, match=f"{path} was made for another model .* the {stage} stage"):
         report.main()
     assert card == CARD.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["decision.json", "tta.json"])
+def test_export_with_other_rules_of_the_same_model_is_refused(name: str, project: tuple[Path, str]):
+    path = Path("models", name)
+    write(str(path), path.read_bytes().replace(b"}", b" }"))
+    said = f"models/export was made from another {name} than models/{name}: run the export stage"
+    with pytest.raises(UserError, match=said):
+        report.main()
+
+
+def test_data_that_were_split_again_are_refused(project: tuple[Path, str]):
+    path = Path("data/split/manifest.csv")
+    path.write_bytes(path.read_bytes().replace(b",val,", b",train,", 1))
+    card, samples = CARD.read_bytes(), Path("results/report/samples.png").read_bytes()
+    with pytest.raises(UserError, match="trained on other images, or on another split of them"):
+        report.main()
+    assert (CARD.read_bytes(), Path("results/report/samples.png").read_bytes()) == (card, samples)
 
 
 def test_missing_file_is_reported(project: tuple[Path, str]):
