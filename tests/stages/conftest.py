@@ -1,9 +1,11 @@
 import io
+import shutil
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 from builders.projects import CLASSES, make_project, write_evaluation_params
+from builders.reported import make_reported
 
 from stages import evaluate
 
@@ -36,3 +38,20 @@ def results(evaluated: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> str
     folder, said = evaluated
     monkeypatch.chdir(folder)
     return said
+
+
+@pytest.fixture(scope="module")
+def first_report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with all that the report stage reads and writes, and the verdict on TTA."""
+    folder = tmp_path_factory.mktemp("project")
+    return folder, make_reported(folder)
+
+
+@pytest.fixture
+def reported(
+    first_report: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, str]:
+    """A copy of it, which is the current folder, and the verdict."""
+    folder = shutil.copytree(first_report[0], tmp_path / "copy")
+    monkeypatch.chdir(folder)
+    return folder, first_report[1]
