@@ -63,7 +63,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """
     cells = table.map(_cell)
     for name in (name for name in table.columns if str(name).endswith("p_value")):
-        cells[name] = table[name].map(f"{{:.{DECIMALS}g}}".format)
+        cells[name] = table[name].map(f"{{:.{DECIMALS}g}}".format, na_action="ignore")
     write_csv(path, cells)
 
 

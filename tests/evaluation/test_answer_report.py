@@ -128,10 +128,10 @@ def test_floats_are_written_with_the_same_number_of_decimals(tmp_path: Path):
 
 
 def test_small_p_values_are_written_as_no_zero(tmp_path: Path):
-    table = pd.DataFrame({"p_value": [1.25e-9, 0.5], "adjusted_p_value": [2.5e-9, 1.0]})
+    table = pd.DataFrame({"p_value": [1.25e-9, np.nan], "adjusted_p_value": [2.5e-9, 1.0]})
     write_table(tmp_path / "table.csv", table)
     written = (tmp_path / "table.csv").read_text("utf-8")
-    assert written == "p_value,adjusted_p_value\n1.25e-09,2.5e-09\n0.5,1\n"
+    assert written == "p_value,adjusted_p_value\n1.25e-09,2.5e-09\n,1\n"
 
 
 def test_a_report_is_five_files_and_the_same_bytes_every_time(answers: Answers, tmp_path: Path):
