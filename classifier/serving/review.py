@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from PIL import Image
 from pydantic import BaseModel
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from classifier.serving.error_handlers import add_error_handlers
+from classifier.core.errors import UserError, describe_os_error
+from classifier.serving.error_handlers import add_error_handlers, error_response
 from classifier.serving.limits import Limits
 from classifier.serving.metrics import ServingMetrics
 from classifier.serving.middleware import OutermostMiddleware
@@ -88,8 +89,21 @@ class Review:
     _decided: list[Correction] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def decided(self) -> list[str]:
+        """Paths of the images that were decided in this session, in their order."""
+        with self._lock:
+            return [one.path for one in self._decided]
+
     def decide(self, decision: ReviewDecision) -> None:
-        """Append a decision to the file; raise RefusedError if it is none about these cases."""
+        """Append a decision to the file.
+
+        Raises:
+            RefusedError: It is none about these cases, or one about an image that another window
+                has decided.
+            UserError: The file is damaged; it stays as it is.
+            OSError: The file cannot be read or written.
+        """
         case = self.cases.get(decision.row)
         if case is None:
             raise RefusedError(404, f"There is no case {decision.row}.")
@@ -100,20 +114,28 @@ class Review:
         reason = f"{decision.action} in review; the model said {case.suggested}"
         correction = Correction(case.path, label, f"{reason} ({case.confidence:.0%})")
         with self._lock:
+            if any(one.path == case.path for one in self._decided):
+                raise RefusedError(
+                    409, f"{case.path} was decided in another window: reload this page."
+                )
             write_corrections(self.corrections, [*read_corrections(self.corrections), correction])
             self._decided.append(correction)
 
     def undo(self) -> str:
-        """Remove the last decision of this session from the file; return the image's path."""
+        """Remove the last decision of this session from the file; return the image's path.
+
+        Raises as `decide` does; the decision can then be undone later.
+        """
         with self._lock:
             if not self._decided:
                 raise RefusedError(409, "There is no decision to undo.")
-            last = self._decided.pop()
+            last = self._decided[-1]
             rows = read_corrections(self.corrections)
             if last in rows:
                 # The last of equal rows.
                 del rows[len(rows) - 1 - rows[::-1].index(last)]
             write_corrections(self.corrections, rows)
+            self._decided.pop()
             return last.path
 
 
@@ -121,6 +143,15 @@ def build_review_app(review: Review) -> FastAPI:
     """Return the application with the page, its images and the decisions."""
     app = FastAPI(title="Review of labels", docs_url=None, redoc_url=None, openapi_url=None)
     add_error_handlers(app)
+
+    @app.exception_handler(UserError)
+    async def damaged(_request: Request, error: UserError) -> Response:
+        return error_response(409, f"Nothing is written: {error}")
+
+    @app.exception_handler(OSError)
+    async def unreachable(_request: Request, error: OSError) -> Response:
+        return error_response(409, f"Nothing is written: {describe_os_error(error)}")
+
     add_page(app, "/", "review.html")
 
     @app.get("/cases")
@@ -131,6 +162,7 @@ def build_review_app(review: Review) -> FastAPI:
             "heat_maps": review.heat_map is not None,
             "file": str(review.corrections),
             "cases": list(review.cases.values()),
+            "decided": review.decided,
         }
 
     @app.get("/images/{row}")
@@ -146,15 +178,15 @@ def build_review_app(review: Review) -> FastAPI:
         return _png(review.heat_map(row))
 
     @app.post("/decisions")
-    def decide(decision: ReviewDecision) -> dict[str, str]:
+    def decide(decision: ReviewDecision) -> dict[str, Any]:
         """Append a decision to the file of corrections."""
         review.decide(decision)
-        return {"path": review.cases[decision.row].path}
+        return {"path": review.cases[decision.row].path, "decided": review.decided}
 
     @app.delete("/decisions/last")
-    def undo() -> dict[str, str]:
+    def undo() -> dict[str, Any]:
         """Remove the last decision of this session."""
-        return {"path": review.undo()}
+        return {"path": review.undo(), "decided": review.decided}
 
     limits = Limits()
     metrics = ServingMetrics("review", lambda: 0)

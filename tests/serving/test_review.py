@@ -72,8 +72,9 @@ def test_decisions_are_appended_to_the_file_with_their_reason(url: str, tmp_path
 def test_undo_takes_back_the_last_decision_of_this_session_alone(url: str, tmp_path: Path) -> None:
     decide(url, 0, "keep")
     decide(url, 1, "exclude")
-    for path in ("cat/1.png", "cat/0.png"):
-        assert httpx.delete(f"{url}/decisions/last").json() == {"path": path}
+    for path, left in (("cat/1.png", ["cat/0.png"]), ("cat/0.png", [])):
+        answer = httpx.delete(f"{url}/decisions/last")
+        assert answer.json() == {"path": path, "decided": left}
     refused = httpx.delete(f"{url}/decisions/last")
     assert (refused.status_code, refused.json()) == (
         409,
@@ -96,6 +97,42 @@ def test_what_is_no_decision_is_refused_and_nothing_written(
 ) -> None:
     assert decide(url, row, **decision).status_code == status
     assert read_corrections(tmp_path / "corrections.csv") == [EARLIER]
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"path,class\n", b"path,class,reason\nx\n", None])
+def test_damaged_file_is_named_and_stays_and_the_decision_can_still_be_undone(
+    url: str, tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "corrections.csv"
+    decide(url, 0, "keep")
+    good = file.read_bytes()
+    if content is None:
+        file.unlink()
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    for answer in (decide(url, 1, "keep"), httpx.delete(f"{url}/decisions/last")):
+        assert answer.status_code == 409
+        assert "Nothing is written" in answer.json()["error"]
+        assert "corrections.csv" in answer.json()["error"]
+    if content is None:
+        file.rmdir()
+    else:
+        assert file.read_bytes() == content
+    file.write_bytes(good)
+    assert httpx.delete(f"{url}/decisions/last").json() == {"path": "cat/0.png", "decided": []}
+    assert read_corrections(file) == [EARLIER]
+
+
+def test_image_is_decided_once_by_whichever_window(url: str, tmp_path: Path) -> None:
+    assert decide(url, 1, "exclude").json() == {"path": "cat/1.png", "decided": ["cat/1.png"]}
+    refused = decide(url, 1, "keep")
+    assert refused.status_code == 409
+    assert refused.json()["error"] == "cat/1.png was decided in another window: reload this page."
+    assert [one.class_name for one in read_corrections(tmp_path / "corrections.csv")[1:]] == [
+        "exclude"
+    ]
+    assert httpx.get(f"{url}/cases").json()["decided"] == ["cat/1.png"]
 
 
 def test_page_under_another_host_name_gets_nothing(url: str) -> None:
@@ -173,3 +210,17 @@ def test_heat_map_is_shown_and_hidden(page: Page) -> None:
 def test_similar_images_stand_beside_with_their_labels(page: Page) -> None:
     expect(page.locator("#nearest li")).to_contain_text(["cat, test: cat/3.png"])
     expect(page.locator("#similar li")).to_contain_text(["cat, test: cat/4.png", "cat/2.png"])
+
+
+@needs_chromium
+def test_reloaded_page_leaves_out_what_was_decided_and_undoes_it(page: Page, url: str) -> None:
+    decide(url, 1, "exclude")
+    page.keyboard.press("k")
+    expect(page.locator("#path")).to_have_text("cat/2.png")
+    page.reload()
+    expect(page.locator("#path")).to_have_text("cat/2.png")
+    expect(page.locator("#progress")).to_contain_text("Image 1 of 1, 2 decided")
+    for path in ("cat/0.png", "cat/1.png"):
+        page.keyboard.press("u")
+        expect(page.locator("#path")).to_have_text(path)
+    expect(page.locator("#progress")).to_contain_text("Image 2 of 3, 0 decided")
