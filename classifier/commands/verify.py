@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> None:
                 found = golden.replay(file, predictors[file])
             else:
                 content = read_exported(folder, file)
+                _check_schema(file, content)
                 found = "its hash is that of the manifest"
                 if originals is not None and file in originals.expected:
                     found = _replay(originals, file, content, predictors.get(ONNX_FILE))
@@ -56,6 +57,31 @@ def main(arguments: list[str]) -> None:
             "on this machine."
         )
     print(f"All {len(entries)} files are as they were made.")
+
+
+def _check_schema(file: str, content: bytes) -> None:
+    """Raise UserError where `predict` would refuse what the file holds."""
+    try:
+        from classifier.processing.decision import (  # noqa: PLC0415
+            TTA_POLICY,
+            Decision,
+            TtaPolicy,
+            parse_travelling,
+        )
+        from classifier.processing.similar_images import SIMILAR, SimilarImages  # noqa: PLC0415
+        from classifier.processing.softmax import DECISION  # noqa: PLC0415
+        from classifier.processing.spec import DESCRIPTION, BundleSpec  # noqa: PLC0415
+    except ModuleNotFoundError:
+        # pydantic and Pillow are not installed wherever an export is verified.
+        return
+    schemas = {
+        DESCRIPTION: BundleSpec,
+        DECISION: Decision,
+        TTA_POLICY: TtaPolicy,
+        SIMILAR: SimilarImages,
+    }
+    if file in schemas:
+        parse_travelling(content, schemas[file], file, "export")
 
 
 def _replay(originals: Originals, file: str, content: bytes, predict: Predictor | None) -> str:

@@ -4,7 +4,6 @@ The bundle holds everything that turns an image file into probabilities: weights
 preprocessing, normalisation and temperature.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from classifier.core.errors import UserError, first_line
 from classifier.core.files import write_bytes, write_json
 from classifier.models.network import Classifier, ModelParams, build_classifier
 from classifier.models.stored_backbone import restore_weights
+from classifier.processing.decision import first_problem
 from classifier.processing.made_for import model_digest
 from classifier.processing.spec import DESCRIPTION, WEIGHTS, BundleSpec
 
@@ -55,7 +55,7 @@ def save_bundle(
 def load_bundle(folder: Path = Path("models"), device: torch.device | None = None) -> Bundle:
     """Read a bundle; raise UserError where a file is missing, cut, or of another model."""
     try:
-        spec = BundleSpec.model_validate(json.loads((folder / DESCRIPTION).read_text("utf-8")))
+        spec = BundleSpec.model_validate_json((folder / DESCRIPTION).read_bytes())
         params = ModelParams.model_validate(spec.params.get("model"))
         state = load_file(folder / WEIGHTS)
         digest = model_digest(folder)
@@ -64,9 +64,10 @@ def load_bundle(folder: Path = Path("models"), device: torch.device | None = Non
         raise UserError(
             f"{missing} is missing: run the train stage, or fetch the model with `dvc pull`."
         ) from None
-    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+    except (ValidationError, SafetensorError) as error:
+        reason = first_problem(error) if isinstance(error, ValidationError) else first_line(error)
         raise UserError(
-            f"{folder} holds no readable model ({first_line(error)}): "
+            f"{folder} holds no readable model ({reason}): "
             "run the train stage again, or `dvc checkout`."
         ) from None
     model = build_classifier(

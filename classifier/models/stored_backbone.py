@@ -5,7 +5,6 @@ backbone for the bundle and for the features' key, but not the network. So it im
 torchvision nor timm, which takes longer than the training.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from classifier.core.errors import UserError, first_line
 from classifier.core.files import sha256_of, write_bytes
 from classifier.models.backbone_description import BUFFERS, DESCRIPTION, HEAD, WEIGHTS
+from classifier.processing.decision import first_problem
 from classifier.processing.spec import BackboneSpec
 
 # The name, in the file of the last layer, of the SHA-256 of the weights that it belongs to.
@@ -58,7 +58,7 @@ def read_backbone(folder: Path) -> tuple[BackboneSpec, StoredWeights | None]:
         UserError: A file is missing or damaged.
     """
     try:
-        spec = BackboneSpec.model_validate_json((folder / DESCRIPTION).read_text("utf-8"))
+        spec = BackboneSpec.model_validate_json((folder / DESCRIPTION).read_bytes())
         if spec.weights is None:
             return spec, None
         weights = _read_weights(folder / WEIGHTS)
@@ -67,7 +67,9 @@ def read_backbone(folder: Path) -> tuple[BackboneSpec, StoredWeights | None]:
             f"{error.filename or folder / WEIGHTS} is missing: run `dvc repro backbone`, or fetch "
             "it with `dvc pull data/backbone`."
         ) from None
-    except (ValidationError, UnicodeDecodeError, json.JSONDecodeError, SafetensorError) as error:
+    except ValidationError as error:
+        raise _damaged(folder, first_problem(error)) from None
+    except SafetensorError as error:
         raise _damaged(folder, first_line(error)) from None
     if sha256_of(folder / WEIGHTS) != spec.sha256:
         raise _damaged(folder, f"{WEIGHTS} is not the file that {DESCRIPTION} describes")

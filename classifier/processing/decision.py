@@ -4,7 +4,7 @@
 tta_evaluate stage) names the views of test-time augmentation. Both travel with the network.
 """
 
-from typing import ClassVar, Self, TypeVar
+from typing import Annotated, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -46,21 +46,28 @@ class PredictionSets(TravellingFile):
     thresholds: list[float] = Field(min_length=1)
 
 
+_Cost = Annotated[float, Field(ge=0)]
+
+
 class Costs(TravellingFile):
     """What a decision costs; a right answer costs nothing.
 
     Attributes:
         reject: cost of the answer `unknown`; None never answers so because of the cost.
-        errors: cost of each error, `(actual classes, predicted classes)`; None: 1 for each.
+        errors: cost of each error, `(actual classes, predicted classes)`, and 0 where both are the
+            same class; None: 1 for each.
     """
 
     reject: float | None = Field(ge=0)
-    errors: list[list[float]] | None
+    errors: list[list[_Cost]] | None
 
     @model_validator(mode="after")
     def _errors_are_square(self) -> Self:
-        if self.errors is not None and any(len(row) != len(self.errors) for row in self.errors):
+        errors = self.errors or []
+        if any(len(row) != len(errors) for row in errors):
             raise ValueError("errors must have as many columns as rows.")
+        if any(row[actual] != 0 for actual, row in enumerate(errors)):
+            raise ValueError("a right answer must cost nothing.")
         return self
 
 

@@ -1,10 +1,11 @@
 """The description of a trained model: all but its weights. Needs no PyTorch."""
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from classifier.core.text import has_control_character
+from classifier.processing.decision import TravellingFile
 from classifier.processing.images import Preprocessing, Resize
 from classifier.processing.softmax import UNKNOWN
 
@@ -26,13 +27,7 @@ _Std = Annotated[float, Field(gt=0)]
 _Positive = Annotated[float, Field(gt=0)]
 
 
-class _Described(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False
-    )
-
-
-class BackboneSpec(_Described):
+class BackboneSpec(TravellingFile):
     """`data/backbone/backbone.json`, and the part `backbone` of `model.json`.
 
     Attributes:
@@ -62,7 +57,7 @@ class BackboneSpec(_Described):
     features: Annotated[int, Field(ge=1)] | None = None
 
 
-class BundleSpec(_Described):
+class BundleSpec(TravellingFile):
     """`model.json`.
 
     Attributes:

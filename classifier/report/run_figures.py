@@ -1,5 +1,6 @@
 """Draw the figures of a run from the numbers and images that earlier stages have written."""
 
+import json
 from pathlib import Path
 
 from classifier.data.dataset import Dataset, check_trained_on, load_dataset
@@ -27,7 +28,8 @@ def write_figures(run: RunResults) -> None:
         UserError: A file that is drawn is missing or damaged, or the model is of other data.
     """
     dataset = load_dataset(DATA)
-    check_trained_on(BundleSpec.model_validate(run.bundle), dataset, MODELS, DATA)
+    spec = BundleSpec.model_validate_json(json.dumps(run.bundle))
+    check_trained_on(spec, dataset, MODELS, DATA)
     figures = {**_data_figures(dataset), **_training_figures(run, dataset)}
     for name, figure in {**figures, **_feature_figures(run, dataset)}.items():
         write_png(figure, FIGURES / f"{name}.png")

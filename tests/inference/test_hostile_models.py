@@ -41,6 +41,52 @@ def refusals(export: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"temperature": "0.5"},
+        {"temperature": True},
+        {"white_level": "65535"},
+        {"max_pixels": True},
+        {"stored_size": 8.0},
+        {"mean": ["0", "0", "0"]},
+        {"std": [True, True, True]},
+    ],
+)
+def test_what_is_no_number_is_refused_in_place_of_one(
+    export: Path, changes: dict[str, Any]
+) -> None:
+    edit(export, "model.json", **changes)
+    (export.parent / "model.json").write_bytes((export / "model.json").read_bytes())
+    wanted = f"{next(iter(changes))}.* valid (number|integer)"
+    with pytest.raises(UserError, match=wanted):
+        load_model(export)
+    with pytest.raises(UserError, match=wanted):
+        load_model(export.parent, runtime="torch")
+    with pytest.raises(UserError):
+        verify([str(export)])
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("decision.json", {"outside_above": True}),
+        ("decision.json", {"sets": {"coverage": "0.9", "thresholds": [0.1, 0.1, 0.1]}}),
+        (
+            "decision.json",
+            {"costs": {"reject": None, "errors": [[0, -1, 1], [1, 0, 1], [1, 1, 0]]}},
+        ),
+        ("decision.json", {"costs": {"reject": None, "errors": [[5, 1, 1], [1, 0, 1], [1, 1, 0]]}}),
+        ("tta.json", {"views": ["identity", 1]}),
+    ],
+)
+def test_rules_and_views_that_predict_refuses_are_refused_by_verify_too(
+    export: Path, file: str, changes: dict[str, Any]
+) -> None:
+    edit(export, file, **changes)
+    refusals(export)
+
+
+@pytest.mark.parametrize(
     "classes",
     [
         ["red", "green"],
