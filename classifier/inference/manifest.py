@@ -75,6 +75,9 @@ def read_manifest(folder: Path) -> dict[str, Entry]:
             in the folder itself.
     """
     path = folder / MANIFEST
+    # A pipe or a device would be read for ever.
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no file: run the export stage, or fetch it with `dvc pull`.")
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

@@ -220,6 +220,15 @@ def test_pipe_in_place_of_a_file_is_not_waited_for(export: Path) -> None:
         read_exported(export, "model.json")
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_pipe_or_folder_in_place_of_the_manifest_is_refused(
+    export: Path, make: Callable[[Path], None]
+) -> None:
+    (export / MANIFEST).unlink()
+    make(export / MANIFEST)
+    assert all("manifest.json is no file: run the export" in said for said in refusals(export))
+
+
 def test_network_of_other_outputs_is_refused_though_its_hash_is_right(export: Path) -> None:
     rewrite(export, "model.onnx", colours_onnx(CROP + 2))
     assert "takes no images of 12 pixels" in refusals(export)[0]
