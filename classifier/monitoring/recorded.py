@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from classifier.core.errors import UserError, describe_os_error
 from classifier.inference.manifest import (
@@ -15,6 +16,7 @@ from classifier.inference.manifest import (
     read_manifest,
 )
 from classifier.inference.measures import MEASURES, OF_ONE_VIEW, REFERENCE
+from classifier.processing.decision import first_problem
 
 # What is raised where JSON holds something else than expected.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
@@ -25,6 +27,16 @@ _RANGES = {
     "brightness": (0, 255),
     **dict.fromkeys(("width", "height", "views"), (1, _MOST)),
 }
+
+
+class _Described(BaseModel):
+    """Content of `reference.json` that is read; a text or a truth value is no number."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, allow_inf_nan=False)
+
+    classes: list[str]
+    confusion: list[list[int]]
+    values: dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -82,12 +94,15 @@ def read_reference(models: Path) -> ReferenceValues:
 
 
 def _parsed(content: bytes) -> tuple[list[str], np.ndarray, dict[str, np.ndarray]]:
-    described = parse_json(content)
-    classes = [str(name) for name in described["classes"]]
-    confusion = np.array(described["confusion"], np.int64)
+    try:
+        described = _Described.model_validate_json(content)
+    except ValidationError as error:
+        raise ValueError(first_problem(error)) from None
+    classes = described.classes
+    confusion = np.array(described.confusion, np.int64)
     measures = {
         name: np.array(values, np.float64)
-        for name, values in described["values"].items()
+        for name, values in described.values.items()
         if name in MEASURES
     }
     if confusion.shape != (len(classes),) * 2 or confusion.min() < 0 or confusion.sum() == 0:

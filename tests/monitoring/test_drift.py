@@ -236,7 +236,15 @@ def test_what_is_no_answer_is_a_sentence(
 
 @pytest.mark.parametrize(
     "content",
-    [b"{", b"[]", b'{"classes": ["a"], "confusion": [[1, 2]], "values": {}}', b'{"classes": 3}'],
+    [
+        *(b"{", b"[]", b'{"classes": 3}'),
+        b'{"classes": ["a"], "confusion": [[1, 2]], "values": {}}',
+        b'{"classes": ["a"], "confusion": [[true]], "values": {}}',
+        b'{"classes": ["a"], "confusion": [["1"]], "values": {}}',
+        b'{"classes": ["a"], "confusion": [[1.5]], "values": {}}',
+        b'{"classes": ["a"], "confusion": [[1]], "values": {"confidence": ["0.5"]}}',
+        b'{"classes": ["a"], "confusion": [[1]], "values": {"confidence": [true]}}',
+    ],
 )
 def test_damaged_reference_is_a_sentence(models: Path, tmp_path: Path, content: bytes) -> None:
     rewrite(models / "export", "reference.json", content)
