@@ -62,9 +62,13 @@ def edit_params(text: str, changes: Mapping[str, Any]) -> str:
     edits: list[tuple[int, int, str]] = []
     for name, value in changes.items():
         node = _find(root, name.split("."))
-        start, end = node.start_mark.index, _end(node, text)
+        start = _start(node, text)
         # `key:` without a value stands for null, and has no space after the colon.
-        edits.append((start, max(start, end), f"{'' if end > start else ' '}{to_yaml(value)}"))
+        end = max(start, _end(node, text))
+        # DVC writes `- items` no deeper than their key, where a value on one line has to be deeper.
+        line = text[text.rfind("\n", 0, start) + 1 : start]
+        space = "  " if not line.strip() else "" if line[-1].isspace() else " "
+        edits.append((start, end, f"{space}{to_yaml(value)}"))
     for start, end, new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
     return text
@@ -87,6 +91,13 @@ def _find(node: yaml.Node, path: list[str]) -> yaml.Node:
     for part in path:
         node = next(value for key, value in node.value if key.value == part)
     return node
+
+
+def _start(node: yaml.Node, text: str) -> int:
+    """Return the index of a node, or of the end of its key where nothing but space is between."""
+    before = text[: node.start_mark.index].rstrip()
+    below = "\n" in text[len(before) : node.start_mark.index]
+    return len(before) if below and before.endswith(":") else node.start_mark.index
 
 
 def _end(node: yaml.Node, text: str) -> int:

@@ -7,6 +7,7 @@ from typing import TypeGuard, Union, get_args, get_origin
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 from pydantic import BaseModel
 
 from classifier.commands.check import SCHEMAS
@@ -51,6 +52,16 @@ def test_every_preset_is_merged_and_valid_and_keeps_all_comments(name: str) -> N
     assert overlay(name).items() <= after.items()
     unchanged = before.keys() - preset_values(name, PRESETS).keys()
     assert all(after[key] == before[key] for key in unchanged)
+    assert comments(Path("params.yaml")) == comments(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_is_merged_into_params_that_an_experiment_wrote(name: str) -> None:
+    # DVC writes lists as `- items`, no deeper than their key, and null as nothing.
+    apply_overrides("params.yaml", ["train.epochs=2"])
+    assert "\n  views:\n  - identity\n" in Path("params.yaml").read_text("utf-8")
+    main([name, *(["download.url=photos"] if name == "photos" else [])])
+    assert overlay(name).items() <= values().items()
     assert comments(Path("params.yaml")) == comments(ROOT / "params.yaml")
 
 

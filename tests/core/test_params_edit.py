@@ -27,7 +27,7 @@ train:
         ("train.lr", 0.01, "  lr: 0.01  # to the right"),
         ("train.lr", 1e-5, "  lr: 1.0e-05  # to the right"),
         ("train.lr", None, "  lr: null  # to the right"),
-        ("train.views", [], "    []"),
+        ("train.views", [], "  views: []"),
         ("train.empty", 3, "  empty: 3"),
         ("train.flow.side", True, '  flow: {side: true, name: "x"}'),
         ("train.flow.name", "a, b", "  flow: {side: 1, name: 'a, b'}"),
@@ -41,6 +41,22 @@ def test_a_value_changes_and_every_comment_stays(name: str, value: Any, line: st
     assert flatten(yaml.safe_load(changed)) == flatten(yaml.safe_load(TEXT)) | {name: value}
     for comment in ("# Above all.", "# The first knob.", "# to the right", "# Behind a list."):
         assert comment in changed
+
+
+@pytest.mark.parametrize(
+    "views",
+    [
+        "views:\n  - a\n  - b\n",
+        "views:\n  - a\n  # in between\n  - b\n",
+        "views:   # which\n  - a\n  - b\n",
+        "views:\n    a\n",
+        "views:\n  # above\n    [a,\n     b]\n",
+    ],
+)
+def test_a_value_below_its_key_changes(views: str) -> None:
+    text = f"train:\n  {views}  last: 1\n"
+    changed = edit_params(text, {"train.views": ["c", "d"]})
+    assert load_yaml(changed, "params.yaml") == {"train": {"views": ["c", "d"], "last": 1}}
 
 
 @pytest.mark.parametrize(
