@@ -65,7 +65,9 @@ def main(arguments: list[str]) -> None:
     try:
         import_module(f"classifier.commands.{name.replace('-', '_')}").main(arguments[1:])
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in ("", "classifier"):
+        # A container that serves has some packages of the library alone.
+        first, _, rest = (error.name or "").partition(".")
+        if not first or (first == "classifier" and "." in rest):
             raise
         raise UserError(
             f"`classifier {name}` needs the package {error.name}, which is not installed here: run "

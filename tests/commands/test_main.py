@@ -197,3 +197,28 @@ def test_package_that_a_serving_container_lacks_is_named(tmp_path: Path) -> None
     assert done.returncode == 1
     assert done.stderr.startswith("error: `classifier drift` needs the package scipy")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_package_of_the_library_that_a_serving_container_lacks_is_named(tmp_path: Path) -> None:
+    """The Dockerfile copies the packages of predict and serve alone."""
+    code = (
+        "import sys\nfrom classifier.commands.main import run\n"
+        "class Without:\n"
+        "    def find_spec(name, *_):\n"
+        "        if name == 'classifier.static_page':\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Without)\nsys.argv[1:] = ['export-page', 'page']\nrun()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: `classifier export-page` needs the package classifier.static_page, which is not "
+        "installed here: run it where the whole project is.\n"
+    )
