@@ -7,6 +7,7 @@ from pathlib import Path
 
 from classifier.commands.shared.label_studio_options import (
     add_label_studio_options,
+    parse_with_label_studio,
     write_label_studio,
 )
 from classifier.commands.shared.options import positive
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> None:
         "--count", type=positive, metavar="N", help="number of images to list (default: all)"
     )
     add_label_studio_options(parser)
-    options = parser.parse_args(arguments)
+    options = parse_with_label_studio(parser, arguments)
     note_outdated("train")
     # PyTorch and scikit-learn are slow to import, which --help need not wait for.
     from classifier.core.files import write_csv  # noqa: PLC0415

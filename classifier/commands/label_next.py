@@ -9,6 +9,7 @@ from pathlib import Path
 
 from classifier.commands.shared.label_studio_options import (
     add_label_studio_options,
+    parse_with_label_studio,
     write_label_studio,
 )
 from classifier.commands.shared.options import file_path, positive
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> None:
         help="number of images to choose (default: %(default)s)",
     )
     add_label_studio_options(parser)
-    options = parser.parse_args(arguments)
+    options = parse_with_label_studio(parser, arguments)
     note_outdated("train")
     folder: Path = options.folder
     # PyTorch is slow to import, which --help need not wait for.

@@ -107,6 +107,12 @@ def test_a_count_of_zero_is_refused_by_every_command(arguments: tuple[str, ...])
         main([*arguments, "0"])
 
 
+@pytest.mark.parametrize("command", [("label-errors",), ("label-next", "folder")])
+def test_a_prefix_of_paths_without_label_studio_is_refused(command: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match="--path-prefix changes nothing without --label-studio"):
+        main([*command, "--path-prefix", "new"])
+
+
 def test_summary_says_where_there_are_no_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

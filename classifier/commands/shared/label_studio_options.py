@@ -21,8 +21,18 @@ def add_label_studio_options(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="FOLDER",
         help="path of the images below the folder that Label Studio serves "
-        "(LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT)",
+        "(LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT); with --label-studio",
     )
+
+
+def parse_with_label_studio(
+    parser: argparse.ArgumentParser, arguments: list[str]
+) -> argparse.Namespace:
+    """Return the options; raise UserError where --path-prefix would change nothing."""
+    options = parser.parse_args(arguments)
+    if options.path_prefix and not options.label_studio:
+        parser.error("--path-prefix changes nothing without --label-studio")
+    return options
 
 
 def write_label_studio(
