@@ -204,7 +204,13 @@ def _parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON object a line")
     form.add_argument("--csv", action="store_true", help="CSV with a header")
-    add("--top-k", type=positive, default=1, metavar="N", help="show the N most probable classes")
+    add(
+        "--top-k",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="show the N most probable classes (default: 1)",
+    )
     add("--plot", type=file_path, metavar="PNG", help="draw the first images beside their classes")
     add_model_options(parser, ("onnx", "openvino", "cuda", "torch"))
     return parser

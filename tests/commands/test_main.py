@@ -138,6 +138,17 @@ def test_help_of_every_command_says_what_each_argument_is(
         assert re.match(r" {10,}|  [A-Z=]+$|  [A-Z=]+ +\w|$", line), line
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_the_default_of_every_number(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    options = re.split(r"\n  (?=-)", capsys.readouterr().out)[1:]
+    for option in (" ".join(each.split()) for each in options):
+        assert not re.match(r"--[a-z-]+ N ", option) or "(default: " in option, option
+
+
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
