@@ -34,7 +34,8 @@ def run_program(main: Callable[[], None], *, ends_with_parent: bool = False) -> 
     """
     if ends_with_parent or "DVC_STAGE" in os.environ:  # which DVC sets for what it runs
         when_orphaned(_end_this_process)
-    if isinstance(sys.stdout, TextIOWrapper):  # None where it is closed
+    _replace_closed_streams()
+    if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _sigterm_raises():
@@ -69,6 +70,19 @@ def ending_at_once() -> Iterator[None]:
         print(end="", flush=True)
         print(end="", file=sys.stderr, flush=True)
         os._exit(0)
+
+
+def _replace_closed_streams() -> None:
+    """Let the standard streams that were closed for this program lead nowhere, as `/dev/null` does.
+
+    The next file that is opened would get the descriptor of such a stream, and with it what a
+    library in C prints. Libraries in Python, such as tqdm, do not expect a stream that is None.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115
+            os.set_inheritable(stream.fileno(), True)  # as a standard stream is
+            setattr(sys, name, stream)
 
 
 def worker_count() -> int:
