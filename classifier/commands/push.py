@@ -22,6 +22,7 @@ from dvc.repo import Repo
 from dvc_data.hashfile.hash_info import HashInfo
 
 from classifier.commands.shared.parser import CommandParser
+from classifier.commands.shared.repository import open_repository
 from classifier.commands.shared.up_to_date import quiet_dvc
 from classifier.core.errors import UserError
 from classifier.core.text import counted
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> None:
     )
     options = parser.parse_args(arguments)
     try:
-        with Repo() as repo:
+        with open_repository() as repo:
             count = push(repo, options.remote)
             lost = experiments_without_remote(repo)
     except NoRemoteError:

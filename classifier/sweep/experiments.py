@@ -12,7 +12,9 @@ def run_tool(*command: str, folder: Path) -> str:
     """Return what a command of Git or DVC prints; raise UserError with its error message."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        # Where DVC did not expect an error, it ends with where to get help.
+        said = [line for line in lines if line and not line.startswith("Having any troubles?")]
         raise UserError(f"`{' '.join(command)}` failed: {said[-1] if said else done.returncode}")
     return done.stdout.strip()
 

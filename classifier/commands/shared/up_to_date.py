@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from classifier.commands.shared.repository import open_repository
 from classifier.core.errors import UserError
 
 PIPELINE = Path("dvc.yaml")
@@ -42,17 +43,17 @@ def outdated_stages(*stages: str) -> list[str]:
     there is none.
 
     Raises:
-        UserError: DVC cannot say, because another DVC is writing, or dvc.lock cannot be read.
+        UserError: DVC cannot say, because another DVC is writing, or dvc.lock or DVC's database
+            cannot be read.
     """
     if not PIPELINE.is_file():
         return []
     # DVC is slow to import, which --help need not wait for.
     from dvc.exceptions import DvcException, NotDvcRepoError, ReproductionError  # noqa: PLC0415
-    from dvc.repo import Repo  # noqa: PLC0415
     from dvc.repo.reproduce import reproduce  # noqa: PLC0415
 
     try:
-        with quiet_dvc(), Repo() as repo:
+        with quiet_dvc(), open_repository() as repo:
             found = reproduce(repo, targets=list(stages), dry=True, allow_missing=True)
     except NotDvcRepoError:
         return []
