@@ -131,6 +131,25 @@ def test_intervals_beside_few_images_of_small_classes_cover_the_truth(sizes: tup
     assert np.mean(covered) > 0.91
 
 
+def test_nine_images_of_small_classes_widen_an_interval_as_parts_of_a_sum():
+    # The class of ten is resampled by itself; of the other two, 6 of 9 are right.
+    labels = np.repeat(np.arange(4), (100, 10, 4, 5))
+    predicted = labels.copy()
+    predicted[:6], predicted[100:102], predicted[112:115] = 1, 0, 0
+    right, large = predicted == labels, labels < 2
+    of_large, found = bootstrap(predicted[large], labels[large], 2), bootstrap(predicted, labels, 4)
+    ends, share = binomtest(6, 9).proportion_ci(method="wilson"), 6 / 9
+    cases = {
+        "accuracy": (9 / 119, right[large].mean(), right.mean()),
+        "balanced_accuracy": (2 / 4, (0.94 + 0.8) / 2, (0.94 + 0.8 + 2 / 4 + 4 / 5) / 4),
+    }
+    for name, (weight, among_large, value) in cases.items():
+        low, high = of_large[name]
+        down = math.hypot((1 - weight) * (among_large - low), weight * (share - ends.low))
+        up = math.hypot((1 - weight) * (high - among_large), weight * (ends.high - share))
+        assert found[name] == pytest.approx((value - down, value + up))
+
+
 def test_interval_where_each_image_has_a_class_of_its_own_is_that_of_a_share():
     labels = np.arange(300)
     predicted = np.where(labels < 150, (labels + 1) % 300, labels)
