@@ -151,9 +151,11 @@ def _quantiles(name: str, values: np.ndarray, digits: int = 4) -> Iterator[tuple
         values: Float64 `(n,)`; an image whose value is NaN is in no slice.
         digits: That the names of the slices show.
     """
-    known = values[~np.isnan(values)]
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, _PARTS + 1), method="nearest"))
-    parts = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(len(edges) - 2, 0))
+    distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    below = np.cumsum(counts)[:-1]  # images below each distinct value but the lowest
+    shares = np.arange(1, _PARTS) / _PARTS if len(below) else []
+    starts = {int(np.abs(below - share * counts.sum()).argmin()) + 1 for share in shares}
+    parts = np.searchsorted(distinct[sorted(starts)], values, side="right")
     for part in np.unique(parts):
         inside = (parts == part) & ~np.isnan(values)
         if not inside.all():

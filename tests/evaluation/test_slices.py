@@ -133,6 +133,23 @@ def test_column_that_makes_no_slice_is_told_with_the_reason() -> None:
     }
 
 
+def test_measures_of_few_values_make_slices() -> None:
+    measures = {
+        "width": [4] * 20 + [20] * 20,
+        "height": [8] * 20 + [10] * 20,
+        "bytes": [9] * 30 + list(range(10, 20)),
+    }
+    table = slices_table(make_answers(np.arange(40) % 4 > 0, None, **measures), [])
+    assert dict(zip(table["slice"], table["images"], strict=True)) == {
+        "aspect_ratio 0.5 to 0.5": 20,
+        "aspect_ratio 2 to 2": 20,
+        "pixels 32 to 32": 20,
+        "pixels 200 to 200": 20,
+        "bytes 9 to 9": 30,
+        "bytes 10 to 19": 10,
+    }
+
+
 def test_numbers_that_are_rare_are_cut_into_quarters() -> None:
     dates = [str(20000101 + i) for i in range(60)] + [""] * 10
     table = slices_table(make_answers(np.arange(70) % 4 > 0, date=dates), ["date"])
