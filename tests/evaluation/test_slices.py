@@ -10,6 +10,7 @@ from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import Answers
 from classifier.evaluation.slices import (
+    COLUMNS,
     columns_without_slice,
     describe_worst,
     slices_table,
@@ -70,6 +71,14 @@ def test_lower_accuracy_by_chance_is_not_hidden_behind_the_worst_slice() -> None
     )
 
 
+@pytest.mark.parametrize(("adjusted", "said"), [(0.049, "more than"), (0.051, "which")])
+def test_chance_explains_a_gap_from_a_p_value_of_five_in_a_hundred(adjusted: float, said: str):
+    rows = [("a", 20, 0.5, 0.3, 0.7, -0.4, adjusted, adjusted), ("b", 20, 0.9, 0.7, 1, 0.4, 1, 1)]
+    line = describe_worst(pd.DataFrame(rows, columns=COLUMNS))
+    assert line.startswith("lowest accuracy of 2 slices: 0.5000 for a (20 images, -0.4000 to the")
+    assert f"{said} chance explains)" in line
+
+
 def test_what_is_the_same_everywhere_makes_no_slice() -> None:
     table = slices_table(make_answers(np.arange(40) % 4 > 0, camera=["one"] * 40), ["camera"])
     assert table.empty
@@ -88,8 +97,10 @@ def test_slice_that_is_better_than_the_rest_is_not_the_worst() -> None:
 
 def test_slices_of_few_images_are_not_listed() -> None:
     cameras = ["a"] * 30 + ["b"] * 9 + ["c"] * 10
-    table = slices_table(make_answers(np.arange(49) % 4 > 0, camera=cameras), ["camera"])
+    answers = make_answers(np.arange(49) % 4 > 0, camera=cameras)
+    table = slices_table(answers, ["camera"])
     assert set(table["slice"]) == {"camera a", "camera c"}
+    assert columns_without_slice(answers, ["camera"]) == {}
 
 
 def test_certain_gap_is_worse_than_a_lower_accuracy_by_chance() -> None:
