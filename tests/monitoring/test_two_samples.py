@@ -108,6 +108,22 @@ def test_shares_are_corrected_where_the_classes_of_the_test_split_are_unequal() 
     assert shares.estimate == pytest.approx([0.3, 0.7])
 
 
+@pytest.mark.parametrize(
+    ("confusion", "predicted", "deviation"),
+    [
+        # Only the new images are few, then only those of the test split: a deviation of 0.04 each
+        # of two rates, of which the mean counts over their difference of 0.6.
+        ([[10**6, 0], [0, 10**6]], [300, 700], (0.3 * 0.7 / 1000) ** 0.5),
+        ([[80, 20], [20, 80]], [500_000, 500_000], 0.04 / 2**0.5 / 0.6),
+    ],
+)
+def test_shares_have_the_interval_of_both_samples(
+    confusion: list[list[int]], predicted: list[int], deviation: float
+) -> None:
+    shares = label_shares(np.array(confusion), np.array(predicted))
+    assert shares.high - shares.low == pytest.approx(2 * 1.96 * deviation, rel=0.06)
+
+
 def test_shares_that_no_correction_explains_are_those_of_the_predictions() -> None:
     shares = label_shares(np.diag([10, 10, 0, 0]), np.array([0, 0, 4, 1]))
     assert shares.estimate == pytest.approx([0, 0, 0.8, 0.2])
