@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import zscore
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
@@ -43,6 +44,21 @@ def test_low_logits_raise_the_score() -> None:
     val = draw(80, 1)
     score = fit_outside(draw(200, 0)[0], *val)
     assert (score(val[0], val[1] - 1) > score(*val)).all()
+
+
+def test_logit_weighs_twice_as_much_as_the_residual() -> None:
+    features, logits = draw(80, 1)
+    score = fit_outside(draw(200, 0)[0], features, 5 * logits)
+    expected = zscore(zscore(score.residuals(features)) - 2 * zscore(logits.max(axis=1)))
+    assert score(features, 5 * logits) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("images", "features", "count"), [(200, 60, 6), (8, 60, 4), (9, 15, 1)])
+def test_subspace_has_a_direction_for_ten_features_and_two_images(
+    images: int, features: int, count: int
+) -> None:
+    train, (val, logits) = draw(images, 0)[0][:, :features], draw(80, 1)
+    assert fit_outside(train, val[:, :features], logits).directions.shape == (features, count)
 
 
 def test_divergence_raises_the_score_by_half_its_deviations() -> None:
