@@ -26,7 +26,7 @@ from classifier.core.random import stream_seed
 from classifier.core.text import counted
 from classifier.plotting.figures import write_png
 from classifier.sweep.experiments import committed_head, copy_project, experiment_names
-from classifier.sweep.search_space import Range, check_effect, read_space, rounded
+from classifier.sweep.search_space import Range, check_effect, read_space, shown
 from classifier.sweep.study import (
     Sweep,
     draw,
@@ -119,7 +119,7 @@ def _report(sweep: Sweep, scales: dict[str, bool], monitor: str) -> None:
     table = sweep.tabulate()
     write_csv(RESULTS / "trials.csv", table)
     write_png(draw(table, scales, monitor), RESULTS / "sweep.png")
-    chosen = ", ".join(f"{name} {rounded(value)}" for name, value in best.params.items())
+    chosen = ", ".join(f"{name} {shown(value)}" for name, value in best.params.items())
     pruned = int((table["state"] == TrialState.PRUNED.name.lower()).sum())
     print(
         f"{counted(len(table), 'trial')}, {pruned} of them pruned; the best: {monitor} "

@@ -124,6 +124,12 @@ def rounded(value: Scalar) -> Scalar:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
+def shown(value: Scalar) -> bool | int | float | str:
+    """Return a value as a table shows it: rounded, and null as YAML writes it."""
+    found = rounded(value)
+    return "null" if found is None else found
+
+
 def suggest(trial: Trial, space: Space) -> dict[str, Scalar]:
     """Return a value for each knob; those of ranges have four significant digits."""
     values: dict[str, Scalar] = {}

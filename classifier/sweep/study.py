@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from classifier.core.errors import UserError
 from classifier.plotting.agg import Axes, Figure
 from classifier.plotting.figures import BLUE, GREY, ORANGE, new_figure
-from classifier.sweep.search_space import rounded
+from classifier.sweep.search_space import shown
 
 # Random trials before the search learns from them, and epochs before it prunes.
 _FIRST_TRIALS, _FIRST_EPOCHS = 10, 3
@@ -108,7 +108,7 @@ class Sweep:
     def tabulate(self) -> pd.DataFrame:
         """Return a row per trial: trial, state, value, epochs, experiment, and the knobs.
 
-        The value of a pruned trial is that after its last epoch.
+        The value of a pruned trial is that after its last epoch; NaN where it ended before one.
         """
         rows = [
             {
@@ -117,7 +117,7 @@ class Sweep:
                 "value": trial.value if trial.value is not None else np.nan,
                 "epochs": len(trial.intermediate_values),
                 "experiment": trial.user_attrs.get("experiment", ""),
-                **{name: rounded(value) for name, value in trial.params.items()},
+                **{name: shown(value) for name, value in trial.params.items()},
             }
             for trial in self._kept
         ]
@@ -153,8 +153,10 @@ def _scatter(axes: Axes, table: pd.DataFrame, column: str) -> None:
     values = table[column]
     is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     places = values if is_number else values.map(str)
+    # Texts get their places in the order of the trials, also those without a value to draw.
+    axes.xaxis.update_units(places)
     for state, colour, marker in (("pruned", GREY, "x"), ("complete", BLUE, "o")):
-        chosen = table["state"] == state
+        chosen = (table["state"] == state) & table["value"].notna()
         axes.scatter(
             places[chosen], table["value"][chosen], color=colour, marker=marker, s=18, label=state
         )
