@@ -30,10 +30,11 @@ def main(arguments: list[str]) -> None:
     from classifier.core.files import write_csv  # noqa: PLC0415
     from classifier.plotting.figures import write_png  # noqa: PLC0415
     from classifier.training.lr_finder import find_learning_rate, suggest  # noqa: PLC0415
-    from classifier.training.params import TrainParams  # noqa: PLC0415
+    from classifier.training.params import RuntimeParams, TrainParams  # noqa: PLC0415
 
     params = load_section("train", TrainParams)
-    table = find_learning_rate(params)
+    runtime = load_section("runtime", RuntimeParams)
+    table = find_learning_rate(params, runtime.deterministic)
     write_csv(RESULTS / "lr_finder.csv", table)
     found = suggest(table)
     write_png(draw(table, found, params.optimizer.lr), RESULTS / "lr_finder.png")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
-from classifier.models.devices import choose_device, prepare_pytorch
+from classifier.models.devices import OnMissing, choose_device, prepare_pytorch
 from classifier.training.batches import Batch
 from classifier.training.checkpoint import CheckpointFolder
 from classifier.training.distributed import ProcessGroup
@@ -45,15 +45,19 @@ class Suggestion(NamedTuple):
     lowest: float
 
 
-def find_learning_rate(params: TrainParams) -> pd.DataFrame:
+def find_learning_rate(params: TrainParams, on_missing: OnMissing = "error") -> pd.DataFrame:
     """Run the range test on data/split; return a row per step: step, lr, loss, smoothed_loss.
+
+    Args:
+        params: Section `train`.
+        on_missing: `runtime.deterministic`, as `prepare_pytorch` takes it.
 
     Raises:
         UserError: `train.head` has no learning rate.
     """
     if params.head == "logistic":
         raise UserError("train.head: logistic has no learning rate: set train.head: linear.")
-    prepare_pytorch()
+    prepare_pytorch(on_missing)
     setup = prepare(params, load_dataset(DATA), choose_device())
     network, batches = learner(setup, params)
     return tabulate(range_test(network, batches, setup.loss, params, setup.device))

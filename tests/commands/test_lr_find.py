@@ -76,3 +76,11 @@ def test_missing_data_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (folder / "data/split/images-0.npy").unlink()
     with pytest.raises(UserError, match=r"images-0\.npy is missing"):
         run_in(folder, monkeypatch)
+
+
+@pytest.mark.usefixtures("restored_determinism")
+def test_test_takes_operations_that_the_runtime_section_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in(write_project(tmp_path, runtime={"deterministic": "warn"}), monkeypatch)
+    assert torch.get_deterministic_debug_mode() == 1
