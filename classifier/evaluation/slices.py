@@ -159,8 +159,8 @@ def _quantiles(name: str, values: np.ndarray, digits: int = 4) -> Iterator[tuple
     for part in np.unique(parts):
         inside = (parts == part) & ~np.isnan(values)
         if not inside.all():
-            low, high = values[inside].min(), values[inside].max()
-            yield f"{name} {low:.{digits}g} to {high:.{digits}g}", inside
+            ends = (f"{end(values[inside]):.{digits}g}" for end in (np.min, np.max))
+            yield f"{name} {' to '.join(dict.fromkeys(ends))}", inside
 
 
 def _measures(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:

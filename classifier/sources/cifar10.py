@@ -105,7 +105,8 @@ def _read_classes(member: str, content: bytes) -> list[str]:
     for name in classes:
         if name in ("", ".", "..") or "/" in name or classes.count(name) > 1:
             raise UserError(
-                f"{member} has a class {name!r}, no name or not the only one: rename it."
+                f"{member} names a class {name!r} twice, or in a way that no folder can have: "
+                "rename it."
             )
     return classes
 

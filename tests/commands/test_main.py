@@ -197,37 +197,24 @@ def test_python_m_classifier_is_the_same_program() -> None:
     assert done.stdout.startswith("usage: classifier check")
 
 
-def test_package_that_a_serving_container_lacks_is_named(tmp_path: Path) -> None:
-    """A container that serves has the libraries of predict and serve alone."""
-    code = (
-        "import sys\nfrom classifier.commands.main import run\n"
-        "sys.modules['scipy'] = None\nsys.argv[1:] = ['drift', 'answers.jsonl']\nrun()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: `classifier drift` needs the package scipy")
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_package_of_the_library_that_a_serving_container_lacks_is_named(tmp_path: Path) -> None:
-    """The Dockerfile copies the packages of predict and serve alone."""
+@pytest.mark.parametrize(
+    ("package", "command", "argument"),
+    [("scipy", "drift", "answers.jsonl"), ("classifier.static_page", "export-page", "page")],
+)
+def test_package_that_a_serving_container_lacks_is_named(
+    package: str, command: str, argument: str, tmp_path: Path
+) -> None:
+    """It has the libraries of predict and serve alone, and the Dockerfile copies their packages."""
     code = (
         "import sys\nfrom classifier.commands.main import run\n"
         "class Without:\n"
         "    def find_spec(name, *_):\n"
-        "        if name == 'classifier.static_page':\n"
+        f"        if name == {package!r}:\n"
         "            raise ModuleNotFoundError(name, name=name)\n"
-        "sys.meta_path.insert(0, Without)\nsys.argv[1:] = ['export-page', 'page']\nrun()"
+        "sys.meta_path.insert(0, Without)\nrun()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, command, argument],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
@@ -236,6 +223,6 @@ def test_package_of_the_library_that_a_serving_container_lacks_is_named(tmp_path
     )
     assert done.returncode == 1
     assert done.stderr == (
-        "error: `classifier export-page` needs the package classifier.static_page, which is not "
+        f"error: `classifier {command}` needs the package {package}, which is not "
         "installed here: run it where the whole project is.\n"
     )

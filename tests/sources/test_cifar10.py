@@ -192,7 +192,7 @@ def test_batches_of_100_classes_are_refused_without_names(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", [b"..", b"sea/ship", b"dog"])
 def test_class_that_would_be_read_as_another_is_refused(tmp_path: Path, name: bytes) -> None:
     meta = pickle.dumps({b"label_names": [b"cat", b"dog", name]}, protocol=2)
-    with pytest.raises(UserError, match=rf"has a class {name.decode()!r}, no name or"):
+    with pytest.raises(UserError, match=rf"names a class {name.decode()!r} twice, or in"):
         list_members(archive_with(tmp_path, batches_meta=meta))
 
 
