@@ -115,7 +115,7 @@ def draw_duplicates(images: np.ndarray, pairs: list[Row], classes: list[str]) ->
     sides = ("class", "other_class")
     dropped = {row[side] for row in pairs for side in sides} - set(classes)
     known = [*classes, *sorted(dropped)]
-    names = dict(zip(known, short_names(drawable_names(known), 10), strict=True))
+    names = dict(zip(known, short_names(drawable_names(known), 18), strict=True))
     captions = []
     for row in pairs[: len(images)]:
         first, second = (names[row[side]] for side in sides)

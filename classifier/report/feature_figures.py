@@ -72,7 +72,7 @@ def draw_similar(rows: list[Row], dataset: Dataset) -> Figure:
     manifest = dataset.manifest
     row_of = dict(zip(manifest["path"], range(len(manifest)), strict=True))
     # Two of them and an arrow fit into a caption.
-    short = short_names(drawable_names(dataset.classes), 9)
+    short = short_names(drawable_names(dataset.classes), 13)
     names = dict(zip(dataset.classes, short, strict=True))
     images, captions, files = [], [], []
     for mistake in mistakes:

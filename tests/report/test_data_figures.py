@@ -104,9 +104,9 @@ def test_histograms_show_every_measure_the_modes_and_the_class_sizes() -> None:
 
 def test_duplicates_stand_side_by_side_under_class_and_split() -> None:
     images = np.stack([np.full((2, 4, 4, 3), value, np.uint8) for value in (10, 20)])
-    row = {"class": "cat", "split": "train", "other_class": "$dog$", "other_split": "test"}
-    figure = draw_duplicates(images, [row | {"similarity": "0.8000"}] * 3, ["cat"])
-    assert titles(figure) == ["cat train 0.80", r"\$dog\$ test"] * 2
+    row = {"class": "cruise ship", "split": "train", "other_class": "$dog$", "other_split": "test"}
+    figure = draw_duplicates(images, [row | {"similarity": "0.8000"}] * 3, ["cruise ship"])
+    assert titles(figure) == ["cruise ship train 0.80", r"\$dog\$ test"] * 2
 
 
 def test_names_of_a_pair_stay_different_where_they_are_shortened() -> None:

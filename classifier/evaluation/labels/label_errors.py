@@ -170,7 +170,7 @@ def draw_label_errors(dataset: Dataset, table: pd.DataFrame) -> Figure:
         return figure
     shown = table.head(SHOWN)
     places = pd.Index(dataset.manifest["path"]).get_indexer(pd.Index(shown["path"]))
-    short = short_names(drawable_names(dataset.classes), 7)
+    short = short_names(drawable_names(dataset.classes), 11)
     names = dict(zip(dataset.classes, short, strict=True))
     captions = [
         f"{number}: {names[actual]} → {names[suggested]}"
