@@ -1,13 +1,16 @@
 """The classification models of torchvision, without their last layer."""
 
-import torchvision
 from torch import nn
-from torchvision.models import WeightsEnum
 
 from classifier.core.errors import UserError
 from classifier.models.adaptive_pool import replace_adaptive_pools
 from classifier.models.backbone_description import Preparation
 from classifier.models.backbone_params import OWN_FEATURES, TORCHVISION_WEIGHTS
+from classifier.models.deferred_compiler import deferred_compiler
+
+with deferred_compiler():
+    import torchvision
+    from torchvision.models import WeightsEnum
 
 # MaxViT halves the size in its stem and in each of its four stages, and its windows have 7 places.
 _MAXVIT_STEP = 7 * 2**5

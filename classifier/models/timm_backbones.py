@@ -5,12 +5,15 @@ from difflib import get_close_matches
 from os.path import commonpath
 from typing import Any
 
-import timm
-from timm.models import PretrainedCfg, group_parameters
 from torch import nn
 
 from classifier.core.errors import UserError
 from classifier.models.backbone_description import Preparation
+from classifier.models.deferred_compiler import deferred_compiler
+
+with deferred_compiler():
+    import timm
+    from timm.models import PretrainedCfg, group_parameters
 
 # Families that no exported file can hold, and why: seen with ONNX Runtime 1.31.1
 # (benchmarks/backbones.py).

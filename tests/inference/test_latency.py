@@ -37,5 +37,17 @@ def test_figures_are_of_one_image_and_of_batches() -> None:
     assert speed.images_per_second > 0
 
 
+def test_throughput_is_of_a_function_that_has_its_memory() -> None:
+    waited = iter([0.4, 0.3])
+
+    def predict(images: np.ndarray) -> Outputs:
+        if len(images) > 1:
+            time.sleep(next(waited, 0.001))
+        return Outputs(images)
+
+    (speed,) = measure_in_turn({"it": predict}, np.zeros((1, 2, 2, 3), np.uint8), 32).values()
+    assert speed.images_per_second > 32 / 0.1
+
+
 def test_nothing_to_measure_takes_no_time() -> None:
     assert measure_in_turn({}, np.zeros((1, 2, 2, 3), np.uint8)) == {}
