@@ -185,6 +185,14 @@ def _plot(outcomes: list[ImageResult], path: Path, top_k: int) -> None:
     write_png(answer_figure(outcomes, max(top_k, 5)), path)
 
 
+def _png_path(text: str) -> Path:
+    """Return the path of a chart; `--plot photo.jpg other.jpg` must not overwrite a photo."""
+    path = file_path(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text} does not end in .png, as the chart does")
+    return path
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="classifier predict",
@@ -211,6 +219,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="show the N most probable classes (default: 1)",
     )
-    add("--plot", type=file_path, metavar="PNG", help="draw the first images beside their classes")
+    add("--plot", type=_png_path, metavar="PNG", help="draw the first images beside their classes")
     add_model_options(parser, ("onnx", "openvino", "cuda", "torch"))
     return parser

@@ -147,6 +147,16 @@ def _check_size(root: yaml.Node | None) -> None:
         raise yaml.YAMLError(f"aliases make more than {_MAX_VALUES:,} values of it")
 
 
+def _check_merged(text: str, origin: str) -> None:
+    """Raise UserError for a text in which Git has left both sides of a conflict."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith("<<<<<<< "):
+            raise UserError(
+                f"{origin} holds both sides of a merge from line {number} on: keep one, and remove "
+                "the lines that begin with <<<<<<<, ======= and >>>>>>>."
+            )
+
+
 def load_yaml(text: str | bytes, origin: str) -> Any:
     """Return the content of YAML as a params file has it; `origin` names the text in errors.
 
@@ -155,6 +165,7 @@ def load_yaml(text: str | bytes, origin: str) -> Any:
     """
     try:
         decoded = text.decode() if isinstance(text, bytes) else text
+        _check_merged(decoded, origin)
         _check_size(yaml.compose(decoded, ParamsLoader))
         return yaml.load(decoded, ParamsLoader)
     # PyYAML raises other errors than its own for a date of the 99th month or an endless number.

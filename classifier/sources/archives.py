@@ -18,7 +18,7 @@ from classifier.core.errors import UserError
 from classifier.core.files import replacing
 from classifier.processing.formats import IMAGE_SUFFIXES, SNIFF_BYTES, is_image
 from classifier.sources.names import TWO_FORMS, ending, ignored_by, plain_name
-from classifier.sources.zips import read_content, read_entries, read_start
+from classifier.sources.zips import check_method, read_content, read_entries, read_start
 
 _BROKEN = (
     EOFError,
@@ -175,6 +175,8 @@ def _walk_zip(
         if member.status in _FILES:
             if entry.encrypted:
                 raise UserError(f"{path} is encrypted: pack the images without a password.")
+            if member.status == "image":
+                check_method(entry)
             length = wanted(member.name)
             if length == _WHOLE:
                 _check_size(path, member)

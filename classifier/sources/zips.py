@@ -71,15 +71,20 @@ def read_entries(path: Path) -> Iterator[ZipEntry]:
     _check_apart(np.array(offsets), np.array(packed), start)
 
 
+def check_method(entry: ZipEntry) -> None:
+    """Raise NotImplementedError if the member is packed in another way than usual."""
+    if entry.method not in (ZIP_STORED, ZIP_DEFLATED):
+        raise NotImplementedError(f"{entry.name} is packed by the unknown method {entry.method}")
+
+
 def read_content(file: BufferedReader, entry: ZipEntry) -> bytes:
     """Return a member's content; raise BadZipFile, zlib.error or NotImplementedError."""
+    check_method(entry)
     _seek_content(file, entry)
     content = file.read(entry.packed)
     if entry.method == ZIP_DEFLATED:
         # At most the stated size and one byte: a small member may unpack to any size.
         content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, entry.size + 1)
-    elif entry.method != ZIP_STORED:
-        raise NotImplementedError(f"{entry.name} is packed by the unknown method {entry.method}")
     if len(content) != entry.size or zlib.crc32(content) != entry.crc:
         raise BadZipFile(f"{entry.name} does not have its checksum")
     return content

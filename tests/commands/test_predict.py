@@ -117,6 +117,8 @@ def test_nothing_to_draw_is_reported(run: Run, tmp_path: Path) -> None:
         (["--reject", "1.5"], "1.5 is not between 0 and 1"),
         (["--json", "--csv"], "not allowed with argument"),
         (["--top-k", "x"], "argument --top-k: 'x' is no whole number: "),
+        # A photo that stands after --plot must not become a chart.
+        (["--plot", "a.jpg"], "a.jpg does not end in .png, as the chart does"),
     ],
 )
 def test_wrong_options_are_refused(run: Run, arguments: list[str], sentence: str) -> None:

@@ -212,6 +212,10 @@ def test_text_that_only_resembles_a_number_stays_text(tmp_path: Path, text: str)
         ("train:\n  ? [a]\n  : 2\n", ["line 2", "is no parameter"]),
         ("train: [1\n", ["cannot be read as YAML"]),
         ("train: !!python/object/apply:os.getcwd []\n", ["cannot be read as YAML"]),
+        (
+            "train:\n<<<<<<< HEAD\n  seed: 1\n=======\n  seed: 2\n>>>>>>> other\n",
+            ["both sides of a merge from line 2 on"],
+        ),
         ("tran: {}\n", ["unknown section tran", "train"]),
         ("", ["must hold the sections download, split, backbone, train"]),
         ("- train\n", ["must hold the sections download, split, backbone, train"]),
