@@ -18,10 +18,14 @@ class AnswerRecord:
     """A file to which answers are appended; it is opened for each request, so it may be moved."""
 
     def __init__(self, path: Path) -> None:
-        """Check that the file can be written; raise UserError where it cannot."""
+        """Check that the file is a record or new, and can be written; raise UserError if not."""
         self._path = path
         self._works = True
         try:
+            if path.is_file() and _start(path) not in (b"", b"{"):
+                raise UserError(
+                    f"--record: {path} holds something else than answers: name another file."
+                )
             self._append("")
         except OSError as error:
             raise UserError(
@@ -60,6 +64,11 @@ class AnswerRecord:
                 with suppress(OSError):
                     file.truncate(size)
                 raise
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1)
 
 
 def _without_waiting(path: str, flags: int) -> int:

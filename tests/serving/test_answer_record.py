@@ -53,6 +53,21 @@ def test_record_names_no_training_images(tmp_path: Path) -> None:
     assert "ann" not in text
 
 
+def test_a_file_of_another_kind_gets_no_answers(tmp_path: Path) -> None:
+    photo = tmp_path / "boat.png"
+    photo.write_bytes(image_of("red", 9))
+    with pytest.raises(UserError, match=r"boat\.png holds something else than answers: name"):
+        AnswerRecord(photo)
+    assert photo.read_bytes() == image_of("red", 9)
+
+
+def test_a_record_is_continued(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    for version in ("1", "2"):
+        AnswerRecord(path).write([ANSWER], version)
+    assert [json.loads(line)["model"] for line in path.open("rb")] == ["1", "2"]
+
+
 def test_record_that_cannot_be_written_is_logged_once_and_taken_up_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
