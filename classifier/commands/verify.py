@@ -68,11 +68,11 @@ def _check_schema(file: str, content: bytes) -> None:
             TTA_POLICY,
             Decision,
             TtaPolicy,
-            parse_travelling,
         )
         from classifier.processing.similar_images import SIMILAR, SimilarImages  # noqa: PLC0415
         from classifier.processing.softmax import DECISION  # noqa: PLC0415
         from classifier.processing.spec import DESCRIPTION, BundleSpec  # noqa: PLC0415
+        from classifier.processing.travelling import parse_travelling  # noqa: PLC0415
     except ModuleNotFoundError:
         # pydantic and Pillow are not installed wherever an export is verified.
         return

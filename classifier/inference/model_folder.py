@@ -5,15 +5,11 @@ from pathlib import Path
 
 from classifier.core.errors import UserError
 from classifier.inference.manifest import read_exported
-from classifier.processing.decision import (
-    TTA_POLICY,
-    Decision,
-    TtaPolicy,
-    parse_travelling,
-)
+from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy
 from classifier.processing.made_for import check_made_for, model_digest, read_made_for
 from classifier.processing.softmax import DECISION
 from classifier.processing.spec import DESCRIPTION, WEIGHTS
+from classifier.processing.travelling import parse_travelling
 from classifier.processing.views import CENTRE
 
 _ONE_VIEW = TtaPolicy(views=[CENTRE], merge="probabilities")

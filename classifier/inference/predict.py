@@ -27,16 +27,12 @@ from classifier.inference.model_folder import check_folder, exported_rules, trai
 from classifier.inference.onnx_runtime import INT8_FILE, ONNX_FILE, Outputs, Predictor, load_onnx
 from classifier.inference.openvino_runtime import load_openvino
 from classifier.inference.thresholds import with_thresholds
-from classifier.processing.decision import (
-    Decision,
-    check_class_count,
-    first_problem,
-    parse_travelling,
-)
+from classifier.processing.decision import Decision, check_class_count
 from classifier.processing.images import DecodedImage, read_image
 from classifier.processing.similar_images import SIMILAR, SimilarImage, SimilarImages
 from classifier.processing.softmax import Merge, mean_of_views, merge_views
 from classifier.processing.spec import DESCRIPTION, BundleSpec
+from classifier.processing.travelling import first_problem, parse_travelling
 from classifier.processing.views import View, named_view
 
 ExportedRuntime = Literal["onnx", "openvino", "cuda"]

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from classifier.core.errors import UserError, first_line
 from classifier.core.files import sha256_of, write_bytes
 from classifier.models.backbone_description import BUFFERS, DESCRIPTION, HEAD, WEIGHTS
-from classifier.processing.decision import first_problem
 from classifier.processing.spec import BackboneSpec
+from classifier.processing.travelling import first_problem
 
 # The name, in the file of the last layer, of the SHA-256 of the weights that it belongs to.
 _BELONGS_TO = "backbone"

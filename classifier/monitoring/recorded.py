@@ -16,7 +16,7 @@ from classifier.inference.manifest import (
     read_manifest,
 )
 from classifier.inference.measures import MEASURES, OF_ONE_VIEW, REFERENCE
-from classifier.processing.decision import first_problem
+from classifier.processing.travelling import first_problem
 
 # What is raised where JSON holds something else than expected.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)

@@ -4,24 +4,17 @@
 tta_evaluate stage) names the views of test-time augmentation. Both travel with the network.
 """
 
-from typing import Annotated, ClassVar, Self, TypeVar
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from classifier.core.errors import UserError
 from classifier.processing.softmax import DECISION, Merge
+from classifier.processing.travelling import TravellingFile
 
 TTA_POLICY = "tta.json"
 # More views would only cost time; the search of tta_evaluate merges far fewer.
 MAX_VIEWS = 64
-
-
-class TravellingFile(BaseModel):
-    """Content of a file that travels with a network."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False
-    )
 
 
 class Chosen(TravellingFile):
@@ -119,34 +112,3 @@ class TtaPolicy(Chosen):
 
     views: list[str] = Field(min_length=1, max_length=MAX_VIEWS)
     merge: Merge
-
-
-Content = TypeVar("Content", bound=TravellingFile)
-
-
-def parse_travelling(content: bytes, schema: type[Content], file: str, stage: str) -> Content:
-    """Validate the content of a file.
-
-    Args:
-        content: the bytes of the file.
-        schema: what it must hold.
-        file: its path, for the message.
-        stage: the stage that writes it, for the message.
-
-    Raises:
-        UserError: where it is no JSON, or a value is missing, unknown or out of range.
-    """
-    try:
-        return schema.model_validate_json(content)
-    except ValidationError as error:
-        raise UserError(
-            f"{file} is damaged ({first_problem(error)}): run the {stage} stage again, or "
-            "`dvc checkout`."
-        ) from None
-
-
-def first_problem(error: ValidationError) -> str:
-    """Return the first place and reason of an error of validation, in words."""
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}" if place else first["msg"]

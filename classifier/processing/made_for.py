@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from classifier.core.errors import UserError
 from classifier.core.files import sha256_of
-from classifier.processing.decision import Chosen, parse_travelling
+from classifier.processing.decision import Chosen
 from classifier.processing.spec import DESCRIPTION, WEIGHTS
+from classifier.processing.travelling import parse_travelling
 
 Content = TypeVar("Content", bound=Chosen)
 

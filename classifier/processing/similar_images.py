@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from classifier.core.errors import UserError
-from classifier.processing.decision import TravellingFile
+from classifier.processing.travelling import TravellingFile
 
 SIMILAR, SIMILAR_SHEET = "similar.json", "similar.jpg"
 # A sheet of so many thumbnails is as large as a browser shows with ease.

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from classifier.core.text import has_control_character
-from classifier.processing.decision import TravellingFile
 from classifier.processing.images import Preprocessing, Resize
 from classifier.processing.softmax import UNKNOWN
+from classifier.processing.travelling import TravellingFile
 
 DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 # Sides of an image in pixels; params.yaml allows no more.

@@ -21,7 +21,8 @@ from classifier.commands import predict
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
 from classifier.inference.predict import load_model
-from classifier.processing.decision import Decision, TtaPolicy, parse_travelling
+from classifier.processing.decision import Decision, TtaPolicy
+from classifier.processing.travelling import parse_travelling
 from classifier.serving.app import build_app
 from stages import evaluate, export, tta_evaluate
 
