@@ -110,3 +110,10 @@ def test_no_more_than_the_share_lies_above_the_threshold(share: float) -> None:
     scores = np.random.default_rng(0).normal(size=142)
     refused = (scores > outside_threshold(scores, share)).mean()
     assert share - 1 / 142 <= refused <= share
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.001])
+def test_the_share_holds_for_scores_that_another_runtime_rounds_otherwise(share: float) -> None:
+    scores = np.random.default_rng(0).normal(size=40)
+    above = outside_threshold(scores, share)
+    assert (scores + 1e-4 > above).mean() <= share

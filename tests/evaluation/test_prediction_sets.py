@@ -39,6 +39,15 @@ def test_rows_have_coverage_and_size_of_the_sets_that_predict_gives() -> None:
     assert set_measures(table)["set_size"] == rows[ALL_CLASSES]["size"]
 
 
+def test_sets_keep_their_classes_where_another_runtime_rounds_otherwise() -> None:
+    validation = draw([60, 60, 60])
+    given = validation.probabilities[np.arange(180), validation.labels]
+    fitted = fit_sets(validation, 0.9)
+    rounded = given * (1 - 1e-5) >= fitted.values[validation.labels]
+    # The sixth lowest of 60 sets the threshold, since floor(61 * 0.1) is 6.
+    assert np.bincount(validation.labels[rounded]).tolist() == [55, 55, 55]
+
+
 def test_class_with_few_validation_images_is_named() -> None:
     fitted = fit_sets(draw([60, 60, 8]), 0.9)
     table = sets_table(draw([40, 40, 40], seed=1), fitted, 0.9)

@@ -41,6 +41,9 @@ _MOST_IMAGES = 2000
 _C = 0.08
 # More change the AUROC in its third decimal.
 _ITERATIONS = 30
+# The threshold is this much, in standard deviations of validation images, above the score of the
+# image that sets it: exported files round this score otherwise, and would refuse the image.
+_ROUNDING = 0.001
 
 
 class LabelledOutputs(NamedTuple):
@@ -91,7 +94,17 @@ def fit_score(
 
 
 def outside_threshold(scores: np.ndarray, share: float) -> float:
-    """Return the threshold above which a share of these images lies (`evaluate.outside_share`)."""
+    """Return the threshold above which at most a share of these images lies, also when exported.
+
+    Args:
+        scores: of validation images, float `(n,)`.
+        share: `evaluate.outside_share`.
+    """
+    return _upper_quantile(scores, share) + _ROUNDING
+
+
+def _upper_quantile(scores: np.ndarray, share: float) -> float:
+    """Return the lowest of the scores that at most a share of them is above."""
     return float(np.quantile(scores, 1 - share, method="higher"))
 
 
@@ -244,9 +257,12 @@ def _measure(
         Scores(score(*of), 1 - probabilities(of.logits, 1.0).max(axis=1))
         for of in (val, test, others)
     )
+    thresholds = (
+        outside_threshold(limits.outside, share),
+        _upper_quantile(limits.max_softmax, share),
+    )
     found = []
-    for limit, of_good, of_bad in zip(limits, good, bad, strict=True):
-        threshold = outside_threshold(limit, share)
+    for threshold, of_good, of_bad in zip(thresholds, good, bad, strict=True):
         is_bad = np.repeat([0, 1], [len(of_good), len(of_bad)])
         auroc = float(roc_auc_score(is_bad, np.concatenate([of_good, of_bad])))
         found.append((auroc, (of_bad > threshold).mean(), (of_good > threshold).mean()))

@@ -16,11 +16,20 @@ from classifier.processing.rules import in_sets
 COLUMNS = ["class", "images", "coverage", "coverage_low", "coverage_high", "size", "size_low"]
 COLUMNS += ["size_high", "threshold", "quantile"]
 _FOLDS = 10
+# A threshold is this share below the probability that sets it: exported files round this
+# probability otherwise, and would leave the class out.
+_ROUNDING = 1e-4
 
 
 def fit_sets(validation: Answers, coverage: float) -> SetThresholds:
-    """Return the thresholds of the prediction sets; see `set_thresholds`."""
-    return set_thresholds(validation.probabilities, validation.labels, coverage)
+    """Return the thresholds of the prediction sets, which also hold when exported.
+
+    Args:
+        validation: answers for the validation split.
+        coverage: `evaluate.coverage`.
+    """
+    fitted = set_thresholds(validation.probabilities, validation.labels, coverage)
+    return fitted._replace(values=fitted.values * (1 - _ROUNDING))
 
 
 def sets_table(answers: Answers, fitted: SetThresholds, coverage: float) -> pd.DataFrame:
