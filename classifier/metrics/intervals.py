@@ -168,16 +168,23 @@ def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return np.clip(low, 0, 1), np.clip(high, 0, 1)
 
 
-def mean_interval(values: np.ndarray) -> Interval:
+def mean_interval(values: np.ndarray, least: float, most: float) -> Interval:
     """Return the interval of the mean of `values`, float `(n,)`, by Student's t distribution.
 
-    NaN for fewer than two values.
+    As in `paired_gain`, one value of each end is added: where all values are equal, such as costs
+    without an error, another sample may still have others. NaN for fewer than two values.
+
+    Args:
+        values: from `least` to `most`.
+        least: smallest possible value.
+        most: largest possible value.
     """
     if len(values) < 2:
         return Interval(math.nan, math.nan)
-    reach = float(stdtrit(len(values) - 1, 0.975)) * np.std(values, ddof=1) / math.sqrt(len(values))
-    mean = float(np.mean(values))
-    return Interval(mean - float(reach), mean + float(reach))
+    count, added = len(values) + 2, np.append(values, [least, most])
+    reach = float(stdtrit(count - 1, 0.975)) * float(np.std(added, ddof=1)) / math.sqrt(count)
+    mean = float(np.mean(added))
+    return Interval(max(mean - reach, least), min(mean + reach, most))
 
 
 def _bca(

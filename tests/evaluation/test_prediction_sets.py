@@ -80,3 +80,12 @@ def test_class_without_test_images_has_an_empty_row() -> None:
     row = table.set_index("class").to_dict("index")["wolf"]
     assert row["images"] == 0
     assert np.isnan(row["coverage"])
+
+
+def test_sets_of_one_size_may_be_larger_on_other_images() -> None:
+    labels = np.arange(300) % 3
+    answers = answers_with(np.eye(3)[labels], labels, CLASSES)
+    table = sets_table(answers, fit_sets(answers, 0.9), 0.9).set_index("class")
+    row = table.to_dict("index")[ALL_CLASSES]
+    assert row["size_low"] == row["size"] == 1
+    assert 1.005 < row["size_high"] < 1.02

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.stats import binomtest
 
 from classifier.metrics.classification import balanced_accuracy, class_scores
-from classifier.metrics.intervals import bootstrap, mcnemar, paired_gain, wilson
+from classifier.metrics.intervals import bootstrap, mcnemar, mean_interval, paired_gain, wilson
 
 
 def outcomes(both: int, corrected: int, regressed: int, neither: int) -> tuple[np.ndarray, ...]:
@@ -227,3 +227,22 @@ def test_wilson_is_scipys_interval_of_a_share(hits: int, misses: int):
         found = binomtest(hits, total).proportion_ci(method="wilson")
         expected = (found.low, found.high)
     assert (low[0], high[0]) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("shares", "most"), [({0: 0.997, 1: 0.003}, 1), ({0: 0.98, 1: 0.018, 10: 0.002}, 10)]
+)
+def test_intervals_of_means_of_rare_values_cover_the_truth(shares: dict[int, float], most: int):
+    generator = np.random.default_rng(0)
+    values, weights = np.array([*shares]), np.array([*shares.values()])
+    drawn = generator.choice(values, (1000, 360), p=weights)
+    intervals = [mean_interval(sample, 0, most) for sample in drawn]
+    assert np.mean([low <= values @ weights <= high for low, high in intervals]) > 0.94
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 5), min_size=2, max_size=50))
+def test_interval_of_a_mean_holds_it_and_only_possible_values(values: list[float]):
+    low, high = mean_interval(np.array(values), 0, 5)
+    assert 0 <= low <= np.mean(values) + 1e-9
+    assert np.mean(values) - 1e-9 <= high <= 5

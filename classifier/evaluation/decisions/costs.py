@@ -15,7 +15,7 @@ from classifier.evaluation.answers import Answers
 from classifier.evaluation.params import CostParams
 from classifier.metrics.intervals import mean_interval
 from classifier.processing.decision import Costs, Decision
-from classifier.processing.rules import cost_matrix, decide
+from classifier.processing.rules import cost_matrix, decide, largest_cost
 
 COLUMNS = ["decision", "mean_cost", "low", "high", "unknown_share", "answered_accuracy"]
 SAVED = "saved"
@@ -48,8 +48,8 @@ def costs_table(answers: Answers, costs: Costs | None) -> pd.DataFrame:
         costs: from `costs_of`; None gives no rows.
 
     Returns:
-        COLUMNS: `low` and `high` are the 95% interval (Student's t) of `mean_cost`, which in the
-        last row is the cost saved per image.
+        COLUMNS: `low` and `high` are the 95% interval (`mean_interval`) of `mean_cost`, which in
+        the last row is the cost saved per image.
     """
     if costs is None:
         return pd.DataFrame(columns=COLUMNS)
@@ -57,7 +57,7 @@ def costs_table(answers: Answers, costs: Costs | None) -> pd.DataFrame:
         "most probable class": Decision(reject_below=None),
         "least expected cost": Decision(reject_below=None, costs=costs),
     }
-    rows, paid = [], []
+    rows, paid, most = [], [], largest_cost(costs)
     for name, rule in rules.items():
         decided = decide(answers.probabilities, None, rule)
         unknown = np.array([reason is not None for reason in decided.reasons])
@@ -65,10 +65,10 @@ def costs_table(answers: Answers, costs: Costs | None) -> pd.DataFrame:
         each = np.where(unknown, costs.reject or 0.0, errors)
         right = (decided.classes == answers.labels)[~unknown]
         accuracy = float(right.mean()) if len(right) else math.nan
-        rows.append((name, each.mean(), *mean_interval(each), unknown.mean(), accuracy))
+        rows.append((name, each.mean(), *mean_interval(each, 0.0, most), unknown.mean(), accuracy))
         paid.append(each)
     saved = paid[0] - paid[1]
-    rows.append((SAVED, saved.mean(), *mean_interval(saved), math.nan, math.nan))
+    rows.append((SAVED, saved.mean(), *mean_interval(saved, -most, most), math.nan, math.nan))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -113,4 +113,6 @@ def _measure(inside: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
     low, high = wilson(np.array([hits]), np.array([count]))
     sizes = inside.sum(axis=1)
     coverage = (hits / count, float(low[0]), float(high[0]))
-    return count, *coverage, float(sizes.mean()), *mean_interval(sizes)
+    # Other images may have sets that are a class smaller or larger than these.
+    ends = max(int(sizes.min()) - 1, 1), min(int(sizes.max()) + 1, inside.shape[1])
+    return count, *coverage, float(sizes.mean()), *mean_interval(sizes, *ends)
