@@ -233,7 +233,8 @@ def exports_section(run: RunResults) -> Section:
                 [_export_row(row) for row in run.formats],
             ),
             Table(
-                "Attempts at 8-bit quantization, on the validation split",
+                "Attempts at 8-bit quantization, on the validation split; an image that is refused "
+                "as none of the classes counts as an error",
                 ["calibration", "accuracy", "drop", "MB", "published", "layers left in float"],
                 [_attempt_row(row) for row in run.int8_attempts],
             ),
