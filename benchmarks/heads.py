@@ -24,7 +24,7 @@ from knobs import changed, read_changes, trained
 
 from classifier.core.config import load_section, read_params
 from classifier.data.dataset import Dataset, load_dataset
-from classifier.metrics.intervals import bootstrap
+from classifier.metrics.bootstrap import bootstrap
 from classifier.metrics.temperature import fit_temperature
 from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.models.prediction import predict_logits

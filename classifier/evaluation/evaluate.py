@@ -36,9 +36,10 @@ from classifier.evaluation.slices import (
     slices_table,
     worst_slice,
 )
+from classifier.metrics.bootstrap import bootstrap
 from classifier.metrics.calibration import Reliability, reliability, risk_coverage_curve
 from classifier.metrics.classification import balanced_accuracy, cross_entropy, top_accuracy
-from classifier.metrics.intervals import Interval, bootstrap
+from classifier.metrics.intervals import Interval
 from classifier.models.bundle import Bundle
 from classifier.models.network_outputs import network_outputs
 from classifier.models.outside import OUTSIDE_FILE, save_outside

@@ -32,7 +32,8 @@ from classifier.evaluation.answer_report import (
 )
 from classifier.evaluation.answers import Answers
 from classifier.evaluation.params import EvaluateParams
-from classifier.metrics.intervals import Interval, bootstrap
+from classifier.metrics.bootstrap import bootstrap
+from classifier.metrics.intervals import Interval
 from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.models.prediction import load_trained, predict_split
 from classifier.processing.softmax import probabilities
