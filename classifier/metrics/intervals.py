@@ -56,9 +56,9 @@ class PairedGain:
 def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return both ends of the intervals of `hits / total`: float64 `(n,)`; 0 and 1 without images.
 
-    hits, total: int `(n,)`. Wilson, "Probable inference, the law of succession, and statistical
-    inference", Journal of the American Statistical Association 22 (1927) 209-212: of few images
-    too, and of a share of 0 or 1, it keeps close to its 95%.
+    hits: `(n,)`, counted or estimated; total: int `(n,)`. Wilson, "Probable inference, the law of
+    succession, and statistical inference", Journal of the American Statistical Association 22
+    (1927) 209-212: of few images too, and of a share of 0 or 1, it keeps close to its 95%.
     """
     reach = NormalDist().inv_cdf(0.975)
     middle = hits + reach**2 / 2

@@ -7,9 +7,11 @@ from scipy.optimize import nnls
 from scipy.stats import MonteCarloMethod, chi2_contingency, ks_2samp, kstwobign
 
 from classifier.core.random import stream
+from classifier.metrics.intervals import wilson
 
 _DRAWS = 500
 _TABLES = 9999
+_FEW = 10  # answers for which the bootstrap is too sure
 
 
 class ShiftTest(NamedTuple):
@@ -88,6 +90,8 @@ def label_shares(confusion: np.ndarray, predicted: np.ndarray, seed: int = 0) ->
 
     Black-box shift estimation (Lipton, Wang and Smola 2018, arXiv 1802.03916), with shares of at
     least 0 and the bootstrap for the intervals. It holds where images of a class look as before.
+    Resamples hardly ever hold a class that few answers name, or lack one that few do not: of these
+    classes, the intervals hold Wilson's of the same share of the answers.
 
     Args:
         confusion: images of each actual class (rows) by predicted class (columns) in the test
@@ -106,7 +110,11 @@ def label_shares(confusion: np.ndarray, predicted: np.ndarray, seed: int = 0) ->
         for _ in range(_DRAWS)
     ]
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-    return Shares(_corrected(confusion, predicted), low, high)
+    estimate = _corrected(confusion, predicted)
+    lowest, highest = wilson(estimate * sizes[1], np.full(len(estimate), sizes[1]))
+    few = np.minimum(estimate, 1 - estimate) * sizes[1] < _FEW
+    low, high = np.where(few, np.minimum(low, lowest), low), np.maximum(high, few * highest)
+    return Shares(estimate, low, high)
 
 
 def _corrected(confusion: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import false_discovery_control, fisher_exact, ks_2samp
+from scipy.stats import binomtest, false_discovery_control, fisher_exact, ks_2samp
 
 from classifier.monitoring.two_samples import (
     counts_test,
@@ -122,6 +122,13 @@ def test_shares_have_the_interval_of_both_samples(
 ) -> None:
     shares = label_shares(np.array(confusion), np.array(predicted))
     assert shares.high - shares.low == pytest.approx(2 * 1.96 * deviation, rel=0.06)
+
+
+def test_share_of_a_class_that_no_answer_names_may_be_above_zero() -> None:
+    shares = label_shares(np.diag([100, 100, 100]), np.array([30, 10, 0]))
+    expected = binomtest(0, 40).proportion_ci(method="wilson").high
+    assert shares.high[2] == pytest.approx(expected)
+    assert (shares.estimate[2], shares.low[2]) == (0, 0)
 
 
 def test_shares_that_no_correction_explains_are_those_of_the_predictions() -> None:
