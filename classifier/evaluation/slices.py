@@ -159,8 +159,13 @@ def _quantiles(name: str, values: np.ndarray, digits: int = 4) -> Iterator[tuple
     for part in np.unique(parts):
         inside = (parts == part) & ~np.isnan(values)
         if not inside.all():
-            ends = (f"{end(values[inside]):.{digits}g}" for end in (np.min, np.max))
+            ends = (_shown(end(values[inside]), digits) for end in (np.min, np.max))
             yield f"{name} {' to '.join(dict.fromkeys(ends))}", inside
+
+
+def _shown(value: float, digits: int) -> str:
+    """Return a number in so many digits; a whole one in all of its digits."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.{digits}g}"
 
 
 def _measures(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -161,6 +161,13 @@ def test_measures_of_few_values_make_slices() -> None:
     }
 
 
+def test_sizes_of_photos_have_all_their_digits() -> None:
+    measures = {"width": [640] * 20 + [4000] * 20, "height": 3000, "bytes": range(123450, 123490)}
+    table = slices_table(make_answers(np.arange(40) % 4 > 0, None, **measures), [])
+    names = set(table["slice"])
+    assert {"pixels 1920000", "pixels 12000000", "bytes 123450 to 123459"} <= names
+
+
 def test_numbers_that_are_rare_are_cut_into_quarters() -> None:
     dates = [str(20000101 + i) for i in range(60)] + [""] * 10
     table = slices_table(make_answers(np.arange(70) % 4 > 0, date=dates), ["date"])
