@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +60,24 @@ def run_key(
 
 
 class CheckpointFolder:
-    """Folder of the latest checkpoints of one run, which its key names."""
+    """Folder of the latest checkpoints of one run, which its key names.
+
+    Another run with the same key, in a copy of the project that shares the cache folder, may save
+    there too, and clears it when it is finished.
+    """
 
     def __init__(self, key: str) -> None:
         self._folder = cache_folder("resume") / key
 
     def save(self, epoch: int, step: int, state: dict[str, Any]) -> None:
-        """Write a state (tensors, numbers, texts, in dicts and lists); keep the last two."""
+        """Write a state (tensors, numbers, texts, in dicts and lists); keep the last two.
+
+        A state is lost if another run clears the folder at that moment.
+        """
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_checked(self._folder / f"{epoch:06d}-{step:09d}.state", buffer.getvalue())
+        with suppress(FileNotFoundError):
+            write_checked(self._folder / f"{epoch:06d}-{step:09d}.state", buffer.getvalue())
         for old in self._newest_first()[_KEPT:]:
             old.unlink(missing_ok=True)
 
@@ -79,7 +88,7 @@ class CheckpointFolder:
             if content is not None:
                 return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             # Its name may be later than those of states to come, which would be taken for old.
-            path.unlink()
+            path.unlink(missing_ok=True)
         return None
 
     def clear(self) -> None:

@@ -1,9 +1,11 @@
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from classifier.training import checkpoint
 from classifier.training.checkpoint import CheckpointFolder
 
 STATE: dict[str, Any] = {"weight": torch.tensor([1.5]), "row": [{"a": 1}], "text": "b"}
@@ -61,3 +63,24 @@ def test_damaged_states_do_not_stand_in_the_way_of_new_ones(own_cache: Path) -> 
     assert states.load() is None
     states.save(1, 1, STATE)
     assert states.load() is not None
+
+
+def test_another_run_that_clears_the_folder_does_not_stop_a_save(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = CheckpointFolder("run")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: CheckpointFolder("run").clear())
+        states.save(1, 1, {"step": 1})
+    assert not list(own_cache.rglob("*.state"))
+    states.save(1, 2, {"step": 2})
+    assert states.load() == {"step": 2}
+
+
+def test_another_run_that_clears_the_folder_does_not_stop_a_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    CheckpointFolder("run").save(1, 1, STATE)
+    # It is listed and has gone when it is read.
+    monkeypatch.setattr(checkpoint, "read_checked", lambda _: CheckpointFolder("run").clear())
+    assert CheckpointFolder("run").load() is None
