@@ -54,6 +54,15 @@ def images_in(shard: int, files: dict[str, bytes]) -> int:
     return sum(shard_of(path, SHARDS) == shard for path in files)
 
 
+def age_entries() -> list[Path]:
+    """Make all entries of the cache a month old; return their files."""
+    files = sorted(cache_folder("decoded").iterdir())
+    month_ago = time.time() - 31 * 24 * 3600
+    for path in files:
+        os.utime(path, (month_ago, month_ago))
+    return files
+
+
 def test_number_of_shards_changes_neither_rows_nor_pixels(tmp_path: Path) -> None:
     one = load_dataset(build(tmp_path / "one", PETS, 1))
     many = load_dataset(build(tmp_path / "many", PETS, 64))
@@ -131,16 +140,28 @@ def test_stored_shard_is_the_protected_file_of_the_cache(tmp_path: Path) -> None
 
 def test_entry_that_no_run_uses_for_a_month_is_removed(tmp_path: Path) -> None:
     build(tmp_path, PETS)
-    old = sorted(cache_folder("decoded").iterdir())
-    month_ago = time.time() - 31 * 24 * 3600
-    for path in old:
-        os.utime(path, (month_ago, month_ago))
+    old = age_entries()
     build(tmp_path, PETS)  # is a use
     assert sorted(cache_folder("decoded").iterdir()) == old
-    for path in old:
-        os.utime(path, (month_ago, month_ago))
+    age_entries()
     build(tmp_path, PETS, stored_size=6)
     assert not set(old) & set(cache_folder("decoded").iterdir())
+
+
+def test_old_entry_stays_while_the_run_that_uses_it_decodes_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path, PETS)
+    age_entries()
+    decode = decoded_shards.decode_shards
+
+    def decode_beside_another_run(task: DecodeTask) -> None:
+        decoded_shards._remove_old(cache_folder("decoded"))
+        decode(task)
+
+    monkeypatch.setattr(decoded_shards, "decode_shards", decode_beside_another_run)
+    more = PETS | {"cat/new.png": encode(noise(8, 8, 5))}
+    assert len(load_dataset(build(tmp_path, more)).images) == len(more)
 
 
 def test_entry_that_another_run_removes_at_that_moment_does_no_harm(tmp_path: Path) -> None:

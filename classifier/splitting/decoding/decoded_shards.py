@@ -67,6 +67,10 @@ def decode(
         shards.append(ShardImages(folder / _key(code, listed), listed))
     with ThreadPoolExecutor(worker_count()) as pool:
         known = list(pool.map(read_entry, [shard.entry for shard in shards]))
+    # Before the others are decoded, which may take hours: another run may remove old entries.
+    for shard, entry in zip(shards, known, strict=True):
+        if entry is not None:
+            facts_of(shard.entry).touch()
     missing = {number: shard for number, shard in enumerate(shards) if known[number] is None}
     _run(_tasks(raw, missing, preprocessing))
     decoded: list[DecodedShard] = []
@@ -77,7 +81,6 @@ def decode(
                 f"{shard.entry} has gone while the stage ran: run it again, and give two runs "
                 "on different machines the same cache folder only if they see the same files."
             )
-        facts_of(shard.entry).touch()
         decoded.append(found)
     _remove_old(folder)
     return decoded
