@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from classifier.core.cache import cache_folder
+from classifier.core.cache import cache_folder, scratch_folder
 from classifier.core.files import sha256_of
 from classifier.core.shards import shard_names, shard_of
 from classifier.sources.archives import write_zip
@@ -34,7 +34,10 @@ def pack(
             members[shard_of(file.path, shards)].append(file)
     paths = [folder / name for name in shard_names(shards, ".zip")]
     total = sum(map(len, members))
-    with tqdm(desc="pack", total=total, unit="images", disable=None) as bar:
+    with (
+        scratch_folder("packed") as scratch,
+        tqdm(desc="pack", total=total, unit="images", disable=None) as bar,
+    ):
 
         def entries(chosen: Sequence[SeenFile]) -> Iterator[tuple[str, bytes]]:
             for file in chosen:
@@ -43,24 +46,27 @@ def pack(
 
         for path, chosen in zip(paths, members, strict=True):
             write_zip(path, entries(chosen))
-            _share(path)
+            _share(path, scratch)
     _remove_unused()
     return paths
 
 
-def _share(path: Path) -> None:
+def _share(path: Path, scratch: Path) -> None:
     """Replace a file by the one of the same content in the cache, or add it to the cache.
 
     DVC removes data/raw before the stage runs, but leaves the files in its cache as they are. A
     file that is a link to one of these takes no room; a new file of the same content does.
     """
     kept = cache_folder("packed") / f"{sha256_of(path)}.zip"
-    if kept.is_file() and sha256_of(kept) == kept.stem:
-        link_or_copy(kept, path)
+    held = scratch / kept.name
+    with suppress(OSError):  # there is none, or it belongs to another user
+        held.hardlink_to(kept)  # from now on, no other run takes it for unused and removes it
+    if held.is_file() and sha256_of(held) == kept.stem:
+        link_or_copy(held, path)
         return
-    kept.unlink(missing_ok=True)
     path.chmod(0o444)  # DVC's cache will have a link to it
     with suppress(OSError):  # another file system, or one without hard links
+        kept.unlink(missing_ok=True)
         kept.hardlink_to(path)
 
 

@@ -3,12 +3,14 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import pytest
 from builders.images import class_folders
 from builders.sources import local_params, write_files
 
 from classifier.core.cache import cache_folder
 from classifier.core.files import sha256_of
 from classifier.core.shards import shard_of
+from classifier.sources import packing
 from classifier.sources.acquire import acquire
 
 PETS = class_folders({"cat": 5, "dog": 6})
@@ -74,6 +76,22 @@ def test_file_that_another_run_removes_at_that_moment_does_no_harm(tmp_path: Pat
     # It is listed and has gone when it is looked at, as this link to nowhere.
     (cache_folder("packed") / "gone.zip").symlink_to("nowhere")
     assert len(pack(tmp_path, PETS)) == SHARDS
+
+
+def test_file_that_another_run_would_remove_while_it_is_read_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = pack(tmp_path, PETS)
+    shutil.rmtree(tmp_path / "raw")  # nothing else links to the files of the cache now
+
+    def read_beside_another_run(path: Path) -> str:
+        digest = sha256_of(path)
+        if path.is_relative_to(cache_folder("packed")):
+            packing._remove_unused()
+        return digest
+
+    monkeypatch.setattr(packing, "sha256_of", read_beside_another_run)
+    assert pack(tmp_path, PETS) == expected
 
 
 def test_shard_without_images_is_an_empty_zip(tmp_path: Path) -> None:
