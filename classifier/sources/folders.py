@@ -1,6 +1,7 @@
 """List the files of a folder of images, and read its images."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from classifier.processing.formats import IMAGE_SUFFIXES, SNIFF_BYTES, is_image
 from classifier.sources.names import TWO_FORMS, clean_name, ending, ignored_by
 from classifier.sources.tables import SeenFile
 
+# A file of DVC's cache, which nobody changes in place; its name is the hash of its content.
+_CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 _SPECIAL = {
     stat.S_IFIFO: "a pipe (FIFO)",
     stat.S_IFSOCK: "a socket",
@@ -103,10 +106,7 @@ def _entries(folder: Path) -> Iterator[tuple["os.DirEntry[str]", str]]:
 
 def _describe(entry: "os.DirEntry[str]", name: str, folder: Path) -> SeenFile:
     path = Path(entry.path)
-    # DVC would not see a change of what lies elsewhere.
-    if entry.is_symlink() and not (
-        path.is_file() and path.resolve().is_relative_to(folder.resolve())
-    ):
+    if entry.is_symlink() and not (path.is_file() and _is_watched(path, folder)):
         raise UserError(f"{path} is a link to {path.readlink()}: put the images themselves there.")
     status = entry.stat()
     if kind := _SPECIAL.get(stat.S_IFMT(status.st_mode)):
@@ -116,6 +116,15 @@ def _describe(entry: "os.DirEntry[str]", name: str, folder: Path) -> SeenFile:
     with path.open("rb") as file:
         found = is_image(name, file.read(SNIFF_BYTES))
     return SeenFile(name, status.st_size, "image" if found else "no image")
+
+
+def _is_watched(link: Path, folder: Path) -> bool:
+    """Return whether DVC sees a change of what a link leads to: it lies in `folder` or its cache.
+
+    DVC makes links to its cache where `cache.type` in .dvc/config is `symlink`.
+    """
+    target = link.resolve()
+    return target.is_relative_to(folder.resolve()) or bool(_CACHED.search(target.as_posix()))
 
 
 def _read(path: Path, size: int) -> bytes:

@@ -115,6 +115,16 @@ def test_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
         list_folder(tmp_path / "pets")
 
 
+def test_link_to_the_cache_of_dvc_is_read(tmp_path: Path) -> None:
+    """As `dvc add pets` leaves it where cache.type is symlink."""
+    cached = f"cache/files/md5/23/{'0a' * 15}"
+    write_files(tmp_path, {cached: PHOTO, "pets/dog/a.jpg": PHOTO})
+    (tmp_path / "pets/dog/b.jpg").symlink_to(tmp_path / cached)
+    listing = list_folder(tmp_path / "pets")
+    assert [file.path for file in listing.files] == ["dog/a.jpg", "dog/b.jpg"]
+    assert read_image(tmp_path / "pets", listing.files[1], listing.renamed) == PHOTO
+
+
 def test_a_single_row_is_told_in_the_singular() -> None:
     rows = [SeenFile("a", 0, "no file"), SeenFile("b", 0, "ambiguous"), SeenFile("c", 9, "image")]
     assert describe_files(rows) == "1 image; not used: 1 row for several files, 1 row without file"
