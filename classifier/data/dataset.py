@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -97,7 +98,9 @@ def load_dataset(folder: Path) -> Dataset:
         classes = json.loads((folder / "classes.json").read_text("utf-8"))
         described = json.loads((folder / "preprocessing.json").read_text("utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing: run the split stage first.") from None
+        raise UserError(
+            f"{error.filename} is missing: run the split stage, or fetch the data with `dvc pull`."
+        ) from None
     except (ValueError, EOFError) as error:  # not a table or JSON
         reason = " ".join(str(error).split())
         raise UserError(
@@ -132,12 +135,18 @@ def check_trained_on(spec: BundleSpec, dataset: Dataset, models: Path, split: Pa
             f"{different}): run the train stage again."
         )
     if spec.preprocessing != dataset.preprocessing:
+        before, now = asdict(spec.preprocessing), asdict(dataset.preprocessing)
+        names = [name for name in now if before[name] != now[name]]
         raise UserError(
-            f"The model in {models} was trained on images made by {spec.preprocessing}, "
-            f"those of {split} by {dataset.preprocessing}: run the train stage again."
+            f"The model in {models} was trained on images with {_listed(before, names)}, but "
+            f"{split} holds images with {_listed(now, names)}: run the train stage again."
         )
     if spec.dataset not in (None, dataset.digest):
         raise UserError(
             f"The model in {models} was trained on other images, or on another split of them, than "
             f"{split} holds: run `dvc repro` (or the train stage) first."
         )
+
+
+def _listed(values: Mapping[str, object], names: Sequence[str]) -> str:
+    return " and ".join(f"{name} {values[name]}" for name in names)

@@ -183,7 +183,9 @@ def open_shard(path: Path) -> Shard:
     try:
         offset, shape = _read_layout(path)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run the split stage first.") from None
+        raise UserError(
+            f"{path} is missing: run the split stage, or fetch the data with `dvc pull`."
+        ) from None
     except (ValueError, EOFError) as error:
         reason = " ".join(str(error).split())
         raise UserError(

@@ -233,7 +233,7 @@ def test_unfinished_split_is_not_taken_for_whole(tmp_path: Path) -> None:
     split_up(tmp_path, PETS)
     with pytest.raises(UserError, match="cannot be used"):
         split_up(tmp_path, PETS | BAD)
-    with pytest.raises(UserError, match="run the split stage first"):
+    with pytest.raises(UserError, match="run the split stage, or fetch the data with `dvc pull`"):
         load_dataset(tmp_path / "split")
 
 
