@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from classifier.core.files import write_json
@@ -29,6 +28,13 @@ from classifier.evaluation.decisions.prediction_sets import set_lines, set_measu
 from classifier.evaluation.decisions.rules import fit_rules, rules_tables
 from classifier.evaluation.feature_map import map_features
 from classifier.evaluation.galleries import confident_mistakes, least_confident_correct
+from classifier.evaluation.measures import (
+    measure,
+    measure_confidence,
+    measure_groups,
+    measure_without_leaks,
+    reliability_of,
+)
 from classifier.evaluation.params import EvaluateParams
 from classifier.evaluation.slices import (
     columns_without_slice,
@@ -37,8 +43,7 @@ from classifier.evaluation.slices import (
     worst_slice,
 )
 from classifier.metrics.bootstrap import bootstrap
-from classifier.metrics.calibration import Reliability, reliability, risk_coverage_curve
-from classifier.metrics.classification import balanced_accuracy, cross_entropy, top_accuracy
+from classifier.metrics.calibration import risk_coverage_curve
 from classifier.metrics.intervals import Interval
 from classifier.models.bundle import Bundle
 from classifier.models.network_outputs import network_outputs
@@ -46,7 +51,6 @@ from classifier.models.outside import OUTSIDE_FILE, save_outside
 from classifier.models.stored_backbone import PretrainedHead
 from classifier.plotting.figures import write_png
 from classifier.processing.decision import Decision
-from classifier.processing.rules import decide
 from classifier.processing.softmax import DECISION, probabilities
 
 # Measures in metrics.json, a row of `dvc exp show`; the others are in measures.csv.
@@ -101,6 +105,12 @@ class Evaluation(NamedTuple):
                 f"{values['leaked_share']:.1%} of the test images that have a duplicate or their "
                 "group in training"
             )
+        if "groups_per_image" in values:
+            lines.append(
+                f"the test images are of {round(values['groups_per_image'] * self.images)} groups, "
+                "but count as independent: intervals are narrower, and p-values smaller, than they "
+                "should be"
+            )
         if "coverage" in values:
             accuracy = values.get("answered_accuracy")
             among = "" if accuracy is None else f", with accuracy {accuracy:.4f}"
@@ -147,7 +157,8 @@ def evaluate(
     rules = rules_tables(answers, fitted, bundle, params)
     table = per_class_table(answers)
     measures = measure(answers, table) | measure_confidence(raw, answers, params, fitted.decision)
-    measures |= measure_without_leaks(answers) | set_measures(rules["prediction_sets"])
+    measures |= measure_without_leaks(answers) | measure_groups(answers)
+    measures |= set_measures(rules["prediction_sets"])
     measures |= outside_measures(answers, fitted.decision, rules["outside"])
     features = map_features(bundle, answers)
     measures["knn_accuracy"] = features.accuracy
@@ -195,87 +206,15 @@ def write_evaluation(
         write_table(results / f"{name}.csv", table)
 
 
-def measure(answers: Answers, per_class: pd.DataFrame) -> dict[str, float]:
-    """Return accuracy, macro F1, balanced accuracy and top-k accuracies.
-
-    Top 3 and top 5 are left out where there are no more classes than that.
-
-    Args:
-        answers: calibrated answers for the test split.
-        per_class: `per_class_table` of these answers.
-    """
-    given, labels = answers.probabilities, answers.labels
-    return {
-        "accuracy": float(answers.right.mean()),
-        "macro_f1": float(per_class["f1"].mean()),
-        "balanced_accuracy": balanced_accuracy(answers.predicted, labels),
-        **{
-            f"top{best}_accuracy": top_accuracy(given, labels, best)
-            for best in (3, 5)
-            if len(per_class) > best
-        },
-    }
-
-
-def measure_without_leaks(answers: Answers) -> dict[str, float]:
-    """Return the accuracy on the test images that have no duplicate in training, and their share.
-
-    The result is empty where all or none of the test images have one.
-    """
-    leaked = answers.dataset.leaked("test")
-    if leaked.all() or not leaked.any():
-        return {}
-    return {
-        "accuracy_without_leaks": float(answers.right[~leaked].mean()),
-        "leaked_share": float(leaked.mean()),
-    }
-
-
-def measure_confidence(
-    raw: Answers, answers: Answers, params: EvaluateParams, decision: Decision
-) -> dict[str, float]:
-    """Return log loss, ECE, AURC, and what the rules leave.
-
-    Where they may answer `unknown`, `coverage` is the share of images that are answered and
-    `answered_accuracy` their accuracy, which is left out where no image is answered.
-
-    Args:
-        raw: answers before temperature scaling.
-        answers: the same after it.
-        params: section `evaluate`.
-        decision: the rules that say what is answered.
-    """
-    before, after = (_reliability(of, params) for of in (raw, answers))
-    values = {
-        "log_loss": cross_entropy(answers.probabilities, answers.labels),
-        "log_loss_uncalibrated": cross_entropy(raw.probabilities, raw.labels),
-        "ece": after.ece,
-        "ece_uncalibrated": before.ece,
-        "aurc": risk_coverage_curve(answers.confidence, answers.right).aurc,
-    }
-    if decision.may_refuse:
-        decided = decide(answers.probabilities, answers.outside, decision)
-        answered = np.array([reason is None for reason in decided.reasons])
-        values["coverage"] = float(answered.mean())
-        if answered.any():
-            right = decided.classes == answers.labels
-            values["answered_accuracy"] = float(right[answered].mean())
-    return values
-
-
 def write_confidence_charts(
     raw: Answers, answers: Answers, params: EvaluateParams, results: Path
 ) -> None:
     """Write the reliability diagram, and the risk-coverage curve with its table."""
     parts = {
-        "before temperature scaling": _reliability(raw, params),
-        "after": _reliability(answers, params),
+        "before temperature scaling": reliability_of(raw, params),
+        "after": reliability_of(answers, params),
     }
     write_png(reliability_figure(parts), results / "reliability.png")
     curve = risk_coverage_curve(answers.confidence, answers.right)
     write_table(results / "coverage.csv", coverage_table(curve))
     write_png(coverage_figure(curve, params.reject_below), results / "coverage.png")
-
-
-def _reliability(answers: Answers, params: EvaluateParams) -> Reliability:
-    return reliability(answers.probabilities, answers.labels, params.calibration_bins)

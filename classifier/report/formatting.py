@@ -14,6 +14,7 @@ _MEASURES = {
     "ece_uncalibrated": "expected calibration error before calibration",
     "coverage": "share of images that are answered",
     "answered_accuracy": "accuracy of the answered images",
+    "groups_per_image": "groups of test images by the number of images",
     "set_coverage": "share of prediction sets that hold the true class",
     "set_size": "mean number of classes in a prediction set",
     "refused_share": "share of images that are refused as none of the classes",

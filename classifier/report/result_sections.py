@@ -20,6 +20,11 @@ def metrics_section(run: RunResults) -> Section:
         "The intervals are bootstrapped: they cover the choice of test images of the same kind. "
         "They do not hold for images of another kind."
     )
+    if run.measure("groups_per_image") is not None:
+        note += (
+            " Images of one group (split.group_by, duplicates) count as independent, so that "
+            "intervals are narrower, and p-values smaller, than they should be."
+        )
     return Section(
         "Metrics",
         [Table("On the test split", ["measure", "value", "95% interval"], rows), Paragraph(note)],

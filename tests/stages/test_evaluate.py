@@ -170,6 +170,18 @@ def test_wrong_params_are_refused_by_name(project, changes, sentence):
         load_section("evaluate", EvaluateParams)
 
 
+def test_few_groups_of_many_test_images_are_told(project: Path, capsys: pytest.CaptureFixture[str]):
+    manifest = pd.read_csv("data/split/manifest.csv")
+    tests = manifest.index[manifest["split"] == "test"]
+    manifest.loc[tests[:6], "group"] = 1
+    manifest.loc[tests[6:9], "group"] = 2
+    write_manifest(project, manifest)
+    evaluate.main()
+    groups = len(tests) - 9 + 2
+    assert measures()["value"]["groups_per_image"] == pytest.approx(groups / len(tests), abs=1e-6)
+    assert f"the test images are of {groups} groups, but count as" in capsys.readouterr().out
+
+
 def test_accuracy_without_leaks_leaves_out_images_with_duplicates_in_training(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):
