@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classifier.core.errors import UserError
+from classifier.core.text import listed
 from classifier.data.dataset import Split
 from classifier.sources import tables
 
@@ -83,7 +84,8 @@ def without_small(
     sizes.update(image.class_name for image in images)
     small = {name: size for name, size in sorted(sizes.items()) if size < minimum}
     if len(sizes) - len(small) < 2:
-        found = ", ".join(f"{name} {size}" for name, size in sorted(sizes.items()))
+        largest = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+        found = listed([f"{name} {size}" for name, size in largest])
         raise UserError(
             f"at least two classes need {minimum} or more images each; found: {found or 'none'}. "
             "Add images or lower split.min_images_per_class."

@@ -47,6 +47,12 @@ def test_less_than_two_classes_are_refused() -> None:
         without_small([], 3)
 
 
+def test_of_many_classes_that_are_all_too_small_the_largest_are_named() -> None:
+    sizes = {f"class {i:02d}": 3 for i in range(30)} | {"large": 9}
+    with pytest.raises(UserError, match=r"found: large 9, class 00 3, .*, class 18 3 and 11 more"):
+        without_small(images_of(sizes), 5)
+
+
 FRACTIONS_OF_ALL_KINDS = st.tuples(st.integers(1, 60), st.integers(1, 39)).map(
     lambda parts: {
         "val": parts[0] / 100,
