@@ -157,16 +157,18 @@ def _csv_writer(file: TextIO, top_k: int) -> Writer:
 
 
 def _table_line(name: str, answer: Answer, top_k: int, width: int) -> str:
-    shown = [(answer.label, answer.probability)]
-    shown += [(other.label, other.probability) for other in answer.beside_best(top_k - 1)]
-    cells = [f"{probability:6.1%} {label:<{width}}" for label, probability in shown]
+    # The probability is that of a class, so that beside `unknown` it would be misread.
+    first = "" if answer.rejected else f"{answer.probability:.1%}"
+    shown = [(answer.label, first)]
+    shown += [(one.label, f"{one.probability:.1%}") for one in answer.beside_best(top_k - 1)]
+    cells = [f"{probability:>6} {label:<{width}}" for label, probability in shown]
     return f"{'  '.join(cells)}  {escape_name(name)}{_note(answer)}"
 
 
 def _note(answer: Answer) -> str:
     """Return why the answer is `unknown`, or which other classes the image may be of."""
     if answer.reason is not None:
-        return f"  ({answer.reason})"
+        return f"  ({answer.reason}; most probable: {answer.best.label}, {answer.probability:.1%})"
     others = [one.label for one in answer.set or [] if one.index != answer.index]
     return f"  (or {', '.join(others)})" if others else ""
 

@@ -71,6 +71,15 @@ def test_rejected_images_are_unknown(run: Run, tmp_path: Path) -> None:
     assert len(run("photos", "--reject", "0.9").splitlines()) == 3
 
 
+def test_table_gives_the_probability_of_a_refused_image_to_its_class(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "grey.png").write_bytes(image_of("grey"))
+    line = run(str(tmp_path / "grey.png"), "--reject", "0.9").rstrip("\n")
+    assert line.split()[0] == "unknown"
+    assert line.endswith("grey.png  (low confidence; most probable: red, 33.3%)")
+
+
 def test_tta_and_int8_give_the_classes_too(run: Run) -> None:
     for option in ("--tta", "--int8"):
         lines = run("photos", option).splitlines()
