@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from builders.label_tables import ALL, TABLE, classes, label
 
@@ -14,6 +16,12 @@ def test_folders_that_names_do_not_share_are_not_cut_off() -> None:
     rows = "id,kind\ntrain/1.png,cat\ntest/2.png,dog\n"
     with pytest.raises(UserError, match=r"2 rows without file \(the first: train/1\.png\)"):
         label(rows, ("1.png", "2.png"))
+
+
+def test_some_names_may_be_whole_paths_and_others_not() -> None:
+    first, *others = ALL.items()
+    rows = [(str(Path("pets", first[0]).absolute()), first[1]), *others]
+    assert classes(label("id,kind\n" + "".join(f"{path},{kind}\n" for path, kind in rows))) == ALL
 
 
 ROWS = {"1": "cat", "2": "dog", "3": "cat"}

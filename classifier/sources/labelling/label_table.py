@@ -22,7 +22,7 @@ from classifier.sources.labelling.labels import (
     with_composed_classes,
     with_splits_of_folders,
 )
-from classifier.sources.labelling.row_matches import Difference, Matches, Row, as_path
+from classifier.sources.labelling.row_matches import Difference, Matches, Row, as_path, whole_path
 from classifier.sources.labelling.table_files import Table, check_columns, is_watched, read_table
 from classifier.sources.names import clean_name
 from classifier.sources.params import DownloadParams, TableParams
@@ -53,7 +53,8 @@ def label_by_table(
     paths = [file.path for file in files if file.status == "image"]
     columns = _further(tables, params.labels)
     group = params.labels.group
-    matches = Matches(paths, columns.index(group) if group in columns else None)
+    place = columns.index(group) if group in columns else None
+    matches = Matches(paths, place, whole_path(params))
     names: dict[str, SplitName] = {}
     for table, split in tables:
         # Asked for only where a name fits no file: it takes another pass over the table.

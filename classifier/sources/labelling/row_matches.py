@@ -4,7 +4,9 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from classifier.core.addresses import local_path
 from classifier.sources.labelling.file_index import FileIndex
+from classifier.sources.params import DownloadParams
 from classifier.sources.tables import LabelledImage, SeenFile, SplitName
 
 # Address of a local file in the exports of Label Studio, percent-encoded.
@@ -49,9 +51,17 @@ class Matches:
         repeats: Number of rows that give an image the same class, split and group once more.
     """
 
-    def __init__(self, paths: Sequence[str], group: int | None) -> None:
-        """Begin without rows; `group` is the place of the column of groups among the columns."""
+    def __init__(self, paths: Sequence[str], group: int | None, folder: str = "") -> None:
+        """Begin without rows.
+
+        Args:
+            paths: Of the images.
+            group: Place of the column of groups among the columns; None where there is none.
+            folder: Whole path of the folder of the images, with a slash at the end; names of rows
+                may begin with it. Empty for an archive.
+        """
         self._index = FileIndex(paths)
+        self._folder = folder
         self._paths = paths
         self._group = group
         # Another value of a column than the first row has, by place and column.
@@ -65,7 +75,7 @@ class Matches:
 
     def add(self, row: Row, shared: Callable[[], str]) -> None:
         """Give a row to the image that it names; `shared` returns how all names begin."""
-        name = as_path(row.name)
+        name = as_path(row.name).removeprefix(self._folder)
         self.class_names.update(_classes(row))
         places = self._index.find(name, row.split)
         if not places:
@@ -117,6 +127,13 @@ class Matches:
 
 def _classes(row: Row) -> tuple[str, ...]:
     return (row.class_name, *row.others)
+
+
+def whole_path(params: DownloadParams) -> str:
+    """Return the whole path of the folder of the images, with a slash; empty for an archive."""
+    if params.source != "folder" or params.url is None:
+        return ""
+    return f"{local_path(params.url).absolute().as_posix()}/"
 
 
 def as_path(name: str) -> str:
