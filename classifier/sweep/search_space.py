@@ -85,14 +85,14 @@ def check_effect(space: Space, params: TrainParams) -> None:
     """
     found = [idle_knobs(train) | unread_knobs(train) for train in _settings(space, params)]
     told = [
-        f"{knob} (beside the given train.{_reason(knob, found[0])})"
+        f"{knob} (because of train.{_reason(knob, found[0])})"
         for knob in space
         if all(_reason(knob, idle) for idle in found)
     ]
     if told:
         raise UserError(
-            f"sweep.yaml: {', '.join(told)} would change nothing: name other knobs, or give those "
-            "in brackets other values."
+            f"sweep.yaml: {', '.join(told)} would change nothing: name other knobs there, or give "
+            "those in brackets other values in params.yaml."
         )
 
 

@@ -111,7 +111,7 @@ def test_knob_that_changes_nothing_is_refused(tmp_path: Path, knob: str) -> None
     space = read(tmp_path, text)
     check_effect(space, tiny_params())
     logistic = tiny_params(head="logistic", model={"freeze": "backbone"})
-    with pytest.raises(UserError, match=rf": {knob} \(beside the given train\.head\) would ch"):
+    with pytest.raises(UserError, match=rf": {knob} \(because of train\.head\) would ch"):
         check_effect(space, logistic)
 
 
@@ -122,7 +122,7 @@ def test_knob_counts_where_the_head_is_searched_too(tmp_path: Path) -> None:
 
 def test_knob_that_only_another_choice_reads_is_refused(tmp_path: Path) -> None:
     momentum = "train.optimizer.momentum: {low: 0.8, high: 0.99}\n"
-    with pytest.raises(UserError, match=r"optimizer\.momentum \(beside the given train\.optimizer"):
+    with pytest.raises(UserError, match=r"optimizer\.momentum \(because of train\.optimizer"):
         check_effect(read(tmp_path, momentum), tiny_params())
     check_effect(read(tmp_path, momentum), tiny_params(optimizer={"name": "sgd"}))
 
