@@ -92,7 +92,7 @@ def _facts(run: RunResults) -> Table:
         ["files that are not used (results/split/files.csv)", run.unused_files],
         ["smallest and largest class", f"{split['smallest_class']:,}, {split['largest_class']:,}"],
         ["skipped, because they could not be read", f"{split['skipped']:,}"],
-        ["in val or test, with a duplicate in train", f"{split['leaked']:,}"],
+        ["in val or test, with a duplicate or their group in train", f"{split['leaked']:,}"],
         ["stored as", f"squares of {run.bundle['stored_size']} pixels ({run.bundle['resize']})"],
     ]
     return Table("Data set", ["property", "value"], rows)

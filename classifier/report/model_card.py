@@ -100,7 +100,7 @@ def _data(run: RunResults) -> str:
         ["validation split", run.size_of("val")],
         ["test split", run.size_of("test")],
         ["files that are not used", run.unused_files],
-        ["in val or test, with a duplicate in train", f"{split['leaked']:,}"],
+        ["in val or test, with a duplicate or their group in train", f"{split['leaked']:,}"],
         ["skipped, because they could not be read", f"{split['skipped']:,}"],
         ["stored as", f"squares of {bundle['stored_size']} pixels ({bundle['resize']})"],
     ]

@@ -58,7 +58,7 @@ def check_images(
         _listed("decoder warnings", _paths(result.complaints)),
         _all_named("unlike the other images of the class", _paths(odd)),
         _listed("near-duplicates with different labels", contradicting),
-        _listed("duplicates of a training image in val or test", leaked),
+        _listed("val or test images with a duplicate or their group in train", leaked),
         *_check_classes(dataset, params),
     ]
 

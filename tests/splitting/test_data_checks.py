@@ -57,7 +57,7 @@ def test_good_images_raise_no_warning() -> None:
         ({"width": [100, 400, 30, 99, 99, 20], "height": 80}, {"too long": (1, "1.png")}),
         (
             {"group": [1, 1, 0, 0, 0, 0]},
-            {"duplicates of a training image in val or test": (1, "1.png")},
+            {"val or test images with a duplicate or their group in train": (1, "1.png")},
         ),
         (
             {"split": ["train", "test", "test", "train", "test", "train"]},
