@@ -14,10 +14,12 @@ from classifier.splitting.raw_images import RawImage
 def check_columns(group_by: Sequence[str], columns: Sequence[str]) -> None:
     """Raise UserError if `group_by` names a column that labels.csv does not have."""
     if unknown := [name for name in group_by if name not in columns]:
-        found = ", ".join(columns) or "none"
+        found = "data/raw/labels.csv has no further columns. Set split.group_by to []"
+        if columns:
+            named = ", ".join(columns)
+            found = f"the further columns of data/raw/labels.csv are: {named}. Name one of these"
         raise UserError(
-            f"split.group_by names {', '.join(unknown)}, but the further columns of "
-            f"data/raw/labels.csv are: {found}. Name one of these, or bring the column with "
+            f"split.group_by names {', '.join(unknown)}, but {found}, or bring the column with "
             "download.labels or download.pattern; one in which rows of an image differ is left out."
         )
 
