@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from classifier.serving.review import Review, ReviewCase, Shown, review_server
 from classifier.sources.corrections import Correction, read_corrections, write_corrections
 
-CLASSES = ["cat", "dog", "a class with quite a long name"]
+CLASSES = ["cat", "dog", f"a class with a long name and {'no_blank_in_it_' * 6}"]
 EARLIER = Correction("old.png", "cat", "by hand")
 
 
@@ -195,6 +195,13 @@ def test_another_class_is_chosen_from_all_of_them(page: Page, tmp_path: Path) ->
     page.locator("#relabel").click()
     expect(page.locator("#path")).to_have_text("cat/1.png")
     assert read_corrections(tmp_path / "corrections.csv")[-1].class_name == CLASSES[2]
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [320, 660])
+def test_page_is_as_wide_as_the_screen_with_a_class_of_any_length(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @needs_chromium
