@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from builders.colours import image_of, write_models
 from builders.web.browser import needs_chromium, opened_page
+from builders.web.dropping import drop
 from builders.web.static_site import static_site
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -22,6 +23,17 @@ UNREACHABLE = (
     r"^npm is missing|\(npm error code "
     r"(ECONN\w+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ERR_SOCKET_TIMEOUT|E5\d\d)\)"
 )
+# Of the heading: the right edge of its percent sign, and the left one of the number before it.
+PLACES = """heading => {
+  const text = heading.firstChild, range = document.createRange();
+  const box = (start, end) => {
+    range.setStart(text, start);
+    range.setEnd(text, end);
+    return range.getBoundingClientRect();
+  };
+  const last = text.length - 1;
+  return [box(last, last + 1).right, box(last - 5, last).left];
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +126,31 @@ def test_file_that_is_no_image_is_a_sentence_and_the_next_is_answered(page: Page
     expect(page.locator(".item h2")).to_have_text(
         ["red, 100.0%", "It is no image in a known format."]
     )
+
+
+def test_folder_that_is_dropped_is_a_sentence(browser: Browser, url: str, tmp_path: Path) -> None:
+    page = browser.new_page()  # the browser complains that it can show no folder
+    page.goto(f"{url}/")
+    drop(page, tmp_path)
+    expect(page.locator(".item h2")).to_contain_text("It cannot be read: it is a folder")
+    page.close()
+
+
+def test_name_that_is_read_from_the_right_keeps_its_percentage_whole(page: Page) -> None:
+    """The percent sign stands beside its number, and not at the other end of the name."""
+
+    def rename(route: Route) -> None:
+        config = route.fetch().json()
+        config["classes"][0] = "سفينة شراعية"
+        route.fulfill(json=config)
+
+    page.route("**/config.json", rename)
+    page.reload()
+    choose(page, ("rose.png", image_of("red")))
+    expect(page.locator(".item h2")).to_have_text("سفينة شراعية, 100.0%")
+    expect(page.locator(".item th").first).to_have_css("direction", "rtl")
+    left, right = page.locator(".item h2").evaluate(PLACES)
+    assert 0 <= left - right < 2
 
 
 def test_keyboard_reaches_everything_and_clears(page: Page) -> None:

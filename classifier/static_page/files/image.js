@@ -8,7 +8,7 @@ const BAND = 256; // rows that are decoded to pixels at once; a multiple of ever
 
 // Return the square of config.stored_size pixels: Uint8ClampedArray (S, S, 3), RGB.
 export async function storedPixels(file, config) {
-  const content = new Uint8Array(await file.arrayBuffer());
+  const content = new Uint8Array(await bytesOf(file));
   checkReadAlike(content);
   let bitmap;
   try {
@@ -24,6 +24,14 @@ export async function storedPixels(file, config) {
     return toSquare(bitmap, config, isJpeg(content));
   } finally {
     bitmap.close();
+  }
+}
+
+async function bytesOf(file) {
+  try {
+    return await file.arrayBuffer();
+  } catch {
+    throw new Error("It cannot be read: it is a folder, or it was moved or changed meanwhile.");
   }
 }
 

@@ -9,6 +9,7 @@ const make = (tag, text = "", name = "") => {
   const element = document.createElement(tag);
   element.textContent = text;
   element.className = name;
+  element.dir = "auto"; // names may be of any script
   return element;
 };
 const percent = (share) => (100 * share).toFixed(1) + "%";
@@ -38,7 +39,9 @@ function bars(classes, probabilities) {
   const table = make("table");
   for (const index of ranked(probabilities).slice(0, SHOWN)) {
     const row = table.insertRow();
-    row.insertCell().textContent = classes[index];
+    const name = make("th", classes[index]);
+    name.scope = "row";
+    row.append(name);
     const bar = make("progress");
     bar.max = 1;
     bar.value = probabilities[index];
@@ -108,7 +111,8 @@ async function work() {
     find("status").textContent = "Images to go: " + waiting.length;
     const [file, place] = waiting.shift();
     const said = await classify(file, place);
-    find("status").textContent = waiting.length ? "" : said;
+    // The history may have been cleared meanwhile.
+    if (place.isConnected) find("status").textContent = waiting.length ? "" : said;
     await new Promise((done) => setTimeout(done)); // lets the page show it
   }
   busy = false;
