@@ -50,6 +50,19 @@ def test_heat_map_takes_the_place_of_the_image_and_gives_it_back(
     page.screenshot(path=tmp_path / "heat.png", full_page=True)
 
 
+def test_heat_map_is_of_the_class_that_is_answered(page: Page) -> None:
+    """Costs may let another class be answered than the most probable one."""
+
+    def with_costs(route: Route) -> None:
+        answer = route.fetch().json()
+        route.fulfill(json=answer | {"label": "red", "index": 0})
+
+    page.route("**/predict?*", with_costs)
+    choose(page, file("sea.png", image_of("blue")))
+    with page.expect_request("**/heatmap?index=0"):
+        page.get_by_role("button", name="Show what supports red").click()
+
+
 def test_rejected_file_is_reported_in_words_and_the_next_is_answered(
     page: Page, tmp_path: Path
 ) -> None:

@@ -74,7 +74,8 @@ function succeed(item, answer) {
     ...answer.warnings.map((warning) => make("p", "Warning: " + warning, "quiet")),
     ...similarImages(answer),
     make("p", answer.milliseconds.toFixed(1) + " ms", "quiet"),
-    heatButton(item.file, item.image, answer.top[0]),
+    // With costs, the class that is answered may be another one than the most probable.
+    heatButton(item.file, item.image, answer.reason ? answer.top[0] : answer),
   );
   answers.push({ image: item.file.name || "pasted", ...answer });
   const row = find("results").tBodies[0].insertRow();
