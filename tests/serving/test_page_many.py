@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from builders.colours import image_of, write_images
 from builders.web.browser import needs_chromium, opened_page
 from builders.web.serving import running, served
-from playwright.sync_api import Browser, Download, Page, expect
+from playwright.sync_api import Browser, Download, Page, Route, expect
 
 KEY = "a-key-of-24-characters!!"
 pytestmark = needs_chromium
@@ -120,8 +120,18 @@ def test_table_of_several_images_is_copied_and_saved(browser: Browser, page_url:
     page.get_by_role("button", name="Copy the table").click()
     expect(page.locator("#status")).to_have_text("The table is in the clipboard.")
     copied = page.evaluate("navigator.clipboard.readText()").splitlines()
-    assert copied[2] == 'sea, "blue".png\tblue\t100.0%'
+    assert copied[1:] == ["'=HYPERLINK(1).png\tred\t100.0%", 'sea, "blue".png\tblue\t100.0%']
     context.close()
+
+
+def test_negative_score_is_saved_as_a_number(page: Page) -> None:
+    def with_score(route: Route) -> None:
+        route.fulfill(json=route.fetch().json() | {"outside": -1.25})
+
+    page.route("**/predict?*", with_score)
+    choose(page, a="red", b="blue")
+    rows = list(csv.DictReader(saved(page, "Save as CSV").splitlines()))
+    assert [row["outside"] for row in rows] == ["-1.25", "-1.25"]
 
 
 def test_camera_is_offered_on_a_phone_alone(browser: Browser, page_url: str) -> None:

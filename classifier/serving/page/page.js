@@ -155,12 +155,14 @@ function save(name, text, type) {
   link.click();
 }
 
-// A spreadsheet takes what begins like this for a formula.
+// A spreadsheet takes text that begins like this for a formula.
+const noFormula = (value) =>
+  (typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? "'" + value : String(value ?? ""));
 const cell = (value) => {
-  const text = String(value ?? "");
-  const safe = /^[=+\-@\t\r]/.test(text) ? "'" + text : text;
-  return /[",\n\r]/.test(safe) ? '"' + safe.replaceAll('"', '""') + '"' : safe;
+  const text = noFormula(value);
+  return /[",\n\r]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
 };
+const pasted = (value) => noFormula(value).replace(/[\t\n\r]/g, " ");
 
 const COLUMNS = ["image", "label", "probability", "reason", "outside", "set"];
 
@@ -175,7 +177,7 @@ find("json").addEventListener("click", () => {
 find("copy").addEventListener("click", async () => {
   const lines = [["Image", "Answer", "Probability"], ...answers.map(answerCells)];
   try {
-    await navigator.clipboard.writeText(lines.map((line) => line.join("\t")).join("\n"));
+    await navigator.clipboard.writeText(lines.map((line) => line.map(pasted).join("\t")).join("\n"));
     say("The table is in the clipboard.");
   } catch {
     say("The browser lets only pages from this machine or over HTTPS copy; save the table instead.");
