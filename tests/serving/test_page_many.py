@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from builders.colours import image_of, write_images
 from builders.web.browser import needs_chromium, opened_page
+from builders.web.dropping import drop
 from builders.web.serving import running, served
 from playwright.sync_api import Browser, Download, Page, Route, expect
 
@@ -83,10 +84,7 @@ def test_dropped_folder_is_read_with_the_folders_in_it(page: Page, tmp_path: Pat
     folder = write_images(tmp_path / "photos")
     (folder / "more/notes.txt").write_text("no image")
     (folder / ".hidden.png").write_bytes(b"")
-    devtools = page.context.new_cdp_session(page)
-    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
-        devtools.send("Input.dispatchDragEvent", {"type": kind, "x": 50, "y": 50, "data": data})
+    drop(page, folder)
     expect(page.locator(".item h2")).to_have_count(3)
     expect(page.locator("#results tbody tr")).to_have_count(3)
     assert sorted(page.locator("#results td:first-child").all_inner_texts()) == [
@@ -94,6 +92,25 @@ def test_dropped_folder_is_read_with_the_folders_in_it(page: Page, tmp_path: Pat
         "b-green.jpg",
         "c-blue.webp",
     ]
+
+
+def test_files_that_are_left_out_stay_named_while_others_are_answered(page: Page) -> None:
+    choose(page, a="red")
+    page.locator("#files").set_input_files(
+        [
+            {"name": "leaf.png", "mimeType": "image/png", "buffer": image_of("green")},
+            {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no image"},
+        ]
+    )
+    expect(page.locator("#status")).to_have_text("green, 100.0%")
+    expect(page.locator("#leftout")).to_have_text("1 file is no image and left out: notes.txt.")
+    page.get_by_role("button", name="Clear the history").click()
+    expect(page.locator("#leftout")).to_have_text("")
+
+
+def test_empty_folder_is_told(page: Page, tmp_path: Path) -> None:
+    drop(page, tmp_path)
+    expect(page.locator("#status")).to_have_text("There is no file in what was dropped.")
 
 
 def saved(page: Page, button: str) -> str:

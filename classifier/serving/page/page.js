@@ -120,8 +120,17 @@ function take(files) {
   for (const file of images) queue(newItem(file));
   find("clear").hidden = find("history").childElementCount === 0;
   work();
-  const others = files.length - images.length;
-  if (others) say((others === 1 ? "1 file is" : others + " files are") + " no image and left out.");
+  find("leftout").textContent = leftOut(files.filter((file) => !images.includes(file)));
+  if (!files.length) say("There is no file in what was dropped.");
+}
+
+// It stays until other files are chosen, while the status goes on.
+function leftOut(files) {
+  if (!files.length) return "";
+  const names = files.slice(0, 5).map((file) => file.name).join(", ");
+  const more = files.length > 5 ? " and " + (files.length - 5) + " more" : "";
+  return (files.length === 1 ? "1 file is" : files.length + " files are")
+    + " no image and left out: " + names + more + ".";
 }
 
 // All files below a dropped folder; a browser gives them by a hundred.
@@ -209,6 +218,7 @@ find("clear").addEventListener("click", () => {
   find("results").tBodies[0].replaceChildren();
   find("summary").hidden = true;
   find("clear").hidden = true;
+  find("leftout").textContent = "";
   say("");
   find("files").focus();
 });
