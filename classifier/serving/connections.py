@@ -204,7 +204,7 @@ class GuardedConnection(HttpToolsProtocol):
             self.metrics.count_request(status)
         if waits:
             # The application sees a client that has gone; its answer goes nowhere.
-            cycle.scope["state"]["refused"] = True  # type: ignore[typeddict-item]
+            cycle.scope["state"]["refused"] = status  # type: ignore[typeddict-item]
             cycle.disconnected = True
             cycle.message_event.set()
         self.finish()

@@ -75,9 +75,10 @@ class OutermostMiddleware:
     def _sender(self, call: "_Call") -> Send:
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                call.status = message["status"]
-                # The connection has answered in the place of the application.
-                if "refused" not in call.scope["state"]:
+                # The connection may have answered, and counted, in the place of the application.
+                refused = call.scope["state"].get("refused")
+                call.status = refused or message["status"]
+                if refused is None:
                     self._metrics.count_request(message["status"])
                 message = {**message, "headers": self._headers(call, message)}
             elif call.scope["method"] == "HEAD":

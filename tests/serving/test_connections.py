@@ -1,5 +1,6 @@
 """Clients that are slow, cut off, or do not speak HTTP, each against a server on a real socket."""
 
+import io
 import json
 import re
 import socket
@@ -11,8 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from builders.colours import image_of, write_models
-from builders.web.serving import exchange, running, served
+from builders.web.serving import exchange, running, running_as, served
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from classifier.serving.request_log import RequestLog
+from classifier.serving.server import ClassifierServer
 
 HEADER = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 IMAGE = image_of("red")
@@ -95,6 +99,15 @@ def test_request_that_does_not_come_to_its_end_is_answered(
     answer = exchange(url, sent)
     assert status(answer) == 408
     assert f"not complete after {seconds} seconds" in reason(answer)
+
+
+def test_log_has_the_status_that_the_client_got(tmp_path: Path) -> None:
+    log = io.StringIO()
+    service = served(write_models(tmp_path / "models"), upload_seconds=0.5)
+    with running_as(ClassifierServer(service, RequestLog(log))) as url:
+        answer = exchange(url, WHOLE[:-5])
+    assert status(answer) == 408
+    assert json.loads(log.getvalue())["status"] == 408
 
 
 def test_trickle_does_not_extend_the_deadline(url: str) -> None:
