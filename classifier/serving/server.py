@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import cast
@@ -29,7 +30,8 @@ _LAST_SHARE = 0.2
 def serve_on(server: uvicorn.Server, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C; port 0 takes a free one. Raises OSError if it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=1024) as listener:
+    listener = socket.create_server((host, port), family=family, backlog=1024)
+    with listener, suppress(KeyboardInterrupt):  # Ctrl-C is the usual end, and no error
         # Until the server can replace the model, there is no other one.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         print(f"Serving on {address(listener)} (stop with Ctrl-C)", flush=True)

@@ -104,6 +104,15 @@ def test_shutdown_finishes_what_was_accepted(tmp_path: Path) -> None:
     assert statuses == [200]
 
 
+def test_ctrl_c_is_no_error(tmp_path: Path) -> None:
+    write_models(tmp_path / "models")
+    with program(tmp_path) as (process, url):
+        httpx.get(f"{url}/health/live")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+
+
 def test_key_comes_from_a_file(tmp_path: Path) -> None:
     write_models(tmp_path / "models")
     (tmp_path / "key").write_text("0123456789abcdef0123\n")
