@@ -139,9 +139,16 @@ def _add_heat_map(app: FastAPI, service: Service, budget: UploadBudget, key: lis
         openapi_extra=REQUEST_BODY,
     )
     async def heat_map(
-        request: Request, index: Annotated[int | None, Query(ge=0, le=1_000_000)] = None
+        request: Request,
+        index: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+        model: str | None = None,
     ) -> Response:
-        """Draw the image regions that support a class: that of `index`, or that of the answer."""
+        """Draw the image regions that support a class: that of `index`, or that of the answer.
+
+        With `model`, of that version: an index may mean another class in another model.
+        """
+        if model not in {None, service.model.version}:
+            raise RefusedError(404, "The server has another model now; send the image again.")
         with budget.hold(request) as held:
             upload, *others = await read_uploads(request, service.options.limits, held)
             if others:

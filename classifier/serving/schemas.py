@@ -197,5 +197,6 @@ HEAT_MAP: dict[int | str, dict[str, Any]] = ERROR_RESPONSES | {
         "description": "The input of the model in grey; regions that support the class are red, "
         "and the strongest yellow.",
         "content": {"image/png": _BINARY},
-    }
+    },
+    404: {"model": ErrorResponse, "description": "Another model than `model` answers now."},
 }

@@ -59,8 +59,22 @@ def test_heat_map_is_of_the_class_that_is_answered(page: Page) -> None:
 
     page.route("**/predict?*", with_costs)
     choose(page, file("sea.png", image_of("blue")))
-    with page.expect_request("**/heatmap?index=0"):
+    with page.expect_request("**/heatmap?index=0&model=*"):
         page.get_by_role("button", name="Show what supports red").click()
+
+
+def test_heat_map_of_a_model_that_is_no_longer_there_is_refused(page: Page) -> None:
+    """Its classes may have other indices."""
+
+    def by_an_earlier_model(route: Route) -> None:
+        route.fulfill(json=route.fetch().json() | {"model": "earlier"})
+
+    page.route("**/predict?*", by_an_earlier_model)
+    choose(page, file("sea.png", image_of("blue")))
+    page.get_by_role("button", name="Show what supports blue").click()
+    expect(page.locator("#status")).to_have_text(
+        "The server has another model now; send the image again."
+    )
 
 
 def test_rejected_file_is_reported_in_words_and_the_next_is_answered(

@@ -47,7 +47,7 @@ function button(text, act) {
   return made;
 }
 
-function heatButton(file, image, { label, index }) {
+function heatButton(file, image, { label, index }, model) {
   const cold = image.src;
   let warm = "";
   const made = button("Show what supports " + label, async () => {
@@ -56,7 +56,7 @@ function heatButton(file, image, { label, index }) {
     const on = made.getAttribute("aria-pressed") !== "true";
     made.setAttribute("aria-disabled", "true");
     try {
-      warm ||= address(await askUntilFree("heatmap?index=" + index, file));
+      warm ||= address(await askUntilFree(`heatmap?index=${index}&model=${model}`, file));
       image.src = on ? warm : cold;
       made.setAttribute("aria-pressed", String(on));
       say("");

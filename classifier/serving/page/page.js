@@ -75,7 +75,7 @@ function succeed(item, answer) {
     ...similarImages(answer),
     make("p", answer.milliseconds.toFixed(1) + " ms", "quiet"),
     // With costs, the class that is answered may be another one than the most probable.
-    heatButton(item.file, item.image, answer.reason ? answer.top[0] : answer),
+    heatButton(item.file, item.image, answer.reason ? answer.top[0] : answer, answer.model),
   );
   answers.push({ image: item.file.name || "pasted", ...answer });
   const row = find("results").tBodies[0].insertRow();
