@@ -9,12 +9,19 @@ import pytest
 from builders.web.browser import needs_chromium, opened_page
 from builders.web.serving import running_as
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from classifier.serving.review import Review, ReviewCase, Shown, review_server
 from classifier.sources.corrections import Correction, read_corrections, write_corrections
 
 CLASSES = ["cat", "dog", f"a class with a long name and {'no_blank_in_it_' * 6}"]
+# The left edge of letters of an element, by their places in its text.
+PLACES = """(element, places) => places.map((place) => {
+  const range = document.createRange();
+  range.setStart(element.firstChild, place);
+  range.setEnd(element.firstChild, place + 1);
+  return range.getBoundingClientRect().left;
+})"""
 EARLIER = Correction("old.png", "cat", "by hand")
 
 
@@ -202,6 +209,23 @@ def test_another_class_is_chosen_from_all_of_them(page: Page, tmp_path: Path) ->
 def test_page_is_as_wide_as_the_screen_with_a_class_of_any_length(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@needs_chromium
+def test_path_that_is_read_from_the_right_keeps_its_order(page: Page) -> None:
+    """The number of the file stands between the folder, on the right, and the ending."""
+
+    def rename(route: Route) -> None:
+        content = route.fetch().json()
+        content["cases"][0] |= {"path": "سفينة/7.png", "label": "سفينة"}
+        route.fulfill(json=content)
+
+    page.route("**/cases", rename)
+    page.reload()
+    for name in (page.locator("#path bdi"), page.locator("#labels bdi"), page.locator("#keep bdi")):
+        expect(name).to_contain_text("سفينة")
+    folder, number, ending = page.locator("#path bdi").evaluate(PLACES, [0, 6, 8])
+    assert folder > number > ending
 
 
 @needs_chromium
