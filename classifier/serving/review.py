@@ -3,6 +3,7 @@
 import io
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -212,10 +213,10 @@ def review_server(review: Review) -> uvicorn.Server:
 
 
 def _look_up(image: Callable[[int], np.ndarray], row: int) -> np.ndarray:
-    try:
-        return image(row)
-    except IndexError:
-        raise RefusedError(404, f"There is no image {row}.") from None
+    if row >= 0:
+        with suppress(IndexError):
+            return image(row)
+    raise RefusedError(404, f"There is no image {row}.")
 
 
 def _png(pixels: np.ndarray) -> Response:

@@ -226,3 +226,13 @@ def test_doubt_is_told_in_words(
         expect(page.locator(".item")).not_to_contain_text("It may be")
     else:
         expect(page.locator(".item")).to_contain_text(re.compile(line))
+
+
+def test_no_probability_stands_beside_unknown(page: Page) -> None:
+    answer = {"label": "unknown", "probability": 0.6, "reason": "low confidence", "set": None}
+    answer |= {"top": [{"label": "red", "index": 0, "probability": 0.6}], "milliseconds": 1.0}
+    answer |= {"similar": [], "warnings": []}
+    page.route("**/predict?*", lambda route: route.fulfill(json=answer))
+    choose(page, a="red", b="blue")
+    row = page.locator("#results tbody tr").last.locator("td")
+    expect(row).to_have_text(["b.png", "unknown (low confidence)", ""])

@@ -84,7 +84,8 @@ function succeed(item, answer) {
 }
 
 const answerCells = ({ image, label, probability, reason }) =>
-  [image, reason ? label + " (" + reason + ")" : label, percent(probability)];
+  // The probability is that of a class, and would be misread beside "unknown".
+  reason ? [image, label + " (" + reason + ")", ""] : [image, label, percent(probability)];
 
 async function classify(item) {
   try {
