@@ -83,7 +83,7 @@ def mean_interval(values: np.ndarray, least: float, most: float) -> Interval:
     count, added = len(values) + 2, np.append(values, [least, most])
     reach = float(stdtrit(count - 1, 0.975)) * float(np.std(added, ddof=1)) / math.sqrt(count)
     mean = float(np.mean(added))
-    return Interval(max(mean - reach, least), min(mean + reach, most))
+    return Interval(float(max(mean - reach, least)), float(min(mean + reach, most)))
 
 
 def paired_gain(before: np.ndarray, after: np.ndarray) -> PairedGain:
