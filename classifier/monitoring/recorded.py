@@ -16,7 +16,9 @@ from classifier.inference.manifest import (
     read_manifest,
 )
 from classifier.inference.measures import MEASURES, OF_ONE_VIEW, REFERENCE
-from classifier.processing.travelling import first_problem
+from classifier.processing.decision import Decision
+from classifier.processing.softmax import DECISION
+from classifier.processing.travelling import first_problem, parse_travelling
 
 # What is raised where JSON holds something else than expected.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
@@ -89,7 +91,13 @@ def read_reference(models: Path) -> ReferenceValues:
             f"{folder / REFERENCE} is damaged ({error}): copy the folder again, or run the export "
             "stage."
         ) from None
-    versions = frozenset(entry.sha256[:12] for entry in entries.values())
+    digests = {entry.sha256 for entry in entries.values()}
+    if DECISION in entries:
+        rules = parse_travelling(read_exported(folder, DECISION), Decision, DECISION, "evaluate")
+        # What the runtime torch, which runs the weights and not the export, calls the model.
+        if rules.model is not None:
+            digests.add(rules.model)
+    versions = frozenset(digest[:12] for digest in digests)
     return ReferenceValues(classes, confusion, Values(measures, confusion.sum(axis=0)), versions)
 
 

@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -83,6 +84,14 @@ def test_reference_values_are_those_of_the_test_split(exported: Path) -> None:
     np.testing.assert_allclose(reference.values.measures["brightness"], np.sort(grey), atol=1e-4)
     answers = read_manifest(exported / "models/export")["model.onnx"].sha256[:12]
     assert answers in reference.versions
+
+
+@pytest.mark.parametrize(("runtime", "int8"), [("onnx", False), ("onnx", True), ("torch", False)])
+def test_answers_that_a_runtime_records_are_of_the_exported_model(
+    exported: Path, runtime: Literal["onnx", "torch"], int8: bool
+) -> None:
+    served = load_model(exported / "models", runtime=runtime, int8=int8)
+    assert served.version in read_reference(exported / "models").versions
 
 
 def test_table_says_how_each_file_agrees(exported: Path) -> None:
