@@ -115,7 +115,7 @@ def _parsed(content: bytes) -> tuple[list[str], np.ndarray, dict[str, np.ndarray
     }
     if confusion.shape != (len(classes),) * 2 or confusion.min() < 0 or confusion.sum() == 0:
         raise ValueError("the confusion matrix does not fit the classes")
-    if any(values.ndim != 1 or values.size == 0 for values in measures.values()):
+    if not measures or any(values.size == 0 for values in measures.values()):
         raise ValueError("a measure has no values")
     return classes, confusion, measures
 
@@ -146,7 +146,7 @@ def read_answers(path: Path, reference: ReferenceValues) -> Values:
                 answer = parse_json(line)
                 best = answer["top"][0]
                 predicted[places[best["label"]]] += 1
-                given = answer | {"confidence": best["probability"]}
+                given = answer | {"confidence": _number("confidence", best["probability"])}
                 several = _number("views", answer.get("views", 1)) != 1
                 merged += several
                 for name in MEASURES:
@@ -179,8 +179,10 @@ def _number(name: str, value: Any) -> float:
 
 
 def _reason(error: Exception) -> str:
-    missing = isinstance(error, KeyError | IndexError)
-    return f"{error} is missing or unknown" if missing else str(error)
+    if isinstance(error, KeyError):
+        return f"{error} is missing or unknown"
+    # What Python says of other types names its own, such as NoneType.
+    return str(error) if isinstance(error, ValueError) else "it has another form"
 
 
 def names_of(measures: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from builders.colours import CLASSES, rewrite, write_images, write_models
 from classifier.commands.drift import main
 from classifier.commands.predict import main as predict
 from classifier.core.errors import UserError
-from classifier.monitoring.drift import Change, measure_drift
+from classifier.monitoring.drift import Change, describe_drift, measure_drift
 from classifier.monitoring.recorded import ReferenceValues, Values
 from classifier.monitoring.two_samples import ShiftTest
 
@@ -116,6 +116,10 @@ def test_darker_images_are_named_and_nothing_else(report: Report) -> None:
     said = report(darker)
     assert "Drift: images are darker (without a change, this happens less than once in" in said
     assert said.count("Drift:") == 1
+    (line,) = [line for line in said.splitlines() if line.startswith("brightness ")]
+    before, now = (float(median) for median in line.split()[1:4:2])
+    assert 110 < before < 130
+    assert now == pytest.approx(0.7 * before, rel=0.05)
 
 
 def test_other_shares_of_the_classes_are_estimated(report: Report) -> None:
@@ -124,6 +128,20 @@ def test_other_shares_of_the_classes_are_estimated(report: Report) -> None:
     (line,) = [line for line in said.splitlines() if line.startswith("  red: ")]
     assert " of the test split, now 7" in line
     assert "may be wrong" not in said
+
+
+def test_classes_that_changed_most_are_named_whether_they_grew_or_shrank() -> None:
+    before = np.full(9, 1000)
+    now = np.array([1000, 1000, 1900, 50, 1800, 1300, 1200, 400, 350])
+    names = [f"c{place}" for place in range(9)]
+    values = Values({"width": np.ones(9000)}, before)
+    reference = ReferenceValues(names, np.diag(before), values, frozenset())
+    lines = describe_drift(measure_drift(reference, Values({}, now)), reference)
+    named = [line.split(":")[0].strip() for line in lines if " of the test split, now " in line]
+    assert named == ["c3", "c2", "c4", "c8", "c7"]
+    assert lines[-1] == "  and 2 other classes"
+    (grown,) = [line for line in lines if line.startswith("  c2: ")]
+    assert grown.startswith("  c2: 11.1% of the test split, now 21.1% (")
 
 
 def test_shares_are_doubted_where_the_images_have_changed_too(report: Report) -> None:
@@ -177,6 +195,7 @@ def test_score_of_several_views_is_not_compared_with_that_of_one(report: Report)
     assert "several views are merged in 300 answers" in said
     assert "\noutside" not in said
     assert "\nconfidence" not in said
+    assert "not compared, since" not in said
     assert "No drift is found" in said
 
 
@@ -211,6 +230,10 @@ def test_answers_of_predict_are_taken(
         ("{", "line 1 is no answer of this model"),
         ('{"label": "red"}', r"line 1 is no answer of this model \('top' is missing or unknown\)"),
         ('{"top": [{"label": "violet", "probability": 1}]}', "'violet' is missing or unknown"),
+        ("[]", r"line 1 is no answer of this model \(it has another form\): give"),
+        ('{"top": []}', r"\(it has another form\)"),
+        ('{"top": [{"label": ["red"], "probability": 1}]}', r"\(it has another form\)"),
+        ('{"top": [{"label": "red", "probability": null}]}', r"\(it has another form\)"),
         ('{"top": [{"label": "red", "probability": true}]}', "True is no number"),
         ('{"top": [{"label": "red", "probability": "0.9"}]}', "'0.9' is no number from 0 to 1"),
         ('{"top": [{"label": "red", "probability": 5}]}', "5 is no number from 0 to 1, as conf"),
@@ -244,6 +267,8 @@ def test_what_is_no_answer_is_a_sentence(
         b'{"classes": ["a"], "confusion": [[1.5]], "values": {}}',
         b'{"classes": ["a"], "confusion": [[1]], "values": {"confidence": ["0.5"]}}',
         b'{"classes": ["a"], "confusion": [[1]], "values": {"confidence": [true]}}',
+        b'{"classes": ["a"], "confusion": [[1]], "values": {"confidence": []}}',
+        b'{"classes": ["a"], "confusion": [[1]], "values": {}}',
     ],
 )
 def test_damaged_reference_is_a_sentence(models: Path, tmp_path: Path, content: bytes) -> None:

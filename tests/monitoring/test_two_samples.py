@@ -39,6 +39,14 @@ def test_classes_that_nobody_predicts_do_not_count() -> None:
     assert counts_test(np.append(some, none), np.append(more, none)) == counts_test(some, more)
 
 
+def test_class_that_only_one_sample_has_is_a_difference() -> None:
+    without, with_it = np.array([500, 500, 0]), np.array([300, 300, 400])
+    for before, now in ((without, with_it), (with_it, without)):
+        result = counts_test(before, now)
+        assert result.distance == pytest.approx(0.4)
+        assert result.p_value < 1e-20
+
+
 def test_correction_is_that_of_the_textbook() -> None:
     # Holm's example: the smallest times 4, the next times 3, and none below the one before it.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
