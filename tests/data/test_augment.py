@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
+from scipy.stats import kstest
 
 from classifier.data.augment import Table, augment, draw_table
 from classifier.data.augment_params import AugmentParams
@@ -107,6 +108,27 @@ def test_rotation_turns_by_the_drawn_angle_as_pillow_does() -> None:
 
 
 @settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_rotation_turns_crops_and_mirror_images_without_a_change_of_shape(seed: int) -> None:
+    still, turned = (
+        draw_table(
+            tiny_augment(flip=0.5, crop_scale=[0.1, 1.0], rotation=rotation),
+            seed=seed,
+            epoch=1,
+            size=50,
+            stored_size=16,
+            input_size=8,
+        ).maps.numpy()
+        for rotation in (0.0, 180.0)
+    )
+    rotations = turned[:, :, :2] @ np.linalg.inv(still[:, :, :2])
+    squares = rotations.swapaxes(1, 2) @ rotations
+    assert squares == pytest.approx(np.tile(np.eye(2), (50, 1, 1)), abs=1e-5)
+    assert np.linalg.det(rotations) == pytest.approx(np.ones(50), abs=1e-5)
+    assert turned[:, :, 2] == pytest.approx(still[:, :, 2], abs=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
 @given(rotation=st.floats(1, 180), seed=st.integers(0, 1000))
 def test_rotation_stays_within_its_limit_on_both_sides(rotation: float, seed: int) -> None:
     table = draw_table(
@@ -137,6 +159,20 @@ def test_random_resized_crops_lie_inside_and_keep_to_their_ranges(
     area, aspect = (width * height)[whole], (width / height)[whole]
     assert ((area > scale[0] - 1e-5) & (area < scale[1] + 1e-5)).all()
     assert ((aspect > ratio[0] - 1e-4) & (aspect < ratio[1] + 1e-4)).all()
+
+
+def test_random_resized_crops_use_the_whole_of_their_ranges() -> None:
+    params = tiny_augment(crop_scale=[0.1, 0.3], crop_ratio=[0.5, 2.0])
+    maps = draw_table(params, seed=0, epoch=1, size=2000, stored_size=16, input_size=8).maps.numpy()
+    width, height = maps[:, 0, 0], maps[:, 1, 1]
+    # As torchvision draws them: the area uniformly, and the aspect ratio's logarithm.
+    for drawn, low, high in (
+        (width * height, 0.1, 0.3),
+        (np.log(width / height), -math.log(2), math.log(2)),
+        (maps[:, 0, 2] / (1 - width), -1, 1),
+        (maps[:, 1, 2] / (1 - height), -1, 1),
+    ):
+        assert kstest(drawn, "uniform", (low, high - low)).pvalue > 1e-3
 
 
 def test_resized_crop_of_everything_is_the_whole_image() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders.class_sizes import dataset_of
 from builders.tiny import CLASSES, write_split
 
 from classifier.core.errors import UserError
@@ -58,6 +59,13 @@ def test_class_counts_are_those_of_the_split(tmp_path: Path) -> None:
     dataset = write_split(tmp_path)
     assert dataset.class_counts("train").tolist() == [12, 12, 12]
     assert dataset.class_counts("test").tolist() == [4, 4, 4]
+
+
+def test_class_without_images_in_a_split_counts_zero_there() -> None:
+    dataset = dataset_of({"ape": (3, 1, 1), "cat": (2, 0, 1), "dog": (4, 1, 0)})
+    counts = [dataset.class_counts(split).tolist() for split in SPLITS]
+    assert counts == [[3, 2, 4], [1, 0, 1], [1, 1, 0]]
+    assert [dataset.missing_classes(split) for split in SPLITS] == [[], ["cat"], ["dog"]]
 
 
 def test_names_that_look_like_numbers_or_gaps_stay_text(tmp_path: Path) -> None:

@@ -81,7 +81,16 @@ def test_runs_without_a_common_image_are_refused(tmp_path: Path):
         compare.compare(tmp_path / "a.csv", tmp_path / "b.csv")
 
 
-@pytest.mark.parametrize("content", ["", "path,actual\na,b\n", "path,actual,predicted\n", "\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "path,actual\na,b\n",
+        "path,actual,predicted\n",
+        "path,actual,predicted\na,b,b\na,b,c\n",
+        "\xff",
+    ],
+)
 def test_what_is_no_predictions_file_is_refused(tmp_path: Path, content: str):
     (tmp_path / "bad.csv").write_bytes(content.encode("latin-1"))
     with pytest.raises(UserError, match=r"bad\.csv .* no predictions\.csv"):

@@ -47,7 +47,9 @@ def test_table_has_what_the_costs_save() -> None:
     assert table["answered_accuracy"].tolist()[:2] == [0.5, 1.0]
     saved = table.to_dict("index")[SAVED]
     assert -10 < saved["low"] < 11 / 4 < saved["high"] < 10
-    assert "costs: 0.0000 for an image instead of 2.7500" in cost_lines(table.reset_index())[0]
+    (line,) = cost_lines(table.reset_index())
+    interval = f"95% {saved['low']:+.4f} to {saved['high']:+.4f}"
+    assert f"0.0000 for an image instead of 2.7500, 2.7500 less ({interval})" in line
 
 
 def test_costs_without_an_error_may_still_be_higher_on_other_images() -> None:

@@ -7,15 +7,22 @@ from builders.projects import CLASSES, make_project
 from builders.tiny import tiny_bundle
 from matplotlib.figure import Figure
 from PIL import Image
+from scipy.special import softmax
 from torch import nn
 
 from classifier.commands import gallery
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.evaluation.answers import Answers
-from classifier.evaluation.galleries import IMAGES, confident_mistakes, least_confident_correct
+from classifier.evaluation.galleries import (
+    IMAGES,
+    class_gallery,
+    confident_mistakes,
+    least_confident_correct,
+)
 from classifier.evaluation.grad_cam import NO_PLACES
 from classifier.models.bundle import Bundle, load_bundle
+from classifier.models.prediction import load_trained, predict_split
 from classifier.plotting.figures import write_png
 from classifier.processing.images import Preprocessing
 
@@ -104,6 +111,23 @@ def test_the_sheet_of_a_class_is_drawn_on_demand(tmp_path: Path, monkeypatch, ca
         assert image.width > 500
     with pytest.raises(UserError, match="no class 'dog'; the classes are ape, great, bée, Cat, 7"):
         gallery.main(["dog"])
+
+
+def test_the_sheet_of_a_class_begins_with_its_most_confident_mistakes(tmp_path: Path) -> None:
+    make_project(tmp_path, CLASSES)
+    bundle, dataset = load_trained(tmp_path / "models", tmp_path / "data/split")
+    labels = dataset.labels[dataset.rows("test")]
+    (logits,) = predict_split(bundle, dataset, "test", batch_size=8)
+    given = softmax(logits / bundle.spec.temperature, axis=1)
+    for label, name in enumerate(CLASSES):
+        of_class = given[labels == label]
+        right, confidence = of_class.argmax(axis=1) == label, of_class.max(axis=1)
+        gallery = class_gallery(bundle, dataset, name)
+        assert (gallery.images, gallery.correct) == (len(right), right.sum())
+        order = [*sorted(confidence[~right], reverse=True), *sorted(confidence[right])]
+        captions = [axes.get_title() for axes in gallery.figure.axes if axes.images]
+        said = [caption.split()[-1] for caption in captions if caption.endswith("%")]
+        assert said == [f"{share:.0%}" for share in order]
 
 
 def test_every_image_stands_above_the_name_of_its_file(bundle: Bundle) -> None:

@@ -30,6 +30,12 @@ def test_wrong_labels_come_first_and_only_confident_ones_are_sure() -> None:
     assert likely.tolist() == [True]
 
 
+def test_order_is_that_of_the_distance_to_the_other_class() -> None:
+    given = np.array([[0.3, 0.38, 0.32], [0.35, 0.65, 0.0], [0.1, 0.5, 0.4], [0.2, 0.6, 0.2]])
+    rows, _ = rank_label_errors(given, np.array([0, 0, 2, 1]))
+    assert rows.tolist() == [1, 2, 0]  # margins of 0.3, 0.1 and 0.08
+
+
 def test_duplicates_are_never_on_both_sides(tmp_path: Path) -> None:
     """Of a pair with noise for features and two labels, neither tells the other's."""
     dataset = write_split(tmp_path)

@@ -13,6 +13,7 @@ from builders.tiny import contents, tiny_bundle
 from classifier.commands import label_next
 from classifier.core.errors import UserError
 from classifier.evaluation.labels.label_next import choose, look_at
+from classifier.inference.predict import load_model
 from classifier.models.bundle import load_bundle
 
 
@@ -48,7 +49,12 @@ def test_program_ranks_the_images_of_a_folder(
     table = pd.read_csv("results/label_next.csv")
     assert sorted(table["path"]) == [f"deep/er/{i}.png" for i in range(8)]
     assert list(table.columns) == ["path", "predicted", "confidence", "margin"]
-    assert table["margin"].between(0, 1).all()
+    model = load_model("models", runtime="torch")
+    for row in table.to_dict("records"):
+        first, second = model.predict(Path("pool") / row["path"]).top(2)
+        assert row["predicted"] == first.label
+        assert row["confidence"] == pytest.approx(first.probability, abs=2e-4)
+        assert row["margin"] == pytest.approx(first.probability - second.probability, abs=2e-4)
     said = capsys.readouterr()
     problem, account = said.err.splitlines()
     assert problem.startswith("error: pool/bad.jpg: it is no image")

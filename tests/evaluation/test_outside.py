@@ -1,5 +1,9 @@
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from classifier.evaluation.decisions.outside import (
     LabelledOutputs,
@@ -42,6 +46,22 @@ def test_class_that_is_left_out_is_told_from_the_others() -> None:
     assert of_classes.min() > 0.9
     assert table["auroc"][MEAN_OF_CLASSES] == pytest.approx(of_classes.mean())
     assert set(table["backbone"]) == {"frozen"}
+    assert "has seen" not in outside_lines(table.reset_index(), 0.1)[0]
+
+
+def test_maximum_softmax_is_that_of_a_logistic_regression_on_the_other_classes() -> None:
+    table = outside_table(SPLITS, CLASSES, share=0.1, frozen=True).set_index("left_out")
+    images = np.concatenate([of.outputs.features for of in SPLITS])
+    labels = np.concatenate([of.labels for of in SPLITS])
+    for label, name in enumerate(CLASSES):
+        kept, test = (of.labels != label for of in (SPLITS.train, SPLITS.test))
+        head = make_pipeline(StandardScaler(), LogisticRegression(C=0.08))
+        head.fit(SPLITS.train.outputs.features[kept], SPLITS.train.labels[kept])
+        shown = [SPLITS.test.outputs.features[test], images[labels == label]]
+        doubt = [1 - head.predict_proba(features).max(axis=1) for features in shown]
+        is_other = np.repeat([0, 1], [len(of) for of in doubt])
+        expected = roc_auc_score(is_other, np.concatenate(doubt))
+        assert table["max_softmax_auroc"][name] == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.filterwarnings("error")
@@ -58,6 +78,8 @@ def test_backbone_that_was_trained_is_measured_on_test_images_and_named() -> Non
     table = outside_table(SPLITS, CLASSES, share=0.1, frozen=False).set_index("left_out")
     assert table.loc["dog", "images"] == 20
     assert set(table["backbone"]) == {"has seen the class"}
+    (line,) = outside_lines(table.reset_index(), 0.1)
+    assert " (by a backbone that has seen them), AUROC " in line
     (line,) = outside_lines(table.reset_index(), 0.1)
     assert "by a backbone that has seen them" in line
 

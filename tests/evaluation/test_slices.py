@@ -144,6 +144,14 @@ def test_column_that_makes_no_slice_is_told_with_the_reason() -> None:
     }
 
 
+@settings(max_examples=100, deadline=None)
+@given(values=st.lists(st.sampled_from(["", "1", "2", "3", "wide"]), min_size=1, max_size=45))
+def test_column_has_a_slice_or_a_reason_why_not(values: list[str]) -> None:
+    answers = make_answers(np.arange(len(values)) % 4 > 0, None, lens=sorted(values))
+    has_slice = slices_table(answers, ["lens"])["slice"].str.startswith("lens").any()
+    assert has_slice == ("lens" not in columns_without_slice(answers, ["lens"]))
+
+
 def test_measures_of_few_values_make_slices() -> None:
     measures = {
         "width": [4] * 20 + [20] * 20,
@@ -175,6 +183,12 @@ def test_numbers_that_are_rare_are_cut_into_quarters() -> None:
     assert table["images"].sum() == 70
     assert row(table, "date empty")["images"] == 10
     assert row(table, "date 20000101 to 20000115")["images"] == 15
+
+
+def test_measure_that_the_table_of_labels_has_too_makes_its_slices_once() -> None:
+    answers = make_answers(np.arange(60) % 4 > 0, None, bytes=[1, 2, 3] * 20)
+    table = slices_table(answers, ["bytes"])
+    assert table["slice"].tolist() == ["bytes 1", "bytes 2", "bytes 3"]
 
 
 def test_numbers_of_which_each_is_frequent_are_slices_of_their_own() -> None:

@@ -28,6 +28,19 @@ def test_balanced_accuracy_is_the_mean_recall():
     assert balanced_accuracy(PREDICTED, LABELS) == pytest.approx((3 / 4 + 1 / 2 + 0) / 3)
 
 
+def test_class_that_is_only_predicted_does_not_lower_balanced_accuracy():
+    predicted, labels = np.array([0, 2, 1]), np.array([0, 0, 1])
+    assert balanced_accuracy(predicted, labels) == pytest.approx((1 / 2 + 1) / 2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_class_without_images_has_a_row_of_zeros_and_no_warning():
+    scores = class_scores(np.array([0, 2, 0]), np.array([0, 2, 2]), 4)
+    assert scores.precision == pytest.approx([1 / 2, 0, 1, 0])
+    assert scores.recall == pytest.approx([1, 0, 1 / 2, 0])
+    assert scores.f1 == pytest.approx([2 / 3, 0, 2 / 3, 0])
+
+
 def test_cross_entropy_by_hand():
     given = np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])
     expected = -(np.log(0.25) + np.log(0.8)) / 2

@@ -62,7 +62,9 @@ def test_class_with_enough_images_has_the_quantile_of_mapie_on_its_images_alone(
         assert inside.tolist() == expected[:, label, 0].tolist()
 
 
-@pytest.mark.parametrize(("coverage", "fewest"), [(0.9, 9), (0.95, 19), (0.99, 99), (0.5, 1)])
+@pytest.mark.parametrize(
+    ("coverage", "fewest"), [(0.9, 9), (0.95, 19), (0.99, 99), (0.5, 1), (0.85, 6), (0.7, 3)]
+)
 def test_so_many_images_are_needed_for_a_quantile(coverage: float, fewest: int) -> None:
     assert fewest_images(coverage) == fewest
     given, labels = np.full((fewest, 1), 0.5), np.zeros(fewest, int)

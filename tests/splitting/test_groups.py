@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifier.core.errors import UserError
-from classifier.data.dataset import load_dataset
+from classifier.data.dataset import SPLITS, load_dataset
 from classifier.splitting.groups import column_groups, join_groups
 from classifier.splitting.raw_images import RawImage
 from classifier.splitting.results import describe_split
@@ -104,3 +104,18 @@ def test_deviation_that_groups_cause_is_said(tmp_path: Path) -> None:
     result = split(raw, tmp_path / "split", plain)
     lines = describe_split(load_dataset(tmp_path / "split"), result, plain)
     assert not any("groups" in line for line in lines)
+
+
+def test_deviation_of_one_class_alone_is_said_with_its_sizes(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", class_folders({"cat": 40, "dog": 40}))
+    add_column(raw, "patient", lambda path: path[-7:-5] if path.startswith("dog") else "")
+    params = split_params(group_by=["patient"])
+    result = split(raw, tmp_path / "split", params)
+    dataset = load_dataset(tmp_path / "split")
+    cats, dogs = ([int(dataset.class_counts(s)[place]) for s in SPLITS] for place in (0, 1))
+    plain = [28, 4, 8]
+    assert cats == plain
+    places = np.abs(np.subtract(dogs, plain))
+    most = int(places.argmax())
+    (line,) = [line for line in describe_split(dataset, result, params) if "groups change" in line]
+    assert line.endswith(f"; most in dog, {SPLITS[most]}: {dogs[most]} images ({plain[most]})")

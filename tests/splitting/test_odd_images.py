@@ -57,6 +57,15 @@ def test_small_or_empty_placeholder_of_the_usual_mode_is_named(
     assert found["warning"].str.contains("far smaller|nearly empty").any()
 
 
+def test_small_image_among_photos_of_many_sizes_is_named(tmp_path: Path) -> None:
+    members = {f"cat/{i}.png": encode(noise(50 + i, 40 + i, i)) for i in range(12)}
+    members |= {"cat/icon.png": encode(noise(12, 8, 99))} | photos("dog", 12, 2)
+    found = warnings_of(tmp_path, members).set_index("path")["warning"]
+    assert found.index.tolist() == ["cat/icon.png"]
+    assert found["cat/icon.png"].endswith(", far smaller than most of its class")
+    assert sorted(found["cat/icon.png"].split()[1:4:2]) == ["12", "8,"]
+
+
 def test_photos_and_drawings_on_one_background_raise_no_warning(tmp_path: Path) -> None:
     drawings = {}
     for i in range(12):
