@@ -284,6 +284,16 @@ def test_groups_of_two_classes_are_drawn_together() -> None:
         assert [counts["dog", split] for split in SPLITS] == [14, 2, 4]
 
 
+def test_group_of_two_classes_goes_where_both_have_room() -> None:
+    images = images_of({"cat": 10, "dog": 10})
+    # Two cats and four dogs: the test split has room for the cats alone, train for all of them.
+    groups = [1, 1, *[0] * 8, *[1] * 4, *[0] * 6]
+    exact = {("cat", "train"): 7, ("cat", "val"): 1, ("cat", "test"): 2}
+    exact |= {("dog", split): size for (_, split), size in exact.items()}
+    for seed in range(20):
+        assert counts_of(images, draw(images, groups, seed=seed)) == exact
+
+
 def test_groups_of_one_image_change_nothing() -> None:
     images = images_of({"cat": 30, "dog": 20})
     ever = draw(images, seed=3)

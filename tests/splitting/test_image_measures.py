@@ -31,11 +31,12 @@ def test_width_and_height_have_the_same_bins_and_equal_values_a_bin_of_their_own
         "contrast": np.full(4, 12.0),
     }
     table = histograms_table(measures)
-    taken = table[table["images"] > 0].set_index("measure").astype(float)
-    rows = {name: part.to_numpy().tolist() for name, part in taken.groupby(level=0)}
-    assert rows["width"] == [[0, 1, 2], [3, 4, 1], [39, 40, 1]]
-    assert rows["height"] == [[3, 4, 3], [7, 8, 1]]
-    assert rows["contrast"] == [[11.5, 12.5, 4]]
+    taken = table[table["images"] > 0].astype({"low": float, "high": float})
+    assert taken.to_numpy().tolist() == [
+        *(["width", 0, 1, 2], ["width", 3, 4, 1], ["width", 39, 40, 1]),
+        *(["height", 3, 4, 3], ["height", 7, 8, 1]),
+        ["contrast", 11.5, 12.5, 4],
+    ]
     assert table["measure"].value_counts().to_dict() == {"width": 40, "height": 40, "contrast": 1}
 
 
