@@ -175,6 +175,15 @@ def test_shares_are_doubted_where_only_the_outside_score_has_changed(report: Rep
     assert "these shares may be wrong" in report(stranger)
 
 
+def test_measure_without_reference_values_is_not_compared() -> None:
+    counts, sizes = np.array([20, 20]), np.arange(40.0)
+    known = Values({"width": sizes}, counts)
+    reference = ReferenceValues(["a", "b"], np.diag(counts), known, frozenset())
+    answers = Values({"width": sizes, "outside": sizes}, counts)
+    names = [change.name for change in measure_drift(reference, answers).changes]
+    assert names == ["width", "classes"]
+
+
 def test_measure_that_was_not_recorded_is_not_compared(report: Report) -> None:
     said = report(lambda draws: answer(draws) | {"outside": None})
     assert "\noutside" not in said
