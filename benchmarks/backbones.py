@@ -48,11 +48,11 @@ from classifier.evaluation.params import EvaluateParams
 from classifier.export.export_model import export_formats, search_int8
 from classifier.export.params import ExportParams
 from classifier.export.reference import Reference
-from classifier.models.architectures import build_architecture
-from classifier.models.backbone_description import describe_backbone
+from classifier.models.backbones.architectures import build_architecture
+from classifier.models.backbones.backbone_description import describe_backbone
 from classifier.models.devices import prepare_pytorch
 from classifier.models.prediction import load_trained
-from classifier.models.pretrained import write_backbone
+from classifier.models.weights.pretrained import write_backbone
 from classifier.processing.decision import Decision
 from classifier.training.distributed import ProcessGroup
 from classifier.training.run import train

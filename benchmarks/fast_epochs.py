@@ -20,8 +20,8 @@ import numpy as np
 from preset_params import preset_params
 from throughput import bench, noise
 
-from classifier.models.backbone_description import describe_backbone
-from classifier.models.backbone_params import BackboneParams
+from classifier.models.backbones.backbone_description import describe_backbone
+from classifier.models.backbones.backbone_params import BackboneParams
 from classifier.models.devices import prepare_pytorch
 from classifier.models.prediction import predict_logits
 from classifier.processing.views import named_view

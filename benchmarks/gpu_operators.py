@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from builders.gpu import Operations  # pyright: ignore[reportMissingImports] - of the tests
 
-from classifier.models.backbones import build_torchvision, torchvision_weights
+from classifier.models.backbones.torchvision_backbones import build_torchvision, torchvision_weights
 
 # Parts of names, from those of the smallest models to those of larger ones.
 SMALL = ["test_", "nano", "atto", "pico", "femto", "xxs", "xx_small", "xxtiny", "tiny", "xs", "_s0"]

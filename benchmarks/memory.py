@@ -23,8 +23,8 @@ from preset_params import preset_params
 from throughput import bench, noise
 
 from classifier.models import devices
-from classifier.models.backbone_description import describe_backbone
-from classifier.models.backbone_params import BackboneParams
+from classifier.models.backbones.backbone_description import describe_backbone
+from classifier.models.backbones.backbone_params import BackboneParams
 from classifier.training.params import TrainParams
 
 SETTINGS = ("own", "unwritten", "kept")

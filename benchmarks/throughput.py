@@ -27,8 +27,8 @@ from preset_params import preset_params
 from classifier.core.shards import shard_names, shards_of
 from classifier.data.dataset import Dataset
 from classifier.data.stored_images import open_images
-from classifier.models.backbone_description import describe_backbone
-from classifier.models.backbone_params import BackboneParams
+from classifier.models.backbones.backbone_description import describe_backbone
+from classifier.models.backbones.backbone_params import BackboneParams
 from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.models.network import Classifier, build_classifier
 from classifier.processing.images import Preprocessing

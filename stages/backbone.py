@@ -10,8 +10,8 @@ if __name__ == "__main__":  # `python stages/backbone.py` finds the packages of 
 from classifier.core.config import load_section
 from classifier.core.stage import run_stage
 from classifier.core.timing import write_timing
-from classifier.models.backbone_params import BackboneParams
-from classifier.models.pretrained import write_backbone
+from classifier.models.backbones.backbone_params import BackboneParams
+from classifier.models.weights.pretrained import write_backbone
 
 BACKBONE = Path("data/backbone")
 

@@ -14,7 +14,7 @@ from classifier.evaluation.evaluate import evaluate
 from classifier.evaluation.params import EvaluateParams
 from classifier.models.devices import choose_device, prepare_pytorch
 from classifier.models.prediction import load_trained
-from classifier.models.stored_backbone import read_head
+from classifier.models.weights.stored_backbone import read_head
 
 DATA, BACKBONE = Path("data/split"), Path("data/backbone")
 MODELS, RESULTS = Path("models"), Path("results/evaluate")

@@ -15,8 +15,8 @@ from classifier.core.errors import UserError
 from classifier.evaluation.decisions.foreign import check_foreign
 from classifier.evaluation.params import EvaluateParams, TtaParams
 from classifier.export.params import ExportParams
-from classifier.models.backbone_description import describe_backbone
-from classifier.models.backbone_params import BackboneParams
+from classifier.models.backbones.backbone_description import describe_backbone
+from classifier.models.backbones.backbone_params import BackboneParams
 from classifier.models.network import build_classifier, check_freeze, check_input_size
 from classifier.sources.params import DownloadParams
 from classifier.sources.presence import check_present

@@ -48,7 +48,7 @@ from classifier.metrics.intervals import Interval
 from classifier.models.bundle import Bundle
 from classifier.models.network_outputs import network_outputs
 from classifier.models.outside import OUTSIDE_FILE, save_outside
-from classifier.models.stored_backbone import PretrainedHead
+from classifier.models.weights.stored_backbone import PretrainedHead
 from classifier.plotting.figures import write_png
 from classifier.processing.decision import Decision
 from classifier.processing.softmax import DECISION, probabilities

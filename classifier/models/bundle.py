@@ -16,7 +16,7 @@ from torch import Tensor
 from classifier.core.errors import UserError, first_line
 from classifier.core.files import write_bytes, write_json
 from classifier.models.network import Classifier, ModelParams, build_classifier
-from classifier.models.stored_backbone import restore_weights
+from classifier.models.weights.stored_backbone import restore_weights
 from classifier.processing.made_for import model_digest
 from classifier.processing.spec import DESCRIPTION, WEIGHTS, BundleSpec
 from classifier.processing.travelling import first_problem

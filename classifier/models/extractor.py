@@ -25,7 +25,7 @@ from classifier.data.stored_images import Images, digest_images
 from classifier.models.devices import device_name
 from classifier.models.folding import fold_batch_norm
 from classifier.models.network import Classifier
-from classifier.models.stored_backbone import StoredBackbone, build_stored
+from classifier.models.weights.stored_backbone import StoredBackbone, build_stored
 from classifier.processing.views import View
 
 # The features of an image may depend in their last bits on how many are computed at once, so the

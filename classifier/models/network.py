@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from classifier.core.config import Params
 from classifier.core.errors import UserError
 from classifier.data.stored_images import Images
-from classifier.models.airbench import AirbenchNet
-from classifier.models.architectures import build_architecture, try_images
-from classifier.models.backbone_params import OWN_FEATURES
-from classifier.models.small_stem import shrink_stem
-from classifier.models.stored_backbone import StoredBackbone, StoredWeights, restore_weights
+from classifier.models.backbones.airbench import AirbenchNet
+from classifier.models.backbones.architectures import build_architecture, try_images
+from classifier.models.backbones.backbone_params import OWN_FEATURES
+from classifier.models.backbones.small_stem import shrink_stem
+from classifier.models.weights.stored_backbone import StoredBackbone, StoredWeights, restore_weights
 from classifier.processing.spec import BackboneSpec
 
 _PATCH_PIXELS = 5000 * 32 * 32

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from classifier.models.stored_backbone import restore_weights
+from classifier.models.weights.stored_backbone import restore_weights
 from classifier.training.feature_batches import FeatureBatches
 from classifier.training.optimization import without_compiler
 from classifier.training.state import HistoryRow, TrainState

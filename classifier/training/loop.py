@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from classifier.core.errors import StoppedError, UserError
 from classifier.models.devices import Precision
-from classifier.models.stored_backbone import restore_weights
+from classifier.models.weights.stored_backbone import restore_weights
 from classifier.training.batches import Batch
 from classifier.training.optimization import learning_rates, rate_factor
 from classifier.training.state import Progress, TrainState

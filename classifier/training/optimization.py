@@ -133,7 +133,7 @@ def _groups_of_timm(model: nn.Module) -> dict[str, str]:
     backbone = getattr(model, "backbone", None)
     if not isinstance(backbone, nn.Module) or not hasattr(backbone, "group_matcher"):
         return {}
-    from classifier.models.timm_backbones import layers_of_timm  # noqa: PLC0415 (slow to import)
+    from classifier.models.backbones.timm_backbones import layers_of_timm  # noqa: PLC0415 (slow to import)
 
     layers = layers_of_timm(backbone)
     return {f"backbone.{weight}": f"backbone.{layer}" for weight, layer in layers.items()}

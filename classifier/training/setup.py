@@ -20,7 +20,7 @@ from classifier.models.network import (
     check_input_size,
     learn_from_images,
 )
-from classifier.models.stored_backbone import StoredWeights, read_backbone
+from classifier.models.weights.stored_backbone import StoredWeights, read_backbone
 from classifier.processing.images import center_window
 from classifier.processing.spec import BackboneSpec, BundleSpec
 from classifier.training.batches import EpochSampler, ImageBatches, MicroBatches

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from classifier.models.stored_backbone import restore_weights
+from classifier.models.weights.stored_backbone import restore_weights
 from classifier.training.checkpoint import CheckpointFolder
 from classifier.training.distributed import ProcessGroup, wrap_ddp
 from classifier.training.optimization import OptimizerParams, build_optimizers

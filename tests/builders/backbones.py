@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from classifier.core.files import sha256_of
-from classifier.models.architectures import build_architecture
-from classifier.models.backbone_params import BackboneParams
-from classifier.models.pretrained import write_backbone
+from classifier.models.backbones.architectures import build_architecture
+from classifier.models.backbones.backbone_params import BackboneParams
+from classifier.models.weights.pretrained import write_backbone
 from classifier.processing.spec import BackboneSpec
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

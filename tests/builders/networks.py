@@ -7,7 +7,7 @@ from torch import Tensor
 
 from builders.backbones import backbone_spec
 from builders.tiny import tiny_params
-from classifier.models.backbone_description import IMAGENET_MEAN, IMAGENET_STD
+from classifier.models.backbones.backbone_description import IMAGENET_MEAN, IMAGENET_STD
 from classifier.models.network import Classifier, ModelParams, build_classifier
 
 

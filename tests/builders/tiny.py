@@ -20,7 +20,7 @@ from classifier.data.dataset import SPLITS, Dataset, load_dataset
 from classifier.models.bundle import save_bundle
 from classifier.models.network import Classifier, ModelParams, build_classifier
 from classifier.models.outside import OUTSIDE_FILE, save_outside
-from classifier.models.pretrained import write_backbone
+from classifier.models.weights.pretrained import write_backbone
 from classifier.processing.decision import TTA_POLICY, Decision, TtaPolicy
 from classifier.processing.made_for import model_digest
 from classifier.processing.softmax import DECISION

@@ -15,7 +15,7 @@ from classifier.evaluation.decisions.outside import (
     outside_threshold,
 )
 from classifier.models.network_outputs import NetworkOutputs
-from classifier.models.stored_backbone import PretrainedHead
+from classifier.models.weights.stored_backbone import PretrainedHead
 from classifier.processing.row_names import FOREIGN_IMAGES, MEAN_OF_CLASSES
 
 CLASSES = ["cat", "dog", "wolf"]

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from classifier.models.adaptive_pool import MatrixAdaptiveAvgPool2d
-from classifier.models.backbones import build_torchvision
+from classifier.models.backbones.adaptive_pool import MatrixAdaptiveAvgPool2d
+from classifier.models.backbones.torchvision_backbones import build_torchvision
 
 SIDES = st.integers(1, 20)
 

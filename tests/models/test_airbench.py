@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from classifier.models.airbench import AirbenchNet
+from classifier.models.backbones.airbench import AirbenchNet
 
 
 def network() -> AirbenchNet:

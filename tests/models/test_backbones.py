@@ -5,7 +5,7 @@ import torch
 import torchvision
 
 from classifier.core.errors import UserError
-from classifier.models.backbones import backbone_names, build_torchvision
+from classifier.models.backbones.torchvision_backbones import backbone_names, build_torchvision
 
 # One of each family. RegNet's own initialisation fails without real tensors: see below.
 FAMILIES = [

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from classifier.models.compact_cnn import CompactNet
+from classifier.models.backbones.compact_cnn import CompactNet
 
 
 @pytest.mark.parametrize("size", [4, 5, 8, 33])

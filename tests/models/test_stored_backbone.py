@@ -9,10 +9,10 @@ from builders.tiny import tiny_params, write_split
 from torch import Tensor, nn
 
 from classifier.core.errors import UserError
-from classifier.models.architectures import build_architecture
-from classifier.models.backbone_description import DESCRIPTION, HEAD, WEIGHTS
-from classifier.models.pretrained import write_backbone
-from classifier.models.stored_backbone import (
+from classifier.models.backbones.architectures import build_architecture
+from classifier.models.backbones.backbone_description import DESCRIPTION, HEAD, WEIGHTS
+from classifier.models.weights.pretrained import write_backbone
+from classifier.models.weights.stored_backbone import (
     PretrainedHead,
     StoredBackbone,
     StoredWeights,

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from classifier.core.errors import UserError
-from classifier.models.architectures import build_architecture
-from classifier.models.backbone_description import describe_backbone
-from classifier.models.backbone_params import BackboneParams
-from classifier.models.timm_backbones import layers_of_timm, projects_onto_texts
+from classifier.models.backbones.architectures import build_architecture
+from classifier.models.backbones.backbone_description import describe_backbone
+from classifier.models.backbones.backbone_params import BackboneParams
+from classifier.models.backbones.timm_backbones import layers_of_timm, projects_onto_texts
 
 # A small one of each kind, and a size that it takes.
 FAMILIES = [

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from classifier.core.errors import UserError
-from classifier.models.backbones import build_torchvision
-from classifier.models.weight_files import last_layer, match_tensors, read_tensors
+from classifier.models.backbones.torchvision_backbones import build_torchvision
+from classifier.models.weights.weight_files import last_layer, match_tensors, read_tensors
 
 LAST_LAYER = {"fc.weight": torch.rand(9, 4), "fc.bias": torch.rand(9)}
 

@@ -7,8 +7,8 @@ from builders.projects import write_evaluation_params
 from builders.tiny import tiny_section, write_project
 
 from classifier.models.outside import load_outside
-from classifier.models.pretrained import write_backbone
-from classifier.models.stored_backbone import save_head
+from classifier.models.weights.pretrained import write_backbone
+from classifier.models.weights.stored_backbone import save_head
 from classifier.processing.decision import Decision
 from classifier.processing.made_for import model_digest
 from stages import evaluate, train

@@ -21,7 +21,7 @@ from classifier.data.image_statistics import channel_statistics
 from classifier.metrics.temperature import fit_temperature
 from classifier.models.bundle import load_bundle
 from classifier.models.prediction import predict_logits
-from classifier.models.pretrained import write_backbone
+from classifier.models.weights.pretrained import write_backbone
 from classifier.processing.views import named_view
 from classifier.training import run
 from classifier.training.setup import describe_model

@@ -15,7 +15,7 @@ from classifier.commands import cross_validate as program
 from classifier.core.config import load_section
 from classifier.core.errors import UserError
 from classifier.data.dataset import load_dataset
-from classifier.models.pretrained import write_backbone
+from classifier.models.weights.pretrained import write_backbone
 from classifier.splitting.params import SplitParams
 from classifier.splitting.split import split
 from classifier.sweep.cross_validation import split_of_fold

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
-from classifier.models.pretrained import write_backbone
+from classifier.models.weights.pretrained import write_backbone
 from classifier.training import lr_finder
 from classifier.training.lr_finder import range_test, rates, smooth, suggest, tabulate
 from classifier.training.setup import learner, prepare

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
-from classifier.models.pretrained import write_backbone
+from classifier.models.weights.pretrained import write_backbone
 from classifier.training.params import TrainParams
 from classifier.training.setup import learner, prepare
 

@@ -15,8 +15,8 @@ from torch import nn
 from classifier.core.errors import UserError
 from classifier.data.dataset import Dataset
 from classifier.models.network import Classifier
-from classifier.models.pretrained import write_backbone
-from classifier.models.stored_backbone import read_backbone
+from classifier.models.weights.pretrained import write_backbone
+from classifier.models.weights.stored_backbone import read_backbone
 from classifier.training import setup
 from classifier.training.curriculum import write_losses
 from classifier.training.params import TrainParams

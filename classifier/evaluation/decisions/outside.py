@@ -23,7 +23,7 @@ from classifier.evaluation.answers import Answers
 from classifier.metrics.kl_matching import fit_matching
 from classifier.metrics.outside import OutsideScore, fit_outside
 from classifier.models.network_outputs import NetworkOutputs
-from classifier.models.stored_backbone import PretrainedHead
+from classifier.models.weights.stored_backbone import PretrainedHead
 from classifier.processing.decision import Decision
 from classifier.processing.row_names import FOREIGN_IMAGES, MEAN_OF_CLASSES
 from classifier.processing.rules import is_outside

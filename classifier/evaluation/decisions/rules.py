@@ -32,7 +32,7 @@ from classifier.models.network_outputs import (
     spread_rows,
     training_dtype,
 )
-from classifier.models.stored_backbone import PretrainedHead
+from classifier.models.weights.stored_backbone import PretrainedHead
 from classifier.processing.decision import Decision, PredictionSets
 from classifier.processing.softmax import probabilities
 

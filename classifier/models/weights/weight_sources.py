@@ -11,7 +11,7 @@ from classifier.core.addresses import is_web_address, local_path, shown_address
 from classifier.core.cache import cache_folder
 from classifier.core.errors import UserError, first_line
 from classifier.core.files import sha256_of
-from classifier.models.backbone_params import PACKAGE_WEIGHTS, TIMM, BackboneParams
+from classifier.models.backbones.backbone_params import PACKAGE_WEIGHTS, TIMM, BackboneParams
 from classifier.sources.fetch import download, parse_checksum
 
 # Packages of weights that are an extra of this project; their own metadata name no licence.
@@ -70,7 +70,7 @@ def _of_torchvision(params: BackboneParams) -> WeightsFile:
     """
     import torch  # noqa: PLC0415 (slow to import)
 
-    from classifier.models.backbones import torchvision_weights  # noqa: PLC0415
+    from classifier.models.backbones.torchvision_backbones import torchvision_weights  # noqa: PLC0415
 
     address = torchvision_weights(params.name, params.weights).url
     path = Path(torch.hub.get_dir()) / "checkpoints" / address.rpartition("/")[2]
@@ -94,7 +94,7 @@ def _of_torchvision(params: BackboneParams) -> WeightsFile:
 
 def _of_timm(params: BackboneParams) -> WeightsFile:
     """Return timm's default weights from the hub, at a commit that is written down."""
-    from classifier.models.timm_backbones import pretrained_cfg  # noqa: PLC0415
+    from classifier.models.backbones.timm_backbones import pretrained_cfg  # noqa: PLC0415
 
     assert params.weights is not None
     repository = pretrained_cfg(params.name.removeprefix(TIMM)).hf_hub_id

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from classifier.core.errors import UserError, first_line
-from classifier.models.stored_backbone import PretrainedHead
+from classifier.models.weights.stored_backbone import PretrainedHead
 
 # Under which keys training programs store a network's tensors beside other things.
 _NESTED = ("state_dict", "model")

@@ -8,7 +8,7 @@ norm without scale, and maxima instead of means. It is meant for `train.optimize
 import torch
 from torch import Tensor, nn
 
-from classifier.models.backbone_params import OWN_FEATURES
+from classifier.models.backbones.backbone_params import OWN_FEATURES
 
 _PATCH = 2
 _WIDTHS = (64, 256, OWN_FEATURES["airbench"])

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from classifier.core.errors import UserError, first_line
-from classifier.models.airbench import AirbenchNet
-from classifier.models.backbone_params import OWN_FEATURES, TIMM
-from classifier.models.compact_cnn import CompactNet
+from classifier.models.backbones.airbench import AirbenchNet
+from classifier.models.backbones.backbone_params import OWN_FEATURES, TIMM
+from classifier.models.backbones.compact_cnn import CompactNet
 
 _OWN = {"compact": CompactNet, "airbench": AirbenchNet}
 
@@ -26,11 +26,11 @@ def build_architecture(name: str, *, pretrained: bool, input_size: int) -> tuple
         return _OWN[name](), OWN_FEATURES[name]
     # Importing torchvision or timm takes seconds, which other networks need not wait for.
     if name.startswith(TIMM):
-        from classifier.models.timm_backbones import build_timm  # noqa: PLC0415
+        from classifier.models.backbones.timm_backbones import build_timm  # noqa: PLC0415
 
         build = build_timm
     else:
-        from classifier.models.backbones import build_torchvision  # noqa: PLC0415
+        from classifier.models.backbones.torchvision_backbones import build_torchvision  # noqa: PLC0415
 
         build = build_torchvision
     try:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from classifier.core.errors import UserError, first_line
 from classifier.core.files import sha256_of, write_bytes
-from classifier.models.backbone_description import BUFFERS, DESCRIPTION, HEAD, WEIGHTS
+from classifier.models.backbones.backbone_description import BUFFERS, DESCRIPTION, HEAD, WEIGHTS
 from classifier.processing.spec import BackboneSpec
 from classifier.processing.travelling import first_problem
 

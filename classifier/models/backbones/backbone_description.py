@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from classifier.core.addresses import shown_address
-from classifier.models.backbone_params import OWN_FEATURES, TIMM, BackboneParams
+from classifier.models.backbones.backbone_params import OWN_FEATURES, TIMM, BackboneParams
 from classifier.processing.spec import BackboneSpec
 
 # The files of the folder data/backbone.
@@ -41,11 +41,11 @@ def describe_backbone(params: BackboneParams) -> BackboneSpec:
     if params.name in OWN_FEATURES:
         known = Preparation(IMAGENET_MEAN, IMAGENET_STD, None, None, None)
     elif params.name.startswith(TIMM):
-        from classifier.models.timm_backbones import prepared_by_timm  # noqa: PLC0415
+        from classifier.models.backbones.timm_backbones import prepared_by_timm  # noqa: PLC0415
 
         known = prepared_by_timm(params.name.removeprefix(TIMM))
     else:
-        from classifier.models.backbones import prepared_by_torchvision  # noqa: PLC0415
+        from classifier.models.backbones.torchvision_backbones import prepared_by_torchvision  # noqa: PLC0415
 
         weights = params.weights if params.kind == "torchvision" else None
         known = prepared_by_torchvision(params.name, weights)

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from classifier.models.backbone_params import OWN_FEATURES
+from classifier.models.backbones.backbone_params import OWN_FEATURES
 
 
 class CompactNet(nn.Sequential):

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from classifier.core.errors import UserError
-from classifier.models.backbone_description import Preparation
-from classifier.models.deferred_compiler import deferred_compiler
+from classifier.models.backbones.backbone_description import Preparation
+from classifier.models.backbones.deferred_compiler import deferred_compiler
 
 with deferred_compiler():
     import timm

@@ -3,10 +3,10 @@
 from torch import nn
 
 from classifier.core.errors import UserError
-from classifier.models.adaptive_pool import replace_adaptive_pools
-from classifier.models.backbone_description import Preparation
-from classifier.models.backbone_params import OWN_FEATURES, TORCHVISION_WEIGHTS
-from classifier.models.deferred_compiler import deferred_compiler
+from classifier.models.backbones.adaptive_pool import replace_adaptive_pools
+from classifier.models.backbones.backbone_description import Preparation
+from classifier.models.backbones.backbone_params import OWN_FEATURES, TORCHVISION_WEIGHTS
+from classifier.models.backbones.deferred_compiler import deferred_compiler
 
 with deferred_compiler():
     import torchvision

@@ -7,15 +7,15 @@ wrote.
 from pathlib import Path
 
 from classifier.core.files import sha256_of, write_bytes, write_json
-from classifier.models.backbone_description import (
+from classifier.models.backbones.backbone_description import (
     BUFFERS,
     DESCRIPTION,
     HEAD,
     WEIGHTS,
     describe_backbone,
 )
-from classifier.models.backbone_params import OWN_FEATURES, TIMM, BackboneParams
-from classifier.models.weight_sources import find_weights
+from classifier.models.backbones.backbone_params import OWN_FEATURES, TIMM, BackboneParams
+from classifier.models.weights.weight_sources import find_weights
 from classifier.processing.spec import BackboneSpec
 
 # Where a network takes images of any size, the one that it is built for makes no difference.
@@ -48,7 +48,7 @@ def _features(params: BackboneParams, described: BackboneSpec) -> int:
         return OWN_FEATURES[params.name]
     import torch  # noqa: PLC0415 (slow to import)
 
-    from classifier.models.architectures import build_architecture  # noqa: PLC0415
+    from classifier.models.backbones.architectures import build_architecture  # noqa: PLC0415
 
     # RegNet's initialisation is the only one that needs real tensors.
     with torch.device("cpu" if params.name.startswith("regnet_") else "meta"):
@@ -61,9 +61,9 @@ def _write_weights(
 ) -> tuple[BackboneSpec, list[str]]:
     from safetensors.torch import save  # noqa: PLC0415 (imports PyTorch)
 
-    from classifier.models.architectures import build_architecture  # noqa: PLC0415
-    from classifier.models.stored_backbone import save_head  # noqa: PLC0415
-    from classifier.models.weight_files import (  # noqa: PLC0415
+    from classifier.models.backbones.architectures import build_architecture  # noqa: PLC0415
+    from classifier.models.weights.stored_backbone import save_head  # noqa: PLC0415
+    from classifier.models.weights.weight_files import (  # noqa: PLC0415
         last_layer,
         match_tensors,
         read_tensors,
@@ -102,6 +102,6 @@ def _gives_no_classes(name: str) -> bool:
     """Return whether the last layer of this network does not give the logits of classes."""
     if not name.startswith(TIMM):
         return name.startswith("squeezenet")  # averages its last layer after a ReLU
-    from classifier.models.timm_backbones import projects_onto_texts  # noqa: PLC0415
+    from classifier.models.backbones.timm_backbones import projects_onto_texts  # noqa: PLC0415
 
     return projects_onto_texts(name.removeprefix(TIMM))

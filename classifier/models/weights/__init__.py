@@ -1,0 +1,1 @@
+"""Pretrained weights: where they come from, how their files are read, and the DVC output."""
