@@ -127,13 +127,17 @@ def test_preset_asks_for_no_more_than_a_preset() -> None:
         main(["preset"])
 
 
+def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    return capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command_says_what_each_argument_is(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    _, *groups = capsys.readouterr().out.split("arguments:")
+    _, *groups = help_of(command, capsys).split("arguments:")
     for line in "".join(groups).partition("options:")[0].splitlines():
         assert re.match(r" {10,}|  [A-Z=]+$|  [A-Z=]+ +\w|$", line), line
 
@@ -142,9 +146,7 @@ def test_help_of_every_command_says_what_each_argument_is(
 def test_help_says_the_default_of_every_number(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    options = re.split(r"\n  (?=-)", capsys.readouterr().out)[1:]
+    options = re.split(r"\n  (?=-)", help_of(command, capsys))[1:]
     for option in (" ".join(each.split()) for each in options):
         assert not re.match(r"--[a-z-]+ N ", option) or "(default: " in option, option
 
