@@ -12,9 +12,9 @@ def run(program: str) -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.parametrize("module", ["backbones", "timm_backbones"])
+@pytest.mark.parametrize("module", ["torchvision_backbones", "timm_backbones"])
 def test_a_library_of_backbones_is_imported_without_the_compiler(module: str):
-    run(f"import classifier.models.{module}\n{HAS_COMPILER.format(False)}")
+    run(f"import classifier.models.backbones.{module}\n{HAS_COMPILER.format(False)}")
 
 
 def test_a_function_that_shall_not_be_compiled_is_not():
